@@ -1,0 +1,154 @@
+"""Job: one reconstruction from series to atoms. The command line, the window and a notebook consume it alike."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from napari_lot.atoms import Orbitals
+from napari_lot.series.tilt_series import TiltSeries
+from napari_lot.settings import Settings
+
+
+class Control:
+    """What a consumer asks of a running reconstruction; polled at every mini-batch. Thread-safe."""
+
+    def __init__(self) -> None:
+        self._running = threading.Event()
+        self._running.set()
+        self._stop: str | None = None
+        self.is_paused = False
+
+    def pause(self) -> None:
+        """Hold the solver at the next mini-batch; nothing is lost."""
+        self._running.clear()
+
+    def resume(self) -> None:
+        """Go on after a pause."""
+        self._running.set()
+
+    def finish(self) -> None:
+        """Stop soon and keep the result of that moment."""
+        self._stop = self._stop or "finish"
+        self._running.set()
+
+    def cancel(self) -> None:
+        """Stop soon; no result is wanted."""
+        self._stop = "cancel"
+        self._running.set()
+
+    @property
+    def stop_request(self) -> str | None:
+        """None, 'finish' or 'cancel'."""
+        return self._stop
+
+    @property
+    def pause_requested(self) -> bool:
+        return not self._running.is_set()
+
+    def wait_while_paused(self) -> None:
+        """Called by the solver between mini-batches: blocks while paused."""
+        if self.pause_requested:
+            self.is_paused = True
+            self._running.wait()
+            self.is_paused = False
+
+
+@dataclass(frozen=True)
+class ProbeSlices:
+    """Intensity of the probe over depth: images (D, V, U) float32 of unit sum, depth_A (D,), pixel_size_A."""
+
+    images: NDArray[np.float32]
+    depth_A: NDArray[np.float64]
+    pixel_size_A: float
+
+
+@dataclass(frozen=True)
+class Snapshot:
+    """The state of a reconstruction at one moment; nothing in it changes afterwards.
+
+    Attributes
+    ----------
+    stage : str
+        prepare, start, heights, positions, merge, birth, refine, polish, finished.
+    step, steps_total : int
+        Position in the whole run, in passes over the series (the total is an estimate that may grow).
+    orbitals : Orbitals
+    loss : float
+        Mean loss per pixel of the last pass; NaN before the first.
+    r_factor : (T,) float64
+        Eq. 11 per tilt; NaN where not yet computed.
+    tilts, calculated : (n,) int, (n, V, U) float32
+        Tilts whose calculated images are new since the last snapshot, in the measured images' units
+        (scale and background included). Residual = measured - calculated.
+    probe : ProbeSlices or None
+        Given once, when the probe is known or changed.
+    elapsed_s : float
+    message : str
+        One sentence for a person.
+    """
+
+    stage: str
+    step: int
+    steps_total: int
+    orbitals: Orbitals
+    loss: float
+    r_factor: NDArray[np.float64]
+    tilts: NDArray[np.int64]
+    calculated: NDArray[np.float32]
+    probe: ProbeSlices | None
+    elapsed_s: float
+    message: str
+
+
+@dataclass(frozen=True)
+class Result:
+    """What a finished run leaves.
+
+    ``calculated`` and ``residual`` are (T, V, U) float32 in the measured images' units; ``center_px`` is (row, column);
+    ``shifts_px`` (T, 2) holds (du, dv) per tilt beyond the centre; ``scale`` and ``background`` are (T,).
+    ``stop_reason`` is 'converged', 'finished early', 'cancelled' or 'time limit', as a sentence in ``message``.
+    """
+
+    orbitals: Orbitals
+    r_factor: NDArray[np.float64]
+    calculated: NDArray[np.float32]
+    residual: NDArray[np.float32]
+    center_px: tuple[float, float]
+    shifts_px: NDArray[np.float64]
+    scale: NDArray[np.float64]
+    background: NDArray[np.float64]
+    probe: ProbeSlices
+    tilts_seen: NDArray[np.int64]
+    wall_seconds: dict[str, float]
+    stop_reason: str
+    message: str
+    settings: Settings
+    details: dict[str, Any] = field(default_factory=dict)
+
+
+class Job:
+    """One reconstruction.
+
+    >>> job = Job(series, settings)                    # doctest: +SKIP
+    >>> for snapshot in job.run():                     # doctest: +SKIP
+    ...     print(snapshot.stage, len(snapshot.orbitals))
+    >>> job.result.orbitals                            # doctest: +SKIP
+
+    Raises InputError from ``run`` (before the first snapshot) where the input cannot be used.
+    """
+
+    def __init__(self, series: TiltSeries, settings: Settings, start: Orbitals | None = None) -> None:
+        self.series = series
+        self.settings = settings
+        self.start = start
+        self.result: Result | None = None
+
+    def run(self, control: Control | None = None) -> Iterator[Snapshot]:
+        """Yield snapshots; when the generator ends, ``result`` is set (unless cancelled)."""
+        raise NotImplementedError  # the solver lands here next

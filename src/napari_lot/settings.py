@@ -1,0 +1,154 @@
+"""Every setting, once: name, unit, bounds, default and help are one pydantic field.
+
+The form in the window, the command line, the YAML file and the table in the docs are made from these fields.
+Lengths in Å, angles in degrees, energies in eV, semi-angles in mrad.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any, Literal
+
+import yaml
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from napari_lot.errors import InputError
+
+Refinable = Literal["positions", "heights", "width", "center", "shifts", "scale", "background"]
+REFINED_BY_DEFAULT: tuple[Refinable, ...] = (
+    "positions",
+    "heights",
+    "width",
+    "center",
+    "shifts",
+    "scale",
+    "background",
+)
+
+
+class _Frozen(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class Microscope(_Frozen):
+    """The probe-forming lens (aberrations in Krivanek's names, as abTEM has them)."""
+
+    energy_eV: float | None = Field(None, gt=1e3, le=3e6, description="Electron energy in eV.")
+    semiangle_mrad: float | None = Field(None, gt=0, le=200, description="Convergence semi-angle in mrad.")
+    defocus_A: float = Field(
+        0.0, ge=-1e5, le=1e5, description="Focal plane along the beam in Å, from the rotation centre, downstream positive."
+    )
+    c12_A: float = Field(0.0, ge=0, le=1e5, description="Two-fold astigmatism in Å.")
+    phi12_deg: float = Field(0.0, ge=-360, le=360, description="Azimuth of the two-fold astigmatism in degrees.")
+    c21_A: float = Field(0.0, ge=0, le=1e7, description="Axial coma in Å.")
+    phi21_deg: float = Field(0.0, ge=-360, le=360, description="Azimuth of the coma in degrees.")
+    c23_A: float = Field(0.0, ge=0, le=1e7, description="Three-fold astigmatism in Å.")
+    phi23_deg: float = Field(0.0, ge=-360, le=360, description="Azimuth of the three-fold astigmatism in degrees.")
+    c30_A: float = Field(0.0, ge=-1e9, le=1e9, description="Spherical aberration C30 (Cs) in Å.")
+    c50_A: float = Field(0.0, ge=-1e10, le=1e10, description="Fifth-order spherical aberration C50 in Å.")
+    source_size_A: float = Field(0.0, ge=0, le=10, description="Effective source size, full width at half maximum, in Å.")
+    focal_spread_A: float = Field(
+        0.0, ge=0, le=1e3, description="Standard deviation of the focal spread (chromatic) along the beam in Å."
+    )
+
+
+class Data(_Frozen):
+    """What the file does not say, or says wrongly."""
+
+    pixel_size_A: float | None = Field(None, gt=1e-3, le=100, description="Pixel size in Å; read from the file when absent.")
+    tilt_axis_deg: float = Field(
+        0.0, ge=-360, le=360, description="Tilt axis in the image, degrees from vertical, positive clockwise on the screen."
+    )
+    center_px: tuple[float, float] | None = Field(
+        None, description="Rotation centre (row, column) in pixels; found from the images when absent."
+    )
+    counts: bool = Field(False, description="The images are electron counts: noise is Poisson.")
+    thickness_A: float | None = Field(
+        None, gt=0, le=1e5, description="Thickness in Å of a film that fills the field; estimated when absent."
+    )
+    exclude: tuple[int, ...] = Field((), description="Tilts left out, counted from 0.")
+
+
+class Model(_Frozen):
+    """What an atom and its image look like."""
+
+    probe: Literal["direct", "rigid"] = Field(
+        "rigid", description="Direct projection, or rigid depth-dependent interaction with the microscope's probe."
+    )
+    elements: tuple[str, ...] = Field(("X",), min_length=1, description="Element symbols.")
+    spacing_A: float | None = Field(
+        None, gt=0.3, le=20, description="Expected nearest-neighbour distance in Å; from the element when absent."
+    )
+    likelihood: Literal["auto", "lsq", "poisson"] = Field(
+        "auto", description="Least squares or Poisson; auto takes Poisson for counts."
+    )
+    depth_tolerance: float = Field(
+        1e-4, gt=1e-8, le=0.1, description="Largest error of the depth basis relative to the probe's peak."
+    )
+
+
+class Start(_Frozen):
+    """Where the orbitals come from."""
+
+    kind: str = Field("grid", description="grid, or a file of atoms (XYZ, CSV or RESIRE .mat).")
+    grid_spacing: float = Field(
+        0.42, gt=0.1, le=2, description="Grid constant of the start in units of the expected nearest-neighbour distance."
+    )
+    width_A: float = Field(0.6, gt=0.05, le=5, description="Width B of a new orbital in Å.")
+
+
+class Solver(_Frozen):
+    """How the fit runs."""
+
+    refine: tuple[Refinable, ...] = Field(REFINED_BY_DEFAULT, description="What is refined.")
+    seed: int = Field(0, ge=0, description="Seed of everything random; the same seed gives the same result.")
+    threads: int | None = Field(None, ge=1, le=1024, description="Threads; all cores when absent.")
+    max_minutes: float | None = Field(None, gt=0, description="Stop with what there is after this many minutes.")
+    # filled in by the solver's author
+
+
+class Settings(_Frozen):
+    """All settings of one run."""
+
+    microscope: Microscope = Microscope()
+    data: Data = Data()
+    model: Model = Model()
+    start: Start = Start()
+    solver: Solver = Solver()
+
+
+def settings_from_dict(values: dict[str, Any], where: str = "settings") -> Settings:
+    """Validate nested settings; every problem becomes one sentence.
+
+    Raises
+    ------
+    InputError
+        Unknown name, wrong type or value out of bounds, naming the setting as section.name.
+    """
+    try:
+        return Settings.model_validate(values)
+    except ValidationError as error:
+        first = error.errors()[0]
+        name = ".".join(str(part) for part in first["loc"])
+        raise InputError(f"{where}: {name}: {first['msg']} (given: {first.get('input')!r}).") from None
+
+
+def load_settings(path: str | Path) -> dict[str, Any]:
+    """Nested settings from a YAML file, not yet validated (flags are merged over them first)."""
+    path = Path(path)
+    try:
+        values = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise InputError(f"{path}: cannot read the settings file: {error.strerror}.") from None
+    except (yaml.YAMLError, UnicodeDecodeError):
+        raise InputError(f"{path}: not a YAML settings file; expected sections such as 'microscope:'.") from None
+    if values is None:
+        return {}
+    if not isinstance(values, dict):
+        raise InputError(f"{path}: expected sections such as 'microscope:', found {type(values).__name__}.")
+    return values
+
+
+def dump_settings(settings: Settings) -> str:
+    """YAML text of all settings."""
+    return yaml.safe_dump(settings.model_dump(mode="json"), sort_keys=False)
