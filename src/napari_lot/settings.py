@@ -6,11 +6,12 @@ Lengths in Å, angles in degrees, energies in eV, semi-angles in mrad.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Literal
 
 import yaml
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
 
 from napari_lot.errors import InputError
 
@@ -26,6 +27,15 @@ REFINED_BY_DEFAULT: tuple[Refinable, ...] = (
 )
 
 
+ELEMENTS = frozenset(
+    "X H He Li Be B C N O F Ne Na Mg Al Si P S Cl Ar K Ca Sc Ti V Cr Mn Fe Co Ni Cu Zn Ga Ge As Se Br Kr Rb Sr Y Zr Nb "
+    "Mo Tc Ru Rh Pd Ag Cd In Sn Sb Te I Xe Cs Ba La Ce Pr Nd Pm Sm Eu Gd Tb Dy Ho Er Tm Yb Lu Hf Ta W Re Os Ir Pt Au "
+    "Hg Tl Pb Bi Po At Rn Fr Ra Ac Th Pa U Np Pu Am Cm Bk Cf Es Fm Md No Lr Rf Db Sg Bh Hs Mt Ds Rg Cn Nh Fl Mc Lv Ts "
+    "Og".split()
+)
+"""Element symbols, and X for an unknown one."""
+
+
 class _Frozen(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
@@ -36,7 +46,7 @@ class Microscope(_Frozen):
     energy_eV: float | None = Field(None, gt=1e3, le=3e6, description="Electron energy in eV.")
     semiangle_mrad: float | None = Field(None, gt=0, le=200, description="Convergence semi-angle in mrad.")
     defocus_A: float = Field(
-        0.0, ge=-1e5, le=1e5, description="Focal plane along the beam in Å, from the rotation centre, downstream positive."
+        0.0, ge=-1e5, le=1e5, description="Focal plane in Å from the rotation centre, downstream positive."
     )
     c12_A: float = Field(0.0, ge=0, le=1e5, description="Two-fold astigmatism in Å.")
     phi12_deg: float = Field(0.0, ge=-360, le=360, description="Azimuth of the two-fold astigmatism in degrees.")
@@ -46,7 +56,9 @@ class Microscope(_Frozen):
     phi23_deg: float = Field(0.0, ge=-360, le=360, description="Azimuth of the three-fold astigmatism in degrees.")
     c30_A: float = Field(0.0, ge=-1e9, le=1e9, description="Spherical aberration C30 (Cs) in Å.")
     c50_A: float = Field(0.0, ge=-1e10, le=1e10, description="Fifth-order spherical aberration C50 in Å.")
-    source_size_A: float = Field(0.0, ge=0, le=10, description="Effective source size, full width at half maximum, in Å.")
+    source_size_A: float = Field(
+        0.0, ge=0, le=10, description="Effective source size, full width at half maximum, in Å."
+    )
     focal_spread_A: float = Field(
         0.0, ge=0, le=1e3, description="Standard deviation of the focal spread (chromatic) along the beam in Å."
     )
@@ -55,9 +67,9 @@ class Microscope(_Frozen):
 class Data(_Frozen):
     """What the file does not say, or says wrongly."""
 
-    pixel_size_A: float | None = Field(None, gt=1e-3, le=100, description="Pixel size in Å; read from the file when absent.")
+    pixel_size_A: float | None = Field(None, gt=1e-3, le=100, description="Pixel size in Å; from the file when absent.")
     tilt_axis_deg: float = Field(
-        0.0, ge=-360, le=360, description="Tilt axis in the image, degrees from vertical, positive clockwise on the screen."
+        0.0, ge=-360, le=360, description="Tilt axis in the image in degrees from vertical, clockwise positive."
     )
     center_px: tuple[float, float] | None = Field(
         None, description="Rotation centre (row, column) in pixels; found from the images when absent."
@@ -75,7 +87,9 @@ class Model(_Frozen):
     probe: Literal["direct", "rigid"] = Field(
         "rigid", description="Direct projection, or rigid depth-dependent interaction with the microscope's probe."
     )
-    elements: tuple[str, ...] = Field(("X",), min_length=1, description="Element symbols.")
+    elements: tuple[str, ...] = Field(
+        ("X",), min_length=1, description="Element symbols, such as Pt; X where the element is unknown."
+    )
     spacing_A: float | None = Field(
         None, gt=0.3, le=20, description="Expected nearest-neighbour distance in Å; from the element when absent."
     )
@@ -86,13 +100,23 @@ class Model(_Frozen):
         1e-4, gt=1e-8, le=0.1, description="Largest error of the depth basis relative to the probe's peak."
     )
 
+    @field_validator("elements")
+    @classmethod
+    def _known_elements(cls, elements: tuple[str, ...]) -> tuple[str, ...]:
+        for symbol in elements:
+            if symbol not in ELEMENTS:
+                raise ValueError(f"{symbol!r} is no element symbol; give one such as Pt, or X where it is unknown")
+        if len(set(elements)) != len(elements):
+            raise ValueError("an element is named twice")
+        return elements
+
 
 class Start(_Frozen):
     """Where the orbitals come from."""
 
     kind: str = Field("grid", description="grid, or a file of atoms (XYZ, CSV or RESIRE .mat).")
     grid_spacing: float = Field(
-        0.42, gt=0.1, le=2, description="Grid constant of the start in units of the expected nearest-neighbour distance."
+        0.42, gt=0.1, le=2, description="Grid constant of the start, in nearest-neighbour distances."
     )
     width_A: float = Field(0.6, gt=0.05, le=5, description="Width B of a new orbital in Å.")
 
@@ -102,6 +126,7 @@ class Solver(_Frozen):
 
     refine: tuple[Refinable, ...] = Field(REFINED_BY_DEFAULT, description="What is refined.")
     seed: int = Field(0, ge=0, description="Seed of everything random; the same seed gives the same result.")
+    device: Literal["auto", "cpu"] = Field("auto", description="Where the fit runs; auto takes the fastest there is.")
     threads: int | None = Field(None, ge=1, le=1024, description="Threads; all cores when absent.")
     max_minutes: float | None = Field(None, gt=0, description="Stop with what there is after this many minutes.")
     # filled in by the solver's author
@@ -117,8 +142,19 @@ class Settings(_Frozen):
     solver: Solver = Solver()
 
 
-def settings_from_dict(values: dict[str, Any], where: str = "settings") -> Settings:
+def settings_from_dict(
+    values: dict[str, Any], where: str = "settings", origins: Mapping[str, str] | None = None
+) -> Settings:
     """Validate nested settings; every problem becomes one sentence.
+
+    Parameters
+    ----------
+    values : dict
+        ``{section: {name: value}}``; what is absent keeps its default.
+    where : str
+        Where the values come from, for the message.
+    origins : mapping, optional
+        Where a single ``section.name`` comes from, where that differs (a flag of the command line).
 
     Raises
     ------
@@ -129,8 +165,21 @@ def settings_from_dict(values: dict[str, Any], where: str = "settings") -> Setti
         return Settings.model_validate(values)
     except ValidationError as error:
         first = error.errors()[0]
-        name = ".".join(str(part) for part in first["loc"])
-        raise InputError(f"{where}: {name}: {first['msg']} (given: {first.get('input')!r}).") from None
+        name = ".".join(str(part) for part in first["loc"][:2])
+        message = first["msg"].removeprefix("Value error, ")
+        if first["type"] == "extra_forbidden":
+            message = "there is no such setting"
+        given = first["input"] if first["type"] != "value_error" else _value_at(values, first["loc"][:2])
+        source = (origins or {}).get(name)
+        place = source if source is not None and source.startswith("--") else f"{source or where}: {name}"
+        raise InputError(f"{place}: {message[:1].lower()}{message[1:]} (given: {given!r}).") from None
+
+
+def _value_at(values: dict[str, Any], path: tuple[int | str, ...]) -> Any:
+    value: Any = values
+    for part in path:
+        value = value[part]
+    return value
 
 
 def load_settings(path: str | Path) -> dict[str, Any]:

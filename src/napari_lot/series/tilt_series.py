@@ -52,7 +52,9 @@ class TiltSeries:
 
     def __post_init__(self) -> None:
         if self.images.ndim != 3:
-            raise InputError(f"{self.source}: a tilt series needs a stack [tilt, v, u], not {self.images.ndim} dimensions.")
+            raise InputError(
+                f"{self.source}: a tilt series needs a stack [tilt, v, u], not {self.images.ndim} dimensions."
+            )
         if self.center_px is None:
             v, u = self.images.shape[1:]
             object.__setattr__(self, "center_px", ((v - 1) / 2, (u - 1) / 2))
