@@ -1,0 +1,237 @@
+"""Tilt angles from files: CSV, .tlt, .rawtlt, .mdoc, RESIRE columns, .mat. Geometry of other programs.
+
+Sources: RESIRE (Pham et al., Sci. Rep. 13, 5624 (2023)), GENFIRE (Pryor et al., Sci. Rep. 7, 10409 (2017)),
+IMOD (Kremer et al., J. Struct. Biol. 116, 71 (1996)), SerialEM's description of its metadata files.
+"""
+
+from __future__ import annotations
+
+import csv
+import re
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from napari_lot.errors import InputError
+
+Geometry = Literal["lot", "resire", "genfire"]
+"""Whose angles these are. ``lot``: (psi, theta, phi), Eq. 3. ``resire``: (phi, theta, psi), R = (Rz Ry Rx)^T.
+``genfire``: (phi, theta, psi), R = (Rz(phi) Ry(theta) Rz(psi))^T. The last two come with transposed images."""
+
+LOT_COLUMNS = ("psi_deg", "theta_deg", "phi_deg")
+
+
+@dataclass(frozen=True)
+class AngleTable:
+    """Angles as a file gives them, not yet converted.
+
+    Attributes
+    ----------
+    values_deg : (T,) or (T, 3) float64
+        (T,): theta about the tilt axis. (T, 3): columns in the order of ``geometry``.
+    geometry : str
+        lot, resire or genfire.
+    source : str
+    pixel_size_A, tilt_axis_deg : float or None
+        What an .mdoc says besides.
+    """
+
+    values_deg: NDArray[np.float64]
+    geometry: Geometry
+    source: str
+    pixel_size_A: float | None = None
+    tilt_axis_deg: float | None = None
+
+
+def _rotation(axis: int, angle_deg: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Right-handed active rotations about x, y or z (axis 0, 1, 2), shape (T, 3, 3)."""
+    a = np.deg2rad(angle_deg)
+    i, j = (axis + 1) % 3, (axis + 2) % 3
+    matrix = np.zeros((len(a), 3, 3))
+    matrix[:, axis, axis] = 1.0
+    matrix[:, i, i] = matrix[:, j, j] = np.cos(a)
+    matrix[:, i, j] = -np.sin(a)
+    matrix[:, j, i] = np.sin(a)
+    return matrix
+
+
+def angles_from_rotations(rotations: NDArray[np.float64]) -> NDArray[np.float64]:
+    """(psi, theta, phi) in degrees, (T, 3), with ``R = Rz(phi) Ry(theta) Rx(psi)`` exactly.
+
+    Of the two triples that give the same matrix the one with the smaller |psi| + |phi| is taken, so that a tilt of
+    -177 degrees about y stays (0, -177, 0).
+    """
+    r = np.asarray(rotations, np.float64)
+    level = np.hypot(r[:, 0, 0], r[:, 1, 0])
+    theta = np.arctan2(-r[:, 2, 0], level)
+    locked = level < 1e-9  # theta = +-90: only psi -+ phi is defined, phi is set to 0
+    psi = np.where(locked, np.arctan2(-r[:, 1, 2], r[:, 1, 1]), np.arctan2(r[:, 2, 1], r[:, 2, 2]))
+    phi = np.where(locked, 0.0, np.arctan2(r[:, 1, 0], r[:, 0, 0]))
+    first = np.rad2deg(np.stack([psi, theta, phi], axis=1))
+    second = np.stack([first[:, 0] + 180, 180 - first[:, 1], first[:, 2] + 180], axis=1)
+    second = (second + 180) % 360 - 180
+    smaller = np.abs(second[:, [0, 2]]).sum(axis=1) < np.abs(first[:, [0, 2]]).sum(axis=1) - 1e-9
+    return np.where(smaller[:, None], second, first) + 0.0
+
+
+def to_lot_angles(values_deg: NDArray[np.float64], geometry: Geometry) -> NDArray[np.float64]:
+    """Angles of another program in ours, (T, 3) = (psi, theta, phi) in degrees (images transposed separately).
+
+    A single column is theta about y in any geometry.
+    """
+    values = np.asarray(values_deg, np.float64)
+    if values.ndim == 2 and values.shape[1] == 1:
+        values = values[:, 0]
+    if values.ndim == 1:
+        values = np.stack([np.zeros_like(values), values, np.zeros_like(values)], axis=1)
+    if geometry == "lot":
+        return values
+    phi, theta, psi = values.T
+    last = 0 if geometry == "resire" else 2
+    matrices = _rotation(2, phi) @ _rotation(1, theta) @ _rotation(last, psi)
+    return angles_from_rotations(matrices.transpose(0, 2, 1))
+
+
+def read_angles(path: str | Path) -> AngleTable:
+    """Angles from a file, by its extension.
+
+    ``.csv``/``.txt``/``.tlt``/``.rawtlt``: a header ``psi_deg,theta_deg,phi_deg`` (any order), or one angle a line, or three columns
+    without a header, which are RESIRE's (phi, theta, psi). ``.mdoc``: TiltAngle of each section.
+
+    Raises
+    ------
+    InputError
+        No such file, not text, not numbers, or no angles at all.
+    """
+    path = Path(path)
+    text = _read_text(path)
+    if path.suffix.lower() == ".mdoc":
+        return _parse_mdoc(text, str(path))
+    return _parse_columns(text, str(path))
+
+
+def _read_text(path: Path) -> str:
+    if path.is_dir():
+        raise InputError(f"{path}: this is a folder, not an angle file: give the file itself.")
+    try:
+        text = path.read_text(encoding="utf-8-sig")
+    except FileNotFoundError:
+        raise InputError(f"{path}: no such angle file: check the name.") from None
+    except OSError as error:
+        raise InputError(f"{path}: cannot read the angle file: {error.strerror}.") from None
+    except UnicodeDecodeError:
+        raise InputError(
+            f"{path}: not a text file of angles: give CSV, .tlt, .rawtlt or .mdoc with one tilt a line."
+        ) from None
+    if not text.strip():
+        raise InputError(f"{path}: the angle file is empty: give one angle per image, in degrees.")
+    return text
+
+
+def _parse_columns(text: str, source: str) -> AngleTable:
+    lines = [(n, line.strip()) for n, line in enumerate(text.splitlines(), 1)]
+    lines = [(n, line) for n, line in lines if line and not line.startswith(("#", "%"))]
+    if not lines:
+        raise InputError(f"{source}: no angles in the file: give one angle per image, in degrees.")
+    header: list[str] | None = None
+    cells = _split(lines[0][1])
+    if not _is_number(cells[0]) and any(c.isalpha() for c in lines[0][1]):
+        header = [c.strip().strip("\"'").lower() for c in cells]
+        lines = lines[1:]
+    rows: list[list[float]] = []
+    width = len(_split(lines[0][1])) if lines else 0
+    for n, line in lines:
+        cells = _split(line)
+        if not all(_is_number(c) for c in cells):
+            raise InputError(
+                f"{source}: line {n} is not a number ({line[:40]!r}): give one angle per image, in degrees."
+            )
+        if len(cells) != (len(header) if header else width):
+            raise InputError(
+                f"{source}: line {n} has {len(cells)} values where the others have {width}: correct that line."
+            )
+        rows.append([float(c) for c in cells])
+    if not rows:
+        raise InputError(f"{source}: no angles below the header: give one line per image, in degrees.")
+    table = np.array(rows, dtype=np.float64)
+    if header is not None:
+        return AngleTable(_named_columns(table, header, source), "lot", source)
+    if table.shape[1] == 1:
+        return AngleTable(table[:, 0], "lot", source)
+    if table.shape[1] == 3:
+        return AngleTable(table, "resire", source)
+    raise InputError(
+        f"{source}: {table.shape[1]} columns without a header: give one angle a line, or the header psi_deg,theta_deg,phi_deg."
+    )
+
+
+def _named_columns(table: NDArray[np.float64], header: list[str], source: str) -> NDArray[np.float64]:
+    short = [re.sub(r"[\s_(\[]*(deg|degrees|°)?[)\]]*$", "", name) for name in header]
+    if any(name.endswith(("_rad", "(rad)", "[rad]")) for name in header):
+        raise InputError(f"{source}: the header says radians ({','.join(header)}): convert the angles to degrees.")
+    wanted = {"psi": 0, "theta": 1, "phi": 2, "tilt": 1, "angle": 1, "tilt_angle": 1}
+    angles = np.zeros((len(table), 3))
+    found = False
+    for column, name in enumerate(short):
+        if name in wanted:
+            angles[:, wanted[name]] = table[:, column]
+            found = True
+    if not found:
+        raise InputError(
+            f"{source}: no angle column in the header ({','.join(header)}): name the columns psi_deg,theta_deg,phi_deg."
+        )
+    return angles
+
+
+def _split(line: str) -> list[str]:
+    if "," in line or ";" in line:
+        return [c.strip() for c in next(csv.reader([line], delimiter="," if "," in line else ";"))]
+    return line.split()
+
+
+def _is_number(cell: str) -> bool:
+    try:
+        float(cell)
+    except ValueError:
+        return False
+    return True
+
+
+def _parse_mdoc(text: str, source: str) -> AngleTable:
+    """SerialEM metadata: sections [ZValue = n] with TiltAngle; PixelSpacing in Å; the title names the tilt axis."""
+    sections: list[tuple[int, dict[str, str]]] = []
+    values: dict[str, str] = {}
+    common = values
+    for line in text.splitlines():
+        start = re.match(r"\s*\[\s*(ZValue|Image|FrameSet)\s*=\s*(.*?)\s*\]", line)
+        if start:
+            values = {}
+            number = int(start[2]) if start[1] == "ZValue" and start[2].lstrip("-").isdigit() else len(sections)
+            sections.append((number, values))
+        elif "=" in line and not line.lstrip().startswith("["):
+            key, _, value = line.partition("=")
+            values[key.strip()] = value.strip()
+    missing = [number for number, section in sections if "TiltAngle" not in section]
+    if not sections or missing:
+        where = f"section {missing[0]} has" if missing else "the file has"
+        raise InputError(f"{source}: {where} no TiltAngle: give an .mdoc of a tilt series, or the angles as CSV.")
+    sections.sort(key=lambda item: item[0])
+    try:
+        angles = np.array([float(section["TiltAngle"]) for _, section in sections])
+        spacing_text = common.get("PixelSpacing") or sections[0][1].get("PixelSpacing")
+        spacing = float(spacing_text) if spacing_text else None
+    except ValueError:
+        raise InputError(f"{source}: a TiltAngle or PixelSpacing is not a number: correct the .mdoc.") from None
+    return AngleTable(angles, "lot", source, pixel_size_A=spacing, tilt_axis_deg=_mdoc_axis(text))
+
+
+def _mdoc_axis(text: str) -> float | None:
+    """Tilt axis from vertical as IMOD counts it, which is our ``tilt_axis_deg``.
+
+    IMOD turns counter-clockwise with row 0 at the bottom, we clockwise with row 0 at the top: on the stored array the same.
+    """
+    title = re.search(r"Tilt axis angle\s*=\s*([-+]?[\d.]+)", text, re.IGNORECASE)
+    return float(title[1]) if title else None

@@ -1,0 +1,175 @@
+"""Read a tilt series: which reader, which angles, whose geometry; the caller's word wins over the file's."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from napari_lot.errors import InputError
+from napari_lot.series.angles import AngleTable, Geometry, read_angles, to_lot_angles
+from napari_lot.series.raw import RawSeries, check_readable
+from napari_lot.series.tilt_series import TiltSeries, check_angles, check_mask, check_stack_shape
+from napari_lot.series.tiff import read_tiff
+
+Reader = Callable[[Path], RawSeries]
+READERS: dict[str, Reader] = {".tif": read_tiff, ".tiff": read_tiff}
+
+SIDE_FILE_SUFFIXES = (".mdoc", ".tlt", ".rawtlt")
+
+
+def read_series(
+    path: str | Path,
+    *,
+    angles: str | Path | Sequence[float] | NDArray[np.float64] | None = None,
+    pixel_size_A: float | None = None,
+    tilt_axis_deg: float | None = None,
+    center_px: tuple[float, float] | None = None,
+    mask: str | Path | NDArray[Any] | None = None,
+    counts: bool | None = None,
+    geometry: Geometry | None = None,
+    exclude: Sequence[int] = (),
+) -> TiltSeries:
+    """Read a tilt series and its angles. What the caller gives wins over what the files say.
+
+    Parameters
+    ----------
+    path : path
+        TIFF, MRC/ST/ALI, NPZ, NPY, MAT or HDF5/EMD; see docs/formats.md for what is read from each.
+    angles : path, (T,) or (T, 3) array, optional
+        A file (CSV, .tlt, .rawtlt, .mdoc, .mat) or degrees: theta about y, or (psi, theta, phi) columns.
+        When absent: from the series file, then from a side file (see ``find_angle_file``).
+    pixel_size_A : float, optional
+    tilt_axis_deg : float, optional
+        In-plane direction of the tilt axis from vertical, positive clockwise on the screen.
+    center_px : (row, column), optional
+        Rotation centre in the images as they are shown, after any transposition.
+    mask : path or array, optional
+        TIFF or array, 2-D or [tilt, v, u] in the orientation of the file; 1 where a pixel may be used.
+    counts : bool, optional
+        The images are electron counts.
+    geometry : {"lot", "resire", "genfire"}, optional
+        Whose convention the file's or side file's angles follow, where it cannot be told from their names.
+    exclude : sequence of int
+        Tilts not to use, counted from 0; their pixels may be anything.
+
+    Returns
+    -------
+    TiltSeries
+        In the package's frame; ``metadata`` says where the angles came from and whose geometry they had.
+
+    Raises
+    ------
+    InputError
+        The input cannot be used: one sentence that says what, where and what to do. No file is ever changed.
+    """
+    path = Path(path)
+    check_readable(path, "tilt series")
+    reader = READERS.get(path.suffix.lower())
+    if reader is None:
+        raise InputError(
+            f"{path}: unknown file type '{path.suffix}': give a tilt series as {', '.join(sorted(READERS))}."
+        )
+    raw = reader(path)
+    if raw.images.ndim != 3:
+        check_stack_shape(raw.images.shape, str(path))
+    table = _angle_table(raw, path, angles)
+    if table is None:
+        raise InputError(
+            f"{path}: no tilt angles in the file or beside it: give an angle file, for example {path.stem}.tlt."
+        )
+    shape_geometry: Geometry = geometry or table.geometry
+    images = raw.images
+    values = np.asarray(table.values_deg)
+    # A single column says nothing about whose frame it is: then the images stay as they are unless the caller says so.
+    transposed = shape_geometry != "lot" and (values.ndim == 2 and values.shape[1] == 3 or geometry is not None)
+    check_stack_shape(images.shape, str(path))
+    check_angles(values, len(images), table.source)
+    lot_angles = to_lot_angles(values, shape_geometry)
+    mask_array = read_mask(mask) if isinstance(mask, (str, Path)) else mask
+    if mask_array is None:
+        mask_array = raw.mask
+    mask_array = check_mask(mask_array, images.shape, str(mask) if isinstance(mask, (str, Path)) else str(path))
+    centre = center_px if center_px is not None else raw.center_px
+    warnings = raw.warnings
+    if transposed:
+        images = images.transpose(0, 2, 1)
+        mask_array = None if mask_array is None else mask_array.transpose(0, 2, 1)
+        if centre is None:
+            rows, columns = images.shape[1:]
+            centre = (float(rows // 2), float(columns // 2))
+        warnings += (
+            f"{table.source}: three angle columns read as {shape_geometry.upper()}'s (phi, theta, psi), images transposed, "
+            "rotation centre at n/2: give a CSV with the header psi_deg,theta_deg,phi_deg if they are not.",
+        )
+    size = pixel_size_A
+    if size is None:
+        size = raw.pixel_size_A
+        if table.pixel_size_A is not None and (size is None or raw.pixel_size_doubtful):
+            size = table.pixel_size_A
+        elif raw.pixel_size_doubtful and size is not None:
+            warnings += (f"{path}: a pixel size of exactly {size:g} Å is often a placeholder: check it.",)
+    axis = next((a for a in (tilt_axis_deg, raw.tilt_axis_deg, table.tilt_axis_deg) if a is not None), 0.0)
+    return TiltSeries(
+        images=images,
+        angles_deg=lot_angles,
+        pixel_size_A=size,  # type: ignore[arg-type]  # None is judged where everything is
+        center_px=centre,
+        tilt_axis_deg=axis,
+        mask=mask_array,
+        counts=bool(raw.counts) if counts is None else counts,
+        source=str(path),
+        metadata={**raw.metadata, "angles_from": table.source, "geometry": shape_geometry if transposed else "lot"},
+        excluded=tuple(exclude),
+        warnings=warnings,
+    )
+
+
+def find_angle_file(path: str | Path) -> Path | None:
+    """The angle file that belongs to a series, or None.
+
+    Looked for beside it, in this order: ``NAME.mdoc`` (with and without the series' extension), ``NAME.tlt``, ``NAME.rawtlt``,
+    ``NAME_angles.csv``, ``NAME.csv``, ``NAME_angles.txt``, ``angles.csv``, ``angles.txt``, ``angles.mat``.
+    """
+    path = Path(path)
+    stem = path.stem
+    names = [path.name + ".mdoc", *(stem + s for s in SIDE_FILE_SUFFIXES)]
+    names += [f"{stem}_angles.csv", f"{stem}.csv", f"{stem}_angles.txt", "angles.csv", "angles.txt"]
+    return next((path.parent / name for name in names if (path.parent / name).is_file()), None)
+
+
+def read_mask(path: str | Path) -> NDArray[Any]:
+    """A mask from a TIFF, (V, U) or (T, V, U), 1 where a pixel may be used.
+
+    Raises
+    ------
+    InputError
+        No such file, not a TIFF, or another number of dimensions.
+    """
+    path = Path(path)
+    check_readable(path, "mask")
+    if path.suffix.lower() not in (".tif", ".tiff"):
+        raise InputError(f"{path}: a mask must be a TIFF (.tif), 1 where a pixel may be used: convert it.")
+    array = read_tiff(path).images
+    if array.ndim not in (2, 3):
+        raise InputError(f"{path}: the mask has {array.ndim} dimensions: give one image, or one per tilt.")
+    return array
+
+
+def _angle_table(
+    raw: RawSeries, path: Path, angles: str | Path | Sequence[float] | NDArray[np.float64] | None
+) -> AngleTable | None:
+    if isinstance(angles, (str, Path)):
+        return read_angles(angles)
+    if angles is not None:
+        try:
+            return AngleTable(np.asarray(angles, dtype=np.float64), "lot", f"{path} (angles given)")
+        except (TypeError, ValueError):
+            raise InputError(f"{path}: the angles given are not numbers: give degrees, one per image.") from None
+    if raw.angles is not None:
+        return raw.angles
+    found = find_angle_file(path)
+    return None if found is None else read_angles(found)
