@@ -1,0 +1,221 @@
+"""The imaging kernel over depth and its low-rank basis: continuous depth at the price of a few slices (Eqs. 7-10).
+
+``P(q; w) = sum_r c_r(w) Phi_r(q)`` with real, smooth c_r and Hermitian Phi_r. The singular value decomposition of the
+real-space kernels is taken through their Gram matrix at Chebyshev depths; the intensity is band-limited along the beam,
+so a few of them determine it at every depth.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+from scipy import fft, interpolate, linalg
+
+from napari_lot.errors import InputError
+from napari_lot.job import ProbeSlices
+from napari_lot.physics import optics
+from napari_lot.settings import Microscope
+
+
+@dataclass(frozen=True)
+class DepthBasis:
+    """The kernel p(r; w) = |psi(-r; w)|^2 at every depth as a short sum.
+
+    Attributes
+    ----------
+    transfer : (R, V, U // 2 + 1) complex64
+        Phi_r on the rfft2 grid of the canvas. Hermitian, not real: the adjoint uses its conjugate.
+    depth_A : (K,) float64
+        Uniform knots in Å from the rotation centre, downstream positive.
+    coefficients : (K, R) float64
+        c_r at the knots; the largest |c_r| is 1.
+    polynomial : (K - 1, R, 4) float32
+        Cubic pieces: for t = (w - depth_A[k]) / step in [0, 1), c_r(w) = p0 + p1 t + p2 t^2 + p3 t^3, a C2 spline.
+    error : float
+        Largest |p_basis - p| over pixels and depths, between knots too, relative to the largest p.
+    """
+
+    transfer: NDArray[np.complex64]
+    depth_A: NDArray[np.float64]
+    coefficients: NDArray[np.float64]
+    polynomial: NDArray[np.float32]
+    error: float
+
+    @property
+    def rank(self) -> int:
+        """Number of channels R."""
+        return len(self.transfer)
+
+    @property
+    def step_A(self) -> float:
+        """Distance of the knots in Å."""
+        return float(self.depth_A[1] - self.depth_A[0])
+
+    def at(self, depth_A: ArrayLike, derivative: int = 0) -> NDArray[np.float64]:
+        """c_r at any depths, (N, R) float64, or a derivative of them by w (1/Å^derivative).
+
+        Outside the knots the end pieces go on; the basis is not meant to be used there.
+        """
+        depth = np.atleast_1d(np.asarray(depth_A, np.float64))
+        place = (depth - self.depth_A[0]) / self.step_A
+        piece = np.clip(np.floor(place).astype(np.int64), 0, len(self.depth_A) - 2)
+        t = (place - piece)[:, None]
+        p = self.polynomial[piece].astype(np.float64)
+        for _ in range(derivative):
+            p = np.concatenate([p[..., 1:] * np.arange(1, 4), np.zeros_like(p[..., :1])], -1) / self.step_A
+        return p[..., 0] + t * (p[..., 1] + t * (p[..., 2] + t * p[..., 3]))
+
+    def transfer_at(self, depth_A: float) -> NDArray[np.complex128]:
+        """P(q; w) at one depth, (V, U // 2 + 1) complex128."""
+        return np.einsum("r,rvu->vu", self.at(depth_A)[0], self.transfer.astype(np.complex128))
+
+
+def depth_basis(
+    microscope: Microscope | None,
+    depth_range_A: tuple[float, float],
+    shape: tuple[int, int],
+    pixel_size_A: float,
+    tolerance: float = 1e-4,
+) -> DepthBasis:
+    """Basis of the smallest rank whose measured error is within ``tolerance`` of the probe's peak.
+
+    Parameters
+    ----------
+    microscope : Microscope or None
+        None is direct projection: one channel, Phi = 1, c = 1.
+    depth_range_A : (lo, hi)
+        Depths the atoms may take, in Å from the rotation centre.
+    shape : (V, U)
+        Canvas in pixels, padded so that neither atoms nor the probe's tails wrap around.
+    tolerance : float
+        Largest error relative to the peak over all pixels and depths. Single precision ends near 1e-6.
+
+    Raises
+    ------
+    InputError
+        Energy or semi-angle is missing.
+    ValueError
+        Empty depth range or tolerance.
+    """
+    lo, hi = (float(edge) for edge in depth_range_A)
+    if not (np.isfinite(lo) and np.isfinite(hi) and lo <= hi and tolerance > 0):
+        raise ValueError(f"depth range {depth_range_A} and tolerance {tolerance} must be finite, ordered and positive")
+    if hi - lo < 1.0:  # one flat layer: the knots still need a distance
+        lo, hi = 0.5 * (lo + hi) - 0.5, 0.5 * (lo + hi) + 0.5
+    if microscope is None:
+        polynomial = np.zeros((1, 1, 4), np.float32)
+        polynomial[..., 0] = 1.0
+        flat = np.ones((1, shape[0], shape[1] // 2 + 1), np.complex64)
+        return DepthBasis(flat, np.array([lo, hi]), np.ones((2, 1)), polynomial, 0.0)
+
+    bandwidth = optics.depth_bandwidth_per_A(microscope, shape, pixel_size_A)
+    nodes = optics.chebyshev_depths(lo, hi, bandwidth)
+    # depths that no fit sees, between the nodes: the basis must hold there as well
+    unseen = 0.5 * (nodes[1:] + nodes[:-1])[:: max(1, (len(nodes) - 1) // 6)]
+    depths = np.concatenate([nodes, unseen])
+    exact = optics.probe_transfer(microscope, depths, shape, pixel_size_A).astype(np.complex64)
+    kernels = exact[: len(nodes)]
+    gram = _gram(kernels, shape[1])
+    values, vectors = linalg.eigh(gram)
+    values, vectors = values[::-1], vectors[:, ::-1]
+    # rounding of the single-precision kernels sets a floor below which modes are noise
+    most = max(1, int(np.sum(values > 1e-13 * values[0])))
+    peak = max(float(np.max(fft.irfft2(kernel, s=shape))) for kernel in exact)
+    truth = list(zip(depths, exact, strict=True))
+
+    first = int(np.argmax(values <= values[0] * min(1.0, 3.0 * tolerance) ** 2)) or most
+    rank = min(max(1, first - 1), most)
+    best = _fit(kernels, gram, vectors[:, :rank], nodes, bandwidth, tolerance)
+    error = _largest_error(best, truth, shape) / peak
+    while error > tolerance and rank < most:
+        rank += 1
+        best = _fit(kernels, gram, vectors[:, :rank], nodes, bandwidth, tolerance)
+        error = _largest_error(best, truth, shape) / peak
+    while rank > 1:  # the guess may have been generous
+        fewer = _fit(kernels, gram, vectors[:, : rank - 1], nodes, bandwidth, tolerance)
+        fewer_error = _largest_error(fewer, truth, shape, stop_above=tolerance * peak) / peak
+        if fewer_error > tolerance:
+            break
+        rank, best, error = rank - 1, fewer, fewer_error
+    return DepthBasis(best.transfer, best.depth_A, best.coefficients, best.polynomial, error)
+
+
+def probe_slices(microscope: Microscope | None, depth_A: ArrayLike, extent_px: int, pixel_size_A: float) -> ProbeSlices:
+    """Probe intensity |psi(r; w)|^2 for display: (D, n, n) float32, centred at [n // 2, n // 2], unit sum per slice.
+
+    ``extent_px`` is n; ``microscope`` None is direct projection, a single lit pixel.
+
+    Raises
+    ------
+    InputError
+        Energy or semi-angle is missing, or the window is not at least one pixel.
+    """
+    if extent_px < 1:
+        raise InputError(f"The probe's window needs at least 1 pixel, not {extent_px}.")
+    depth = np.atleast_1d(np.asarray(depth_A, np.float64))
+    if microscope is None:
+        images = np.zeros((len(depth), extent_px, extent_px))
+        images[:, extent_px // 2, extent_px // 2] = 1.0
+    else:
+        images = optics.probe_intensity(microscope, depth, (extent_px, extent_px), pixel_size_A, centred=True)
+    return ProbeSlices(images.astype(np.float32), depth, float(pixel_size_A))
+
+
+def _gram(kernels: NDArray[np.complex64], width: int) -> NDArray[np.float64]:
+    """Real-space inner products of the kernels from half their spectra (D, V, U // 2 + 1), summed as float64."""
+    double = np.full(kernels.shape[2], 2.0)  # columns that stand for their mirror image too
+    double[0] = 1.0
+    if width % 2 == 0:
+        double[-1] = 1.0
+    gram = np.zeros((len(kernels), len(kernels)))
+    for row in range(0, kernels.shape[1], 32):
+        part = (kernels[:, row : row + 32] * np.sqrt(double)).reshape(len(kernels), -1).astype(np.complex128)
+        gram += (part @ part.conj().T).real
+    return gram
+
+
+def _fit(
+    kernels: NDArray[np.complex64],
+    gram: NDArray[np.float64],
+    vectors: NDArray[np.float64],
+    nodes: NDArray[np.float64],
+    bandwidth_per_A: float,
+    tolerance: float,
+) -> DepthBasis:
+    """Basis on the given eigenvectors (D, R) of the Gram matrix."""
+    at_nodes = vectors  # orthonormal over the nodes: c_r(w_d) = v_dr and Phi_r = sum_d v_dr P_d
+    step = (min(tolerance, 1e-3) * 2.0) ** 0.25 / max(bandwidth_per_A, 1e-6)
+    count = int(np.ceil((nodes[-1] - nodes[0]) / step)) + 5
+    # the Chebyshev nodes stop short of the ends by (1 - cos(pi / 2n)) of the half range
+    half = 0.5 * (nodes[-1] - nodes[0]) / np.cos(0.5 * np.pi / len(nodes))
+    middle = 0.5 * (nodes[-1] + nodes[0])
+    knots = np.linspace(middle - half, middle + half, count)
+    coefficients = optics.interpolation_matrix(nodes, knots) @ at_nodes
+    dense = np.linspace(knots[0], knots[-1], 4 * count)
+    scale = np.abs(optics.interpolation_matrix(nodes, dense) @ at_nodes).max(0)
+    coefficients /= scale
+    transfer = np.tensordot((vectors * scale).T, kernels, axes=1)
+    width = knots[1] - knots[0]
+    spline = interpolate.CubicSpline(knots, coefficients)
+    polynomial = np.moveaxis(spline.c[::-1] * (width ** np.arange(4))[:, None, None], 0, -1)
+    return DepthBasis(
+        transfer.astype(np.complex64), knots, coefficients, np.ascontiguousarray(polynomial, np.float32), np.nan
+    )
+
+
+def _largest_error(
+    basis: DepthBasis,
+    truth: list[tuple[float, NDArray[np.complexfloating]]],
+    shape: tuple[int, int],
+    stop_above: float = np.inf,
+) -> float:
+    """Largest real-space |p_basis - p| over the given depths and kernels; ends early once above ``stop_above``."""
+    worst = 0.0
+    for coefficients, (_, kernel) in zip(basis.at([w for w, _ in truth]), truth, strict=True):
+        difference = np.tensordot(coefficients.astype(np.float32), basis.transfer, axes=1) - kernel
+        worst = max(worst, float(np.max(np.abs(fft.irfft2(difference, s=shape)))))
+        if worst > stop_above:
+            break
+    return worst
