@@ -2,8 +2,8 @@
 
 Aberration names are Krivanek's, signs and azimuths as in abTEM: ``psi(k) = A(k) exp(-i chi(k))`` with
 ``chi = 2 pi/lambda [a^2/2 (C10 + C12 cos 2(f - f12)) + a^3/3 (C21 cos(f - f21) + C23 cos 3(f - f23))
-+ a^4/4 C30 + a^6/6 C50]``, a = lambda k, f the azimuth of k from u towards v, and C10 = -defocus. Depth w is counted from
-the rotation centre, downstream positive; the focal plane lies at w = defocus.
++ a^4/4 C30 + a^6/6 C50]``, a = lambda k, f the azimuth of k from u towards v, and C10 = -defocus. Depth w is counted
+from the rotation centre, downstream positive; the focal plane lies at w = defocus.
 """
 
 from __future__ import annotations

@@ -109,7 +109,7 @@ def _placing(
 ) -> Callable[[torch.Tensor, torch.Tensor | None], torch.Tensor]:
     """A function (chosen atoms, weights or None) -> spectrum (V, U // 2 + 1) of the orbitals' projection.
 
-    The transform of H exp(-r^2/B^2) is pi H B^2 exp(-pi^2 B^2 q^2), a product over u and v: a matrix product places all.
+    The transform of H exp(-r^2/B^2) is pi H B^2 exp(-pi^2 B^2 q^2), a product over u and v: one matrix product for all.
     """
     row, column = center_px if center_px is not None else ((shape[0] - 1) / 2, (shape[1] - 1) / 2)
     qv = torch.fft.fftfreq(shape[0], pixel_size_A, dtype=torch.float64)
