@@ -1,1 +1,1 @@
-
+"""Simulated data: particles and their tilt series."""
