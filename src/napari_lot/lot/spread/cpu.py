@@ -1,0 +1,195 @@
+"""Compiled spread and gather (numba, float32 windows, no GIL).
+
+Layout: a canvas is a flat float32 array of V rows of U * R numbers, the R depth channels of one pixel side by side, so that
+a row of an orbital's window is one contiguous run of W * R numbers. Runs are padded with zero weights to whole vectors;
+``canvas_length`` gives the length with the margin that this needs.
+
+A sampled Gaussian over a window needs no exponential per pixel: with the atom at k0 + f,
+``exp(-(k - f)^2 / s^2) = exp(-f^2/s^2) * exp(2 f/s^2)^k * exp(-k^2/s^2)`` is built by products.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import numba as nb
+import numpy as np
+
+from napari_lot.lot.spread.simd import LANES, add_rows, row_sums_1, row_sums_2, row_sums_3
+
+_OPTIONS: dict[str, Any] = {"nogil": True, "fastmath": True, "cache": True, "error_model": "numpy"}
+
+
+def canvas_length(rows: int, columns: int, rank: int) -> int:
+    """Numbers in a flat canvas: the pixels and one vector of margin for padded runs."""
+    return rows * columns * rank + LANES
+
+
+@nb.njit(inline="always", **_OPTIONS)
+def _gaussian_window(f, inv_s2, half, out):  # type: ignore[no-untyped-def]
+    """out[half + k] = exp(-(k - f)^2 * inv_s2) for k in -half..half."""
+    one = np.float32(1.0)
+    up = math.exp(np.float32(2.0) * f * inv_s2)
+    down = one / up
+    r = math.exp(-inv_s2)  # exp(-k^2/s^2) = r^(k^2), and k^2 - (k-1)^2 = 2k - 1
+    r2 = r * r
+    step = r
+    table = one
+    centre = math.exp(-f * f * inv_s2)
+    rise = centre
+    fall = centre
+    out[half] = centre
+    for k in range(1, half + 1):
+        table *= step
+        step *= r2
+        rise *= up
+        fall *= down
+        out[half + k] = rise * table
+        out[half - k] = fall * table
+
+
+@nb.njit(**_OPTIONS)
+def spread(pos, amplitude, inv_s2, matrix, offset, w0, inv_dw, poly, half, rows, columns, canvas):  # type: ignore[no-untyped-def]
+    """Add every orbital to the depth channels of one tilt.
+
+    Parameters
+    ----------
+    pos : (N, 3) float64, Å
+    amplitude : (N,) float64, peak of the spread Gaussian
+    inv_s2 : (N,) float64, 1 / (spread width in canvas pixels)^2
+    matrix : (3, 3) float64; rows 0 and 1 give canvas pixels per Å along u and v, row 2 the depth w in Å
+    offset : (2,) float64, canvas pixel (u, v) of the rotation centre
+    w0, inv_dw : first depth knot in Å and 1 / knot spacing
+    poly : (K - 1, R, 4) float32, cubic pieces of the channel coefficients
+    half : int, half window in pixels
+    rows, columns : canvas size (V, U)
+    canvas : flat float32 of ``canvas_length``, added to
+    """
+    rank = poly.shape[1]
+    width = 2 * half + 1
+    blocks = (width * rank + LANES - 1) // LANES
+    gx = np.empty(width, np.float32)
+    gy = np.empty(width, np.float32)
+    run = np.zeros(blocks * LANES, np.float32)
+    c = np.empty(rank, np.float32)
+    stride = columns * rank
+    for i in range(pos.shape[0]):
+        x, y, z = pos[i, 0], pos[i, 1], pos[i, 2]
+        u = matrix[0, 0] * x + matrix[0, 1] * y + matrix[0, 2] * z + offset[0]
+        v = matrix[1, 0] * x + matrix[1, 1] * y + matrix[1, 2] * z + offset[1]
+        ku = int(math.floor(u + 0.5))
+        kv = int(math.floor(v + 0.5))
+        if ku < half or kv < half or ku >= columns - half or kv >= rows - half:
+            continue
+        w = (matrix[2, 0] * x + matrix[2, 1] * y + matrix[2, 2] * z - w0) * inv_dw
+        piece = min(max(int(math.floor(w)), 0), poly.shape[0] - 1)
+        t = np.float32(min(max(w - piece, 0.0), 1.0))
+        a = np.float32(amplitude[i])
+        for r in range(rank):
+            c[r] = a * (poly[piece, r, 0] + t * (poly[piece, r, 1] + t * (poly[piece, r, 2] + t * poly[piece, r, 3])))
+        s = np.float32(inv_s2[i])
+        _gaussian_window(np.float32(u - ku), s, half, gx)
+        _gaussian_window(np.float32(v - kv), s, half, gy)
+        for k in range(width):
+            for r in range(rank):
+                run[k * rank + r] = gx[k] * c[r]
+        add_rows(canvas, (kv - half) * stride + (ku - half) * rank, stride, width, gy, run, blocks)
+
+
+@nb.njit(**_OPTIONS)
+def gather(  # type: ignore[no-untyped-def]
+    pos, amplitude, inv_s2, matrix, offset, w0, inv_dw, poly, half, rows, columns, adjoint, level, g_atom, g_matrix, g_offset
+):
+    """Gradients of every orbital from the adjoint channel images of one tilt; the transpose of ``spread``.
+
+    ``adjoint`` is laid out as ``spread``'s canvas: the derivative of the loss with respect to it. Adds to ``g_atom``
+    (N, 5) float64: derivatives with respect to amplitude, x, y, z and inv_s2; to ``g_matrix`` (3, 3) and ``g_offset`` (2,).
+    ``level`` 0 gives the amplitude only, 1 positions too, 2 widths too.
+    """
+    rank = poly.shape[1]
+    width = 2 * half + 1
+    blocks = (width * rank + LANES - 1) // LANES
+    length = blocks * LANES
+    gx = np.empty(width, np.float32)
+    gy = np.empty(width, np.float32)
+    factors = np.empty(3 * width, np.float32)
+    sums = np.empty(3 * length, np.float32)
+    c = np.empty(rank, np.float32)
+    slope = np.empty(rank, np.float32)
+    stride = columns * rank
+    for i in range(pos.shape[0]):
+        x, y, z = pos[i, 0], pos[i, 1], pos[i, 2]
+        u = matrix[0, 0] * x + matrix[0, 1] * y + matrix[0, 2] * z + offset[0]
+        v = matrix[1, 0] * x + matrix[1, 1] * y + matrix[1, 2] * z + offset[1]
+        ku = int(math.floor(u + 0.5))
+        kv = int(math.floor(v + 0.5))
+        if ku < half or kv < half or ku >= columns - half or kv >= rows - half:
+            continue
+        w = (matrix[2, 0] * x + matrix[2, 1] * y + matrix[2, 2] * z - w0) * inv_dw
+        piece = min(max(int(math.floor(w)), 0), poly.shape[0] - 1)
+        t = np.float32(min(max(w - piece, 0.0), 1.0))
+        inside = 1.0 if 0.0 <= w <= poly.shape[0] else 0.0  # beyond the knots the coefficients are held
+        for r in range(rank):
+            p1, p2, p3 = poly[piece, r, 1], poly[piece, r, 2], poly[piece, r, 3]
+            c[r] = poly[piece, r, 0] + t * (p1 + t * (p2 + t * p3))
+            slope[r] = p1 + t * (np.float32(2.0) * p2 + t * np.float32(3.0) * p3)
+        fu = np.float32(u - ku)
+        fv = np.float32(v - kv)
+        s = np.float32(inv_s2[i])
+        _gaussian_window(fu, s, half, gx)
+        _gaussian_window(fv, s, half, gy)
+        first = (kv - half) * stride + (ku - half) * rank
+        for k in range(width):
+            d = np.float32(k - half) - fv
+            factors[k] = gy[k]
+            factors[width + k] = gy[k] * d
+            factors[2 * width + k] = gy[k] * d * d
+        if level == 0:
+            row_sums_1(adjoint, first, stride, width, factors, sums, blocks)
+        elif level == 1:
+            row_sums_2(adjoint, first, stride, width, factors, sums, blocks)
+        else:
+            row_sums_3(adjoint, first, stride, width, factors, sums, blocks)
+        total = np.float32(0.0)
+        du = np.float32(0.0)
+        dv = np.float32(0.0)
+        dw = np.float32(0.0)
+        ds = np.float32(0.0)
+        for k in range(width):
+            d = np.float32(k - half) - fu
+            here = np.float32(0.0)
+            slopes = np.float32(0.0)
+            along_v = np.float32(0.0)
+            square = np.float32(0.0)
+            for r in range(rank):
+                m = k * rank + r
+                here += c[r] * sums[m]
+                if level >= 1:
+                    slopes += slope[r] * sums[m]
+                    along_v += c[r] * sums[length + m]
+                if level == 2:
+                    square += c[r] * sums[2 * length + m]
+            total += gx[k] * here
+            du += gx[k] * d * here
+            dw += gx[k] * slopes
+            dv += gx[k] * along_v
+            ds += gx[k] * (d * d * here + square)
+        g_atom[i, 0] += total
+        if level == 0:
+            continue
+        a = amplitude[i]
+        gu = 2.0 * a * inv_s2[i] * du
+        gv = 2.0 * a * inv_s2[i] * dv
+        gw = a * dw * inv_dw * inside
+        g_atom[i, 1] += gu * matrix[0, 0] + gv * matrix[1, 0] + gw * matrix[2, 0]
+        g_atom[i, 2] += gu * matrix[0, 1] + gv * matrix[1, 1] + gw * matrix[2, 1]
+        g_atom[i, 3] += gu * matrix[0, 2] + gv * matrix[1, 2] + gw * matrix[2, 2]
+        g_atom[i, 4] -= a * ds
+        for j in range(3):
+            g = gu if j == 0 else (gv if j == 1 else gw)
+            g_matrix[j, 0] += g * x
+            g_matrix[j, 1] += g * y
+            g_matrix[j, 2] += g * z
+        g_offset[0] += gu
+        g_offset[1] += gv

@@ -1,0 +1,41 @@
+"""The oracle of every fast path: the same channels by plain torch, without windows, in any precision.
+
+Each orbital is the outer product of two full-length Gaussians, so a channel is one matrix product; autograd gives every
+gradient. Memory is N * (V + U) numbers a tilt: for tests and small objects.
+"""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+
+def depth_coefficients(w: Tensor, w0: float, inv_dw: float, poly: Tensor) -> Tensor:
+    """c_r(w), shape (N, R), from the cubic pieces ``poly`` (K - 1, R, 4); differentiable in w (Å)."""
+    t = (w - w0) * inv_dw
+    piece = t.detach().floor().clamp(0, len(poly) - 1).long()
+    t = (t - piece).clamp(0.0, 1.0).unsqueeze(-1)
+    p = poly[piece]
+    return p[..., 0] + t * (p[..., 1] + t * (p[..., 2] + t * p[..., 3]))
+
+
+def spread(
+    positions: Tensor,
+    amplitude: Tensor,
+    inv_s2: Tensor,
+    matrix: Tensor,
+    offset: Tensor,
+    w0: float,
+    inv_dw: float,
+    poly: Tensor,
+    rows: int,
+    columns: int,
+) -> Tensor:
+    """Depth channels (R, V, U) of one tilt; arguments as in ``spread.cpu.spread``."""
+    uvw = positions @ matrix.T
+    c = amplitude[:, None] * depth_coefficients(uvw[:, 2], w0, inv_dw, poly)
+    u = torch.arange(columns, dtype=positions.dtype) - (uvw[:, :1] + offset[0])
+    v = torch.arange(rows, dtype=positions.dtype) - (uvw[:, 1:2] + offset[1])
+    gu = torch.exp(-(u**2) * inv_s2[:, None])
+    gv = torch.exp(-(v**2) * inv_s2[:, None])
+    return torch.einsum("nr,nv,nu->rvu", c, gv, gu)
