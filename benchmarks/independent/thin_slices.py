@@ -62,15 +62,18 @@ def round_probe(radius_A: np.ndarray, depth_A: np.ndarray, energy_eV: float, sem
 
 
 def probe_spectra(size: int, step_A: float, depth_A: np.ndarray, energy_eV: float, semiangle_mrad: float) -> np.ndarray:
-    """Spectra of the probe slices on a periodic square grid, (depth, size, size // 2 + 1), each of unit sum."""
+    """Spectra of the probe slices on a square grid, (depth, size, size // 2 + 1).
+
+    Each has unit sum over the infinite plane; what lies beyond half the grid is left out, not folded back.
+    """
     index = fft.fftfreq(size, 1 / size) * step_A
     radius = np.hypot(index[:, None], index[None, :])
     table_r = np.arange(0, radius.max() + 0.05, 0.01)
     table = round_probe(table_r, depth_A, energy_eV, semiangle_mrad)
     spectra = np.empty((len(depth_A), size, size // 2 + 1))
     for i in range(len(depth_A)):
-        kernel = CubicSpline(table_r, table[i])(radius)
-        spectra[i] = fft.rfft2(kernel / kernel.sum()).real  # even in both axes: the imaginary part is zero
+        kernel = CubicSpline(table_r, table[i])(radius) * step_A**2
+        spectra[i] = fft.rfft2(kernel).real  # even in both axes: the imaginary part is zero
     return spectra
 
 
@@ -117,12 +120,14 @@ def simulate(
 ) -> np.ndarray:
     """Noise-free images (tilt, pixels, pixels) float64; ``heights`` are peak heights before the probe.
 
-    The grid is ``oversample`` times finer than the images and padded by at least 12 Å a side, so that neither
-    aliasing nor wrapping around reaches the samples; every ``oversample``-th point is an image pixel.
+    The grid is ``oversample`` times finer than the images, so that nothing aliases, and larger by the diameter of the
+    particle, so that no tail of the probe is cut off or wraps around from any atom to any pixel. Every
+    ``oversample``-th point is an image pixel.
     ``direct`` leaves the probe out. Slice edges are multiples of ``slice_A`` counted from the rotation centre.
     """
     step = pixel_size_A / oversample
-    size = fft.next_fast_len(int(np.ceil(oversample * pixels + 24 / step)), real=True)
+    reach = np.linalg.norm(positions, axis=1).max() + 6 * width_A
+    size = fft.next_fast_len(int(np.ceil(oversample * pixels + 2 * reach / step)), real=True)
     size += size % 2
     pad = (size - oversample * pixels) // 2
     centre = pad + oversample * (pixels - 1) / 2
@@ -244,7 +249,7 @@ def main() -> None:
 
     theta = np.arange(o.tilts[0], o.tilts[1] + o.tilts[2] / 2, o.tilts[2])
     angles = np.stack([0 * theta, theta, 0 * theta], 1)
-    pixels = o.pixels or fft.next_fast_len(int(np.ceil((o.diameter + 19) / o.pixel)), real=True)
+    pixels = o.pixels or 8 * int(np.ceil((o.diameter + 19) / o.pixel / 8))
     images = simulate(
         p,
         heights,
