@@ -98,8 +98,9 @@ def to_lot_angles(values_deg: NDArray[np.float64], geometry: Geometry) -> NDArra
 def read_angles(path: str | Path) -> AngleTable:
     """Angles from a file, by its extension.
 
-    ``.csv``/``.txt``/``.tlt``/``.rawtlt``: a header ``psi_deg,theta_deg,phi_deg`` (any order), or one angle a line, or three columns
-    without a header, which are RESIRE's (phi, theta, psi). ``.mdoc``: TiltAngle of each section.
+    ``.csv``, ``.txt``, ``.tlt``, ``.rawtlt``: a header ``psi_deg,theta_deg,phi_deg`` (any order), or one angle a line,
+    or three columns without a header, which are RESIRE's (phi, theta, psi). ``.mdoc``: TiltAngle of each section.
+    MATLAB's ``.mat`` is read by ``napari_lot.series.mat.read_mat_angles``.
 
     Raises
     ------
@@ -164,7 +165,8 @@ def _parse_columns(text: str, source: str) -> AngleTable:
     if table.shape[1] == 3:
         return AngleTable(table, "resire", source)
     raise InputError(
-        f"{source}: {table.shape[1]} columns without a header: give one angle a line, or the header psi_deg,theta_deg,phi_deg."
+        f"{source}: {table.shape[1]} columns without a header: "
+        "give one angle a line, or the header psi_deg,theta_deg,phi_deg."
     )
 
 
@@ -223,15 +225,24 @@ def _parse_mdoc(text: str, source: str) -> AngleTable:
         angles = np.array([float(section["TiltAngle"]) for _, section in sections])
         spacing_text = common.get("PixelSpacing") or sections[0][1].get("PixelSpacing")
         spacing = float(spacing_text) if spacing_text else None
+        axis = _mdoc_axis(text, sections[0][1])
     except ValueError:
-        raise InputError(f"{source}: a TiltAngle or PixelSpacing is not a number: correct the .mdoc.") from None
-    return AngleTable(angles, "lot", source, pixel_size_A=spacing, tilt_axis_deg=_mdoc_axis(text))
+        raise InputError(
+            f"{source}: a TiltAngle, PixelSpacing or RotationAngle is not a number: correct the .mdoc."
+        ) from None
+    return AngleTable(angles, "lot", source, pixel_size_A=spacing, tilt_axis_deg=axis)
 
 
-def _mdoc_axis(text: str) -> float | None:
+def _mdoc_axis(text: str, first: dict[str, str]) -> float | None:
     """Tilt axis from vertical as IMOD counts it, which is our ``tilt_axis_deg``.
 
-    IMOD turns counter-clockwise with row 0 at the bottom, we clockwise with row 0 at the top: on the stored array the same.
+    IMOD turns counter-clockwise with row 0 at the bottom, we clockwise with row 0 at the top: on the stored array the
+    same. Where the title does not name it, it is SerialEM's RotationAngle less 90 degrees.
     """
-    title = re.search(r"Tilt axis angle\s*=\s*([-+]?[\d.]+)", text, re.IGNORECASE)
-    return float(title[1]) if title else None
+    title = re.search(r"Tilt axis angle\s*=\s*([-+]?\d+(?:\.\d*)?)", text, re.IGNORECASE)
+    if title:
+        return float(title[1])
+    if "RotationAngle" not in first:
+        return None
+    axis = float(first["RotationAngle"]) - 90.0
+    return (axis + 180.0) % 360.0 - 180.0

@@ -64,7 +64,8 @@ def check_size(path: Path, shape: Sequence[int]) -> None:
     if math.prod(int(n) for n in shape) > MAX_PIXELS:
         sizes = " x ".join(str(n) for n in shape)
         raise InputError(
-            f"{path}: the file declares {sizes} pixels, more than can be held: it is damaged, or crop or bin the series first."
+            f"{path}: the file declares {sizes} pixels, more than can be held: "
+            "it is damaged, or the series must be cropped or binned first."
         )
 
 
@@ -91,3 +92,9 @@ def plausible_pixel_size(value_A: float | None) -> float | None:
     if value_A is None or not np.isfinite(value_A) or not 1e-3 <= value_A <= 100:
         return None
     return float(f"{value_A:.7g}")
+
+
+def find_name(names: Sequence[str], wanted: Sequence[str]) -> str | None:
+    """The first of ``wanted`` that is among ``names``, whatever its capitals and separators."""
+    plain = {re.sub(r"[^a-z0-9]", "", name.lower()): name for name in reversed(names)}
+    return next((plain[key] for key in (re.sub(r"[^a-z0-9]", "", w.lower()) for w in wanted) if key in plain), None)

@@ -11,12 +11,23 @@ from numpy.typing import NDArray
 
 from napari_lot.errors import InputError
 from napari_lot.series.angles import AngleTable, Geometry, read_angles, to_lot_angles
+from napari_lot.series.arrays import read_npy, read_npz
+from napari_lot.series.hdf5 import read_hdf5
+from napari_lot.series.mat import read_mat, read_mat_angles
+from napari_lot.series.mrc import read_mrc
 from napari_lot.series.raw import RawSeries, check_readable
-from napari_lot.series.tilt_series import TiltSeries, check_angles, check_mask, check_stack_shape
 from napari_lot.series.tiff import read_tiff
+from napari_lot.series.tilt_series import TiltSeries, check_angles, check_mask, check_stack_shape
 
 Reader = Callable[[Path], RawSeries]
-READERS: dict[str, Reader] = {".tif": read_tiff, ".tiff": read_tiff}
+READERS: dict[str, Reader] = {
+    **dict.fromkeys((".tif", ".tiff"), read_tiff),
+    **dict.fromkeys((".mrc", ".mrcs", ".st", ".ali"), read_mrc),
+    **dict.fromkeys((".h5", ".hdf5", ".emd"), read_hdf5),
+    ".npz": read_npz,
+    ".npy": read_npy,
+    ".mat": read_mat,
+}
 
 SIDE_FILE_SUFFIXES = (".mdoc", ".tlt", ".rawtlt")
 
@@ -79,13 +90,13 @@ def read_series(
     table = _angle_table(raw, path, angles)
     if table is None:
         raise InputError(
-            f"{path}: no tilt angles in the file or beside it: give an angle file, for example {path.stem}.tlt."
+            f"{path}: no tilt angles in the file or beside it: give an angle file, such as {path.stem}.tlt."
         )
     shape_geometry: Geometry = geometry or table.geometry
     images = raw.images
     values = np.asarray(table.values_deg)
     # A single column says nothing about whose frame it is: then the images stay as they are unless the caller says so.
-    transposed = shape_geometry != "lot" and (values.ndim == 2 and values.shape[1] == 3 or geometry is not None)
+    transposed = shape_geometry != "lot" and ((values.ndim == 2 and values.shape[1] == 3) or geometry is not None)
     check_stack_shape(images.shape, str(path))
     check_angles(values, len(images), table.source)
     lot_angles = to_lot_angles(values, shape_geometry)
@@ -102,8 +113,9 @@ def read_series(
             rows, columns = images.shape[1:]
             centre = (float(rows // 2), float(columns // 2))
         warnings += (
-            f"{table.source}: three angle columns read as {shape_geometry.upper()}'s (phi, theta, psi), images transposed, "
-            "rotation centre at n/2: give a CSV with the header psi_deg,theta_deg,phi_deg if they are not.",
+            f"{table.source}: three angle columns read as {shape_geometry.upper()}'s (phi, theta, psi), "
+            "images transposed, rotation centre at n/2: if they are not, give a CSV with the header "
+            "psi_deg,theta_deg,phi_deg.",
         )
     size = pixel_size_A
     if size is None:
@@ -112,7 +124,9 @@ def read_series(
             size = table.pixel_size_A
         elif raw.pixel_size_doubtful and size is not None:
             warnings += (f"{path}: a pixel size of exactly {size:g} Å is often a placeholder: check it.",)
-    axis = next((a for a in (tilt_axis_deg, raw.tilt_axis_deg, table.tilt_axis_deg) if a is not None), 0.0)
+    # Aligned stacks (.ali) are already turned upright, whatever the .mdoc of the raw series says.
+    side_axis = None if path.suffix.lower() == ".ali" else table.tilt_axis_deg
+    axis = next((a for a in (tilt_axis_deg, raw.tilt_axis_deg, side_axis) if a is not None), 0.0)
     return TiltSeries(
         images=images,
         angles_deg=lot_angles,
@@ -131,13 +145,14 @@ def read_series(
 def find_angle_file(path: str | Path) -> Path | None:
     """The angle file that belongs to a series, or None.
 
-    Looked for beside it, in this order: ``NAME.mdoc`` (with and without the series' extension), ``NAME.tlt``, ``NAME.rawtlt``,
-    ``NAME_angles.csv``, ``NAME.csv``, ``NAME_angles.txt``, ``angles.csv``, ``angles.txt``, ``angles.mat``.
+    Looked for beside it, in this order: ``NAME.mdoc`` (with and without the series' extension), ``NAME.tlt``,
+    ``NAME.rawtlt``, ``NAME_angles.csv``, ``NAME.csv``, ``NAME_angles.txt``, ``angles.csv``, ``angles.txt``,
+    ``angles.mat``.
     """
     path = Path(path)
     stem = path.stem
     names = [path.name + ".mdoc", *(stem + s for s in SIDE_FILE_SUFFIXES)]
-    names += [f"{stem}_angles.csv", f"{stem}.csv", f"{stem}_angles.txt", "angles.csv", "angles.txt"]
+    names += [f"{stem}_angles.csv", f"{stem}.csv", f"{stem}_angles.txt", "angles.csv", "angles.txt", "angles.mat"]
     return next((path.parent / name for name in names if (path.parent / name).is_file()), None)
 
 
@@ -163,7 +178,7 @@ def _angle_table(
     raw: RawSeries, path: Path, angles: str | Path | Sequence[float] | NDArray[np.float64] | None
 ) -> AngleTable | None:
     if isinstance(angles, (str, Path)):
-        return read_angles(angles)
+        return _angles_from_file(Path(angles))
     if angles is not None:
         try:
             return AngleTable(np.asarray(angles, dtype=np.float64), "lot", f"{path} (angles given)")
@@ -172,4 +187,9 @@ def _angle_table(
     if raw.angles is not None:
         return raw.angles
     found = find_angle_file(path)
-    return None if found is None else read_angles(found)
+    return None if found is None else _angles_from_file(found)
+
+
+def _angles_from_file(path: Path) -> AngleTable:
+    check_readable(path, "angle file")
+    return read_mat_angles(path) if path.suffix.lower() == ".mat" else read_angles(path)

@@ -24,13 +24,13 @@ _LOG_LOCK = threading.Lock()
 def read_tiff(path: Path) -> RawSeries:
     """Images of a TIFF with axes of length 1 dropped; (T, V, U) for a stack.
 
-    The pixel size comes from OME ``PhysicalSizeX``, ImageJ's unit and resolution, or the resolution tags in centimetres or
-    inches, when it is one that a microscope can have (a printer's 72 dpi is not).
+    The pixel size comes from OME ``PhysicalSizeX``, ImageJ's unit and resolution, or the resolution tags in centimetres
+    or inches, when it is one that a microscope can have (a printer's 72 dpi is not).
 
     Raises
     ------
     InputError
-        Not a TIFF, truncated, in colour, of pages that differ, compressed in a way that cannot be read, or absurdly large.
+        Not a TIFF, truncated, in colour, of pages that differ, compressed in an unknown way, or absurdly large.
     """
     try:
         with _quiet() as complaints, tifffile.TiffFile(path) as tif:

@@ -154,7 +154,7 @@ def check_stack_shape(shape: Sequence[int], source: str) -> None:
     sizes = " x ".join(str(n) for n in shape)
     if len(shape) == 2:
         raise InputError(
-            f"{source}: this is a single image ({sizes}), not a tilt series: give a stack [tilt, v, u] with one image per tilt."
+            f"{source}: this is a single image ({sizes}), not a tilt series: give a stack, one image per tilt."
         )
     if len(shape) == 4 and shape[-1] in (3, 4):
         raise InputError(
@@ -199,7 +199,7 @@ def check_angles(angles: Any, tilts: int, source: str, *, values_matter: bool = 
         array = np.stack([np.zeros_like(array), array, np.zeros_like(array)], axis=1)
     if array.ndim != 2 or array.shape[1] != 3:
         raise InputError(
-            f"{source}: angles of shape {array.shape} cannot be used: give one angle or three (psi, theta, phi) per tilt."
+            f"{source}: angles of shape {array.shape} cannot be used: give theta, or psi, theta and phi, for each tilt."
         )
     if len(array) != tilts:
         raise InputError(
@@ -326,18 +326,20 @@ def _checked_pixels(
             negative_tilts.append(t)
     if bad_tilts:
         raise InputError(
-            f"{source}: {bad_count} pixel{'s are' if bad_count > 1 else ' is'} NaN or infinite, in {_tilt_list(bad_tilts)}: "
-            "mask these pixels or exclude these tilts."
+            f"{source}: {bad_count} pixel{'s are' if bad_count > 1 else ' is'} NaN or infinite, "
+            f"in {_tilt_list(bad_tilts)}: mask these pixels or exclude these tilts."
         )
     if flat:
         kind = "all zero" if all(value == 0 for _, value in flat) else "constant"
         raise InputError(
-            f"{source}: the image of {_tilt_list(t for t, _ in flat)} is {kind}: exclude it or replace it with the measured image."
+            f"{source}: the image of {_tilt_list(t for t, _ in flat)} is {kind}: "
+            "leave it out, or put the measured image there."
         )
     if negative_tilts:
         raise InputError(
-            f"{source}: {negative_count} negative value{'s' if negative_count > 1 else ''} in {_tilt_list(negative_tilts)}, "
-            "but counts cannot be negative: leave 'counts' off, or give the raw counts."
+            f"{source}: {negative_count} negative value{'s' if negative_count > 1 else ''} "
+            f"in {_tilt_list(negative_tilts)}, but counts cannot be negative: "
+            "leave 'counts' off, or give the raw counts."
         )
     if to_clean:
         images = images.copy()

@@ -1,0 +1,133 @@
+"""Numpy files: .npz with named arrays, .npy with the images alone. Pickled objects are never loaded."""
+
+from __future__ import annotations
+
+import pickle
+import zipfile
+import zlib
+from pathlib import Path
+from typing import IO, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from napari_lot.errors import InputError
+from napari_lot.series.angles import AngleTable
+from napari_lot.series.raw import RawSeries, check_size, damaged, find_name
+
+IMAGE_NAMES = ("images", "projections", "projs", "proj", "tilt_series", "series", "stack", "data", "arr_0")
+ANGLE_NAMES = ("angles_deg", "angles", "tilt_angles", "theta_deg", "theta")
+
+
+def read_npz(path: Path) -> RawSeries:
+    """``images`` [tilt, v, u], and where present ``angles_deg``, ``pixel_size_A``, ``center_px``, ``tilt_axis_deg``,
+    ``mask`` and ``counts``.
+
+    Raises
+    ------
+    InputError
+        Not an NPZ, truncated, without images, with pickled objects, or absurdly large.
+    """
+    try:
+        with zipfile.ZipFile(path) as archive:
+            for info in archive.infolist():
+                if info.filename.endswith(".npy"):
+                    with archive.open(info) as stream:
+                        _check_header(path, stream, info.file_size)
+        with np.load(path, allow_pickle=False) as arrays:
+            return _from_arrays(path, arrays)
+    except InputError:
+        raise
+    except zipfile.BadZipFile:
+        raise damaged(path, "NPZ") from None
+    except (ValueError, pickle.UnpicklingError) as error:
+        raise _refused(path, "NPZ", error) from None
+    except (OSError, EOFError, KeyError, zlib.error, NotImplementedError) as error:
+        raise damaged(path, "NPZ", str(error)[:80]) from None
+
+
+def read_npy(path: Path) -> RawSeries:
+    """Images [tilt, v, u] and nothing else.
+
+    Raises
+    ------
+    InputError
+        Not an NPY, truncated, pickled, or absurdly large.
+    """
+    try:
+        with path.open("rb") as stream:
+            _check_header(path, stream, path.stat().st_size)
+        return RawSeries(images=np.load(path, allow_pickle=False), metadata={"format": "NPY"})
+    except InputError:
+        raise
+    except (ValueError, pickle.UnpicklingError) as error:
+        raise _refused(path, "NPY", error) from None
+    except (OSError, EOFError) as error:
+        raise damaged(path, "NPY", str(error)[:80]) from None
+
+
+def _refused(path: Path, kind: str, error: Exception) -> InputError:
+    if "object array" in str(error).lower() or "pickle" in str(error).lower():
+        return _pickled(path)
+    return damaged(path, kind, str(error).splitlines()[0][:80] if str(error) else "")
+
+
+def _pickled(path: Path) -> InputError:
+    return InputError(
+        f"{path}: the file holds pickled Python objects, which are never loaded: save plain numeric arrays."
+    )
+
+
+def _check_header(path: Path, stream: IO[bytes], size: int) -> None:
+    """Judge what an .npy declares before anything is allocated."""
+    version = np.lib.format.read_magic(stream)
+    reader = np.lib.format.read_array_header_1_0 if version == (1, 0) else np.lib.format.read_array_header_2_0
+    shape, _, dtype = reader(stream)
+    if dtype.hasobject:
+        raise _pickled(path)
+    check_size(path, shape)
+    needed = int(np.prod(shape, dtype=np.int64)) * dtype.itemsize
+    if size < needed:
+        raise damaged(path, path.suffix.lstrip(".").upper(), f"{size} of {needed} bytes are there")
+
+
+def _from_arrays(path: Path, arrays: Any) -> RawSeries:
+    names = list(arrays.files)
+    image_name = find_name(names, IMAGE_NAMES)
+    if image_name is None:
+        raise InputError(
+            f"{path}: no images among the arrays ({', '.join(names) or 'none'}): name the stack [tilt, v, u] 'images'."
+        )
+    angle_name = find_name(names, ANGLE_NAMES)
+    angles = None
+    if angle_name is not None:
+        angles = AngleTable(_numbers(path, angle_name, arrays[angle_name]), "lot", str(path))
+    center = _numbers(path, "center_px", arrays["center_px"]).ravel() if "center_px" in names else None
+    if center is not None and center.shape != (2,):
+        raise InputError(f"{path}: center_px must be (row, column) in pixels, not {center.size} numbers.")
+    return RawSeries(
+        images=arrays[image_name],
+        angles=angles,
+        pixel_size_A=_scalar(path, arrays, "pixel_size_A"),
+        tilt_axis_deg=_scalar(path, arrays, "tilt_axis_deg"),
+        center_px=None if center is None else (float(center[0]), float(center[1])),
+        mask=arrays["mask"] if "mask" in names else None,
+        counts=bool(arrays["counts"]) if "counts" in names else None,
+        metadata={"format": "NPZ", "images_from": image_name},
+    )
+
+
+def _numbers(path: Path, name: str, array: Any) -> NDArray[np.float64]:
+    try:
+        return np.asarray(array, dtype=np.float64)
+    except (TypeError, ValueError):
+        raise InputError(f"{path}: '{name}' does not hold numbers: save it as a numeric array.") from None
+
+
+def _scalar(path: Path, arrays: Any, name: str) -> float | None:
+    if name not in arrays.files:
+        return None
+    value = _numbers(path, name, arrays[name])
+    if value.size != 1:
+        raise InputError(f"{path}: '{name}' must be one number, not {value.size}.")
+    return float(value.ravel()[0])

@@ -1,0 +1,78 @@
+"""MRC stacks (.mrc, .mrcs, .st, .ali, .rec of older programs), read permissively; the extended header is ignored.
+
+Source of the layout: Cheng et al., J. Struct. Biol. 192, 146 (2015); IMOD's unsigned bytes: its MRC description.
+"""
+
+from __future__ import annotations
+
+import math
+import warnings
+from pathlib import Path
+from typing import Any
+
+import mrcfile
+import numpy as np
+
+from napari_lot.errors import InputError
+from napari_lot.series.raw import RawSeries, check_size, damaged, plausible_pixel_size
+
+_BYTES = {0: 1, 1: 2, 2: 4, 6: 2, 12: 2}
+_IMOD_STAMP = 1146047817
+
+
+def read_mrc(path: Path) -> RawSeries:
+    """Images and voxel size of an MRC file, (T, V, U); row 0 of the file is row 0 here.
+
+    Raises
+    ------
+    InputError
+        Not an MRC, truncated, complex pixels, pixels that are not square, or absurdly large.
+    """
+    with warnings.catch_warnings():  # what the permissive reader doubts is judged here, in one sentence
+        warnings.simplefilter("ignore")
+        header = _checked_header(path)
+        try:
+            with mrcfile.open(path, permissive=True) as mrc:
+                if mrc.data is None:
+                    raise damaged(path, "MRC")
+                images = np.array(mrc.data)
+                size = mrc.voxel_size
+                x, y = float(size.x), float(size.y)
+        except (ValueError, OSError, EOFError, MemoryError) as error:
+            raise damaged(path, "MRC", str(error).splitlines()[0][:80] if str(error) else "") from None
+    if int(header.mode) == 0 and _unsigned_bytes(header):
+        images = images.view(np.uint8)
+    x_A, y_A = plausible_pixel_size(x), plausible_pixel_size(y)
+    if x_A is not None and y_A is not None and abs(x_A - y_A) > 1e-3 * x_A:
+        raise InputError(
+            f"{path}: the pixels are not square ({x_A:g} x {y_A:g} Å): resample the series to square pixels."
+        )
+    return RawSeries(images=images, pixel_size_A=x_A, pixel_size_doubtful=x_A == 1.0, metadata={"format": "MRC"})
+
+
+def _checked_header(path: Path) -> Any:
+    try:
+        with mrcfile.open(path, permissive=True, header_only=True) as mrc:
+            header = mrc.header.copy()
+            extended = max(int(header.nsymbt), 0)
+    except (ValueError, OSError, EOFError) as error:
+        raise damaged(path, "MRC", str(error).splitlines()[0][:80] if str(error) else "") from None
+    shape = (int(header.nz), int(header.ny), int(header.nx))
+    mode = int(header.mode)
+    if mode in (3, 4):
+        raise InputError(f"{path}: the pixels are complex numbers: save the real images of the tilt series.")
+    if mode not in _BYTES or min(shape) < 1:
+        raise damaged(path, "MRC", f"mode {mode}, {shape[2]} x {shape[1]} x {shape[0]}")
+    check_size(path, shape)
+    needed = 1024 + extended + math.prod(shape) * _BYTES[mode]
+    held = path.stat().st_size
+    if held < needed:
+        raise damaged(path, "MRC", f"{held} of {needed} bytes are there")
+    return header
+
+
+def _unsigned_bytes(header: Any) -> bool:
+    """IMOD marks its files and says in a flag whether bytes are signed."""
+    extra = header.extra2.tobytes()
+    stamp, flags = np.frombuffer(extra[40:48], dtype=header.nx.dtype)
+    return int(stamp) == _IMOD_STAMP and not int(flags) & 1
