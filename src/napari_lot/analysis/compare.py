@@ -1,0 +1,159 @@
+"""Compare two structures: match their atoms one to one and say how far apart they are (method.md, section 6)."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.spatial import cKDTree
+from scipy.spatial.transform import Rotation
+
+from napari_lot.atoms import Orbitals
+from napari_lot.errors import InputError
+
+_MAX_ITERATIONS = 50
+_SETTLED_A = 1e-6
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """How well found atoms agree with reference atoms.
+
+    Attributes
+    ----------
+    found_index, truth_index : (M,) int64
+        Matched pairs: ``found_index[k]`` of the found atoms is ``truth_index[k]`` of the reference.
+    displacement_A : (M, 3) float64
+        Found minus reference after the rigid motion between them is removed, in Å.
+    missing_index, false_index : int64
+        Reference atoms without a partner, found atoms without one.
+    shift_A : (3,) float64
+    rotation : (3, 3) float64
+        The motion removed: ``found @ rotation.T - shift_A`` lies on the reference. Proper, never a reflection.
+    cutoff_A : float
+    species_accuracy : float
+        Share of the pairs with the same element; NaN without pairs.
+    """
+
+    found_index: NDArray[np.int64]
+    truth_index: NDArray[np.int64]
+    displacement_A: NDArray[np.float64]
+    missing_index: NDArray[np.int64]
+    false_index: NDArray[np.int64]
+    shift_A: NDArray[np.float64]
+    rotation: NDArray[np.float64]
+    cutoff_A: float
+    species_accuracy: float
+
+    @property
+    def matched(self) -> int:
+        """Number of pairs."""
+        return len(self.found_index)
+
+    @property
+    def recall(self) -> float:
+        """Share of the reference atoms that are found."""
+        return self.matched / (self.matched + len(self.missing_index))
+
+    @property
+    def precision(self) -> float:
+        """Share of the found atoms that are in the reference."""
+        return self.matched / (self.matched + len(self.false_index))
+
+    @property
+    def distance_pm(self) -> NDArray[np.float64]:
+        """Distance of each pair in pm, shape (M,)."""
+        distance: NDArray[np.float64] = np.linalg.norm(self.displacement_A, axis=1) * 100
+        return distance
+
+    @property
+    def rmsd_pm(self) -> float:
+        """Root mean square distance of the pairs in pm; NaN without pairs."""
+        return float(np.sqrt(np.mean(self.distance_pm**2))) if self.matched else float("nan")
+
+    def summary(self) -> dict[str, Any]:
+        """The figures to quote together: counts, recall, precision, cutoff, distances in pm; None where undefined."""
+        d = self.distance_pm
+        return {
+            "found": self.matched + len(self.false_index),
+            "reference": self.matched + len(self.missing_index),
+            "matched": self.matched,
+            "recall": self.recall,
+            "precision": self.precision,
+            "rmsd_pm": self.rmsd_pm if self.matched else None,
+            "median_pm": float(np.median(d)) if self.matched else None,
+            "p95_pm": float(np.quantile(d, 0.95)) if self.matched else None,
+            "axis_std_pm": (self.displacement_A.std(axis=0) * 100).tolist() if self.matched else None,
+            "species_accuracy": self.species_accuracy if self.matched else None,
+            "shift_A": self.shift_A.tolist(),
+            "rotation_deg": float(np.rad2deg(Rotation.from_matrix(self.rotation).magnitude())),
+            "cutoff_A": self.cutoff_A,
+        }
+
+
+def compare(found: Orbitals, truth: Orbitals, cutoff_A: float = 1.0, rotate: bool = False) -> Comparison:
+    """Match two structures one to one.
+
+    Two atoms are a pair where each is the other's nearest and they are at most ``cutoff_A`` apart, after the mean
+    displacement of the pairs is removed. Pairs and motion are found in turn until they settle.
+
+    Parameters
+    ----------
+    found, truth : Orbitals
+    cutoff_A : float
+        Largest distance of a pair in Å.
+    rotate : bool
+        Remove the best proper rotation, too: for runs that refined tilt angles.
+
+    Raises
+    ------
+    InputError
+        A structure is empty or the cutoff is not positive.
+    """
+    if not len(found) or not len(truth):
+        raise InputError(
+            f"Nothing to compare: the {'found' if not len(found) else 'reference'} structure has no atoms."
+        )
+    if not cutoff_A > 0:
+        raise InputError(f"The cutoff must be positive, not {cutoff_A} Å.")
+    tree = cKDTree(truth.positions)
+    pairs = partner = np.zeros(0, np.int64)
+    shift, rotation = np.zeros(3), np.eye(3)
+    for _ in range(_MAX_ITERATIONS):
+        moved = found.positions @ rotation.T - shift
+        distance, nearest = tree.query(moved)
+        partner = np.asarray(nearest, np.int64)
+        back = np.asarray(cKDTree(moved).query(truth.positions)[1])
+        pairs = np.flatnonzero((back[partner] == np.arange(len(moved))) & (distance <= cutoff_A))
+        if not len(pairs):
+            break
+        ours, theirs = found.positions[pairs], truth.positions[partner[pairs]]
+        if rotate:
+            rotation = _best_rotation(ours, theirs)
+        shift = (ours @ rotation.T - theirs).mean(axis=0)
+        if np.abs(ours @ rotation.T - shift - moved[pairs]).max() < _SETTLED_A:
+            break
+    partners = partner[pairs]
+    ours, theirs = np.array(found.symbols)[pairs], np.array(truth.symbols)[partners]
+    return Comparison(
+        found_index=pairs,
+        truth_index=partners,
+        displacement_A=(found.positions @ rotation.T - shift)[pairs] - truth.positions[partners],
+        missing_index=np.setdiff1d(np.arange(len(truth)), partners),
+        false_index=np.setdiff1d(np.arange(len(found)), pairs),
+        shift_A=shift,
+        rotation=rotation,
+        cutoff_A=cutoff_A,
+        species_accuracy=float(np.mean(ours == theirs)) if len(pairs) else float("nan"),
+    )
+
+
+def _best_rotation(found: NDArray[np.float64], truth: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Proper rotation that turns centred ``found`` (M, 3) onto centred ``truth``, least squares."""
+    a, b = found - found.mean(axis=0), truth - truth.mean(axis=0)
+    if len(a) < 3 or np.linalg.matrix_rank(a, tol=1e-6) < 2 or np.linalg.matrix_rank(b, tol=1e-6) < 2:
+        return np.eye(3)  # fewer atoms than a rotation needs
+    matrix: NDArray[np.float64] = Rotation.align_vectors(b, a)[0].as_matrix()
+    return matrix

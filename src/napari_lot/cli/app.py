@@ -1,0 +1,87 @@
+"""The commands, and what a command's end means: exit code and one line on stderr."""
+
+from __future__ import annotations
+
+import os
+import shlex
+import sys
+import tempfile
+import traceback
+from collections.abc import Sequence
+from typing import Annotated
+
+import typer
+
+from napari_lot import __version__
+from napari_lot.cli.reconstruct import INTERRUPTED, reconstruct
+from napari_lot.cli.tools import compare, devices, info
+from napari_lot.errors import InputError
+
+PROGRAM = "napari-lot"
+OK, INTERNAL_ERROR, INPUT_ERROR = 0, 1, 2
+
+app = typer.Typer(
+    help="Local-orbital tomography: from a tilt series of HAADF-STEM images to the 3D coordinates of every atom.",
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+for command in (reconstruct, info, compare, devices):
+    app.command()(command)
+
+
+def _print_version(wanted: bool) -> None:
+    if wanted:
+        print(f"{PROGRAM} {__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def _common(
+    version: Annotated[
+        bool, typer.Option("--version", callback=_print_version, is_eager=True, help="Show the version.")
+    ] = False,
+) -> None:
+    pass
+
+
+def main(args: Sequence[str] | None = None) -> None:
+    """Run the command line and exit: 0 done, 1 internal error, 2 the user's input, 130 interrupted."""
+    sys.exit(run(sys.argv[1:] if args is None else args))
+
+
+def run(args: Sequence[str]) -> int:
+    """Run the command line; the exit code."""
+    try:
+        code = typer.main.get_command(app).main(list(args) or ["--help"], prog_name=PROGRAM, standalone_mode=False)
+    except InputError as error:
+        return _fail(str(error), INPUT_ERROR)
+    except (KeyboardInterrupt, typer.Abort):
+        return INTERRUPTED
+    except MemoryError:
+        return _fail("out of memory: bin or crop the series, or close other programs.", INTERNAL_ERROR)
+    except Exception as error:
+        usage = getattr(error, "format_message", None)  # typer's own errors: an unknown flag, a wrong kind of value
+        if usage is not None:
+            context = getattr(error, "ctx", None)
+            path = context.command_path if context else PROGRAM
+            return _fail(f"{usage().rstrip('.')}; see {path} --help.", INPUT_ERROR)
+        return _fail(f"internal error: {type(error).__name__}: {error} (traceback in {_log()})", INTERNAL_ERROR)
+    return code if isinstance(code, int) else OK
+
+
+def _fail(message: str, code: int) -> int:
+    """One line on stderr, whatever the message holds."""
+    print(f"{PROGRAM}: {' '.join(message.split())}", file=sys.stderr)
+    return code
+
+
+def _log() -> str:
+    """Keep the traceback that is being handled in a file of its own."""
+    try:
+        handle, path = tempfile.mkstemp(prefix="napari-lot-", suffix=".log", text=True)
+        with os.fdopen(handle, "w", encoding="utf-8") as file:
+            file.write(f"{PROGRAM} {__version__}: {shlex.join(sys.argv)}\n{traceback.format_exc()}")
+    except OSError:
+        return "no file: the temporary folder cannot be written"
+    return path

@@ -1,0 +1,103 @@
+"""Progress of a run on stderr: a live line on a terminal, an occasional plain line elsewhere. And Ctrl-C."""
+
+from __future__ import annotations
+
+import signal
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from types import FrameType
+from typing import Any
+
+import numpy as np
+from rich.console import Console
+from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+
+from napari_lot.job import Control, Job, Snapshot
+
+_PLAIN_INTERVAL_S = 10.0
+
+
+class Interrupt:
+    """Whether the user asked to stop."""
+
+    asked = False
+
+
+@contextmanager
+def finish_on_interrupt(control: Control) -> Iterator[Interrupt]:
+    """Ctrl-C (or a cluster's SIGTERM) ends the run with what there is; a second one breaks off at once."""
+    interrupt = Interrupt()
+
+    def handle(number: int, frame: FrameType | None) -> None:
+        if interrupt.asked:
+            raise KeyboardInterrupt
+        interrupt.asked = True
+        control.finish()
+        sys.stderr.write("\nInterrupted: finishing with what there is (once more breaks off without a result).\n")
+
+    numbers = (signal.SIGINT, signal.SIGTERM)
+    before: list[Any] = [signal.signal(number, handle) for number in numbers]
+    try:
+        yield interrupt
+    finally:
+        for number, old in zip(numbers, before, strict=True):
+            signal.signal(number, old)
+
+
+def mean_r(snapshot: Snapshot) -> float:
+    """Mean R-factor over the tilts that have one; NaN before the first."""
+    known = snapshot.r_factor[np.isfinite(snapshot.r_factor)]
+    return float(known.mean()) if len(known) else float("nan")
+
+
+def _r_text(snapshot: Snapshot) -> str:
+    r = mean_r(snapshot)
+    return f"R {100 * r:.2f} %" if np.isfinite(r) else ""
+
+
+def follow(job: Job, control: Control) -> None:
+    """Run a job to its end and show how it goes."""
+    if sys.stderr.isatty():
+        _follow_live(job, control)
+    else:
+        _follow_plain(job, control)
+
+
+def _follow_live(job: Job, control: Control) -> None:
+    columns = (
+        TextColumn("{task.description:<10}"),
+        BarColumn(bar_width=28),
+        TaskProgressColumn(),
+        TextColumn("{task.fields[atoms]:>8} atoms  {task.fields[r]:<10}"),
+        TimeElapsedColumn(),
+        TextColumn("left"),
+        TimeRemainingColumn(),
+    )
+    with Progress(*columns, console=Console(stderr=True), transient=True) as progress:
+        task = progress.add_task("prepare", total=None, atoms=0, r="")
+        for snapshot in job.run(control):
+            progress.update(
+                task,
+                description=snapshot.stage,
+                completed=snapshot.step,
+                total=snapshot.steps_total,
+                atoms=len(snapshot.orbitals),
+                r=_r_text(snapshot),
+            )
+
+
+def _follow_plain(job: Job, control: Control) -> None:
+    stage, last = "", -_PLAIN_INTERVAL_S
+    for snapshot in job.run(control):
+        now = time.monotonic()
+        if snapshot.stage != stage or now - last >= _PLAIN_INTERVAL_S:
+            stage, last = snapshot.stage, now
+            parts = [
+                f"{snapshot.elapsed_s:7.1f} s",
+                f"{stage} {snapshot.step}/{snapshot.steps_total}",
+                f"{len(snapshot.orbitals)} atoms",
+                _r_text(snapshot),
+            ]
+            print(", ".join(part for part in parts if part), file=sys.stderr, flush=True)

@@ -1,0 +1,176 @@
+"""``napari-lot reconstruct``: a tilt series in, a folder with every atom out."""
+
+from __future__ import annotations
+
+import shlex
+import sys
+import tempfile
+import time
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import typer
+
+from napari_lot.cli import options as o
+from napari_lot.errors import InputError
+from napari_lot.report import RESULT_FILES, check_output_folder, write_results
+
+if TYPE_CHECKING:
+    from napari_lot.atoms import Orbitals
+    from napari_lot.job import Result
+    from napari_lot.series.tilt_series import TiltSeries
+    from napari_lot.settings import Settings
+
+INTERRUPTED = 130
+
+
+def reconstruct(
+    context: typer.Context,
+    series: o.Series,
+    out: o.Out,
+    overwrite: o.Overwrite = False,
+    angles: o.Angles = None,
+    tilt_axis: o.TiltAxis = None,
+    pixel_size: o.PixelSize = None,
+    center: o.Center = None,
+    mask: o.Mask = None,
+    counts: o.Counts = None,
+    thickness: o.Thickness = None,
+    probe: o.Probe = None,
+    energy: o.Energy = None,
+    semiangle: o.Semiangle = None,
+    defocus: o.Defocus = None,
+    c30: o.C30 = None,
+    c12: o.C12 = None,
+    source_size: o.SourceSize = None,
+    focal_spread: o.FocalSpread = None,
+    element: o.Element = None,
+    elements: o.Elements = None,
+    spacing: o.Spacing = None,
+    orbital: o.Orbital = "gaussian",
+    start: o.Start = None,
+    likelihood: o.Likelihood = None,
+    refine: o.Refine = None,
+    fix: o.Fix = None,
+    exclude: o.Exclude = None,
+    config: o.Config = None,
+    sets: o.Sets = None,
+    device: o.Device = None,
+    threads: o.Threads = None,
+    seed: o.Seed = None,
+    max_minutes: o.MaxMinutes = None,
+) -> int:
+    """Reconstruct every atom of a tilt series.
+
+    Flags win over --set, --set over --config, --config over what the file says. Ctrl-C ends the run with what there is.
+    """
+    # The flags are read from the context, under the names of the parameters: see options.SETTING_OF.
+    given = o.gather(context.params, config, sets or ())
+    given.settings()  # wrong settings are told before a large file is read
+    files = {"series": series, "angles": angles, "mask": mask}
+    check_output_folder(out, overwrite)
+    check_inputs_survive(out, files.values())
+    return run_and_write(given, files, out)
+
+
+def run_and_write(given: o.Given, files: Mapping[str, Path | None], out: Path) -> int:
+    """Read, reconstruct, write; the exit code."""
+    began = time.monotonic()
+    measured = read(given, files)
+    given = given.with_file(facts_of(measured), measured.source)
+    begin_at, given = read_start(given)
+    read_seconds = time.monotonic() - began
+
+    from napari_lot.cli.progress import finish_on_interrupt, follow
+    from napari_lot.job import Control, Job
+
+    for warning in measured.warnings:
+        print(f"warning: {warning}", file=sys.stderr)
+    control = Control()
+    job = Job(measured, given.settings(), begin_at)
+    with finish_on_interrupt(control) as interrupt:
+        follow(job, control)
+        result = job.result
+        if result is None or not len(result.orbitals):
+            if interrupt.asked:
+                print("Interrupted before there was an atom: nothing was written.", file=sys.stderr)
+                return INTERRUPTED
+            raise InputError(
+                f"{measured.source}: no atoms were found; check the pixel size, the angles and the spacing, and that "
+                "atoms are bright on a dark background."
+            )
+        write(out, measured, result, {"read": read_seconds, "total": time.monotonic() - began})
+    print(summary(result, out, time.monotonic() - began))
+    return INTERRUPTED if interrupt.asked else 0
+
+
+def read(given: o.Given, files: Mapping[str, Path | None]) -> TiltSeries:
+    """The measured series; what the user gave wins over what the file says."""
+    from napari_lot.series.read import read_series
+
+    data = given.settings().data
+    return read_series(
+        files["series"],  # type: ignore[arg-type]  # the one file that is always given
+        angles=files.get("angles"),
+        pixel_size_A=data.pixel_size_A,
+        tilt_axis_deg=data.tilt_axis_deg if given.has("data.tilt_axis_deg") else None,
+        center_px=data.center_px,
+        mask=files.get("mask"),
+        counts=data.counts if given.has("data.counts") else None,
+        exclude=data.exclude,
+    )
+
+
+def facts_of(series: TiltSeries) -> dict[str, Any]:
+    """What the file itself says of the microscope and the images, as ``section.name`` settings."""
+    from napari_lot.settings import Microscope
+
+    facts = {f"microscope.{n}": series.metadata[n] for n in Microscope.model_fields if n in series.metadata}
+    return {**facts, "data.counts": series.counts}
+
+
+def read_start(given: o.Given) -> tuple[Orbitals | None, o.Given]:
+    """Atoms to start from (None for a grid), their species counted in the elements of the run.
+
+    Where the user names no element, the elements of the file become those of the run.
+    """
+    settings: Settings = given.settings()
+    if settings.start.kind == "grid":
+        return None, given
+    from napari_lot.export import read_atoms, with_elements
+
+    atoms = read_atoms(settings.start.kind)
+    if not given.has("model.elements"):
+        given = given.with_file({"model.elements": tuple(dict.fromkeys(atoms.elements))}, settings.start.kind)
+    return with_elements(atoms, given.settings().model.elements, settings.start.kind), given
+
+
+def check_inputs_survive(out: Path, inputs: Any) -> None:
+    """Refuse a folder where a result would replace one of the measured files."""
+    for path in inputs:
+        if path is not None and path.name in RESULT_FILES and path.resolve().parent == out.resolve():
+            raise InputError(f"{path}: would be replaced by the result of the same name; give another --out.")
+
+
+def write(out: Path, series: TiltSeries, result: Result, wall_seconds: dict[str, float]) -> None:
+    """Write the results; where ``out`` fails now (a full disk), into a temporary folder: the run is not lost."""
+    run = {"command": shlex.join(["napari-lot", *sys.argv[1:]]), "wall_seconds": wall_seconds}
+    try:
+        write_results(out, series, result, run)
+    except OSError as error:
+        rescue = Path(tempfile.mkdtemp(prefix="napari-lot-"))
+        try:
+            write_results(rescue, series, result, run)
+        except OSError:
+            raise InputError(f"{out}: cannot write the results: {error.strerror or error}; they are lost.") from None
+        raise InputError(f"{out}: cannot write the results: {error.strerror or error}; they are in {rescue}.") from None
+
+
+def summary(result: Result, out: Path, seconds: float) -> str:
+    """What a person wants to know at the end."""
+    import numpy as np
+
+    known = result.r_factor[np.isfinite(result.r_factor)]
+    r = f", R {100 * known.mean():.2f} %" if len(known) else ""
+    return f"{len(result.orbitals)} atoms{r}, {seconds:.1f} s: {out / 'atoms.xyz'}\n{result.message}"

@@ -1,0 +1,144 @@
+"""``info``, ``compare`` and ``devices``: short answers on stdout."""
+
+from __future__ import annotations
+
+import os
+import platform
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+from rich.console import Console
+from rich.table import Table
+
+from napari_lot.cli import options as o
+
+if TYPE_CHECKING:
+    from napari_lot.series.tilt_series import TiltSeries
+
+
+def _table(rows: dict[str, Any], title: str | None = None) -> None:
+    table = Table(title=title, show_header=False, box=None, title_justify="left", title_style="bold")
+    table.add_column(no_wrap=True, style="dim")
+    table.add_column(overflow="fold")
+    for name, value in rows.items():
+        table.add_row(name, str(value))
+    # Off a terminal nothing is cut to a width that nobody has.
+    console = Console()
+    console.print(table, width=None if console.is_terminal else 10_000, crop=False, markup=False, highlight=False)
+
+
+def info(
+    context: typer.Context,
+    series: o.Series,
+    angles: o.Angles = None,
+    tilt_axis: o.TiltAxis = None,
+    pixel_size: o.PixelSize = None,
+    center: o.Center = None,
+    mask: o.Mask = None,
+    counts: o.Counts = None,
+    exclude: o.Exclude = None,
+) -> None:
+    """Say what is understood of a tilt series: size, pixel, angles, counts, warnings."""
+    from napari_lot.cli.reconstruct import read
+
+    given = o.gather(context.params)
+    _table(describe(read(given, {"series": series, "angles": angles, "mask": mask})))
+
+
+def describe(series: TiltSeries) -> dict[str, Any]:
+    """What is understood of a series, name to text."""
+    import numpy as np
+
+    tilts, rows, columns = series.images.shape
+    size = series.pixel_size_A
+    used = series.images[np.setdiff1d(np.arange(tilts), series.excluded)]
+    center = series.center_px
+    assert center is not None  # TiltSeries sets it
+    found: dict[str, Any] = {
+        "series": series.source,
+        "tilts": f"{tilts}" + (f", without {', '.join(map(str, series.excluded))}" if series.excluded else ""),
+        "image": f"{rows} x {columns} pixels, {rows * size:.4g} x {columns * size:.4g} Å (rows x columns)",
+        "pixel size": f"{size:.6g} Å",
+        "rotation centre": f"row {center[0]:g}, column {center[1]:g}",
+    }
+    if series.rotations is not None:
+        found["angles"] = "rotation matrices"
+    else:
+        for name, values in zip(("psi", "theta", "phi"), series.angles_deg.T, strict=True):
+            if name == "theta" or np.ptp(values) or values[0]:
+                found[name] = _span(values)
+    found |= {
+        "tilt axis": f"{series.tilt_axis_deg:g}° from vertical, clockwise",
+        "values": f"{'electron counts' if series.counts else 'intensity'}, {used.min():.5g} to {used.max():.5g}, "
+        f"mean {used.mean():.5g}",
+        "mask": "none" if series.mask is None else f"{100 * series.mask.mean():.1f} % of the pixels are used",
+    }
+    found |= {name.replace("_", " "): value for name, value in series.metadata.items() if np.isscalar(value)}
+    found |= {f"warning {i}": text for i, text in enumerate(series.warnings, start=1)} or {"warnings": "none"}
+    return found
+
+
+def _span(values: Any) -> str:
+    import numpy as np
+
+    steps = np.diff(values)
+    text = f"{values.min():g}° to {values.max():g}°"
+    if len(steps) and np.ptp(steps) < 1e-3:
+        text += f" in steps of {steps.mean():g}°"
+    return text
+
+
+def compare(
+    found: Annotated[Path, typer.Argument(metavar="FOUND", help="Atoms: XYZ, CSV or RESIRE .mat.")],
+    truth: Annotated[Path, typer.Argument(metavar="TRUTH", help="Reference atoms.")],
+    cutoff: Annotated[float, typer.Option("--cutoff", metavar="A", help="Largest distance of a pair in Å.")] = 1.0,
+    rotate: Annotated[
+        bool, typer.Option("--rotate", help="Remove the best proper rotation, too (for refined tilt angles).")
+    ] = False,
+) -> None:
+    """Compare found atoms with a reference: recall, precision, RMSD.
+
+    Atoms are pairs where each is the other's nearest and they are within the cutoff, after the mean shift is removed.
+    """
+    from napari_lot.analysis.compare import compare as compare_atoms
+    from napari_lot.export import read_atoms
+
+    result = compare_atoms(read_atoms(found), read_atoms(truth), cutoff, rotate)
+    got = result.summary()
+    rows = {
+        "found": got["found"],
+        "reference": got["reference"],
+        "matched": f"{got['matched']} within {cutoff:g} Å",
+        "recall": f"{got['recall']:.5f}",
+        "precision": f"{got['precision']:.5f}",
+    }
+    if result.matched:
+        rows |= {
+            "RMSD": f"{got['rmsd_pm']:.3f} pm",
+            "median": f"{got['median_pm']:.3f} pm",
+            "95 % below": f"{got['p95_pm']:.3f} pm",
+            "std x, y, z": ", ".join(f"{value:.2f}" for value in got["axis_std_pm"]) + " pm",
+            "same element": f"{got['species_accuracy']:.5f}",
+        }
+    rows["shift removed"] = ", ".join(f"{value:.3f}" for value in got["shift_A"]) + " Å"
+    if rotate:
+        rows["rotation removed"] = f"{got['rotation_deg']:.4f}°"
+    _table(rows)
+
+
+def devices() -> None:
+    """Say what this computer offers, and what a run would take."""
+    import torch
+
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
+    rows = {
+        "cpu": f"{cores} cores, {platform.processor() or platform.machine()}; used by --device auto and --device cpu",
+        "PyTorch": torch.__version__,
+    }
+    if torch.cuda.is_available():
+        names = ", ".join(torch.cuda.get_device_name(i) for i in range(torch.cuda.device_count()))
+        rows["cuda"] = f"{names}: present, not used by this version"
+    else:
+        rows["cuda"] = "none"
+    _table(rows)

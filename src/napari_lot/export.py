@@ -1,0 +1,310 @@
+"""Files of atoms and images: CSV and extended XYZ written and read, RESIRE ``.mat`` atoms read, TIFF stacks written.
+
+Lengths in Å, specimen frame, origin at the rotation centre.
+"""
+
+from __future__ import annotations
+
+import csv
+import io
+import shlex
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import h5py
+import numpy as np
+import scipy.io
+import tifffile
+from numpy.typing import NDArray
+
+from napari_lot.atoms import Orbitals
+from napari_lot.errors import InputError
+from napari_lot.settings import ELEMENTS
+
+UNKNOWN_HEIGHT = 1.0
+UNKNOWN_WIDTH_A = 0.5
+
+_LARGEST_IMAGEJ_BYTES = 2**32 - 2**20
+_COORDINATE_NAMES = (
+    "model_refined",
+    "model",
+    "atom_pos",
+    "atoms_pos",
+    "atomic_positions",
+    "coordinates",
+    "coord",
+    "xyz",
+)
+_SPECIES_NAMES = ("atoms", "atom_type", "atomtype", "atom_types", "types", "species", "atom")
+
+
+def atom_columns(orbitals: Orbitals, tilts_seen: NDArray[np.int64] | None = None) -> dict[str, Any]:
+    """Every exported column in its order, name to values of length N; a column not computed is absent.
+
+    Parameters
+    ----------
+    orbitals : Orbitals
+    tilts_seen : (N,) int, optional
+        Number of tilts in which the atom lies inside the field and the mask.
+    """
+    x, y, z = orbitals.positions.T
+    columns: dict[str, Any] = {
+        "id": orbitals.id,
+        "element": orbitals.symbols,
+        "x_A": x,
+        "y_A": y,
+        "z_A": z,
+        "height": orbitals.height,
+        "width_A": orbitals.width,
+        "integrated_A2": orbitals.integrated,
+    }
+    if tilts_seen is not None:
+        columns["tilts_seen"] = np.asarray(tilts_seen, np.int64)
+    return columns
+
+
+def _text(value: Any) -> str:
+    # Nine significant digits: 1e-6 Å at 1000 Å, and the same text for the same run.
+    return f"{value:.9g}" if isinstance(value, float | np.floating) else str(value)
+
+
+def write_atoms_csv(path: str | Path, orbitals: Orbitals, tilts_seen: NDArray[np.int64] | None = None) -> None:
+    """Write ``atoms.csv`` (see ``atom_columns``)."""
+    columns = atom_columns(orbitals, tilts_seen)
+    with open(path, "w", newline="", encoding="utf-8") as file:
+        writer = csv.writer(file, lineterminator="\n")
+        writer.writerow(columns)
+        writer.writerows([_text(value) for value in row] for row in zip(*columns.values(), strict=True))
+
+
+def write_atoms_xyz(path: str | Path, orbitals: Orbitals, tilts_seen: NDArray[np.int64] | None = None) -> None:
+    """Write extended XYZ: element x y z, then the same properties as the CSV."""
+    columns = atom_columns(orbitals, tilts_seen)
+    order = ["element", "x_A", "y_A", "z_A"]
+    order += [name for name in columns if name not in order]
+    kinds = ["species:S:1", "pos:R:3"]
+    kinds += [f"{name}:{'I' if np.asarray(columns[name]).dtype.kind == 'i' else 'R'}:1" for name in order[4:]]
+    with open(path, "w", encoding="utf-8", newline="\n") as file:
+        file.write(f'{len(orbitals)}\nProperties={":".join(kinds)} units="angstrom" pbc="F F F"\n')
+        for row in zip(*(columns[name] for name in order), strict=True):
+            file.write(" ".join(_text(value) for value in row) + "\n")
+
+
+def write_stack(path: str | Path, images: NDArray[Any], pixel_size_A: float, axes: str = "TYX") -> None:
+    """Write a float32 TIFF stack with its pixel size: ImageJ's kind, or OME-BigTIFF from 4 GB on.
+
+    Parameters
+    ----------
+    images : (N, V, U) array
+    pixel_size_A : float
+    axes : str
+        What the three axes are, in tifffile's letters.
+    """
+    images = np.ascontiguousarray(images, dtype=np.float32)
+    if images.nbytes < _LARGEST_IMAGEJ_BYTES:
+        tifffile.imwrite(
+            path,
+            images,
+            imagej=True,
+            resolution=(1 / pixel_size_A, 1 / pixel_size_A),
+            metadata={"axes": axes, "unit": "angstrom"},
+        )
+    else:
+        size = {f"PhysicalSize{axis}": pixel_size_A for axis in "XY"}
+        unit = {f"PhysicalSize{axis}Unit": "Å" for axis in "XY"}
+        tifffile.imwrite(path, images, bigtiff=True, ome=True, metadata={"axes": axes, **size, **unit})
+
+
+def read_atoms(path: str | Path) -> Orbitals:
+    """Atoms from an XYZ or CSV file of this package or another, or from a RESIRE ``.mat``.
+
+    Heights and widths that the file does not hold become ``UNKNOWN_HEIGHT`` and ``UNKNOWN_WIDTH_A``. Positions are
+    taken as they stand: Å, specimen frame, origin at the rotation centre.
+
+    Raises
+    ------
+    InputError
+        The file cannot be read, holds no atoms, or a line of it is wrong (naming the line).
+    """
+    path = Path(path)
+    suffix = path.suffix.lower()
+    try:
+        if suffix == ".mat":
+            orbitals = _read_mat(path)
+        elif suffix == ".csv":
+            orbitals = _read_csv(path, path.read_text(encoding="utf-8-sig"))
+        elif suffix in (".xyz", ".extxyz"):
+            orbitals = _read_xyz(path, path.read_text(encoding="utf-8-sig"))
+        else:
+            raise InputError(
+                f"{path}: atoms are read from .xyz, .csv or RESIRE .mat files, not from {suffix or 'this'}."
+            )
+    except OSError as error:
+        raise InputError(f"{path}: cannot read the file of atoms: {error.strerror or error}.") from None
+    except UnicodeDecodeError:
+        raise InputError(f"{path}: not a text file of atoms; give XYZ or CSV.") from None
+    if not len(orbitals):
+        raise InputError(f"{path}: the file holds no atoms.")
+    for name in ("positions", "height", "width"):
+        values = getattr(orbitals, name)
+        if not np.isfinite(values).all():
+            row = int(np.argwhere(~np.isfinite(values))[0][0])
+            raise InputError(f"{path}: atom {row + 1} has {name} that are no finite number; correct or delete it.")
+    if (orbitals.width <= 0).any():
+        raise InputError(f"{path}: atom {int(np.argmax(orbitals.width <= 0)) + 1} has a width that is not positive.")
+    if len(np.unique(orbitals.id)) != len(orbitals):
+        raise InputError(f"{path}: an id occurs twice; every atom needs its own.")
+    return orbitals
+
+
+def _orbitals(path: Path, columns: dict[str, list[str]], first_line: int) -> Orbitals:
+    """Orbitals from columns of text under the names of ``atom_columns``."""
+
+    def numbers(name: str, default: float | None = None) -> NDArray[np.float64]:
+        if name not in columns and default is not None:
+            return np.full(count, default)
+        values = np.empty(count)
+        for row, text in enumerate(columns[name]):
+            try:
+                values[row] = float(text)
+            except ValueError:
+                raise InputError(f"{path}: line {first_line + row}: {name} is not a number: {text!r}.") from None
+        return values
+
+    count = len(columns["x_A"])
+    symbols = columns.get("element", ["X"] * count)
+    for row, symbol in enumerate(symbols):
+        if symbol not in ELEMENTS:
+            raise InputError(f"{path}: line {first_line + row}: {symbol!r} is no element symbol.")
+    elements = tuple(dict.fromkeys(symbols)) or ("X",)
+    return Orbitals.create(
+        np.stack([numbers("x_A"), numbers("y_A"), numbers("z_A")], axis=1),
+        height=numbers("height", UNKNOWN_HEIGHT),
+        width=numbers("width_A", UNKNOWN_WIDTH_A),
+        species=[elements.index(symbol) for symbol in symbols],
+        elements=elements,
+        id=numbers("id").astype(np.int64) if "id" in columns else None,
+    )
+
+
+def _read_csv(path: Path, text: str) -> Orbitals:
+    rows = [row for row in csv.reader(io.StringIO(text)) if row]
+    if not rows:
+        raise InputError(f"{path}: the file is empty.")
+    short = {"x": "x_A", "y": "y_A", "z": "z_A", "symbol": "element", "width": "width_A"}
+    header = [short.get(name.strip(), name.strip()) for name in rows[0]]
+    absent = [name for name in ("x_A", "y_A", "z_A") if name not in header]
+    if absent:
+        raise InputError(f"{path}: the header has no column {absent[0]}; expected 'id,element,x_A,y_A,z_A,...'.")
+    for line, row in enumerate(rows[1:], start=2):
+        if len(row) != len(header):
+            raise InputError(f"{path}: line {line}: {len(row)} fields where the header has {len(header)}.")
+    columns = {name: [row[i].strip() for row in rows[1:]] for i, name in enumerate(header)}
+    return _orbitals(path, columns, first_line=2)
+
+
+def _xyz_header(comment: str) -> list[str]:
+    """Column names from an extended XYZ comment; plain XYZ has element x y z."""
+    try:
+        fields = dict(part.split("=", 1) for part in shlex.split(comment) if "=" in part)
+    except ValueError:  # an unbalanced quotation mark in a plain comment
+        fields = {}
+    parts = fields.get("Properties", "species:S:1:pos:R:3").split(":")
+    names: list[str] = []
+    for name, _, width in zip(parts[::3], parts[1::3], parts[2::3], strict=False):
+        n = int(width) if width.isdigit() else 1
+        if name == "species":
+            names.append("element")
+        elif name == "pos":
+            names += ["x_A", "y_A", "z_A"]
+        else:
+            names += [name] if n == 1 else [f"{name}_{i}" for i in range(n)]
+    return names
+
+
+def _read_xyz(path: Path, text: str) -> Orbitals:
+    lines = text.splitlines()
+    try:
+        count = int(lines[0])
+    except (IndexError, ValueError):
+        raise InputError(f"{path}: line 1: an XYZ file starts with the number of its atoms.") from None
+    body = lines[2 : 2 + count]
+    if count < 0 or len(body) < count:
+        raise InputError(f"{path}: line 1 promises {count} atoms, {len(body)} follow; the file is cut short.")
+    if any(line.strip() for line in lines[2 + count :]):
+        raise InputError(f"{path}: line {3 + count}: more lines than the {count} atoms of line 1; give one structure.")
+    names = _xyz_header(lines[1])
+    if not {"element", "x_A", "y_A", "z_A"} <= set(names):
+        raise InputError(f"{path}: line 2: Properties lack species or pos.")
+    columns: dict[str, list[str]] = {name: [] for name in names}
+    for line, row in enumerate((line.split() for line in body), start=3):
+        if len(row) < len(names):
+            raise InputError(f"{path}: line {line}: {len(row)} fields, expected {len(names)}.")
+        for name, value in zip(names, row, strict=False):
+            columns[name].append(value)
+    return _orbitals(path, columns, first_line=3)
+
+
+def _mat_variables(path: Path) -> dict[str, NDArray[Any]]:
+    """Numeric variables of a MAT file, v5 or v7.3, in MATLAB's index order."""
+    try:
+        content = scipy.io.loadmat(str(path))
+        return {k: v for k, v in content.items() if isinstance(v, np.ndarray) and v.dtype.kind in "fiu"}
+    except NotImplementedError:  # v7.3 is HDF5, stored with its axes reversed
+        with h5py.File(path) as file:
+            return {
+                k: np.asarray(v).T for k, v in file.items() if isinstance(v, h5py.Dataset) and v.dtype.kind in "fiu"
+            }
+    except OSError:
+        raise
+    except Exception:  # scipy raises many kinds for a damaged file
+        raise InputError(f"{path}: not a readable MAT file.") from None
+
+
+def _read_mat(path: Path) -> Orbitals:
+    variables = _mat_variables(path)
+    shaped = {k: v for k, v in variables.items() if v.ndim == 2 and 3 in v.shape}
+    named = [k for k in _COORDINATE_NAMES if k in shaped] or (list(shaped) if len(shaped) == 1 else [])
+    if not named:
+        raise InputError(
+            f"{path}: no 3 by N array of atoms; expected a variable named "
+            f"{', '.join(_COORDINATE_NAMES[:-1])} or {_COORDINATE_NAMES[-1]}."
+        )
+    model = variables[named[0]]
+    # RESIRE keeps atoms as columns; three atoms are read so, too.
+    positions = model.T if model.shape[0] == 3 else model
+    types = [v.ravel() for k, v in variables.items() if k in _SPECIES_NAMES and v.size == len(positions)]
+    species = np.zeros(len(positions), np.int64)
+    elements: tuple[str, ...] = ("X",)
+    if types:
+        # Numbered species without a symbol: all are X, told apart by nothing but their number until a user names them.
+        kinds, species = np.unique(types[0], return_inverse=True)
+        elements = ("X",) * len(kinds)
+    return Orbitals.create(positions, UNKNOWN_HEIGHT, UNKNOWN_WIDTH_A, species, elements)
+
+
+def with_elements(orbitals: Orbitals, elements: tuple[str, ...], source: str = "start") -> Orbitals:
+    """The same atoms with ``species`` counted in ``elements`` (those of the run's settings).
+
+    Atoms of unknown element (X) go to the only element, or, where a file numbers as many species as there are
+    elements, to the element of the same place.
+
+    Raises
+    ------
+    InputError
+        An atom's element is not among ``elements``, or unknown atoms cannot be assigned.
+    """
+    if set(orbitals.elements) == {"X"} and len(orbitals.elements) == len(elements):
+        return replace(orbitals, elements=elements)
+    place = np.zeros(len(orbitals.elements), np.int64)
+    for i, symbol in enumerate(orbitals.elements):
+        if symbol in elements:
+            place[i] = elements.index(symbol)
+        elif symbol == "X" and len(elements) == 1:
+            place[i] = 0
+        elif (orbitals.species == i).any():
+            raise InputError(
+                f"{source}: holds atoms of {symbol}, but the elements of the run are {', '.join(elements)}."
+            )
+    return replace(orbitals, species=place[orbitals.species], elements=elements)

@@ -1,0 +1,193 @@
+"""The results of a run as files: the folder checked before, everything written at the end, nothing half-written."""
+
+from __future__ import annotations
+
+import json
+import os
+import platform
+import shutil
+import sys
+import tempfile
+from collections.abc import Callable
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from napari_lot.errors import InputError
+from napari_lot.export import write_atoms_csv, write_atoms_xyz, write_stack
+from napari_lot.job import Result
+from napari_lot.series.tilt_series import TiltSeries
+
+RESULT_FILES = ("atoms.csv", "atoms.xyz", "report.json", "calculated.tif", "residual.tif", "probe.tif")
+_PARTIAL = ".partial-"
+_VERSIONS_OF = ("napari-lot", "numpy", "scipy", "torch", "numba")
+
+
+def check_output_folder(out: str | Path, overwrite: bool = False) -> Path:
+    """Refuse a folder for results that could not be written at the end of the run. Creates nothing.
+
+    Raises
+    ------
+    InputError
+        ``out`` is a file, holds anything (and ``overwrite`` is False), or cannot be written.
+    """
+    out = Path(out)
+    try:
+        if out.exists() and not out.is_dir():
+            raise InputError(f"{out}: is a file, not a folder; give another --out.")
+        if out.is_dir() and not overwrite and any(out.iterdir()):
+            raise InputError(f"{out}: the output folder is not empty; give another --out, or --overwrite.")
+        place = out
+        while not place.exists() and place != place.parent:
+            place = place.parent
+        if not place.is_dir():
+            raise InputError(f"{place}: is a file where a folder of --out is meant; give another --out.")
+        with tempfile.TemporaryFile(dir=place):
+            pass
+    except OSError as error:
+        raise InputError(f"{out}: cannot write there: {error.strerror or error}; give another --out.") from None
+    return out
+
+
+def write_folder(out: str | Path, writers: dict[str, Callable[[Path], None]]) -> None:
+    """Write several files so that each appears whole or not at all.
+
+    All are written under temporary names in ``out`` first; only when the last one is complete are they renamed. Results
+    of an earlier run that this one does not write are removed, so that a folder never mixes two runs.
+
+    Raises
+    ------
+    OSError
+        A file could not be written; then nothing in ``out`` has changed.
+    """
+    out = Path(out)
+    made = not out.exists()
+    out.mkdir(parents=True, exist_ok=True)
+    partial = Path(tempfile.mkdtemp(prefix=_PARTIAL, dir=out))
+    try:
+        for name, write in writers.items():
+            write(partial / name)
+        for name in writers:
+            os.replace(partial / name, out / name)
+        for name in set(RESULT_FILES) - set(writers):
+            (out / name).unlink(missing_ok=True)
+    finally:
+        shutil.rmtree(partial, ignore_errors=True)
+        if made and not any(out.iterdir()):
+            out.rmdir()
+
+
+def write_results(out: str | Path, series: TiltSeries, result: Result, run: dict[str, Any] | None = None) -> None:
+    """Write every file of a finished run (``RESULT_FILES``) into ``out``.
+
+    Parameters
+    ----------
+    out : path
+    series : TiltSeries
+        The measured series; its pixel size goes into the TIFF files.
+    result : Result
+    run : dict, optional
+        What only the caller knows: ``command`` (str), ``wall_seconds`` ({stage: s}, added to the result's).
+    """
+    pixel = series.pixel_size_A
+    report = make_report(series, result, run or {})
+    probe = result.probe
+    write_folder(
+        out,
+        {
+            "calculated.tif": lambda path: write_stack(path, result.calculated, pixel),
+            "residual.tif": lambda path: write_stack(path, result.residual, pixel),
+            "probe.tif": lambda path: write_stack(path, probe.images, probe.pixel_size_A, axes="ZYX"),
+            "report.json": lambda path: write_json(path, report),
+            "atoms.csv": lambda path: write_atoms_csv(path, result.orbitals, result.tilts_seen),
+            "atoms.xyz": lambda path: write_atoms_xyz(path, result.orbitals, result.tilts_seen),
+        },
+    )
+
+
+def make_report(series: TiltSeries, result: Result, run: dict[str, Any]) -> dict[str, Any]:
+    """Content of ``report.json``; undefined numbers are None."""
+    wall = {**result.wall_seconds, **run.get("wall_seconds", {})}
+    wall["total"] = wall.pop("total", sum(wall.values()))
+    finite = result.r_factor[np.isfinite(result.r_factor)]
+    settings = result.settings
+    report = {
+        "atoms": len(result.orbitals),
+        "r_factor": {"mean": finite.mean() if len(finite) else None, "per_tilt": result.r_factor},
+        "corrections": {
+            "center_px": result.center_px,
+            "shifts_px": result.shifts_px,
+            "scale": result.scale,
+            "background": result.background,
+        },
+        "probe": {"depths_A": result.probe.depth_A, "pixel_size_A": result.probe.pixel_size_A},
+        "wall_seconds": wall,
+        "peak_memory_gb": peak_memory_gb(),
+        "stop_reason": result.stop_reason,
+        "message": result.message,
+        "series": {
+            "source": series.source,
+            "shape": series.images.shape,
+            "pixel_size_A": series.pixel_size_A,
+            "counts": series.counts,
+            "excluded": series.excluded,
+            "warnings": series.warnings,
+        },
+        "settings": settings.model_dump(mode="json"),
+        "versions": versions(),
+        "device": result.details.get("device", "cpu"),
+        "seed": settings.solver.seed,
+        "command": run.get("command"),
+    }
+    details = {name: value for name, value in result.details.items() if name != "device"}
+    if details:
+        report["details"] = details
+    plain: dict[str, Any] = to_plain(report)
+    return plain
+
+
+def to_plain(value: Any) -> Any:
+    """The same value in JSON's types: arrays as lists, NaN and infinity as None, anything unknown as its text."""
+    if isinstance(value, dict):
+        return {str(name): to_plain(item) for name, item in value.items()}
+    if isinstance(value, np.ndarray | np.generic):
+        return to_plain(value.tolist())
+    if isinstance(value, list | tuple):
+        return [to_plain(item) for item in value]
+    if isinstance(value, float):
+        return value if np.isfinite(value) else None
+    return value if value is None or isinstance(value, bool | int | str) else str(value)
+
+
+def write_json(path: str | Path, value: Any) -> None:
+    """Strict JSON (no NaN), readable by people."""
+    Path(path).write_text(json.dumps(value, indent=1, allow_nan=False, ensure_ascii=False) + "\n", encoding="utf-8")
+
+
+def versions() -> dict[str, str]:
+    """Versions of this package, of Python and of what computes."""
+    found = {"python": platform.python_version()}
+    for name in _VERSIONS_OF:
+        try:
+            found[name] = version(name)
+        except PackageNotFoundError:  # run from a source tree that is not installed
+            found[name] = "unknown"
+    return found
+
+
+def peak_memory_gb() -> float | None:
+    """Largest resident memory of this process so far in GB (1e9 bytes); None where the system does not tell."""
+    try:
+        # Linux: the process's own peak; getrusage also counts what the parent held before it started this program.
+        status = Path("/proc/self/status").read_text(encoding="ascii")
+        return int(status.split("VmHWM:")[1].split()[0]) * 1024 / 1e9
+    except (OSError, IndexError, ValueError):
+        pass
+    try:
+        import resource
+    except ImportError:  # Windows
+        return None
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return float(peak * (1 if sys.platform == "darwin" else 1024) / 1e9)
