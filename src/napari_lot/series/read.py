@@ -20,6 +20,9 @@ from napari_lot.series.tiff import read_tiff
 from napari_lot.series.tilt_series import TiltSeries, check_angles, check_mask, check_stack_shape
 
 Reader = Callable[[Path], RawSeries]
+AngleSource = str | Path | Sequence[float] | NDArray[np.float64] | Callable[[int], Any] | None
+"""An angle file, angles in degrees, or a function that makes them from the number of tilts."""
+
 READERS: dict[str, Reader] = {
     **dict.fromkeys((".tif", ".tiff"), read_tiff),
     **dict.fromkeys((".mrc", ".mrcs", ".st", ".ali"), read_mrc),
@@ -35,7 +38,7 @@ SIDE_FILE_SUFFIXES = (".mdoc", ".tlt", ".rawtlt")
 def read_series(
     path: str | Path,
     *,
-    angles: str | Path | Sequence[float] | NDArray[np.float64] | None = None,
+    angles: AngleSource = None,
     pixel_size_A: float | None = None,
     tilt_axis_deg: float | None = None,
     center_px: tuple[float, float] | None = None,
@@ -50,8 +53,9 @@ def read_series(
     ----------
     path : path
         TIFF, MRC/ST/ALI, NPZ, NPY, MAT or HDF5/EMD; see docs/formats.md for what is read from each.
-    angles : path, (T,) or (T, 3) array, optional
-        A file (CSV, .tlt, .rawtlt, .mdoc, .mat) or degrees: theta about y, or (psi, theta, phi) columns.
+    angles : path, (T,) or (T, 3) array, or function, optional
+        A file (CSV, .tlt, .rawtlt, .mdoc, .mat) or degrees: theta about y, or (psi, theta, phi) columns; a function
+        is called with the number of tilts and returns such an array.
         When absent: from the series file, then from a side file (see ``find_angle_file``).
     pixel_size_A : float, optional
     tilt_axis_deg : float, optional
@@ -174,11 +178,42 @@ def read_mask(path: str | Path) -> NDArray[Any]:
     return array
 
 
-def _angle_table(
-    raw: RawSeries, path: Path, angles: str | Path | Sequence[float] | NDArray[np.float64] | None
-) -> AngleTable | None:
+def holds_series(path: str | Path) -> bool:
+    """Whether a file is a readable stack whose angles are known and as many as its images (pixel size aside)."""
+    path = Path(path)
+    try:
+        check_readable(path, "tilt series")
+        raw = READERS[path.suffix.lower()](path)
+        table = _angle_table(raw, path, None)
+    except (InputError, KeyError):
+        return False
+    return table is not None and raw.images.ndim == 3 and len(table.values_deg) == len(raw.images)
+
+
+def angle_values(angles: AngleSource, tilts: int, source: str) -> NDArray[np.float64]:
+    """Angles for images that are already in our frame, (T, 3) in degrees.
+
+    Raises
+    ------
+    InputError
+        As ``check_angles``, or the file's angles belong to images that would have to be transposed.
+    """
+    if isinstance(angles, (str, Path)):
+        table = _angles_from_file(Path(angles))
+        if table.geometry != "lot" and table.values_deg.ndim == 2:
+            raise InputError(
+                f"{table.source}: these are {table.geometry.upper()} angles, which go with transposed images: "
+                "open the series' file together with this angle file."
+            )
+        return check_angles(table.values_deg, tilts, table.source)
+    return check_angles(angles(tilts) if callable(angles) else angles, tilts, source)
+
+
+def _angle_table(raw: RawSeries, path: Path, angles: AngleSource) -> AngleTable | None:
     if isinstance(angles, (str, Path)):
         return _angles_from_file(Path(angles))
+    if callable(angles):
+        angles = angles(len(raw.images))
     if angles is not None:
         try:
             return AngleTable(np.asarray(angles, dtype=np.float64), "lot", f"{path} (angles given)")
