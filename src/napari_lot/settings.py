@@ -129,7 +129,27 @@ class Solver(_Frozen):
     device: Literal["auto", "cpu"] = Field("auto", description="Where the fit runs; auto takes the fastest there is.")
     threads: int | None = Field(None, ge=1, le=1024, description="Threads; all cores when absent.")
     max_minutes: float | None = Field(None, gt=0, description="Stop with what there is after this many minutes.")
-    # filled in by the solver's author
+    batch_tilts: int = Field(8, ge=1, le=1000, description="Tilts per step.")
+    position_step_A: float = Field(0.04, gt=0, le=1, description="Largest move of an orbital per step in Å.")
+    height_step: float = Field(0.04, gt=0, le=1, description="Largest change of a height per step, in mean heights.")
+    width_step_A: float = Field(0.01, gt=0, le=0.5, description="Largest change of the common width per step in Å.")
+    shift_step_A: float = Field(0.02, gt=0, le=1, description="Largest change of a shift per step in Å.")
+    scale_step: float = Field(0.003, gt=0, le=0.5, description="Largest change of a tilt's scale per step.")
+    heights_passes: int = Field(3, ge=0, le=1000, description="Passes on heights alone at the start.")
+    positions_passes: int = Field(6, ge=0, le=1000, description="Passes on heights and positions before merging.")
+    merge_distances: tuple[float, ...] = Field(
+        (0.3, 0.43, 0.55, 0.64, 0.72), description="Merge distances in expected nearest-neighbour distances."
+    )
+    merge_passes: int = Field(3, ge=0, le=1000, description="Passes after each merge.")
+    cull: tuple[float, ...] = Field(
+        (0.1, 0.15, 0.2, 0.3, 0.35), description="Orbitals below this part of the 0.9 quantile of heights go, per merge."
+    )
+    least_height: float = Field(0.35, ge=0, le=1, description="Least height of an atom in 0.9 quantiles of heights.")
+    birth_rounds: int = Field(8, ge=0, le=100, description="Rounds of births and deaths at most.")
+    birth_passes: int = Field(4, ge=0, le=1000, description="Passes after each round of births.")
+    birth_significance: float = Field(4.0, ge=0, le=100, description="Least significance of a birth in noise sigmas.")
+    birth_height: float = Field(0.45, ge=0, le=2, description="Least height of a birth in typical heights.")
+    refine_passes: int = Field(16, ge=0, le=10000, description="Passes of the final fit.")
 
 
 class Settings(_Frozen):
@@ -170,7 +190,8 @@ def settings_from_dict(
         if first["type"] == "extra_forbidden":
             message = "there is no such setting"
         given = first["input"] if first["type"] != "value_error" else _value_at(values, first["loc"][:2])
-        source = (origins or {}).get(name)
+        # An unknown section has no origin of its own, but what was put into it has.
+        source = next((o for s, o in (origins or {}).items() if s == name or s.startswith(f"{name}.")), None)
         place = source if source is not None and source.startswith("--") else f"{source or where}: {name}"
         raise InputError(f"{place}: {message[:1].lower()}{message[1:]} (given: {given!r}).") from None
 

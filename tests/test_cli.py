@@ -1,0 +1,369 @@
+"""The command line in one process, with a stand-in for the solver: exit codes, sentences, files, precedence."""
+
+import io
+import json
+import os
+import signal
+import sys
+
+import numpy as np
+import pytest
+import tifffile
+
+from fake_job import FakeJob
+from napari_lot.cli.app import run
+from napari_lot.cli.options import gather
+from napari_lot.errors import InputError
+from napari_lot.report import RESULT_FILES
+
+SOURCE = ["--energy", "300e3", "--semiangle", "25"]
+
+
+@pytest.fixture(autouse=True)
+def fake(monkeypatch):
+    class Fake(FakeJob):
+        seen = []  # noqa: RUF012  # each test has its own
+
+    monkeypatch.setattr("napari_lot.job.Job", Fake)
+    return Fake
+
+
+@pytest.fixture
+def series(tmp_path):
+    rng = np.random.default_rng(0)
+    path = tmp_path / "series.tif"
+    tifffile.imwrite(path, rng.uniform(1, 2, (5, 16, 18)).astype(np.float32))
+    (tmp_path / "angles.csv").write_text(
+        "psi_deg,theta_deg,phi_deg\n" + "".join(f"0,{a},0\n" for a in range(-20, 30, 10))
+    )
+    return path
+
+
+@pytest.fixture
+def call(series, tmp_path, capsys):
+    """Run ``reconstruct`` on the series; (exit code, stdout, lines of stderr)."""
+
+    def call(*flags, out="out"):
+        code = run(["reconstruct", str(series), "--out", str(tmp_path / out), "--pixel-size", "0.5", *flags])
+        captured = capsys.readouterr()
+        return code, captured.out, captured.err.splitlines()
+
+    return call
+
+
+def test_a_run_writes_the_files_of_the_contract(call, tmp_path, series):
+    code, out, _ = call(*SOURCE, "--element", "Pt", "--seed", "7")
+    assert code == 0
+    assert out.splitlines()[0].startswith("4 atoms, R 5.00 %, ")
+    assert len(out.splitlines()) == 2
+    assert sorted(p.name for p in (tmp_path / "out").iterdir()) == sorted(RESULT_FILES)
+    report = json.loads((tmp_path / "out" / "report.json").read_text(), parse_constant=pytest.fail)
+    assert report["atoms"] == 4
+    assert report["r_factor"] == {"mean": 0.05, "per_tilt": [0.05, 0.05, 0.05, 0.05, None]}
+    assert set(report["corrections"]) == {"center_px", "shifts_px", "scale", "background"}
+    assert report["corrections"]["center_px"] == [7.5, 8.5]
+    assert np.shape(report["corrections"]["shifts_px"]) == (5, 2)
+    assert report["wall_seconds"]["refine"] == 0.2
+    assert report["wall_seconds"]["total"] > 0
+    assert 0.02 < report["peak_memory_gb"] < 100
+    assert report["stop_reason"] == "converged"
+    assert report["settings"]["microscope"]["energy_eV"] == 300e3
+    assert report["settings"]["model"]["elements"] == ["Pt"]
+    assert report["seed"] == 7
+    assert report["device"] == "cpu"
+    assert report["probe"]["depths_A"] == [-5, 0, 5]
+    assert {"napari-lot", "torch", "numpy", "python"} <= set(report["versions"])
+    assert report["command"].startswith("napari-lot ")
+    measured = tifffile.imread(series)
+    read = {name: tifffile.imread(tmp_path / "out" / f"{name}.tif") for name in ("calculated", "residual", "probe")}
+    np.testing.assert_allclose(read["calculated"] + read["residual"], measured, rtol=1e-6)
+    np.testing.assert_allclose(read["probe"].sum(axis=(1, 2)), 1, rtol=1e-6)
+
+
+def test_the_job_gets_what_the_flags_say(call, fake, tmp_path):
+    mask = np.ones((16, 18), np.uint8)
+    mask[:, :3] = 0
+    tifffile.imwrite(tmp_path / "mask.tif", mask)
+    flags = "--tilt-axis 12 --center 7,9.5 --counts --thickness 40 --probe rigid --energy 200e3 --semiangle 30"
+    flags += " --defocus -50"
+    flags += (
+        " --c30 1e4 --c12 20,45 --source-size 0.5 --focal-spread 30 --elements Fe,Pt --spacing 2.4 --orbital gaussian"
+    )
+    flags += " --start grid --likelihood poisson --fix width,scale --exclude 0,3 --device cpu --threads 2 --seed 3"
+    flags += f" --max-minutes 2 --set solver.seed=99 --mask {tmp_path / 'mask.tif'} --angles {tmp_path / 'angles.csv'}"
+    assert call(*flags.split())[0] == 0
+    (job,) = fake.seen
+    s = job.settings
+    m = s.microscope
+    assert (m.energy_eV, m.semiangle_mrad, m.defocus_A, m.c30_A, m.c12_A, m.phi12_deg) == (200e3, 30, -50, 1e4, 20, 45)
+    assert (m.source_size_A, m.focal_spread_A) == (0.5, 30)
+    assert (s.data.thickness_A, s.data.exclude, s.data.center_px, s.data.counts) == (40, (0, 3), (7, 9.5), True)
+    assert (s.model.probe, s.model.elements, s.model.spacing_A, s.model.likelihood) == (
+        "rigid",
+        ("Fe", "Pt"),
+        2.4,
+        "poisson",
+    )
+    assert s.solver.refine == ("positions", "heights", "center", "shifts", "background")
+    assert (s.solver.seed, s.solver.threads, s.solver.max_minutes) == (3, 2, 2)
+    assert (job.series.tilt_axis_deg, job.series.center_px, job.series.counts) == (12, (7, 9.5), True)
+    assert job.series.excluded == (0, 3)
+    assert job.series.mask is not None
+    assert job.series.mask.mean() == pytest.approx(15 / 18)
+    assert job.start is None
+
+
+def test_precedence(tmp_path):
+    config = tmp_path / "run.yaml"
+    config.write_text("solver: {seed: 1, threads: 1, max_minutes: 1}\nmodel: {elements: [Pt]}\n")
+    given = gather({"seed": 3}, config, ["solver.seed=2", "solver.threads=2"])
+    settings = given.with_file(
+        {"solver.max_minutes": 9, "model.elements": ("Au",), "data.counts": True}, "f"
+    ).settings()
+    assert (settings.solver.seed, settings.solver.threads, settings.solver.max_minutes) == (3, 2, 1)
+    assert (settings.model.elements, settings.data.counts, settings.model.probe) == (("Pt",), True, "rigid")
+
+
+def test_fix_takes_from_what_any_source_refines(tmp_path):
+    (tmp_path / "run.yaml").write_text("solver: {refine: [positions, heights, width]}\n")
+    assert gather({"fix": "width"}, tmp_path / "run.yaml").settings().solver.refine == ("positions", "heights")
+    assert gather({"refine": "positions,scale", "fix": "scale"}).settings().solver.refine == ("positions",)
+
+
+def test_start_from_a_file(call, fake, tmp_path):
+    (tmp_path / "start.xyz").write_text("2\n\nAu 1 2 3\nAu 4 5 6\n")
+    assert call(*SOURCE, "--start", str(tmp_path / "start.xyz"))[0] == 0
+    (job,) = fake.seen
+    assert job.start.positions.tolist() == [[1, 2, 3], [4, 5, 6]]
+    assert job.settings.model.elements == ("Au",)
+
+
+USAGE = {
+    "unknown flag": (["--withhold", "5"], "No such option: --withhold"),
+    "not built probe": (["--probe", "adaptive"], "'adaptive' is not one of 'direct', 'rigid'"),
+    "not built orbital": (["--orbital", "slater"], "'slater' is not"),
+    "not built device": (["--device", "cuda"], "'cuda' is not one of 'auto', 'cpu'"),
+    "not built refine": (["--refine", "positions,angles"], "--refine: input should be 'positions'"),
+    "not built fix": (["--fix", "defocus"], "--fix: 'defocus' is not one of positions"),
+    "not built start": (["--start", "peaks", *SOURCE], "peaks: atoms are read from"),
+    "no number": (["--energy", "high"], "Invalid value for '--energy'"),
+    "no integer": (["--threads", "1.5"], "Invalid value for '--threads'"),
+    "out of bounds": (["--semiangle", "500"], "--semiangle: input should be less than or equal to 200 (given: 500.0)"),
+    "one number": (["--center", "5"], "--center: expected 2 numbers ROW,COL (given: '5')"),
+    "three numbers": (["--c12", "5,6,7"], "--c12: expected 2 numbers A,DEG"),
+    "negative c12": (["--c12=-5,0"], "--c12: input should be greater than or equal to 0"),
+    "no element": (["--element", "Qq"], "--element: 'Qq' is no element symbol"),
+    "element twice": (["--elements", "Pt,Pt"], "--elements: an element is named twice"),
+    "both": (["--elements", "Pt,Fe", "--element", "Pt"], "--element and --elements were both given"),
+    "exclude word": (["--exclude", "1,two"], "--exclude: expected tilt numbers counted from 0"),
+    "exclude beyond": (["--exclude", "77"], "77"),
+    "bad set": (["--set", "seed=1"], "--set: expected section.name=value"),
+    "unknown set": (["--set", "solver.sede=1"], "--set solver.sede: there is no such setting (given: 1)"),
+    "unknown section": (["--set", "solvr.seed=1"], "--set solvr.seed: there is no such setting"),
+    "set value": (["--set", "solver.seed=[1"], "--set solver.seed: cannot read the value '[1'"),
+    "set type": (["--set", "solver.seed=abc"], "--set solver.seed: input should be a valid integer"),
+    "missing config": (["--config", "no.yaml"], "no.yaml: cannot read the settings file"),
+    "missing mask": (["--mask", "no.tif"], "no.tif: no such file"),
+    "missing angles": (["--angles", "no.csv"], "no.csv: no such"),
+    "missing start": (["--start", "no.xyz"], "no.xyz: cannot read the file of atoms"),
+}
+
+
+@pytest.mark.parametrize("case", USAGE)
+def test_wrong_use_is_one_line_and_writes_nothing(case, call, tmp_path):
+    flags, sentence = USAGE[case]
+    before = sorted(p.name for p in tmp_path.iterdir())
+    code, out, err = call(*flags)
+    assert code == 2
+    assert out == ""
+    assert len(err) == 1
+    assert err[0].startswith("napari-lot: ")
+    assert sentence in err[0]
+    assert sorted(p.name for p in tmp_path.iterdir()) == before
+
+
+@pytest.mark.parametrize(
+    ("text", "sentence"),
+    [
+        ("solver: {seed: -1}", "run.yaml: solver.seed: input should be greater than or equal to 0 (given: -1)"),
+        ("solver: 5", "run.yaml: solver: expected names and values below it"),
+        ("nonsense: {a: 1}", "run.yaml: nonsense: there is no such setting"),
+        ("- a", "run.yaml: expected sections"),
+        ("a: [", "run.yaml: not a YAML settings file"),
+    ],
+)
+def test_wrong_config(text, sentence, call, tmp_path):
+    (tmp_path / "run.yaml").write_text(text)
+    code, _, err = call("--config", str(tmp_path / "run.yaml"))
+    assert (code, len(err)) == (2, 1)
+    assert sentence in err[0]
+
+
+@pytest.mark.parametrize("args", [["nonsense"], ["reconstruct"], ["voxel", "wbp"], ["resume", "a.lot.h5"], ["info"]])
+def test_wrong_commands_are_one_line(args, capsys):
+    assert run(args) == 2
+    assert len(capsys.readouterr().err.splitlines()) == 1
+
+
+def test_the_output_folder_is_judged_before_the_run(call, fake, tmp_path):
+    (tmp_path / "out").mkdir()
+    (tmp_path / "out" / "precious.txt").write_text("mine")
+    code, _, err = call(*SOURCE)
+    assert (code, len(err), fake.seen) == (2, 1, [])
+    assert "the output folder is not empty; give another --out, or --overwrite" in err[0]
+    assert call(*SOURCE, "--overwrite")[0] == 0
+    assert (tmp_path / "out" / "precious.txt").read_text() == "mine"
+
+
+def test_a_result_never_replaces_what_was_measured(tmp_path, capsys, series):
+    measured = tmp_path / "calculated.tif"
+    series.rename(measured)
+    before = measured.read_bytes()
+    code = run(["reconstruct", str(measured), "--out", str(tmp_path), "--overwrite", "--pixel-size", "0.5", *SOURCE])
+    assert code == 2
+    assert "would be replaced by the result of the same name" in capsys.readouterr().err
+    assert measured.read_bytes() == before
+
+
+def test_no_atoms_is_the_users_matter(call, fake, tmp_path):
+    fake.atoms = 0
+    code, _, err = call(*SOURCE)
+    assert (code, len(err)) == (2, 3)  # two lines of progress before
+    assert "no atoms were found; check" in err[-1]
+    assert not (tmp_path / "out").exists()
+
+
+def test_the_jobs_own_input_error(call, fake, tmp_path):
+    def during(job, control, step):
+        raise InputError("series: what,\nwhere and what to do.")
+
+    fake.during = during
+    code, _, err = call(*SOURCE)
+    assert (code, err) == (2, ["napari-lot: series: what, where and what to do."])
+    assert not (tmp_path / "out").exists()
+
+
+def test_an_internal_error_is_one_line_and_a_log(call, fake, tmp_path, monkeypatch):
+    monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
+
+    def during(job, control, step):
+        raise ZeroDivisionError("deep inside")
+
+    fake.during = during
+    code, _, err = call(*SOURCE)
+    assert (code, len(err)) == (1, 1)
+    assert err[0].startswith("napari-lot: internal error: ZeroDivisionError: deep inside (traceback in ")
+    (log,) = tmp_path.glob("napari-lot-*.log")
+    assert str(log) in err[0]
+    assert "Traceback" in log.read_text()
+    assert not (tmp_path / "out").exists()
+
+
+def test_out_of_memory_says_a_way_out(call, fake):
+    def during(job, control, step):
+        raise MemoryError
+
+    fake.during = during
+    code, _, err = call(*SOURCE)
+    assert (code, err) == (1, ["napari-lot: out of memory: bin or crop the series, or close other programs."])
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_an_interrupted_run_keeps_what_there_is(call, fake, tmp_path, number):
+    fake.steps = 10_000
+
+    def during(job, control, step):
+        if step == 3:
+            os.kill(os.getpid(), number)
+
+    fake.during = during
+    before = signal.getsignal(number)
+    code, _, err = call(*SOURCE)
+    assert code == 130
+    assert any("Interrupted: finishing with what there is" in line for line in err)
+    assert json.loads((tmp_path / "out" / "report.json").read_text())["stop_reason"] == "finished early"
+    assert signal.getsignal(number) is before
+
+
+def test_a_second_interrupt_breaks_off(call, fake, tmp_path):
+    def during(job, control, step):
+        os.kill(os.getpid(), signal.SIGINT)
+        os.kill(os.getpid(), signal.SIGINT)
+
+    fake.during = during
+    assert call(*SOURCE)[0] == 130
+    assert not (tmp_path / "out").exists()
+
+
+def test_a_full_disk_at_the_end_loses_nothing(call, tmp_path, monkeypatch):
+    monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
+    from napari_lot import report
+
+    real = report.write_atoms_csv
+
+    def full(path, *args):
+        if "out" in path.parts:
+            raise OSError(28, "No space left on device")
+        real(path, *args)
+
+    monkeypatch.setattr(report, "write_atoms_csv", full)
+    code, _, err = call(*SOURCE)
+    assert code == 2
+    assert "cannot write the results: No space left on device; they are in " in err[-1]
+    assert not (tmp_path / "out").exists()
+    (rescue,) = [p for p in tmp_path.glob("napari-lot-*") if p.is_dir()]
+    assert (rescue / "atoms.xyz").is_file()
+
+
+def test_progress_off_a_terminal_is_plain_and_on_stderr(call):
+    code, out, err = call(*SOURCE)
+    assert code == 0
+    assert err == ["    0.0 s, start 0/3, 4 atoms, R 5.00 %", "    0.1 s, refine 1/3, 4 atoms, R 5.00 %"]
+    assert "refine" not in out
+
+
+def test_progress_on_a_terminal(call, monkeypatch):
+    class Terminal(io.StringIO):
+        def isatty(self):
+            return True
+
+    terminal = Terminal()
+    monkeypatch.setattr(sys, "stderr", terminal)
+    monkeypatch.setenv("TERM", "xterm")
+    monkeypatch.setenv("COLUMNS", "140")
+    assert call(*SOURCE)[0] == 0
+    assert "refine" in terminal.getvalue()
+    assert "4 atoms  R 5.00 %" in terminal.getvalue()
+    assert "left" in terminal.getvalue()
+
+
+def test_info(series, capsys):
+    assert run(["info", str(series), "--pixel-size", "0.5", "--exclude", "4"]) == 0
+    out = capsys.readouterr().out
+    for part in ("16 x 18 pixels, 8 x 9 Å", "0.5 Å", "-20° to 20° in steps of 10°", "intensity, 1.0", "without 4"):
+        assert part in out
+
+
+def test_info_needs_a_pixel_size(series, capsys):
+    assert run(["info", str(series)]) == 2
+    (line,) = capsys.readouterr().err.splitlines()
+    assert "pixel size" in line
+
+
+def test_compare(tmp_path, capsys):
+    (tmp_path / "a.xyz").write_text("2\n\nAu 0.1 0 0\nAu 3.1 0 0\n")
+    (tmp_path / "b.xyz").write_text("3\n\nAu 0 0 0\nPt 3 0 0\nPt 9 9 9\n")
+    assert run(["compare", str(tmp_path / "a.xyz"), str(tmp_path / "b.xyz"), "--cutoff", "0.5"]) == 0
+    lines = [line.split() for line in capsys.readouterr().out.splitlines()]
+    assert ["matched", "2", "within", "0.5", "Å"] in lines
+    assert ["recall", "0.66667"] in lines
+    assert ["precision", "1.00000"] in lines
+    assert ["RMSD", "0.000", "pm"] in lines
+    assert ["shift", "removed", "0.100,", "0.000,", "0.000", "Å"] in lines
+
+
+def test_devices_and_version(capsys):
+    assert run(["devices"]) == 0
+    assert "PyTorch" in capsys.readouterr().out
+    assert run(["--version"]) == 0
+    assert capsys.readouterr().out == "napari-lot 0.1.0\n"
