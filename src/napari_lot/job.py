@@ -11,8 +11,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from napari_lot.atoms import Orbitals
+from napari_lot.errors import InputError
+from napari_lot.physics.elements import nearest_neighbour_A
 from napari_lot.series.tilt_series import TiltSeries
-from napari_lot.settings import Settings
+from napari_lot.settings import Model, Settings
 
 
 class Control:
@@ -140,15 +142,73 @@ class Job:
     ...     print(snapshot.stage, len(snapshot.orbitals))
     >>> job.result.orbitals                            # doctest: +SKIP
 
-    Raises InputError from ``run`` (before the first snapshot) where the input cannot be used.
+    Parameters
+    ----------
+    series : TiltSeries
+    settings : Settings
+    start : Orbitals or None
+        Given atoms to refine in place of the grid.
+
+    Raises
+    ------
+    InputError
+        From the constructor, where settings and series do not go together.
     """
 
     def __init__(self, series: TiltSeries, settings: Settings, start: Orbitals | None = None) -> None:
-        self.series = series
+        self.series = series.exclude(settings.data.exclude) if settings.data.exclude else series
         self.settings = settings
         self.start = start
         self.result: Result | None = None
+        self.spacing_A = expected_spacing_A(settings.model)
+        check(settings)
 
     def run(self, control: Control | None = None) -> Iterator[Snapshot]:
-        """Yield snapshots; when the generator ends, ``result`` is set (unless cancelled)."""
-        raise NotImplementedError  # the solver lands here next
+        """Yield snapshots, at most one per ``snapshot_interval_s`` but every change of stage; sets ``result`` at the end.
+
+        ``result`` stays None after a cancel.
+        """
+        # torch and the compiled kernels load here, so that settings and forms need neither
+        from napari_lot.lot.run import run_job
+
+        self.result = None
+        yield from run_job(self, control or Control())
+
+
+def expected_spacing_A(model: Model) -> float:
+    """Nearest-neighbour distance in Å that the start and the population expect.
+
+    Raises
+    ------
+    InputError
+        Neither a spacing nor a known element is given.
+    """
+    if model.spacing_A is not None:
+        return model.spacing_A
+    if model.elements == ("X",):
+        raise InputError(
+            "The expected distance between atoms is unknown: give the element (--element Pt) or the spacing (--spacing 2.8)."
+        )
+    return min(nearest_neighbour_A(element) for element in model.elements)
+
+
+def check(settings: Settings) -> None:
+    """What must be known before a run.
+
+    Raises
+    ------
+    InputError
+        Energy or semi-angle is missing for a probe that needs them.
+    """
+    missing = [
+        text
+        for value, text in (
+            (settings.microscope.energy_eV, "the electron energy (--energy, in eV)"),
+            (settings.microscope.semiangle_mrad, "the convergence semi-angle (--semiangle, in mrad)"),
+        )
+        if value is None
+    ]
+    if settings.model.probe != "direct" and missing:
+        raise InputError(
+            f"A {settings.model.probe} probe needs {' and '.join(missing)}: give it, or choose direct projection (--probe direct)."
+        )

@@ -36,6 +36,10 @@ ELEMENTS = frozenset(
 """Element symbols, and X for an unknown one."""
 
 
+FWHM_PER_SIGMA = 2.3548200450309493
+"""Full width at half maximum of a Gaussian in standard deviations."""
+
+
 class _Frozen(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
@@ -142,7 +146,8 @@ class Solver(_Frozen):
     )
     merge_passes: int = Field(3, ge=0, le=1000, description="Passes after each merge.")
     cull: tuple[float, ...] = Field(
-        (0.1, 0.15, 0.2, 0.3, 0.35), description="Orbitals below this part of the 0.9 quantile of heights go, per merge."
+        (0.1, 0.15, 0.2, 0.3, 0.35),
+        description="Orbitals below this part of the 0.9 quantile of heights go, per merge.",
     )
     least_height: float = Field(0.35, ge=0, le=1, description="Least height of an atom in 0.9 quantiles of heights.")
     birth_rounds: int = Field(8, ge=0, le=100, description="Rounds of births and deaths at most.")
@@ -201,6 +206,21 @@ def _value_at(values: dict[str, Any], path: tuple[int | str, ...]) -> Any:
     for part in path:
         value = value[part]
     return value
+
+
+def facts_as_settings(facts: Mapping[str, Any]) -> dict[str, Any]:
+    """What a file or a case says of microscope and specimen, as ``{section.name: value}``.
+
+    Understood are the microscope's fields under their names, ``element`` or ``elements``, and ``source_sigma_A`` (the
+    standard deviation of a Gaussian source, for ``source_size_A``).
+    """
+    found = {f"microscope.{n}": facts[n] for n in Microscope.model_fields if facts.get(n) is not None}
+    if facts.get("source_sigma_A") is not None:
+        found.setdefault("microscope.source_size_A", FWHM_PER_SIGMA * float(facts["source_sigma_A"]))
+    elements = facts.get("elements") or facts.get("element")
+    if elements:
+        found["model.elements"] = (elements,) if isinstance(elements, str) else tuple(elements)
+    return found
 
 
 def load_settings(path: str | Path) -> dict[str, Any]:

@@ -30,7 +30,7 @@ from napari_lot.settings import Microscope
 
 SMALLEST_SPREAD_PX = 1.2
 """Spread width below which a sampled Gaussian aliases by more than about 1e-4 of its height."""
-WINDOW_EDGE = 1e-6
+WINDOW_EDGE = 1e-5
 """Height of an orbital at the edge of its window, after the sharpening filter, relative to its peak."""
 
 

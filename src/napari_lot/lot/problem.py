@@ -1,0 +1,138 @@
+"""The fit as a function: parameters in, loss, gradients and calculated tilts out."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field, replace
+from typing import Any, Literal
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from napari_lot.lot import likelihood
+from napari_lot.lot.image_model import ImageModel
+
+Floats = NDArray[np.float64]
+
+
+@dataclass
+class State:
+    """Everything that is refined. Arrays are replaced, not shared, when the population changes.
+
+    positions (N, 3) Å; height (N,) in the solver's intensity unit; width (S,) Å, one per species; species (N,);
+    ids (N,); shifts (T, 2) du, dv in pixels; scale (T,); background (T,) in the solver's unit.
+    """
+
+    positions: Floats
+    height: Floats
+    width: Floats
+    species: NDArray[np.int64]
+    ids: NDArray[np.int64]
+    shifts: Floats
+    scale: Floats
+    background: Floats
+    next_id: int = 0
+
+    def copy(self) -> State:
+        """An independent copy."""
+        arrays = {name: value.copy() for name, value in vars(self).items() if isinstance(value, np.ndarray)}
+        return replace(self, **arrays)
+
+    def select(self, index: Any) -> State:
+        """The state with only the orbitals that ``index`` selects (a permutation is fine)."""
+        return replace(
+            self,
+            positions=self.positions[index],
+            height=self.height[index],
+            species=self.species[index],
+            ids=self.ids[index],
+        )
+
+    def add(self, positions: Floats, height: Floats, species: int = 0) -> State:
+        """The state with new orbitals at the end, with ids never used before."""
+        n = len(positions)
+        return replace(
+            self,
+            positions=np.concatenate([self.positions, positions]),
+            height=np.concatenate([self.height, height]),
+            species=np.concatenate([self.species, np.full(n, species, np.int64)]),
+            ids=np.concatenate([self.ids, np.arange(self.next_id, self.next_id + n)]),
+            next_id=self.next_id + n,
+        )
+
+
+@dataclass
+class Evaluation:
+    """Loss (sum over the batch), gradients by group, calculated tilts (n, V, U) in the solver's unit."""
+
+    loss: float
+    gradients: dict[str, Floats]
+    calculated: NDArray[np.float32] = field(repr=False)
+
+
+class Problem:
+    """Measured tilts, image model and likelihood.
+
+    Parameters
+    ----------
+    model : ImageModel
+    observed : (T, V, U) float32
+        Measured images in the solver's unit (counts, or normalised intensities).
+    weights : (T, V, U) float32 or None
+        0 where a pixel does not count; None when all do.
+    kind : "lsq" or "poisson"
+    """
+
+    def __init__(
+        self,
+        model: ImageModel,
+        observed: NDArray[np.float32],
+        weights: NDArray[np.float32] | None,
+        kind: Literal["lsq", "poisson"],
+    ) -> None:
+        self.model = model
+        self.observed = torch.from_numpy(np.ascontiguousarray(observed))
+        self.weights = None if weights is None else torch.from_numpy(np.ascontiguousarray(weights))
+        self.kind: Literal["lsq", "poisson"] = kind
+
+    def __len__(self) -> int:
+        return len(self.observed)
+
+    def evaluate(self, state: State, tilts: Any, groups: tuple[str, ...]) -> Evaluation:
+        """Loss of the given tilts and its gradients with respect to the groups.
+
+        Groups: positions, height, width, shifts, scale, background; gradients of per-tilt groups are for the given tilts only.
+        """
+        index = torch.as_tensor(np.asarray(tilts, dtype=np.int64))
+        leaf: dict[str, Tensor] = {
+            "positions": torch.from_numpy(state.positions),
+            "height": torch.from_numpy(state.height),
+            "width": torch.from_numpy(state.width),
+            "shifts": torch.from_numpy(state.shifts)[index],
+            "scale": torch.from_numpy(state.scale)[index],
+            "background": torch.from_numpy(state.background)[index],
+        }
+        for name in groups:
+            leaf[name] = leaf[name].detach().clone().requires_grad_()
+        with torch.set_grad_enabled(bool(groups)):
+            width = leaf["width"][torch.from_numpy(state.species)]
+            images = self.model.images(index, leaf["positions"], leaf["height"], width, leaf["shifts"])
+            scale, background = leaf["scale"].float(), leaf["background"].float()
+            calculated = images * scale[:, None, None] + background[:, None, None]
+            weights = None if self.weights is None else self.weights[index]
+            loss = likelihood.loss(self.kind, calculated, self.observed[index], weights)
+        found = torch.autograd.grad(loss, [leaf[name] for name in groups]) if groups else ()
+        gradients = {name: gradient.numpy().astype(np.float64) for name, gradient in zip(groups, found, strict=True)}
+        return Evaluation(float(loss), gradients, calculated.detach().numpy())
+
+    def residual_weight(self, calculated: Tensor, tilts: Tensor, noise_variance: float) -> tuple[Tensor, Tensor]:
+        """(weighted residual, weight) of the given tilts: the Gauss-Newton view of the likelihood, W = mask / variance."""
+        observed = self.observed[tilts]
+        if self.kind == "poisson":
+            weight = 1.0 / calculated.clamp_min(likelihood.SMALLEST_RATE)
+        else:
+            weight = torch.full_like(observed, 1.0 / noise_variance)
+        if self.weights is not None:
+            weight = weight * self.weights[tilts]
+        return weight * (observed - calculated), weight

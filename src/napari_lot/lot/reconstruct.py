@@ -1,0 +1,321 @@
+"""The stages of a reconstruction: from a grid of orbitals to atoms."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from scipy import ndimage
+from scipy.spatial import cKDTree
+
+from napari_lot.lot import population
+from napari_lot.lot.adam import Adam
+from napari_lot.lot.problem import Problem, State
+from napari_lot.lot.start import Hull, project
+from napari_lot.settings import Solver
+
+Floats = NDArray[np.float64]
+PER_ATOM = ("positions", "height")
+
+
+class Stopped(Exception):
+    """The consumer asked for an end (finish or cancel), or time is up."""
+
+
+@dataclass(frozen=True)
+class Progress:
+    """What one mini-batch leaves for a consumer; arrays are not changed afterwards."""
+
+    stage: str
+    step: int
+    steps_total: int
+    tilts: NDArray[np.int64]
+    calculated: NDArray[np.float32]
+    loss: float
+
+
+class Reconstruction:
+    """Fits a ``State`` to a ``Problem``; ``run`` is a generator of ``Progress`` that may be stopped between mini-batches.
+
+    Parameters
+    ----------
+    problem : Problem
+    state : State
+    hull : Hull
+        Where births may happen.
+    spacing_A : float
+        Expected nearest-neighbour distance.
+    settings : Solver
+    poll : callable
+        Called before every mini-batch; raises ``Stopped``.
+    """
+
+    def __init__(
+        self,
+        problem: Problem,
+        state: State,
+        hull: Hull,
+        spacing_A: float,
+        settings: Solver,
+        poll: Callable[[], None] = lambda: None,
+    ) -> None:
+        self.problem = problem
+        self.state = state
+        self.hull = hull
+        self.spacing_A = spacing_A
+        self.settings = settings
+        self.poll = poll
+        self.rng = np.random.default_rng(settings.seed)
+        self.adam = Adam()
+        self.stage = "start"
+        self.step = 0
+        self.steps_total = self._plan()
+        self.loss = np.nan
+        self.loss_per_tilt = np.full(len(problem), np.nan)
+        self.log: list[str] = []
+        self.seconds: dict[str, float] = {}
+
+    # -- the road -----------------------------------------------------------------------------------------------
+
+    def _plan(self) -> int:
+        s = self.settings
+        return (
+            s.heights_passes
+            + s.positions_passes
+            + len(s.merge_distances) * s.merge_passes
+            + s.birth_rounds * s.birth_passes
+            + s.refine_passes
+        )
+
+    def from_grid(self) -> Iterator[Progress]:
+        """Heights, positions, merging: the grid condenses to atoms."""
+        s = self.settings
+        yield from self.passes("heights", s.heights_passes, ("height", "background"))
+        self._cull(0.02)
+        groups = ("positions", "height", "center")
+        yield from self.passes("positions", s.positions_passes, groups)
+        for k, distance in enumerate(s.merge_distances):
+            self._cull(s.cull[min(k, len(s.cull) - 1)])
+            self._merge(distance * self.spacing_A)
+            more = ("width", "background", "scale") if k >= 2 else ()
+            yield from self.passes("merge", s.merge_passes, (*groups, *more))
+
+    def to_atoms(self) -> Iterator[Progress]:
+        """Births and deaths until nothing changes, then the final fit."""
+        s = self.settings
+        groups = ("positions", "height", "width", "shifts", "scale", "background")
+        for _ in range(s.birth_rounds):
+            before = set(self.state.ids.tolist())
+            yield from self.passes("birth", 1, groups)
+            self._cull(s.least_height)
+            self._merge(s.merge_distances[-1] * self.spacing_A, guarded=True)
+            born = self._births()
+            if set(self.state.ids.tolist()) == before and not born:
+                break
+            yield from self.passes("birth", s.birth_passes, groups)
+        self._cull(s.least_height)
+        yield from self.passes("refine", s.refine_passes, groups, cosine=True)
+
+    # -- passes over the series -------------------------------------------------------------------------------------
+
+    def passes(
+        self, stage: str, count: int, groups: tuple[str, ...], cosine: bool = False, rate: float = 1.0
+    ) -> Iterator[Progress]:
+        """``count`` mini-batched passes over the series, refining the allowed ones of ``groups``."""
+        began = time.perf_counter()
+        self.stage = stage
+        groups = self._allowed(groups)
+        self._sort()
+        n = len(self.problem)
+        batches = max(1, round(n / self.settings.batch_tilts))
+        steps = count * batches
+        done = 0
+        for _ in range(count):
+            order = self.rng.permutation(n)
+            for tilts in np.array_split(order, batches):
+                self.poll()
+                slow = 0.5 * (1 + np.cos(np.pi * done / steps)) if cosine else 1.0
+                progress = self._mini_batch(np.sort(tilts), groups, rate * max(slow, 0.01))
+                done += 1
+                yield progress
+            self._fix_gauge(groups)
+            self.step += 1
+            self.loss = float(np.nanmean(self.loss_per_tilt))
+        self.seconds[stage] = self.seconds.get(stage, 0.0) + time.perf_counter() - began
+
+    def _allowed(self, groups: tuple[str, ...]) -> tuple[str, ...]:
+        refine = self.settings.refine
+        names = {"height": "heights"}
+        wanted = [g for g in groups if names.get(g, g) in refine]
+        if "shifts" in groups and "shifts" not in wanted and "center" in refine:
+            wanted.append("center")
+        return tuple(wanted)
+
+    def _mini_batch(self, tilts: NDArray[np.int64], groups: tuple[str, ...], rate: float) -> Progress:
+        state, s = self.state, self.settings
+        asked = tuple("shifts" if g == "center" else g for g in groups)
+        found = self.problem.evaluate(state, tilts, asked)
+        g = found.gradients
+        n, t = len(state.height), len(self.problem)
+        typical = max(population.typical_height(state), 1e-12)
+        state = state.select(slice(None))
+        if "positions" in g:
+            state.positions = state.positions + self.adam.step("positions", g["positions"], rate * s.position_step_A, n)
+        if "height" in g:
+            mean = float(state.height.mean())
+            change = self.adam.step("height", g["height"], rate * s.height_step * mean, n)
+            state.height = np.maximum(state.height + change, 0.0)
+        if "width" in g:
+            change = self.adam.step("width", g["width"], rate * s.width_step_A, len(state.width))
+            state.width = np.clip(state.width + change, 0.15, 2.0)
+            if not self.problem.model.fits_width(float(state.width[0])):
+                self.problem.model.set_width(float(state.width[0]))
+        pixel = self.problem.model.image_pixel_A
+        if "shifts" in groups:
+            change = self.adam.step("shifts", g["shifts"], rate * s.shift_step_A / pixel, t, tilts)
+            state.shifts = state.shifts.copy()
+            state.shifts[tilts] += change
+        elif "center" in groups:
+            change = self.adam.step("center", g["shifts"].sum(0, keepdims=True), rate * s.shift_step_A / pixel, 1)
+            state.shifts = state.shifts + change
+        if "scale" in g:
+            state.scale = state.scale.copy()
+            state.scale[tilts] += self.adam.step("scale", g["scale"], rate * s.scale_step, t, tilts)
+        if "background" in g:
+            state.background = state.background.copy()
+            state.background[tilts] += self.adam.step("background", g["background"], rate * 0.02 * typical, t, tilts)
+        self.state = state
+        self.loss_per_tilt[tilts] = found.loss / len(tilts) / found.calculated[0].size
+        return Progress(self.stage, self.step, max(self.steps_total, self.step + 1), tilts, found.calculated, found.loss)
+
+    def _fix_gauge(self, groups: tuple[str, ...]) -> None:
+        """Mean scale 1; the part of the shifts that is a translation of the object goes to the positions."""
+        state = self.state
+        mean = float(state.scale.mean())
+        state.scale = state.scale / mean
+        state.height = state.height * mean
+        if "shifts" in groups or "center" in groups:
+            pixel = self.problem.model.image_pixel_A
+            turn = self.problem.model.rotations.numpy()[:, :2]
+            design = turn.reshape(-1, 3)
+            move = np.linalg.lstsq(design, state.shifts.reshape(-1) * pixel, rcond=1e-6)[0]
+            state.positions = state.positions + move
+            state.shifts = state.shifts - (design @ move).reshape(-1, 2) / pixel
+
+    def _sort(self) -> None:
+        """Orbitals in the order of image rows: neighbours in memory are neighbours on the canvas, at every tilt about y."""
+        p = self.state.positions
+        self._select(np.lexsort((p[:, 0], np.floor(p[:, 1] / 2.0))))
+
+    def _select(self, index: NDArray[np.int64] | NDArray[np.bool_]) -> None:
+        self.state = self.state.select(index)
+        self.adam.select(PER_ATOM, index)
+
+    # -- population -------------------------------------------------------------------------------------------------
+
+    def _cull(self, part: float) -> None:
+        keep = population.cull(self.state, part * float(np.quantile(self.state.height, 0.9)))
+        self._note(f"cull {part}: {len(keep)} -> {keep.sum()}")
+        self._select(keep)
+
+    def _merge(self, distance_A: float, guarded: bool = False) -> None:
+        before = self.state.ids
+        typical = population.typical_height(self.state)
+        close = 0.45 * self.spacing_A
+
+        def may_merge(a: Floats, b: Floats, d: Floats) -> NDArray[np.bool_]:
+            return (a + b < 1.5 * typical) | (d < close)
+
+        self.state = population.merge(self.state, distance_A, may_merge if guarded else None)
+        self.adam.select(PER_ATOM, np.isin(before, self.state.ids))
+        self._note(f"merge {distance_A:.2f}: {len(before)} -> {len(self.state.ids)}")
+
+    def _births(self) -> int:
+        s = self.settings
+        points, height, score = self.proposals()
+        typical = population.typical_height(self.state)
+        good = (score > s.birth_significance) & (height > s.birth_height * typical)
+        points, height, score = points[good], height[good], score[good]
+        chosen = population.separate(
+            points, score, 0.6 * self.spacing_A, self.state.positions, 0.6 * self.spacing_A
+        )
+        self._note(f"births: {len(chosen)}")
+        if len(chosen):
+            self.state = self.state.add(points[chosen], np.minimum(height[chosen], typical))
+            self.adam.extend(PER_ATOM, len(chosen))
+        return len(chosen)
+
+    def proposals(self) -> tuple[Floats, Floats, Floats]:
+        """Places where the residual asks for another atom: points (M, 3), height that it asks for, significance.
+
+        With g the back-projected weighted residual and A the curvature of the likelihood for a unit atom there, the best height
+        of an added atom is g / A and its significance g / sqrt(A) standard deviations.
+        """
+        state, model = self.state, self.problem.model
+        n = len(self.problem)
+        residual = torch.empty_like(self.problem.observed)
+        weight = torch.empty_like(self.problem.observed)
+        calculated = [torch.from_numpy(self.problem.evaluate(state, [j], ()).calculated) for j in range(n)]
+        variance = self.noise_variance(torch.cat(calculated))
+        for j in range(n):
+            r, w = self.problem.residual_weight(calculated[j], torch.tensor([j]), variance)
+            residual[j], weight[j] = r[0], w[0]
+        # candidates: a grid through the surroundings of the orbitals, not closer than an atom can be
+        constant = 0.28 * self.spacing_A
+        points = self._surroundings(constant)
+        if len(points) == 0:
+            return np.zeros((0, 3)), np.zeros(0), np.zeros(0)
+        width = torch.from_numpy(state.width)[0]
+        scale = torch.from_numpy(state.scale).float()[:, None, None]
+        shifts = torch.from_numpy(state.shifts)
+        g = model.adjoint(range(n), residual * scale, torch.from_numpy(points), width, shifts).numpy()
+        curvature = self._curvature(points, weight.numpy())
+        with np.errstate(divide="ignore", invalid="ignore"):
+            height = np.where(curvature > 0, g / curvature, 0.0)
+            score = np.where(curvature > 0, g / np.sqrt(curvature), 0.0)
+        return points, height, score
+
+    def _surroundings(self, constant_A: float) -> Floats:
+        state = self.state
+        lo, hi = state.positions.min(0) - 1.5 * self.spacing_A, state.positions.max(0) + 1.5 * self.spacing_A
+        axes = [np.arange(a, b + constant_A, constant_A) for a, b in zip(lo, hi, strict=True)]
+        tree = cKDTree(state.positions)
+        found = []
+        for y in axes[1]:
+            points = np.stack(np.meshgrid(axes[0], [y], axes[2], indexing="ij"), -1).reshape(-1, 3)
+            d, _ = tree.query(points, distance_upper_bound=2.0 * self.spacing_A)
+            points = points[(d >= 0.6 * self.spacing_A) & np.isfinite(d)]
+            found.append(points[self.hull.contains(points)])
+        return np.concatenate(found)
+
+    def _curvature(self, points: Floats, weight: NDArray[np.float32]) -> Floats:
+        """Second derivative of the negative log-likelihood with respect to the height of a unit orbital at each point."""
+        state, model = self.state, self.problem.model
+        n = len(self.problem)
+        width = torch.from_numpy(state.width)[:1]
+        alone = model.images(range(n), torch.zeros(1, 3, dtype=torch.float64), torch.ones(1, dtype=torch.float64), width, None)
+        energy = (alone**2).sum((1, 2)).numpy() * state.scale**2
+        sigma = 0.7 * float(state.width[0]) / model.image_pixel_A
+        total = np.zeros(len(points))
+        rotations = model.rotations.numpy()
+        for j in range(n):
+            smooth = ndimage.gaussian_filter(weight[j], sigma)
+            row, column = project(points, rotations[j], model.image_pixel_A, model.center_px)
+            place = [row + state.shifts[j, 1], column + state.shifts[j, 0]]
+            total += energy[j] * ndimage.map_coordinates(smooth, place, order=1, mode="constant", cval=0.0)
+        return total
+
+    def noise_variance(self, calculated: torch.Tensor) -> float:
+        """Mean square residual where the object is: noise and what the model misses together."""
+        squares = (self.problem.observed - calculated) ** 2
+        inside = torch.from_numpy(self.hull.silhouettes)
+        if self.problem.weights is not None:
+            inside = inside & (self.problem.weights > 0)
+        return float(squares[inside].mean())
+
+    def _note(self, text: str) -> None:
+        self.log.append(text)

@@ -1,0 +1,262 @@
+"""One run from series to result: prepare, start, reconstruct, report. What ``Job.run`` does."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from napari_lot.atoms import Orbitals
+from napari_lot.errors import InputError
+from napari_lot.job import Control, ProbeSlices, Result, Snapshot
+from napari_lot.lot import likelihood, start
+from napari_lot.lot.image_model import ImageModel
+from napari_lot.lot.problem import Problem, State
+from napari_lot.lot.reconstruct import Progress, Reconstruction, Stopped
+from napari_lot.physics.geometry import series_rotations
+from napari_lot.physics.probe import probe_slices
+
+if TYPE_CHECKING:
+    from napari_lot.job import Job
+
+Floats = NDArray[np.float64]
+SNAPSHOT_INTERVAL_S = 0.15
+"""Least time between snapshots: more are never looked at, and each copies the orbitals."""
+PROBE_SLICES = 41
+PROBE_EXTENT_PX = 64
+
+
+@dataclass
+class _Prepared:
+    problem: Problem
+    state: State
+    hull: start.Hull
+    unit: float
+    zero: float
+    probe: ProbeSlices
+    nominal_center: tuple[float, float]
+    center: tuple[float, float]
+
+
+def run_job(job: Job, control: Control) -> Iterator[Snapshot]:
+    """Generator behind ``Job.run``."""
+    began = time.perf_counter()
+    seconds: dict[str, float] = {}
+    limit = job.settings.solver.max_minutes
+    ready = _prepare(job)
+    seconds["prepare"] = time.perf_counter() - began
+    live = _Live(job, ready, began)
+    message = f"{len(ready.state.height)} orbitals inside the hull of the object"
+    yield live.snapshot("prepare", 0, 1, ready.state, message, probe=ready.probe)
+
+    def poll() -> None:
+        if control.pause_requested:
+            control.wait_while_paused()
+        if control.stop_request is not None:
+            raise Stopped(control.stop_request)
+        if limit is not None and time.perf_counter() - began > 60 * limit:
+            raise Stopped("time limit")
+
+    solver = Reconstruction(ready.problem, ready.state, ready.hull, job.spacing_A, job.settings.solver, poll)
+    reason = "converged"
+    try:
+        if job.start is None:
+            for progress in solver.from_grid():
+                yield from live.after(progress, solver.state)
+        for progress in solver.to_atoms():
+            yield from live.after(progress, solver.state)
+    except Stopped as stop:
+        reason = {"finish": "finished early", "cancel": "cancelled"}.get(str(stop), str(stop))
+    if reason == "cancelled":
+        ready.problem.model.close()
+        yield live.snapshot("finished", solver.step, solver.step, solver.state, "Cancelled; no result was kept.")
+        return
+    seconds |= solver.seconds
+    mark = time.perf_counter()
+    job.result = _result(job, ready, solver, reason, seconds, mark, began)
+    ready.problem.model.close()
+    live.everything(job.result)
+    yield live.snapshot("finished", solver.step, solver.step, solver.state, job.result.message)
+
+
+class _Live:
+    """Turns solver progress into snapshots at a bearable rate; keeps the newest calculated image of each tilt."""
+
+    def __init__(self, job: Job, ready: _Prepared, began: float) -> None:
+        self.job, self.ready, self.began = job, ready, began
+        tilts = len(job.series)
+        self.r = np.full(tilts, np.nan)
+        self.fresh: dict[int, NDArray[np.float32]] = {}
+        self.last = 0.0
+        self.stage = ""
+        self.loss = np.nan
+
+    def after(self, progress: Progress, state: State) -> Iterator[Snapshot]:
+        for j, image in zip(progress.tilts, progress.calculated, strict=True):
+            self.fresh[int(j)] = image
+        now = time.perf_counter()
+        if progress.stage == self.stage and now - self.last < SNAPSHOT_INTERVAL_S:
+            return
+        self.last, self.stage = now, progress.stage
+        self.loss = progress.loss / max(progress.calculated.size, 1)
+        yield self.snapshot(progress.stage, progress.step, progress.steps_total, state, STAGES[progress.stage])
+
+    def everything(self, result: Result) -> None:
+        """Make all tilts of a result part of the next snapshot."""
+        self.r = result.r_factor.copy()
+        self.fresh = {
+            j: (image - self.ready.zero) / self.ready.unit for j, image in enumerate(result.calculated)
+        }
+
+    def snapshot(
+        self, stage: str, step: int, total: int, state: State, message: str, probe: ProbeSlices | None = None
+    ) -> Snapshot:
+        ready, tilts = self.ready, np.array(sorted(self.fresh), np.int64)
+        shape = self.job.series.images.shape[1:]
+        calculated = np.stack([self.fresh[int(j)] for j in tilts]) if len(tilts) else np.zeros((0, *shape), np.float32)
+        if len(tilts):
+            observed = ready.problem.observed[tilts].numpy()
+            mask = None if ready.problem.weights is None else ready.problem.weights[tilts].numpy() > 0
+            self.r[tilts] = likelihood.r_factor(observed, calculated, state.background[tilts], mask)
+        self.fresh = {}
+        return Snapshot(
+            stage=stage,
+            step=step,
+            steps_total=max(total, 1),
+            orbitals=_orbitals(self.job, ready, state),
+            loss=float(self.loss),
+            r_factor=self.r.copy(),
+            tilts=tilts,
+            calculated=(calculated * np.float32(ready.unit) + np.float32(ready.zero)).astype(np.float32),
+            probe=probe,
+            elapsed_s=time.perf_counter() - self.began,
+            message=message,
+        )
+
+
+STAGES = {
+    "heights": "Heights of the grid of orbitals",
+    "positions": "Orbitals move to where the images want them",
+    "merge": "Orbitals of one atom are merged",
+    "birth": "Missing atoms are added, false ones removed",
+    "refine": "Final fit of all parameters",
+}
+
+
+def _prepare(job: Job) -> _Prepared:
+    series, settings = job.series, job.settings
+    kind: Literal["lsq", "poisson"] = "poisson" if series.counts else "lsq"
+    if settings.model.likelihood != "auto":
+        kind = settings.model.likelihood
+    unit, zero = (1.0, 0.0) if series.counts else _range(series.images, series.mask)
+    observed = ((series.images - np.float32(zero)) / np.float32(unit)).astype(np.float32)
+    if series.mask is not None:
+        observed = np.where(series.mask, observed, 0).astype(np.float32)
+    rotations = series_rotations(series)
+    level = start.levels(observed, series.mask)
+    assert series.center_px is not None
+    center = settings.data.center_px or series.center_px
+    nominal = center
+    if settings.data.center_px is None:
+        center = start.find_center(observed, rotations, center, level) or center
+    hull = start.make_hull(observed, series.mask, rotations, series.pixel_size_A, center, job.spacing_A, level)
+    microscope = None if settings.model.probe == "direct" else settings.microscope
+    half = start.box(observed.shape[1:], rotations, series.pixel_size_A, hull.least_seen)
+    if settings.data.thickness_A is not None:
+        half[2] = 0.5 * settings.data.thickness_A
+    if job.start is None:
+        points = start.grid(hull, half, settings.start.grid_spacing * job.spacing_A)
+    else:
+        points = job.start.positions.copy()
+    if len(points) == 0:
+        raise InputError(
+            f"{series.source}: no atoms in the field: no point is brighter than the background in all tilts; "
+            "check the images, the angles, the mask and the rotation centre."
+        )
+    depth = np.einsum("tj,nj->tn", rotations[:, 2], points)
+    reach = (float(depth.min()) - 2.0, float(depth.max()) + 2.0)
+    width = settings.start.width_A if job.start is None else float(np.median(job.start.width))
+    model = ImageModel(
+        rotations,
+        (observed.shape[1], observed.shape[2]),
+        series.pixel_size_A,
+        center,
+        microscope,
+        reach,
+        width,
+        tolerance=settings.model.depth_tolerance,
+        threads=settings.solver.threads,
+    )
+    weights = None if series.mask is None else series.mask.astype(np.float32)
+    n, t = len(points), len(series)
+    height = np.full(n, 1e-3 * level.bright) if job.start is None else job.start.height / unit
+    state = State(
+        positions=points,
+        height=height,
+        width=np.array([width]),
+        species=np.zeros(n, np.int64),
+        ids=np.arange(n),
+        shifts=np.zeros((t, 2)),
+        scale=np.ones(t),
+        background=np.full(t, level.background),
+        next_id=n,
+    )
+    far = max(abs(edge) for edge in reach)
+    slices = probe_slices(microscope, np.linspace(-far, far, PROBE_SLICES), PROBE_EXTENT_PX, min(0.2, series.pixel_size_A))
+    return _Prepared(Problem(model, observed, weights, kind), state, hull, unit, zero, slices, nominal, center)
+
+
+def _range(images: NDArray[np.float32], mask: NDArray[np.bool_] | None) -> tuple[float, float]:
+    """(unit, zero) that take the series to 0..1 between robust limits (Eq. 6; one pair for the whole series)."""
+    values = images if mask is None else images[mask]
+    low, high = np.percentile(values, [0.1, 99.9])
+    return max(float(high - low), 1e-30), float(low)
+
+
+def _orbitals(job: Job, ready: _Prepared, state: State) -> Orbitals:
+    return Orbitals(
+        positions=state.positions.copy(),
+        height=state.height * ready.unit,
+        width=state.width[state.species],
+        species=state.species.copy(),
+        elements=job.settings.model.elements,
+        id=state.ids.copy(),
+    )
+
+
+def _result(
+    job: Job, ready: _Prepared, solver: Reconstruction, reason: str, seconds: dict[str, float], mark: float, began: float
+) -> Result:
+    state, problem, series = solver.state, ready.problem, job.series
+    calculated = np.concatenate([problem.evaluate(state, [j], ()).calculated for j in range(len(problem))])
+    mask = None if problem.weights is None else problem.weights.numpy() > 0
+    r = likelihood.r_factor(problem.observed.numpy(), calculated, state.background, mask)
+    images = (calculated * np.float32(ready.unit) + np.float32(ready.zero)).astype(np.float32)
+    mean = state.shifts.mean(0)
+    seen, _ = ready.hull.seen_and_missed(state.positions)
+    seconds = dict(seconds)
+    seconds["result"] = time.perf_counter() - mark
+    seconds["total"] = time.perf_counter() - began
+    n = len(state.height)
+    how = {"converged": "Converged", "finished early": "Finished early", "time limit": "Time limit reached"}.get(reason, reason)
+    return Result(
+        orbitals=_orbitals(job, ready, state),
+        r_factor=r,
+        calculated=images,
+        residual=series.images - images,
+        center_px=(ready.center[0] + float(mean[1]), ready.center[1] + float(mean[0])),
+        shifts_px=state.shifts - mean,
+        scale=state.scale.copy(),
+        background=state.background * ready.unit + ready.zero,
+        probe=ready.probe,
+        tilts_seen=seen,
+        wall_seconds=seconds,
+        stop_reason=reason,
+        message=f"{how}: {n} atoms, R {100 * float(np.nanmean(r)):.2f} %, {seconds['total']:.1f} s.",
+        settings=job.settings,
+        details={"width_A": state.width.tolist(), "log": list(solver.log), "rank": problem.model.basis.rank},
+    )

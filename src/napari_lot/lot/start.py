@@ -1,0 +1,185 @@
+"""Where orbitals start: the rotation centre, the hull of the object, a regular grid inside it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy import ndimage
+
+Floats = NDArray[np.float64]
+
+
+@dataclass(frozen=True)
+class Levels:
+    """Background, noise and brightness of a series, in the solver's unit.
+
+    ``background`` is the level of vacuum, ``noise`` the standard deviation of one pixel there, ``bright`` the 99.5
+    percentile above the background.
+    """
+
+    background: float
+    noise: float
+    bright: float
+
+
+def levels(images: NDArray[np.float32], mask: NDArray[np.bool_] | None) -> Levels:
+    """Levels of a series (T, V, U) from its pixel distribution and its pixel-to-pixel scatter."""
+    use = np.ones(images.shape, bool) if mask is None else mask
+    values = images[use]
+    bright = float(np.percentile(values, 99.5))
+    # scatter between neighbours in the darkest tenth of the smoothed images: there is no structure to mistake for noise
+    smooth = ndimage.gaussian_filter(images, (0, 3, 3))
+    dark = use & (smooth <= np.percentile(smooth[use], 10))
+    background = float(images[dark].mean())
+    second = images[:, 1:-1, 1:-1] * 4 - images[:, :-2, 1:-1] - images[:, 2:, 1:-1] - images[:, 1:-1, :-2] - images[:, 1:-1, 2:]
+    inner = dark[:, 1:-1, 1:-1]
+    noise = float(np.sqrt(np.mean(second[inner] ** 2) / 20)) if inner.any() else 0.0
+    return Levels(background, noise, max(bright - background, 1e-12))
+
+
+def project(points: Floats, rotation: Floats, pixel_size_A: float, center_px: tuple[float, float]) -> tuple[Floats, Floats]:
+    """Row and column in pixels at which points (N, 3) in Å appear on one tilt."""
+    uv = points @ rotation[:2].T / pixel_size_A
+    return uv[:, 1] + center_px[0], uv[:, 0] + center_px[1]
+
+
+def find_center(
+    images: NDArray[np.float32], rotations: Floats, center_px: tuple[float, float], level: Levels
+) -> tuple[float, float] | None:
+    """Rotation centre (row, column) from the centres of mass of an isolated object, or None where there is none.
+
+    The centre of mass of tilt j lies at centre + R_j X for one point X of the specimen; centre and X follow by least squares.
+    Only the part of the centre that no translation of the object imitates is taken (for a single axis: across it).
+    """
+    signal = images.astype(np.float64) - level.background
+    smooth = ndimage.gaussian_filter(signal, (0, 2, 2))
+    inside = smooth > max(4 * level.noise / 7.0, 0.02 * level.bright)  # 7 = sqrt(4 pi 2^2): pixels averaged
+    border = np.concatenate(
+        [inside[:, :2].reshape(len(images), -1), inside[:, -2:].reshape(len(images), -1), inside[:, :, :2].reshape(len(images), -1), inside[:, :, -2:].reshape(len(images), -1)], 1
+    )
+    if border.mean() > 0.02:
+        return None  # the object leaves the field
+    for j in range(len(images)):  # specks of noise far away would pull the centre of mass
+        labels, count = ndimage.label(ndimage.binary_dilation(inside[j], iterations=4))
+        if count == 0:
+            return None
+        largest = np.argmax(ndimage.sum(signal[j], labels, range(1, count + 1))) + 1
+        signal[j] *= labels == largest
+    mass = signal.sum((1, 2))
+    if np.any(mass <= 0):
+        return None
+    v = (signal.sum(2) @ np.arange(images.shape[1])) / mass - center_px[0]
+    u = (signal.sum(1) @ np.arange(images.shape[2])) / mass - center_px[1]
+    ones, zeros = np.ones(len(images)), np.zeros(len(images))
+    design = np.concatenate(
+        [
+            np.column_stack([rotations[:, 0, :], ones, zeros]),
+            np.column_stack([rotations[:, 1, :], zeros, ones]),
+        ]
+    )
+    # the minimum-norm solution leaves what is indistinguishable from a translation to the object
+    weight = np.array([1.0, 1.0, 1.0, 1e-3, 1e-3])
+    solution = np.linalg.lstsq(design * weight, np.concatenate([u, v]), rcond=1e-4)[0] * weight
+    return center_px[0] + float(solution[4]), center_px[1] + float(solution[3])
+
+
+@dataclass(frozen=True)
+class Hull:
+    """The region that no tilt sees as vacuum, tested point by point."""
+
+    silhouettes: NDArray[np.bool_]
+    usable: NDArray[np.bool_]
+    rotations: Floats
+    pixel_size_A: float
+    center_px: tuple[float, float]
+    allowed_misses: float = 0.04
+    least_seen: float = 0.15
+
+    def seen_and_missed(self, points: Floats) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+        """Number of tilts that see each point inside the usable field, and how many of them see vacuum there."""
+        seen = np.zeros(len(points), np.int64)
+        missed = np.zeros(len(points), np.int64)
+        rows, columns = self.silhouettes.shape[1:]
+        for rotation, silhouette, usable in zip(self.rotations, self.silhouettes, self.usable, strict=True):
+            v, u = project(points, rotation, self.pixel_size_A, self.center_px)
+            v, u = np.rint(v).astype(np.int64), np.rint(u).astype(np.int64)
+            inside = (v >= 0) & (v < rows) & (u >= 0) & (u < columns)
+            v, u = np.where(inside, v, 0), np.where(inside, u, 0)
+            inside &= usable[v, u]
+            seen += inside
+            missed += inside & ~silhouette[v, u]
+        return seen, missed
+
+    def contains(self, points: Floats) -> NDArray[np.bool_]:
+        """True where enough tilts see the point and hardly any sees vacuum there."""
+        seen, missed = self.seen_and_missed(points)
+        return (seen >= max(2, self.least_seen * len(self.rotations))) & (missed <= self.allowed_misses * seen)
+
+
+def make_hull(
+    images: NDArray[np.float32],
+    mask: NDArray[np.bool_] | None,
+    rotations: Floats,
+    pixel_size_A: float,
+    center_px: tuple[float, float],
+    spacing_A: float,
+    level: Levels,
+) -> Hull:
+    """Silhouettes of an object whose atoms lie ``spacing_A`` apart.
+
+    The threshold is a multiple of the noise of the smoothed images, and at least 0.4 % of the brightest: a single atom on a thick
+    particle must pass. Silhouettes are grown by 0.4 spacings, since a hull that is too wide costs time and one that is too
+    narrow costs atoms.
+    """
+    sigma = 0.3 * spacing_A / pixel_size_A
+    smooth = ndimage.gaussian_filter(images, (0, sigma, sigma))
+    noise = level.noise / np.sqrt(max(4 * np.pi * sigma**2, 1.0))
+    threshold = level.background + max(1.5 * noise, 0.004 * level.bright)
+    grow = _disk(0.4 * spacing_A / pixel_size_A)
+    silhouettes = np.stack([ndimage.binary_dilation(image > threshold, grow) for image in smooth])
+    usable = np.ones(images.shape, bool) if mask is None else np.stack([ndimage.binary_dilation(m, grow) for m in mask])
+    return Hull(silhouettes, usable, rotations, pixel_size_A, center_px)
+
+
+def _disk(radius: float) -> NDArray[np.bool_]:
+    n = int(np.ceil(radius))
+    y, x = np.mgrid[-n : n + 1, -n : n + 1]
+    return x**2 + y**2 <= radius**2 + 0.5
+
+
+def box(image_shape: tuple[int, int], rotations: Floats, pixel_size_A: float, least_seen: float) -> Floats:
+    """Half extents (x, y, z) in Å of the region whose points at least a part ``least_seen`` of the tilts can see.
+
+    Along the beam of the untilted specimen the field gives no bound; half the larger side of the field stands in for it.
+    """
+    v, u = (0.5 * n * pixel_size_A for n in image_shape)
+    largest = max(u, v)
+    probes = np.linspace(0, 4 * largest, 400)
+    extents = []
+    for axis in range(2):
+        points = np.zeros((len(probes), 3))
+        points[:, axis] = probes
+        uv = np.einsum("tij,nj->tni", rotations[:, :2], points)
+        seen = ((np.abs(uv[..., 0]) <= u) & (np.abs(uv[..., 1]) <= v)).mean(0)
+        extents.append(float(probes[seen >= least_seen].max(initial=0.0)))
+    return np.array([max(extents[0], u), max(extents[1], v), largest])
+
+
+def grid(hull: Hull, half_extents: Floats, constant_A: float, chunk: int = 2_000_000) -> Floats:
+    """Points (N, 3) of a body-centred grid inside the hull.
+
+    Body-centred, with the density of a simple cubic grid of ``constant_A``: the points are farther apart at equal number, and
+    no tilt about an axis sees them in rows.
+    """
+    a = constant_A * 2 ** (1 / 3)
+    axes = [np.arange(-np.ceil(e / a), np.ceil(e / a) + 1) * a for e in half_extents]
+    found = []
+    for offset in (0.0, 0.5 * a):
+        x, y, z = (axis + offset for axis in axes)
+        per_slab = max(1, chunk // max(1, len(x) * len(z)))
+        for start in range(0, len(y), per_slab):
+            points = np.stack(np.meshgrid(x, y[start : start + per_slab], z, indexing="ij"), -1).reshape(-1, 3)
+            found.append(points[hull.contains(points)])
+    return np.concatenate(found)
