@@ -161,14 +161,15 @@ def test_stacks_of_one_image_keep_their_axis(tmp_path):
 
 
 def test_json_is_strict(tmp_path):
-    value = {"a": np.array([1.5, np.nan]), "b": (np.int64(3), np.float32(np.inf)), "c": {"d": None, "e": True}}
+    value = {"a": np.array([1.5, np.nan]), "b": (np.int64(3), np.float32(np.inf)), "c": {"d": None, "e": [[1, -2e-9]]}}
     write_json(tmp_path / "r.json", to_plain(value))
 
     def refuse(name):
         raise AssertionError(name)
 
     read = json.loads((tmp_path / "r.json").read_text(), parse_constant=refuse)
-    assert read == {"a": [1.5, None], "b": [3, None], "c": {"d": None, "e": True}}
+    assert read == {"a": [1.5, None], "b": [3, None], "c": {"d": None, "e": [[1, -2e-9]]}}
+    assert "[1.5, null]" in (tmp_path / "r.json").read_text()
 
 
 def test_a_folder_appears_whole_or_not_at_all(tmp_path):

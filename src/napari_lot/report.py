@@ -5,10 +5,11 @@ from __future__ import annotations
 import json
 import os
 import platform
+import re
 import shutil
 import sys
 import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
@@ -51,11 +52,13 @@ def check_output_folder(out: str | Path, overwrite: bool = False) -> Path:
     return out
 
 
-def write_folder(out: str | Path, writers: dict[str, Callable[[Path], None]]) -> None:
+def write_folder(
+    out: str | Path, writers: dict[str, Callable[[Path], None]], stale: Collection[str] = RESULT_FILES
+) -> None:
     """Write several files so that each appears whole or not at all.
 
-    All are written under temporary names in ``out`` first; only when the last one is complete are they renamed. Results
-    of an earlier run that this one does not write are removed, so that a folder never mixes two runs.
+    All are written under temporary names in ``out`` first; only when the last one is complete are they renamed. Files
+    named in ``stale`` that are not written this time are removed, so that a folder never mixes two runs.
 
     Raises
     ------
@@ -71,7 +74,7 @@ def write_folder(out: str | Path, writers: dict[str, Callable[[Path], None]]) ->
             write(partial / name)
         for name in writers:
             os.replace(partial / name, out / name)
-        for name in set(RESULT_FILES) - set(writers):
+        for name in set(stale) - set(writers):
             (out / name).unlink(missing_ok=True)
     finally:
         shutil.rmtree(partial, ignore_errors=True)
@@ -163,7 +166,10 @@ def to_plain(value: Any) -> Any:
 
 def write_json(path: str | Path, value: Any) -> None:
     """Strict JSON (no NaN), readable by people."""
-    Path(path).write_text(json.dumps(value, indent=1, allow_nan=False, ensure_ascii=False) + "\n", encoding="utf-8")
+    text = json.dumps(value, indent=1, allow_nan=False, ensure_ascii=False)
+    # A row of numbers is a row, not a column.
+    text = re.sub(r"\[\s+([^][{}\"]+?)\s+\]", lambda row: "[" + " ".join(row[1].split()) + "]", text)
+    Path(path).write_text(text + "\n", encoding="utf-8")
 
 
 def versions() -> dict[str, str]:

@@ -15,6 +15,7 @@ import typer
 from napari_lot.cli import options as o
 from napari_lot.errors import InputError
 from napari_lot.report import RESULT_FILES, check_output_folder, write_results
+from napari_lot.settings import facts_as_settings
 
 if TYPE_CHECKING:
     from napari_lot.atoms import Orbitals
@@ -71,13 +72,12 @@ def reconstruct(
     files = {"series": series, "angles": angles, "mask": mask}
     check_output_folder(out, overwrite)
     check_inputs_survive(out, files.values())
-    return run_and_write(given, files, out)
-
-
-def run_and_write(given: o.Given, files: Mapping[str, Path | None], out: Path) -> int:
-    """Read, reconstruct, write; the exit code."""
     began = time.monotonic()
-    measured = read(given, files)
+    return run_and_write(read(given, files), given, out, began)
+
+
+def run_and_write(measured: TiltSeries, given: o.Given, out: Path, began: float) -> int:
+    """Reconstruct and write; the exit code. ``began`` is when the command began, by ``time.monotonic``."""
     given = given.with_file(facts_of(measured), measured.source)
     begin_at, given = read_start(given)
     read_seconds = time.monotonic() - began
@@ -124,10 +124,7 @@ def read(given: o.Given, files: Mapping[str, Path | None]) -> TiltSeries:
 
 def facts_of(series: TiltSeries) -> dict[str, Any]:
     """What the file itself says of the microscope and the images, as ``section.name`` settings."""
-    from napari_lot.settings import Microscope
-
-    facts = {f"microscope.{n}": series.metadata[n] for n in Microscope.model_fields if n in series.metadata}
-    return {**facts, "data.counts": series.counts}
+    return {**facts_as_settings(series.metadata), "data.counts": series.counts}
 
 
 def read_start(given: o.Given) -> tuple[Orbitals | None, o.Given]:
