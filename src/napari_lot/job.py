@@ -156,7 +156,7 @@ class Job:
     """
 
     def __init__(self, series: TiltSeries, settings: Settings, start: Orbitals | None = None) -> None:
-        self.series = series.exclude(settings.data.exclude) if settings.data.exclude else series
+        self.series = series.exclude(*settings.data.exclude) if settings.data.exclude else series
         self.settings = settings
         self.start = start
         self.result: Result | None = None
