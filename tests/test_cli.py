@@ -16,7 +16,7 @@ from napari_lot.cli.options import gather
 from napari_lot.errors import InputError
 from napari_lot.report import RESULT_FILES
 
-SOURCE = ["--energy", "300e3", "--semiangle", "25"]
+SOURCE = ["--energy", "300e3", "--semiangle", "25", "--element", "Pt"]
 
 
 @pytest.fixture(autouse=True)
@@ -52,7 +52,7 @@ def call(series, tmp_path, capsys):
 
 
 def test_a_run_writes_the_files_of_the_contract(call, tmp_path, series):
-    code, out, _ = call(*SOURCE, "--element", "Pt", "--seed", "7")
+    code, out, _ = call(*SOURCE, "--seed", "7")
     assert code == 0
     assert out.splitlines()[0].startswith("4 atoms, R 5.00 %, ")
     assert len(out.splitlines()) == 2
@@ -132,7 +132,7 @@ def test_fix_takes_from_what_any_source_refines(tmp_path):
 
 def test_start_from_a_file(call, fake, tmp_path):
     (tmp_path / "start.xyz").write_text("2\n\nAu 1 2 3\nAu 4 5 6\n")
-    assert call(*SOURCE, "--start", str(tmp_path / "start.xyz"))[0] == 0
+    assert call(*SOURCE[:4], "--start", str(tmp_path / "start.xyz"))[0] == 0
     (job,) = fake.seen
     assert job.start.positions.tolist() == [[1, 2, 3], [4, 5, 6]]
     assert job.settings.model.elements == ("Au",)
