@@ -144,13 +144,16 @@ def _parse_columns(text: str, source: str) -> AngleTable:
         lines = lines[1:]
     rows: list[list[float]] = []
     width = len(_split(lines[0][1])) if lines else 0
+    if header is not None and width == 1:
+        header = [" ".join(header)]  # one column whose name has spaces, such as "angle (deg)"
+    width = len(header) if header else width
     for n, line in lines:
         cells = _split(line)
         if not all(_is_number(c) for c in cells):
             raise InputError(
                 f"{source}: line {n} is not a number ({line[:40]!r}): give one angle per image, in degrees."
             )
-        if len(cells) != (len(header) if header else width):
+        if len(cells) != width:
             raise InputError(
                 f"{source}: line {n} has {len(cells)} values where the others have {width}: correct that line."
             )

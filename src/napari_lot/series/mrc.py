@@ -12,6 +12,7 @@ from typing import Any
 
 import mrcfile
 import numpy as np
+from mrcfile.dtypes import HEADER_DTYPE
 
 from napari_lot.errors import InputError
 from napari_lot.series.raw import RawSeries, check_size, damaged, plausible_pixel_size
@@ -51,17 +52,19 @@ def read_mrc(path: Path) -> RawSeries:
 
 
 def _checked_header(path: Path) -> Any:
-    try:
-        with mrcfile.open(path, permissive=True, header_only=True) as mrc:
-            header = mrc.header.copy()
-            extended = max(int(header.nsymbt), 0)
-    except (ValueError, OSError, EOFError) as error:
-        raise damaged(path, "MRC", str(error).splitlines()[0][:80] if str(error) else "") from None
+    """The main header, judged from its 1024 bytes before the reader believes the sizes in it."""
+    with path.open("rb") as stream:
+        block = stream.read(1024)
+    if len(block) < 1024:
+        raise damaged(path, "MRC", f"{len(block)} bytes, less than a header")
+    header: Any = np.frombuffer(block, dtype=HEADER_DTYPE).view(np.recarray)[0]
+    if not 0 <= int(header.mode) <= 127:  # then the bytes are the other way round
+        header = np.frombuffer(block, dtype=HEADER_DTYPE.newbyteorder()).view(np.recarray)[0]
     shape = (int(header.nz), int(header.ny), int(header.nx))
-    mode = int(header.mode)
-    if mode in (3, 4):
+    mode, extended = int(header.mode), int(header.nsymbt)
+    if mode in (3, 4) and min(shape) > 0:
         raise InputError(f"{path}: the pixels are complex numbers: save the real images of the tilt series.")
-    if mode not in _BYTES or min(shape) < 1:
+    if mode not in _BYTES or min(shape) < 1 or extended < 0:
         raise damaged(path, "MRC", f"mode {mode}, {shape[2]} x {shape[1]} x {shape[0]}")
     check_size(path, shape)
     needed = 1024 + extended + math.prod(shape) * _BYTES[mode]

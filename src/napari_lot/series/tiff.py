@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import logging
+import lzma
+import re
 import struct
 import threading
 import zlib
@@ -19,6 +21,24 @@ from napari_lot.errors import InputError
 from napari_lot.series.raw import RawSeries, check_size, damaged, plausible_pixel_size, unit_in_A
 
 _LOG_LOCK = threading.Lock()
+_BROKEN = (
+    tifffile.TiffFileError,
+    OSError,
+    struct.error,
+    zlib.error,
+    lzma.LZMAError,
+    EOFError,
+    IndexError,
+    KeyError,
+    TypeError,
+    ValueError,
+    AttributeError,
+    MemoryError,
+)
+
+
+# A page chain or description that points beyond the end: tifffile logs it and goes on with what is left.
+_CUT_SHORT = re.compile(r"corrupt|truncated|invalid page offset|tifftag 270 .*invalid value offset")
 
 
 def read_tiff(path: Path) -> RawSeries:
@@ -41,32 +61,28 @@ def read_tiff(path: Path) -> RawSeries:
                     f"{path}: this is an RGB colour stack: save it in grey (one value per pixel) and try again."
                 )
             check_size(path, series.shape)
+            if any(_CUT_SHORT.search(text) for text in complaints):
+                raise damaged(path, "TIFF")
             images = np.squeeze(series.asarray())
             size, metadata = _pixel_size(tif, path)
-            if any("corrupt" in text or "truncated" in text for text in complaints):
+            if any(_CUT_SHORT.search(text) for text in complaints):
                 raise damaged(path, "TIFF")
     except InputError:
         raise
-    except (
-        tifffile.TiffFileError,
-        OSError,
-        struct.error,
-        zlib.error,
-        EOFError,
-        IndexError,
-        KeyError,
-        TypeError,
-    ) as error:
-        raise damaged(path, "TIFF", str(error).splitlines()[0][:80] if str(error) else "") from None
-    except ValueError as error:
-        if "imagecodecs" in str(error):
-            name = str(error).split(" ")[0].strip("<>").removeprefix("COMPRESSION.")
-            raise InputError(
-                f"{path}: the {name} compression of this TIFF cannot be read: "
-                "save it uncompressed, or install the package imagecodecs."
-            ) from None
-        raise damaged(path, "TIFF", str(error).splitlines()[0][:80]) from None
+    except _BROKEN as error:
+        raise _unreadable(path, str(error)) from None
     return RawSeries(images=images, pixel_size_A=size, metadata=metadata)
+
+
+def _unreadable(path: Path, reason: str) -> InputError:
+    """tifffile's many complaints: either a package is missing, or the file is not what it should be."""
+    if "imagecodecs" in reason:
+        name = re.search(r"(COMPRESSION|PREDICTOR)\.(\w+)", reason)
+        kind = f"{name[2]} {'compression' if name[1] == 'COMPRESSION' else 'predictor'}" if name else "compression"
+        return InputError(
+            f"{path}: the {kind} of this TIFF cannot be read: save it uncompressed, or install the package imagecodecs."
+        )
+    return damaged(path, "TIFF", reason.splitlines()[0][:80] if reason else "")
 
 
 def _check_pages(tif: Any, path: Path) -> None:

@@ -1,0 +1,419 @@
+"""What a user gives by mistake: one sentence each that says what, where and what to do; the files stay as they were."""
+
+from __future__ import annotations
+
+import pickle
+import struct
+import zipfile
+from pathlib import Path
+
+import numpy as np
+import pytest
+import scipy.io
+import tifffile
+
+from napari_lot.errors import InputError
+from napari_lot.series import TiltSeries, read_series
+from series.writers import WRITERS, write_hdf5, write_mat5, write_mat73, write_mrc, write_npz, write_tiff
+
+
+def refused(sentence, path, /, **options):
+    """Reading must fail with one line that names the file and matches the sentence."""
+    with pytest.raises(InputError, match=sentence) as caught:
+        read_series(path, **options)
+    text = str(caught.value)
+    assert "\n" not in text
+    assert text.startswith(str(path)), text
+    assert text.endswith((".", "?")), text
+    assert ": " in text.removeprefix(str(path))
+    return text
+
+
+@pytest.fixture
+def good(tmp_path, stack, untouched):
+    return untouched(write_tiff(tmp_path, stack))
+
+
+def save(tmp_path, stack, untouched, **options):
+    return untouched(write_tiff(tmp_path, stack, **options))
+
+
+# --- what it is -------------------------------------------------------------------------------------------------
+
+
+def test_missing_file(tmp_path, thetas):
+    refused("no such file: check the name of the tilt series", tmp_path / "nowhere.tif", angles=thetas)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_folder(tmp_path, thetas):
+    refused("this is a folder, not a tilt series: give the file itself", tmp_path, angles=thetas)
+
+
+def test_empty_file(tmp_path, thetas, untouched):
+    for name in ("a.tif", "a.mrc", "a.npz", "a.mat", "a.h5", "a.npy"):
+        (tmp_path / name).touch()
+        refused(r"the file is empty \(0 bytes\)", untouched(tmp_path / name), angles=thetas)
+
+
+@pytest.mark.parametrize("name", ["a.jpg", "a.dm4", "series", "a.tif.bak"])
+def test_unknown_type(name, tmp_path, thetas, untouched):
+    (tmp_path / name).write_bytes(b"something")
+    refused("unknown file type .*: give a tilt series as .*tif", untouched(tmp_path / name), angles=thetas)
+
+
+@pytest.mark.parametrize(
+    ("name", "kind"),
+    [("a.tif", "TIFF"), ("a.mrc", "MRC"), ("a.npz", "NPZ"), ("a.npy", "NPY"), ("a.mat", "MATLAB"), ("a.h5", "HDF5")],
+)
+@pytest.mark.parametrize("content", [b"x", b"not what the name says " * 100, bytes(range(256)) * 20])
+def test_another_content_than_the_name(name, kind, content, tmp_path, thetas, untouched):
+    (tmp_path / name).write_bytes(content)
+    refused(
+        f"this {kind} file is truncated or damaged.*: copy or export it again",
+        untouched(tmp_path / name),
+        angles=thetas,
+    )
+
+
+@pytest.mark.parametrize("kind", sorted(WRITERS))
+@pytest.mark.parametrize("kept", [0.3, 0.6, 0.95])
+def test_truncated(kind, kept, tmp_path, stack, thetas, untouched):
+    path = WRITERS[kind](tmp_path, stack)
+    data = path.read_bytes()
+    path.write_bytes(data[: int(kept * len(data))])
+    refused("file is truncated or damaged.*: copy or export it again", untouched(path), angles=thetas, pixel_size_A=0.3)
+
+
+@pytest.mark.parametrize("kind", ["tiff deflate", "npz", "mat v5"])
+def test_damaged_inside(kind, tmp_path, stack, thetas, untouched):
+    """Bytes overwritten in the middle of compressed images, the length as it should be."""
+    path = WRITERS[kind](tmp_path, stack)
+    if kind == "mat v5":
+        scipy.io.savemat(path, {"projections": np.moveaxis(stack, 0, 2)}, do_compression=True)
+    data = bytearray(path.read_bytes())
+    middle = len(data) // 2
+    data[middle : middle + 200] = b"\xff" * 200
+    path.write_bytes(data)
+    refused("file is truncated or damaged", untouched(path), angles=thetas, pixel_size_A=0.3)
+
+
+def test_compression_that_cannot_be_read(tmp_path, stack, thetas, untouched):
+    pytest.importorskip("tifffile")
+    path = write_tiff(tmp_path, stack)
+    with tifffile.TiffFile(path, mode="r+") as tif:
+        for page in tif.pages:
+            page.tags["Compression"].overwrite(50001)  # WebP, which needs a codec
+    try:
+        import imagecodecs  # noqa: F401
+    except ImportError:
+        refused("WEBP compression of this TIFF cannot be read: save it uncompressed", untouched(path), angles=thetas)
+    else:
+        refused("truncated or damaged", untouched(path), angles=thetas)
+
+
+def test_absurd_sizes_are_refused_before_memory_is_asked_for(tmp_path, stack, thetas, untouched):
+    mrc = write_mrc(tmp_path, stack)
+    data = bytearray(mrc.read_bytes())
+    data[:12] = struct.pack("<3i", 60000, 60000, 500)
+    mrc.write_bytes(data)
+    refused("declares 500 x 60000 x 60000 pixels, more than can be held", untouched(mrc), angles=thetas)
+    header = {"descr": "<f4", "fortran_order": False, "shape": (500, 60000, 60000)}
+    with zipfile.ZipFile(tmp_path / "b.npz", "w") as archive, archive.open("images.npy", "w") as stream:
+        np.lib.format.write_array_header_1_0(stream, header)
+    refused("declares 500 x 60000 x 60000 pixels", untouched(tmp_path / "b.npz"), angles=thetas)
+    import h5py
+
+    with h5py.File(tmp_path / "c.h5", "w") as file:
+        file.create_dataset("images", (500, 60000, 60000), "f4", chunks=(1, 100, 100))
+    refused("declares 500 x 60000 x 60000 pixels", untouched(tmp_path / "c.h5"), angles=thetas)
+    with h5py.File(tmp_path / "d.mat", "w") as file:
+        file.create_dataset("projections", (500, 60000, 60000), "f4", chunks=(1, 100, 100))
+    refused("declares 60000 x 60000 x 500 pixels", untouched(tmp_path / "d.mat"), angles=thetas)
+    tif = write_tiff(tmp_path, stack)
+    with tifffile.TiffFile(tif, mode="r+") as file:
+        for page in file.pages:
+            page.tags["ImageWidth"].overwrite(60000)
+            page.tags["ImageLength"].overwrite(60000)
+    refused("declares 60000 x 60000 pixels", untouched(tif), angles=thetas)
+
+
+def test_a_declared_size_that_the_file_does_not_hold(tmp_path, stack, thetas, untouched):
+    path = write_mrc(tmp_path, stack)
+    data = bytearray(path.read_bytes())
+    data[8:12] = struct.pack("<i", 70)
+    path.write_bytes(data)
+    refused(r"truncated or damaged \(\d+ of 34624 bytes are there\)", untouched(path), angles=thetas)
+
+
+def test_pickles_are_never_loaded(tmp_path, stack, thetas, untouched):
+    class Bomb:
+        def __reduce__(self):
+            return Path.touch, (tmp_path / "exploded",)
+
+    objects = np.array([Bomb()], dtype=object)
+    np.savez(tmp_path / "a.npz", images=objects)
+    np.save(tmp_path / "b.npy", objects, allow_pickle=True)
+    (tmp_path / "c.npy").write_bytes(pickle.dumps(Bomb()))
+    np.savez(tmp_path / "d.npz", images=stack, angles=objects)
+    for name in ("a.npz", "b.npy", "d.npz"):
+        refused("pickled Python objects, which are never loaded", untouched(tmp_path / name), angles=thetas)
+    refused("truncated or damaged", untouched(tmp_path / "c.npy"), angles=thetas)
+    assert not (tmp_path / "exploded").exists()
+
+
+@pytest.mark.parametrize("kind", ["npz", "mat", "h5"])
+def test_no_stack_among_the_variables(kind, tmp_path, thetas, untouched):
+    variables = {"first": np.eye(3), "second": np.arange(4.0)}
+    if kind == "npz":
+        np.savez(tmp_path / "a.npz", **variables)
+    elif kind == "mat":
+        write_mat5(tmp_path, variables)
+    else:
+        write_hdf5(tmp_path, variables)
+    refused(
+        "no (images|stack).*first, second.*: name it|no images.*first, second",
+        untouched(tmp_path / f"a.{kind}"),
+        angles=thetas,
+    )
+
+
+# --- the stack --------------------------------------------------------------------------------------------------
+
+
+def test_a_single_image(tmp_path, stack, thetas, untouched):
+    path = save(tmp_path, stack[0], untouched)
+    refused(r"single image \(12 x 10\), not a tilt series: give a stack", path, angles=thetas, pixel_size_A=0.3)
+
+
+def test_a_single_image_in_a_stack(tmp_path, stack, untouched):
+    path = untouched(write_npz(tmp_path, stack[:1]))
+    refused("single image", path, angles=[0.0], pixel_size_A=0.3)
+
+
+def test_colour(tmp_path, stack, thetas, untouched):
+    rgb = np.repeat(np.clip(stack, 0, 255).astype(np.uint8)[..., None], 3, axis=3)
+    tifffile.imwrite(tmp_path / "a.tif", rgb, photometric="rgb")
+    refused("RGB colour stack: save it in grey", untouched(tmp_path / "a.tif"), angles=thetas)
+    np.savez(tmp_path / "b.npz", images=rgb)
+    refused(r"RGB colour stack \(7 x 12 x 10 x 3\)", untouched(tmp_path / "b.npz"), angles=thetas)
+
+
+def test_too_many_dimensions(tmp_path, stack, thetas, untouched):
+    path = untouched(write_npz(tmp_path, np.stack([stack, stack])))
+    refused(r"needs three dimensions \[tilt, v, u\], but this has 4", path, angles=thetas)
+
+
+def test_images_of_different_size(tmp_path, stack, thetas, untouched):
+    with tifffile.TiffWriter(tmp_path / "a.tif") as writer:
+        for image in (*stack, stack[0, :-1]):
+            writer.write(image, photometric="minisblack", metadata=None)
+    refused("the images differ in size .11 x 10 and 12 x 10.", untouched(tmp_path / "a.tif"), angles=thetas)
+
+
+def test_complex_pixels(tmp_path, stack, thetas, untouched):
+    path = untouched(write_npz(tmp_path, stack.astype(np.complex64)))
+    refused("pixels of type complex64 cannot be used", path, angles=thetas, pixel_size_A=0.3)
+    mrc = untouched(write_mrc(tmp_path, stack.astype(np.complex64)))
+    refused("complex numbers: save the real images", mrc, angles=thetas, pixel_size_A=0.3)
+
+
+def test_not_a_number_says_how_many_and_where(tmp_path, stack, thetas, untouched):
+    stack[1, 2, 3] = np.nan
+    stack[4, :2, 0] = np.inf
+    path = save(tmp_path, stack, untouched)
+    refused("3 pixels are NaN or infinite, in tilts 1, 4: mask these", path, angles=thetas, pixel_size_A=0.3)
+    mask = np.isfinite(stack)
+    assert np.isfinite(read_series(path, angles=thetas, pixel_size_A=0.3, mask=mask).images).all()
+
+
+def test_values_beyond_float32(tmp_path, stack, thetas, untouched):
+    wide = stack.astype(np.float64)
+    wide[6, 1, 1] = 1e300
+    refused("1 pixel is NaN or infinite, in tilt 6", save(tmp_path, wide, untouched), angles=thetas, pixel_size_A=0.3)
+
+
+@pytest.mark.parametrize(("value", "kind"), [(0.0, "all zero"), (7.0, "constant")])
+def test_a_tilt_without_an_image(value, kind, tmp_path, stack, thetas, untouched):
+    stack[[3, 5]] = value
+    path = save(tmp_path, stack, untouched)
+    refused(f"the image of tilts 3, 5 is {kind}: leave it out", path, angles=thetas, pixel_size_A=0.3)
+    assert read_series(path, angles=thetas, pixel_size_A=0.3, exclude=(3, 5)).excluded == (3, 5)
+
+
+def test_negative_counts(tmp_path, stack, thetas, untouched):
+    stack = np.abs(stack) + 0.25
+    stack[2, 3, 3:5] = -1
+    path = save(tmp_path, stack, untouched)
+    refused(
+        "2 negative values in tilt 2, but counts cannot be negative", path, angles=thetas, pixel_size_A=0.3, counts=True
+    )
+    assert not read_series(path, angles=thetas, pixel_size_A=0.3).counts
+    stack[2] = np.abs(stack[2])  # counts need not be whole numbers: a gain may have been applied
+    assert read_series(save(tmp_path, stack, untouched), angles=thetas, pixel_size_A=0.3, counts=True).counts
+
+
+# --- pixel size, centre, axis -----------------------------------------------------------------------------------
+
+
+def test_no_pixel_size(good, thetas):
+    refused("the pixel size is not known: the file does not give it, so give it in Å", good, angles=thetas)
+
+
+@pytest.mark.parametrize(
+    ("size", "sentence"),
+    [
+        (0, "the pixel size is 0 Å, but it must be positive"),
+        (-0.3, "the pixel size is -0.3 Å, but it must be positive"),
+        (2.5e-11, "not between 0.001 and 100 Å: check its unit"),
+        (2500, "not between 0.001 and 100 Å: check its unit"),
+        (float("nan"), "the pixel size must be a number, not nan"),
+        ("small", "the pixel size must be a number, not 'small'"),
+    ],
+)
+def test_impossible_pixel_sizes(size, sentence, good, thetas):
+    refused(sentence, good, angles=thetas, pixel_size_A=size)
+
+
+def test_pixels_that_are_not_square(tmp_path, stack, thetas, untouched):
+    path = save(tmp_path, stack, untouched, imagej=True, resolution=(4.0, 5.0), metadata={"unit": "angstrom"})
+    refused(r"not square \(0.25 x 0.2 Å\): resample", path, angles=thetas)
+
+
+@pytest.mark.parametrize("center", [(1, 2, 3), "middle", (float("nan"), 1)])
+def test_impossible_centres(center, good, thetas):
+    refused("the rotation centre", good, angles=thetas, pixel_size_A=0.3, center_px=center)
+
+
+# --- angles -----------------------------------------------------------------------------------------------------
+
+
+def test_no_angles(good):
+    refused("no tilt angles in the file or beside it: give an angle file, such as a.tlt", good, pixel_size_A=0.3)
+
+
+@pytest.mark.parametrize("count", [1, 6, 8])
+def test_wrong_number_of_angles(count, good):
+    text = refused(
+        f"{count} angles? but 7 images: give exactly one", good, angles=np.arange(count) * 9.0, pixel_size_A=0.3
+    )
+    assert "angles given" in text
+
+
+def test_wrong_number_of_angles_in_a_file_names_the_file(good, tmp_path, untouched):
+    (tmp_path / "short.tlt").write_text("1\n20\n30\n")
+    untouched(tmp_path / "short.tlt")
+    with pytest.raises(InputError, match=r"short\.tlt: 3 angles but 7 images"):
+        read_series(good, angles=tmp_path / "short.tlt", pixel_size_A=0.3)
+
+
+def test_radians(good):
+    refused(
+        "looks like radians: convert them to degrees",
+        good,
+        angles=np.deg2rad(np.linspace(-60, 60, 7)[:7]) / 3,
+        pixel_size_A=0.3,
+    )
+
+
+@pytest.mark.parametrize("count", [36, 60, 180])
+def test_radians_of_usual_series(count):
+    images = np.random.default_rng(0).random((count, 4, 4))
+    with pytest.raises(InputError, match="looks like radians"):
+        TiltSeries(images, np.linspace(-np.pi / 2, np.pi / 2, count), 0.3)
+    TiltSeries(images, np.linspace(-70, 70, count), 0.3)
+
+
+@pytest.mark.parametrize(
+    ("angles", "sentence"),
+    [
+        ([0, 60, 120, 180, 240, 300, 361], "the largest angle is 361, beyond 360"),
+        ([0, 1, 2, np.nan, 4, 5, np.inf], "the angle of tilts 3, 6 is not a finite number"),
+        (["a", "b", "c", "d", "e", "f", "g"], "the angles given are not numbers"),
+        ([5.0] * 7, "only 1 distinct tilt to use: tomography needs at least 3"),
+        ([5.0, 6.0] * 3 + [5.0], "only 2 distinct tilts to use: tomography needs at least 3"),
+    ],
+)
+def test_impossible_angles(angles, sentence, good):
+    refused(sentence, good, angles=angles, pixel_size_A=0.3)
+
+
+def test_too_few_tilts_left(good, thetas):
+    refused("only 2 distinct tilts to use", good, angles=thetas, pixel_size_A=0.3, exclude=range(5))
+
+
+@pytest.mark.parametrize("tilt", [7, -1])
+def test_excluding_what_is_not_there(tilt, good, thetas):
+    refused(
+        rf"cannot exclude tilt {tilt}: the 7 tilts are counted from 0 to 6",
+        good,
+        angles=thetas,
+        pixel_size_A=0.3,
+        exclude=(tilt,),
+    )
+
+
+def test_duplicate_angles_are_a_warning(good, thetas):
+    thetas[3] = thetas[2]
+    series = read_series(good, angles=thetas, pixel_size_A=0.3)
+    assert any("1 angle appears more than once (theta -20 degrees)" in w for w in series.warnings)
+    assert series.with_changes(pixel_size_A=0.4).warnings == series.warnings  # said once
+
+
+def test_matrices_that_are_not_rotations(stack, thetas):
+    matrices = np.repeat(np.eye(3)[None], 7, axis=0)
+    matrices[2] = np.diag([1, 1, -1])
+    with pytest.raises(InputError, match="the matrix of tilt 2 is not a rotation"):
+        TiltSeries(stack, thetas, 0.3, rotations=matrices)
+
+
+# --- masks ------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("shape", [(10, 12), (7, 12, 9), (6, 12, 10), (7,)])
+def test_mask_of_another_shape(shape, good, thetas):
+    refused("does not fit the images .7 x 12 x 10.", good, angles=thetas, pixel_size_A=0.3, mask=np.ones(shape))
+
+
+def test_mask_file_of_another_shape_names_the_mask(good, thetas, tmp_path, untouched):
+    tifffile.imwrite(tmp_path / "mask.tif", np.ones((5, 5), np.uint8))
+    with pytest.raises(InputError, match=r"mask\.tif: the mask \(5 x 5\) does not fit the images \(7 x 12 x 10\)"):
+        read_series(good, angles=thetas, pixel_size_A=0.3, mask=untouched(tmp_path / "mask.tif"))
+
+
+def test_mask_that_leaves_nothing(good, thetas):
+    refused("the mask leaves no pixel to use", good, angles=thetas, pixel_size_A=0.3, mask=np.zeros((12, 10)))
+
+
+def test_mask_file_of_another_kind(good, thetas, tmp_path, untouched):
+    (tmp_path / "mask.png").write_bytes(b"\x89PNG")
+    with pytest.raises(InputError, match=r"mask\.png: a mask must be a TIFF"):
+        read_series(good, angles=thetas, pixel_size_A=0.3, mask=untouched(tmp_path / "mask.png"))
+    with pytest.raises(InputError, match=r"nowhere\.tif: no such file: check the name of the mask"):
+        read_series(good, angles=thetas, pixel_size_A=0.3, mask=tmp_path / "nowhere.tif")
+
+
+def test_mask_that_hides_a_whole_tilt_is_a_warning(good, thetas):
+    mask = np.ones((7, 12, 10))
+    mask[4] = 0
+    series = read_series(good, angles=thetas, pixel_size_A=0.3, mask=mask)
+    assert any("leaves nothing of tilt 4" in w for w in series.warnings)
+
+
+# --- nothing that was given is changed --------------------------------------------------------------------------
+
+
+def test_arrays_given_are_not_changed(stack, thetas):
+    stack[0, 0, 0] = np.nan
+    mask = np.ones(stack.shape[1:], bool)
+    mask[0, 0] = False
+    before = stack.copy()
+    series = TiltSeries(stack, thetas, 0.3, mask=mask)
+    np.testing.assert_array_equal(stack, before)
+    assert series.images[0, 0, 0] == 0
+    assert mask.shape == stack.shape[1:]
+
+
+def test_mat_v73_without_projections(tmp_path, thetas, untouched):
+    path = untouched(write_mat73(tmp_path, {"first": np.eye(3)}))
+    refused("no stack of projections among the variables .first.", path, angles=thetas)
