@@ -1,0 +1,313 @@
+"""Step 1: the tilt series, from a file, from an open layer or the sample."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from qtpy.QtCore import Qt
+from qtpy.QtWidgets import (
+    QComboBox,
+    QDoubleSpinBox,
+    QFileDialog,
+    QGridLayout,
+    QHBoxLayout,
+    QLabel,
+    QLineEdit,
+    QPushButton,
+    QVBoxLayout,
+    QWidget,
+)
+
+from napari_lot.errors import InputError
+from napari_lot.gui.forms import SettingsForm
+from napari_lot.gui.layers import short_angle_text
+from napari_lot.gui.state import WorkbenchState
+from napari_lot.series import TiltSeries
+from napari_lot.settings import Data
+
+SERIES_FILTER = "Tilt series (*.tif *.tiff *.mrc *.st *.ali *.npz *.npy *.mat *.h5 *.hdf5 *.emd);;All files (*)"
+ANGLES_FILTER = "Angles (*.csv *.tlt *.rawtlt *.mdoc *.txt *.mat);;All files (*)"
+FROM_FILE, ANGLE_FILE, TYPED = "from the series", "from a file", "start and step"
+
+
+class DataPanel(QWidget):
+    """Choose the series and say what its file does not."""
+
+    def __init__(self, state: WorkbenchState, viewer: Any, parent: QWidget | None = None) -> None:
+        super().__init__(parent)
+        self.state = state
+        self.viewer = viewer
+        self._source: tuple[str, Any] | None = None
+        self.used_layer: Any = None
+        self.setAcceptDrops(True)
+
+        self.path = QLineEdit(placeholderText="path of a tilt series, or drop it here")
+        self.path.setObjectName("series_path")
+        self.path.setToolTip("TIFF, MRC/ST/ALI, NPZ, MAT or HDF5 stack [tilt, v, u]; press Enter to read it.")
+        self.path.returnPressed.connect(self._open_typed)
+        self.browse = QPushButton("Open…")
+        self.browse.setObjectName("open_series")
+        self.browse.setToolTip("Choose a tilt series on disk.")
+        self.browse.clicked.connect(self._browse)
+
+        self.layer = QComboBox()
+        self.layer.setObjectName("open_layer")
+        self.layer.setSizeAdjustPolicy(QComboBox.SizeAdjustPolicy.AdjustToMinimumContentsLengthWithIcon)
+        self.layer.setMinimumContentsLength(12)
+        self.layer.setPlaceholderText("no open stack")
+        self.use_layer = QPushButton("Use layer")
+        self.use_layer.setObjectName("use_layer")
+        self.use_layer.clicked.connect(self._use_layer)
+        self.sample = QPushButton("Open the sample")
+        self.sample.setObjectName("open_sample")
+        self.sample.setToolTip("A simulated tilt series of a platinum decahedron, 247 atoms, 36 tilts.")
+        self.sample.clicked.connect(self._open_sample)
+
+        self.angle_kind = QComboBox()
+        self.angle_kind.setObjectName("angle_kind")
+        self.angle_kind.addItems([FROM_FILE, ANGLE_FILE, TYPED])
+        self.angle_kind.setToolTip(
+            "Where the tilt angles come from; 'from the series' also looks for an angle file beside it."
+        )
+        self.angle_kind.currentTextChanged.connect(self._on_angle_kind)
+        self.angle_path = QLineEdit(placeholderText="angle file: .csv, .tlt, .rawtlt, .mdoc")
+        self.angle_path.setObjectName("angle_path")
+        self.angle_path.setToolTip("One angle a line, or columns psi_deg, theta_deg, phi_deg, in degrees.")
+        self.angle_browse = QPushButton("Choose…")
+        self.angle_browse.setToolTip("Choose an angle file on disk.")
+        self.angle_browse.clicked.connect(self._browse_angles)
+        self.start = _degrees("First tilt angle in degrees.", -70.0, "angle_start")
+        self.step = _degrees("Step between tilts in degrees.", 2.0, "angle_step")
+
+        self.form = SettingsForm(
+            Data, ["pixel_size_A", "tilt_axis_deg", "counts"], unset={"pixel_size_A": "from the file"}
+        )
+        self.apply = QPushButton("Apply changes")
+        self.apply.setObjectName("apply_data")
+        self.apply.clicked.connect(self._apply)
+        self.notes = QLabel()
+        self.notes.setObjectName("data_notes")
+        self.notes.setWordWrap(True)
+        self.notes.hide()
+        self.notes.setTextInteractionFlags(Qt.TextInteractionFlag.TextSelectableByMouse)
+
+        file_row = QHBoxLayout()
+        file_row.addWidget(self.path, 1)
+        file_row.addWidget(self.browse)
+        layer_row = QHBoxLayout()
+        layer_row.addWidget(self.layer, 1)
+        layer_row.addWidget(self.use_layer)
+        angles = QGridLayout()
+        angles.setContentsMargins(0, 0, 0, 0)
+        angles.addWidget(QLabel("Tilt angles"), 0, 0)
+        angles.addWidget(self.angle_kind, 0, 1, 1, 2)
+        angles.addWidget(self.angle_path, 1, 0, 1, 2)
+        angles.addWidget(self.angle_browse, 1, 2)
+        angles.addWidget(self.start, 2, 1)
+        angles.addWidget(self.step, 2, 2)
+        angles.setColumnStretch(1, 1)
+        layout = QVBoxLayout(self)
+        layout.setContentsMargins(0, 0, 0, 0)
+        layout.addLayout(file_row)
+        layout.addLayout(layer_row)
+        layout.addWidget(self.sample)
+        layout.addLayout(angles)
+        layout.addWidget(self.form)
+        layout.addWidget(self.apply)
+        layout.addWidget(self.notes)
+
+        self._on_angle_kind(FROM_FILE)
+        for signal in (self.form.changed, self.start.valueChanged, self.step.valueChanged, self.angle_path.textChanged):
+            signal.connect(self._mark_changed)
+        viewer.layers.events.inserted.connect(self._list_layers)
+        viewer.layers.events.removed.connect(self._list_layers)
+        self.state.running_changed.connect(self._enable)
+        self._changed = False
+        self._list_layers()
+        self._enable()
+
+    def disconnect_viewer(self) -> None:
+        """Stop listening to the viewer and the state."""
+        self.viewer.layers.events.inserted.disconnect(self._list_layers)
+        self.viewer.layers.events.removed.disconnect(self._list_layers)
+        self.state.running_changed.disconnect(self._enable)
+
+    # -- what can be clicked now ------------------------------------------------------------------------------
+
+    def _enable(self) -> None:
+        busy = self.state.running
+        why = "Not while a reconstruction is running."
+        for widget in (self.path, self.browse, self.sample, self.layer):
+            widget.setEnabled(not busy)
+        layers = self.layer.count() > 0
+        self.use_layer.setEnabled(layers and not busy)
+        self.use_layer.setToolTip(
+            why
+            if busy
+            else ("Take this Image layer as the tilt series." if layers else "No open Image layer has a stack.")
+        )
+        can = self._source is not None and self._changed and not busy
+        self.apply.setEnabled(can)
+        self.apply.setToolTip(
+            why
+            if busy
+            else "Read the series again with these values."
+            if can
+            else ("Open a series first." if self._source is None else "Nothing has changed since the series was read.")
+        )
+
+    def _mark_changed(self, *_: Any) -> None:
+        self._changed = True
+        self._enable()
+
+    def _on_angle_kind(self, kind: str) -> None:
+        for widget in (self.angle_path, self.angle_browse):
+            widget.setVisible(kind == ANGLE_FILE)
+        for widget in (self.start, self.step):
+            widget.setVisible(kind == TYPED)
+        if hasattr(self, "_changed"):
+            self._mark_changed()
+
+    def _list_layers(self, event: Any = None) -> None:
+        names = [
+            layer.name
+            for layer in self.viewer.layers
+            if type(layer).__name__ == "Image"
+            and layer.ndim >= 3
+            and "napari_lot_role" not in layer.metadata
+            and not layer.rgb
+        ]
+        current = self.layer.currentText()
+        self.layer.clear()
+        self.layer.addItems(names)
+        if current in names:
+            self.layer.setCurrentText(current)
+        self.layer.setToolTip(
+            "Image layers that are open in the viewer." if names else "No open Image layer has a stack."
+        )
+        self._enable()
+
+    # -- reading ----------------------------------------------------------------------------------------------
+
+    def dragEnterEvent(self, event: Any) -> None:
+        if event.mimeData().hasUrls() and not self.state.running:
+            event.acceptProposedAction()
+
+    def dropEvent(self, event: Any) -> None:
+        urls = event.mimeData().urls()
+        if urls:
+            event.acceptProposedAction()
+            self.path.setText(urls[0].toLocalFile())
+            self._open_typed()
+
+    def _browse(self) -> None:
+        name, _ = QFileDialog.getOpenFileName(self, "Open a tilt series", self.path.text(), SERIES_FILTER)
+        if name:
+            self.path.setText(name)
+            self._open_typed()
+
+    def _browse_angles(self) -> None:
+        name, _ = QFileDialog.getOpenFileName(self, "Choose an angle file", self.angle_path.text(), ANGLES_FILTER)
+        if name:
+            self.angle_path.setText(name)
+
+    def _open_typed(self) -> None:
+        text = self.path.text().strip()
+        if text:
+            self._load(("file", text))
+
+    def _use_layer(self) -> None:
+        name = self.layer.currentText()
+        if name and name in self.viewer.layers:
+            self._load(("layer", self.viewer.layers[name]))
+
+    def _open_sample(self) -> None:
+        self._load(("sample", None))
+
+    def _apply(self) -> None:
+        if self._source is not None:
+            self._load(self._source)
+
+    def _load(self, source: tuple[str, Any]) -> None:
+        """Read from one of the three sources; a problem becomes a sentence and leaves everything as it was."""
+        self._source = source
+        try:
+            series, microscope, element = self._read(*source)
+        except InputError as error:
+            self._changed = True
+            self._note(f'<span style="color:#e57373">{error}</span>')
+            self._enable()
+            self.state.fail(str(error))
+            return
+        self._changed = False
+        self.used_layer = source[1] if source[0] == "layer" else None
+        self.state.set_series(series, element)
+        if microscope is not None:
+            self.state.microscope = microscope
+        self._note("<br>".join(f'<span style="color:#e5a33d">⚠ {w}</span>' for w in series.warnings))
+        self._enable()
+
+    def _note(self, text: str) -> None:
+        self.notes.setText(text)
+        self.notes.setVisible(bool(text))
+
+    def _given(self) -> dict[str, Any]:
+        """What the form says about the series, for the reader."""
+        values = self.form.values()
+        given: dict[str, Any] = {}
+        if "pixel_size_A" in values:
+            given["pixel_size_A"] = values["pixel_size_A"]
+        if values.get("tilt_axis_deg"):
+            given["tilt_axis_deg"] = values["tilt_axis_deg"]
+        if values.get("counts"):
+            given["counts"] = True
+        return given
+
+    def _typed_angles(self, count: int) -> np.ndarray:
+        return self.start.value() + self.step.value() * np.arange(count)
+
+    def _angles(self) -> Any:
+        """A path, a function of the number of tilts, or None for the series' own."""
+        kind = self.angle_kind.currentText()
+        if kind == ANGLE_FILE:
+            text = self.angle_path.text().strip()
+            if not text:
+                raise InputError("No angle file is chosen: choose one, or take the angles from the series.")
+            return text
+        if kind == TYPED:
+            return self._typed_angles
+        return None
+
+    def _read(self, kind: str, what: Any) -> tuple[TiltSeries, Any, str | None]:
+        from napari_lot.gui import sources
+
+        if kind == "sample":
+            return sources.from_sample()
+        if kind == "layer":
+            return sources.from_layer(what, self._given(), self._angles())
+        return sources.from_file(Path(what).expanduser(), self._given(), self._angles())
+
+
+def _degrees(tip: str, value: float, name: str) -> QDoubleSpinBox:
+    box = QDoubleSpinBox()
+    box.setObjectName(name)
+    box.setRange(-360.0, 360.0)
+    box.setDecimals(3)
+    box.setValue(value)
+    box.setSuffix("°")
+    box.setPrefix("start " if "First" in tip else "step ")
+    box.setToolTip(tip)
+    box.setButtonSymbols(QDoubleSpinBox.ButtonSymbols.NoButtons)
+    return box
+
+
+def summary(series: TiltSeries) -> str:
+    """One line about a series: name, images, pixel size, tilt range."""
+    t, v, u = series.images.shape
+    name = Path(series.source).name
+    angles = sorted(range(t), key=lambda i: float(series.angles_deg[i][1]))
+    span = f"{short_angle_text(series, angles[0])} to {short_angle_text(series, angles[-1])}"
+    kind = "counts" if series.counts else "intensity"
+    return f"{name}: {t} tilts of {v} × {u} pixels, {series.pixel_size_A:g} Å, {span}, {kind}"

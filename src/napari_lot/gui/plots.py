@@ -1,0 +1,196 @@
+"""The plots of the workbench (pyqtgraph): loss and R while it runs, R per tilt, heights, the probe's section."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import numpy as np
+import pyqtgraph as pg
+from numpy.typing import NDArray
+from qtpy.QtCore import Qt
+from qtpy.QtWidgets import QVBoxLayout, QWidget
+
+from napari_lot.job import ProbeSlices
+
+BACKGROUND, TEXT = "#1e2228", "#d6d6d6"
+LOSS_COLOR, R_COLOR, BAR_COLOR, MARK_COLOR = "#f0a202", "#4fb3ff", "#4fb3ff", "#f0a202"
+
+
+def _plot(left: str, bottom: str, height: int) -> pg.PlotWidget:
+    widget = pg.PlotWidget(background=BACKGROUND)
+    widget.setFixedHeight(height)
+    item = widget.getPlotItem()
+    item.hideButtons()
+    item.setMenuEnabled(False)
+    item.setMouseEnabled(False, False)
+    for side, text in (("left", left), ("bottom", bottom)):
+        axis = item.getAxis(side)
+        axis.setPen(TEXT)
+        axis.setTextPen(TEXT)
+        axis.enableAutoSIPrefix(False)
+        item.setLabel(side, text, color=TEXT, **{"font-size": "9pt"})
+    item.showGrid(x=False, y=True, alpha=0.2)
+    return widget
+
+
+class ConvergencePlot(QWidget):
+    """Mean R (left, %) and loss (right, log) against passes over the series."""
+
+    def __init__(self, parent: QWidget | None = None) -> None:
+        super().__init__(parent)
+        self.plot = _plot("mean R (%)", "passes over the series", 130)
+        self.plot.setToolTip("R-factor in blue (left axis) and loss in orange (right axis, logarithmic) of each pass.")
+        item = self.plot.getPlotItem()
+        item.getAxis("left").setTextPen(R_COLOR)
+        item.setLabel("left", "mean R (%)", color=R_COLOR, **{"font-size": "9pt"})
+        item.showAxis("right")
+        right = item.getAxis("right")
+        right.setPen(TEXT)
+        right.setTextPen(LOSS_COLOR)
+        right.enableAutoSIPrefix(False)
+        right.setLabel("log₁₀ loss", color=LOSS_COLOR, **{"font-size": "9pt"})
+        self._loss_view = pg.ViewBox(enableMenu=False)
+        self._loss_view.setMouseEnabled(False, False)
+        item.scene().addItem(self._loss_view)
+        right.linkToView(self._loss_view)
+        self._loss_view.setXLink(item)
+        item.vb.sigResized.connect(self._follow)
+        self._r = item.plot(pen=pg.mkPen(R_COLOR, width=2))
+        self._loss = pg.PlotDataItem(pen=pg.mkPen(LOSS_COLOR, width=2))
+        self._loss_view.addItem(self._loss)
+        layout = QVBoxLayout(self)
+        layout.setContentsMargins(0, 0, 0, 0)
+        layout.addWidget(self.plot)
+        self._history: list[tuple[int, float, float]] = []
+
+    def _follow(self) -> None:
+        self._loss_view.setGeometry(self.plot.getPlotItem().vb.sceneBoundingRect())
+
+    @property
+    def points(self) -> int:
+        """How many passes are drawn."""
+        return len(self._history)
+
+    def clear(self) -> None:
+        self._history = []
+        self._draw()
+
+    def add(self, history: list[tuple[int, float, float]]) -> None:
+        """Add (step, loss, mean R) of some snapshots."""
+        self._history.extend(history)
+        self._draw()
+
+    def _draw(self) -> None:
+        values = np.array(self._history, float).reshape(-1, 3)
+        r = values[np.isfinite(values[:, 2])]
+        self._r.setData(r[:, 0], 100 * r[:, 2])
+        loss = values[np.isfinite(values[:, 1])]
+        shown = loss[loss[:, 1] > 0] if len(loss) and (loss[:, 1] > 0).all() else loss
+        log = len(shown) > 0 and bool((shown[:, 1] > 0).all())
+        self._loss.setData(shown[:, 0], np.log10(shown[:, 1]) if log else shown[:, 1])
+        self.plot.getPlotItem().getAxis("right").setLabel("log₁₀ loss" if log else "loss", color=LOSS_COLOR)
+
+
+class TiltBars(QWidget):
+    """R-factor of each tilt as bars; a click goes to that tilt."""
+
+    def __init__(self, go_to: Callable[[int], None], parent: QWidget | None = None) -> None:
+        super().__init__(parent)
+        self._go_to = go_to
+        self.plot = _plot("R (%)", "tilt", 115)
+        self.plot.setToolTip("R-factor of each tilt in percent; click a bar to look at that tilt.")
+        self._bars = pg.BarGraphItem(x=[], height=[], width=0.8, brush=BAR_COLOR, pen=None)
+        self._mark = pg.InfiniteLine(angle=90, pen=pg.mkPen(MARK_COLOR, width=2))
+        self.plot.addItem(self._bars)
+        self.plot.addItem(self._mark)
+        self._mark.hide()
+        self.values: NDArray[np.float64] = np.zeros(0)
+        self.plot.scene().sigMouseClicked.connect(self._clicked)
+        layout = QVBoxLayout(self)
+        layout.setContentsMargins(0, 0, 0, 0)
+        layout.addWidget(self.plot)
+
+    def show_values(self, r_factor: NDArray[np.float64]) -> None:
+        """R of every tilt, (T,); NaN is drawn as nothing."""
+        self.values = np.asarray(r_factor, float)
+        height = 100 * np.nan_to_num(self.values)
+        self._bars.setOpts(x=np.arange(len(height)), height=height, width=0.8)
+        self.plot.setXRange(-0.5, max(len(height) - 0.5, 0.5), padding=0.01)
+        top = float(height.max()) if len(height) else 1.0
+        self.plot.setYRange(0, top * 1.05 if top > 0 else 1.0, padding=0)
+
+    def mark(self, tilt: int) -> None:
+        """Show which tilt is looked at."""
+        self._mark.setValue(tilt)
+        self._mark.setVisible(len(self.values) > 0)
+
+    def _clicked(self, event: object) -> None:
+        position = self.plot.getPlotItem().vb.mapSceneToView(event.scenePos())  # type: ignore[attr-defined]
+        tilt = round(position.x())
+        if 0 <= tilt < len(self.values) and event.button() == Qt.MouseButton.LeftButton:  # type: ignore[attr-defined]
+            self._go_to(tilt)
+
+
+class HeightHistogram(QWidget):
+    """Histogram of the orbitals' heights in the colours that the atoms have: the legend of the 3-D view."""
+
+    def __init__(
+        self, colors: Callable[[NDArray[np.float64]], NDArray[np.float32]], parent: QWidget | None = None
+    ) -> None:
+        super().__init__(parent)
+        self._colors = colors
+        self.plot = _plot("atoms", "height (image units)", 115)
+        self.plot.setToolTip("Heights of the atoms; the colours are those of the atoms in 3-D.")
+        self._bars = pg.BarGraphItem(x=[], height=[], width=1.0, pen=None)
+        self.plot.addItem(self._bars)
+        layout = QVBoxLayout(self)
+        layout.setContentsMargins(0, 0, 0, 0)
+        layout.addWidget(self.plot)
+
+    def show_values(self, height: NDArray[np.float64]) -> None:
+        """Heights (N,) of the atoms."""
+        if not len(height):
+            return
+        top = float(height.max()) or 1.0
+        counts, edges = np.histogram(height, bins=40, range=(0.0, 1.05 * top))
+        middle = 0.5 * (edges[1:] + edges[:-1])
+        # The colours are relative to all heights, so the middles are coloured together with them.
+        colors = self._colors(np.concatenate([height, middle]))[len(height) :]
+        brushes = [pg.mkBrush(*(int(255 * c) for c in color[:3])) for color in colors]
+        self._bars.setOpts(x=middle, height=counts, width=edges[1] - edges[0], brushes=brushes)
+        self.plot.setXRange(0, edges[-1], padding=0)
+        self.plot.setYRange(0, counts.max() * 1.08, padding=0)
+
+
+class ProbeSection(QWidget):
+    """The probe's intensity in the plane through its axis: x across, depth w downwards."""
+
+    def __init__(self, parent: QWidget | None = None) -> None:
+        super().__init__(parent)
+        self.plot = _plot("depth w (Å)", "x (Å)", 190)
+        self.plot.setToolTip(
+            "Probe intensity through its axis, square-root scale; the beam goes down, 0 is the rotation centre."
+        )
+        self.plot.getPlotItem().showGrid(x=False, y=False)
+        self.plot.getPlotItem().invertY(True)
+        self._image = pg.ImageItem(axisOrder="row-major")
+        self._image.setColorMap(pg.colormap.get("inferno"))
+        self.plot.addItem(self._image)
+        self._zero = pg.InfiniteLine(0, angle=0, pen=pg.mkPen("#888888", style=Qt.PenStyle.DashLine))
+        self.plot.addItem(self._zero)
+        layout = QVBoxLayout(self)
+        layout.setContentsMargins(0, 0, 0, 0)
+        layout.addWidget(self.plot)
+        self.section: NDArray[np.float32] = np.zeros((0, 0), np.float32)
+
+    def show_probe(self, probe: ProbeSlices) -> None:
+        """Slices (D, V, U) centred at [V // 2, U // 2]."""
+        d, v, u = probe.images.shape
+        section = probe.images[:, v // 2]
+        self.section = section
+        p, step = probe.pixel_size_A, float(probe.depth_A[1] - probe.depth_A[0]) if d > 1 else 1.0
+        # The square root shows the tails that make neighbours overlap.
+        self._image.setImage(np.sqrt(np.maximum(section, 0)), autoLevels=True)
+        self._image.setRect(-(u // 2 + 0.5) * p, float(probe.depth_A[0]) - step / 2, u * p, d * step)
+        self.plot.setXRange(-(u // 2) * p, (u // 2) * p, padding=0)
+        self.plot.setYRange(float(probe.depth_A[0]), float(probe.depth_A[-1]), padding=0)

@@ -1,0 +1,172 @@
+"""Step 2: the microscope's probe, seen at every depth while it is set."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from pydantic import ValidationError
+from qtpy.QtCore import QTimer, Signal
+from qtpy.QtWidgets import QLabel, QPushButton, QVBoxLayout, QWidget
+
+from napari_lot.errors import InputError
+from napari_lot.gui.forms import SettingsForm
+from napari_lot.gui.plots import ProbeSection
+from napari_lot.gui.state import WorkbenchState
+from napari_lot.job import ProbeSlices
+from napari_lot.physics.optics import depth_of_focus_A, rayleigh_limit_A, wavelength_A
+from napari_lot.physics.probe import probe_slices
+from napari_lot.settings import Microscope
+
+MAIN_FIELDS = ("energy_eV", "semiangle_mrad", "defocus_A", "c30_A", "source_size_A")
+MORE_FIELDS = (
+    "c12_A",
+    "phi12_deg",
+    "c21_A",
+    "phi21_deg",
+    "c23_A",
+    "phi23_deg",
+    "c50_A",
+    "focal_spread_A",
+)
+PREVIEW_PIXELS = 64
+PREVIEW_SLICES = 33
+
+
+class ProbePanel(QWidget):
+    """Form of the microscope with the probe it makes: slices as a layer, a section as a plot, its limits as numbers."""
+
+    probe_changed = Signal(object)
+
+    def __init__(self, state: WorkbenchState, parent: QWidget | None = None) -> None:
+        super().__init__(parent)
+        self.state = state
+        self.probe: ProbeSlices | None = None
+        self.form = SettingsForm(Microscope, MAIN_FIELDS)
+        self.more = SettingsForm(Microscope, MORE_FIELDS)
+        self.more.hide()
+        self.more_button = QPushButton("More aberrations ▸")
+        self.more_button.setObjectName("more_aberrations")
+        self.more_button.setCheckable(True)
+        self.more_button.setToolTip("Astigmatism, coma, fifth order and focal spread.")
+        self.more_button.toggled.connect(self._show_more)
+        self.numbers = QLabel()
+        self.numbers.setObjectName("probe_numbers")
+        self.numbers.setWordWrap(True)
+        self.section = ProbeSection()
+        self.section.hide()
+        layout = QVBoxLayout(self)
+        layout.setContentsMargins(0, 0, 0, 0)
+        layout.addWidget(self.form)
+        layout.addWidget(self.more_button)
+        layout.addWidget(self.more)
+        layout.addWidget(self.numbers)
+        layout.addWidget(self.section)
+
+        # Typing '300000' makes six values; the probe is computed once the typing pauses.
+        self._timer = QTimer(self)
+        self._timer.setSingleShot(True)
+        self._timer.setInterval(150)
+        self._timer.timeout.connect(self._compute)
+        self.form.changed.connect(self._edited)
+        self.more.changed.connect(self._edited)
+        self._filling = self._editing = False
+        state.microscope_changed.connect(self._fill)
+        state.series_changed.connect(self._schedule)
+        state.running_changed.connect(self._enable)
+        self._fill()
+
+    def shutdown(self) -> None:
+        """Stop the timer and stop listening."""
+        self._timer.stop()
+        self.state.microscope_changed.disconnect(self._fill)
+        self.state.series_changed.disconnect(self._schedule)
+        self.state.running_changed.disconnect(self._enable)
+
+    def _enable(self) -> None:
+        for form in (self.form, self.more):
+            form.setEnabled(not self.state.running)
+            form.setToolTip("Not while a reconstruction is running." if self.state.running else "")
+
+    def _show_more(self, shown: bool) -> None:
+        self.more.setVisible(shown)
+        self.more_button.setText("More aberrations ▾" if shown else "More aberrations ▸")
+
+    def _fill(self) -> None:
+        """Take over values that came from elsewhere (the sample)."""
+        # Never while a number is being typed here: half a number would be put back to "not set".
+        if not self._editing and self._values() != self.state.microscope.model_dump(exclude_none=True):
+            self._filling = True
+            values = self.state.microscope.model_dump()
+            self.form.set_values(values)
+            self.more.set_values(values)
+            self._filling = False
+        self._schedule()
+
+    def _values(self) -> dict[str, Any]:
+        return {**self.form.values(), **self.more.values()}
+
+    def _edited(self) -> None:
+        if self._filling:
+            return
+        values = self._values()
+        # Halfway through typing a number may be below its bound: that is "not set yet", not an error to shout about.
+        self._editing = True
+        try:
+            self.state.microscope = Microscope(**values)
+        except ValidationError as error:
+            for problem in error.errors():
+                values.pop(str(problem["loc"][0]), None)
+            self.state.microscope = Microscope(**values)
+        finally:
+            self._editing = False
+
+    def _schedule(self) -> None:
+        self._timer.start()
+
+    def depth_range_A(self) -> tuple[float, float]:
+        """Depths worth looking at: the specimen's, or the depth of focus where there is none yet."""
+        series = self.state.series
+        if series is not None:
+            half = 0.5 * min(series.images.shape[1:]) * series.pixel_size_A
+        else:
+            half = depth_of_focus_A(self.state.microscope)
+        return -half, half
+
+    def _compute(self) -> None:
+        microscope, series = self.state.microscope, self.state.series
+        if not self.state.has_probe:
+            missing = [
+                text
+                for text, value in (("energy", microscope.energy_eV), ("semi-angle", microscope.semiangle_mrad))
+                if value is None
+            ]
+            self.probe = None
+            self.section.hide()
+            self.numbers.setText(f"Enter the {' and the '.join(missing)} to see the probe.")
+            return
+        low, high = self.depth_range_A()
+        # A window of a few probe diameters, never coarser than the probe's Nyquist step.
+        nyquist = wavelength_A(microscope.energy_eV or 0.0) / (4e-3 * (microscope.semiangle_mrad or 1.0))
+        pixel = min(nyquist, series.pixel_size_A) if series is not None else nyquist
+        try:
+            self.probe = probe_slices(microscope, np.linspace(low, high, PREVIEW_SLICES), PREVIEW_PIXELS, pixel)
+        except InputError as error:
+            self.probe = None
+            self.section.hide()
+            self.numbers.setText(str(error))
+            return
+        rayleigh, focus = rayleigh_limit_A(microscope), depth_of_focus_A(microscope)
+        text = (
+            f"Depth of focus {focus:.0f} Å · Rayleigh limit {rayleigh:.2f} Å · "
+            f"wavelength {100 * wavelength_A(microscope.energy_eV or 0.0):.2f} pm"
+        )
+        if series is not None and series.pixel_size_A > nyquist and not microscope.source_size_A:
+            text += (
+                f"<br>⚠ Pixels of {series.pixel_size_A:g} Å are coarser than the probe's "
+                f"Nyquist step of {nyquist:.3f} Å, and no source size blurs them."
+            )
+        self.numbers.setText(text)
+        self.section.show_probe(self.probe)
+        self.section.show()
+        self.probe_changed.emit(self.probe)

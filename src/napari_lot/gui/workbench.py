@@ -1,0 +1,286 @@
+"""The workbench: five steps from a tilt series to atoms, in one dock."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import torch  # noqa: F401  imported here, on the main thread: importing it in the worker would stall the window
+from napari.utils.notifications import show_error
+from qtpy.QtCore import QEvent, QObject, Qt, QTimer
+from qtpy.QtWidgets import (
+    QApplication,
+    QButtonGroup,
+    QFrame,
+    QHBoxLayout,
+    QMainWindow,
+    QPushButton,
+    QScrollArea,
+    QVBoxLayout,
+    QWidget,
+)
+
+from napari_lot.gui.data_panel import DataPanel, summary
+from napari_lot.gui.export_panel import ExportPanel
+from napari_lot.gui.inspect_panel import InspectPanel
+from napari_lot.gui.layers import WorkbenchLayers
+from napari_lot.gui.probe_panel import ProbePanel
+from napari_lot.gui.run_panel import RunPanel
+from napari_lot.gui.section import DONE, NEEDS, READY, Section
+from napari_lot.gui.state import WorkbenchState
+from napari_lot.job import ProbeSlices, Snapshot
+
+if TYPE_CHECKING:
+    import napari.viewer
+
+VIEWS = (
+    ("images", "Images", "Measured, calculated and residual images of the shown tilt, side by side."),
+    ("markers", "Overlay", "Atoms drawn on the measured image of the shown tilt."),
+    ("atoms", "Atoms 3D", "Atoms in three dimensions, coloured by height; x right, y down, z away from you."),
+    ("probe", "Probe", "The probe, slice by slice along the beam."),
+)
+MINIMUM_WIDTH = 340
+
+
+class Workbench(QWidget):
+    """Data, probe, reconstruction, inspection and export of one tilt series.
+
+    Parameters
+    ----------
+    viewer : napari.viewer.Viewer
+        The viewer whose layers are used and made.
+    """
+
+    def __init__(self, viewer: napari.viewer.Viewer, parent: QWidget | None = None) -> None:
+        super().__init__(parent)
+        self.setObjectName("napari_lot_workbench")
+        self.viewer = viewer
+        self.state = WorkbenchState()
+        self.layers = WorkbenchLayers(viewer)
+        self._closed = False
+        self._window: QMainWindow | None = None
+
+        self.data = DataPanel(self.state, viewer)
+        self.probe = ProbePanel(self.state)
+        self.run = RunPanel(self.state, self.layers)
+        self.inspect = InspectPanel(self.state, self.layers)
+        self.export = ExportPanel(self.state)
+        self.sections = {
+            name: Section(i, title, panel)
+            for i, (name, title, panel) in enumerate(
+                (
+                    ("data", "Data", self.data),
+                    ("probe", "Probe", self.probe),
+                    ("run", "Reconstruct", self.run),
+                    ("inspect", "Inspect", self.inspect),
+                    ("export", "Export", self.export),
+                ),
+                start=1,
+            )
+        }
+        self._build()
+
+        self.state.failed.connect(show_error)
+        self.state.series_changed.connect(self._on_series)
+        self.state.microscope_changed.connect(self._update_steps)
+        self.state.running_changed.connect(self._on_running)
+        self.state.result_changed.connect(self._on_result)
+        self.probe.probe_changed.connect(self._on_probe)
+        self.run.on_snapshot = self._on_snapshot
+        self.run.on_change = self._update_steps
+        viewer.layers.events.inserted.connect(self._update_views)
+        viewer.layers.events.removed.connect(self._update_views)
+        application = QApplication.instance()
+        if application is not None:
+            application.aboutToQuit.connect(self.shutdown)
+        self.sections["data"].open()
+        self._update_steps()
+        self._update_views()
+
+    def _build(self) -> None:
+        views = QHBoxLayout()
+        views.setSpacing(2)
+        self.view_buttons: dict[str, QPushButton] = {}
+        self._view_group = QButtonGroup(self)
+        for name, text, tip in VIEWS:
+            button = QPushButton(text)
+            button.setObjectName(f"view_{name}")
+            button.setCheckable(True)
+            button.setToolTip(tip)
+            self._view_group.addButton(button)
+            button.clicked.connect(lambda _=False, view=name: self._look_at(view))
+            self.view_buttons[name] = button
+            views.addWidget(button)
+        inside = QWidget()
+        steps = QVBoxLayout(inside)
+        steps.setContentsMargins(0, 0, 4, 0)
+        steps.setSpacing(2)
+        for section in self.sections.values():
+            line = QFrame()
+            line.setFrameShape(QFrame.Shape.HLine)
+            line.setFixedHeight(1)
+            line.setStyleSheet("background: #4a5058; border: none;")
+            steps.addWidget(line)
+            steps.addWidget(section)
+        steps.addStretch(1)
+        self.scroll = QScrollArea()
+        self.scroll.setWidgetResizable(True)
+        self.scroll.setFrameShape(QFrame.Shape.NoFrame)
+        self.scroll.setHorizontalScrollBarPolicy(Qt.ScrollBarPolicy.ScrollBarAlwaysOff)
+        self.scroll.setWidget(inside)
+        layout = QVBoxLayout(self)
+        layout.setContentsMargins(4, 4, 2, 4)
+        layout.addLayout(views)
+        layout.addWidget(self.scroll, 1)
+        self.setMinimumWidth(MINIMUM_WIDTH)
+
+    # -- ways to look -----------------------------------------------------------------------------------------
+
+    def _look_at(self, view: str) -> None:
+        if self.layers.available(view) is None:
+            self.layers.look_at(view)
+        self._update_views()
+
+    def _update_views(self, event: Any = None) -> None:
+        """Enable the views that there is something to show for, check the one that is shown."""
+        if self._closed:
+            return
+        for name, _, tip in VIEWS:
+            missing = self.layers.available(name)
+            button = self.view_buttons[name]
+            button.setEnabled(missing is None)
+            button.setToolTip(tip if missing is None else f"Not yet: {missing}.")
+            button.setChecked(missing is None and self.layers.view == name)
+
+    # -- what the steps say -----------------------------------------------------------------------------------
+
+    def _update_steps(self) -> None:
+        if self._closed:
+            return
+        state, steps = self.state, self.sections
+        series, microscope, result = state.series, state.microscope, state.result
+        if series is None:
+            steps["data"].set_status(NEEDS, "Needs a tilt series: open a file, use an open layer, or open the sample.")
+        else:
+            steps["data"].set_status(DONE, summary(series))
+        if state.has_probe:
+            energy, angle = microscope.energy_eV or 0.0, microscope.semiangle_mrad or 0.0
+            steps["probe"].set_status(
+                DONE, f"{energy / 1000:g} keV, {angle:g} mrad, focus at {microscope.defocus_A:g} Å"
+            )
+        else:
+            steps["probe"].set_status(NEEDS, "Needs energy and semi-angle; direct projection runs without them.")
+        needs = self.run.needs()
+        if state.running:
+            steps["run"].set_status(READY, "Running.")
+        elif needs is not None:
+            steps["run"].set_status(NEEDS, needs[0].upper() + needs[1:] + ".")
+        elif result is not None:
+            steps["run"].set_status(DONE, f"{len(result.orbitals)} atoms, {result.stop_reason}.")
+        else:
+            steps["run"].set_status(READY, "Ready to start.")
+        if result is not None:
+            steps["inspect"].set_status(DONE, "Click a bar to look at that tilt.")
+            steps["export"].set_status(READY, f"{len(result.orbitals)} atoms to save.")
+        else:
+            steps["inspect"].set_status(
+                READY if state.running else NEEDS,
+                "Following the run." if state.running else "Needs a reconstruction (step 3).",
+            )
+            steps["export"].set_status(NEEDS, "Needs a finished reconstruction (step 3).")
+
+    # -- what happens -----------------------------------------------------------------------------------------
+
+    def _on_series(self) -> None:
+        series = self.state.series
+        if series is None:
+            return
+        self.layers.show_series(series, replacing=self.data.used_layer)
+        self.sections["probe"].open()
+        self._update_steps()
+        self._update_views()
+
+    def _on_probe(self, probe: ProbeSlices) -> None:
+        # Without a series there is nothing else to look at; with one the person chooses when to look at the probe.
+        first = self.layers.available("probe") is not None
+        self.layers.show_probe(probe)
+        if first and self.state.series is None:
+            self.layers.look_at("probe")
+        self._update_views()
+
+    def _on_running(self) -> None:
+        if self.state.running:
+            for name in ("data", "probe", "export"):
+                self.sections[name].close_up()
+            self.sections["run"].open()
+            self.sections["inspect"].open()
+        self._update_steps()
+
+    def _on_snapshot(self, snapshot: Snapshot) -> None:
+        self.inspect.show_snapshot(snapshot)
+        self._update_views()
+
+    def _on_result(self) -> None:
+        if self.state.result is not None:
+            self.sections["export"].open()
+        self._update_steps()
+        self._update_views()
+
+    # -- the end ----------------------------------------------------------------------------------------------
+
+    def showEvent(self, event: Any) -> None:
+        super().showEvent(event)
+        # The dock may float; its main window is the one whose closing ends us.
+        widget: QObject | None = self
+        while widget is not None and not isinstance(widget, QMainWindow):
+            widget = widget.parent()
+        if widget is not None and widget is not self._window:
+            if self._window is not None:
+                self._window.removeEventFilter(self)
+            self._window = widget
+            widget.installEventFilter(self)
+
+    def eventFilter(self, watched: QObject, event: QEvent) -> bool:
+        # A window that a person closes hides of its own accord; a minimised one is hidden by the window system.
+        if watched is self._window and event.type() == QEvent.Type.Hide and not event.spontaneous():
+            self.shutdown()
+        return False
+
+    def event(self, event: QEvent) -> bool:
+        # napari takes a closed dock's widget out of its parent and forgets it: nobody else would stop the run.
+        if event.type() == QEvent.Type.ParentChange and self.parent() is None and self._window is not None:
+            self.shutdown()
+            QTimer.singleShot(0, self.deleteLater)
+        return super().event(event)
+
+    def closeEvent(self, event: Any) -> None:
+        self.shutdown()
+        super().closeEvent(event)
+
+    @property
+    def is_closed(self) -> bool:
+        """Whether the workbench has been shut down."""
+        return self._closed
+
+    def shutdown(self) -> None:
+        """Stop a run, the timers and all listening; the layers stay. Harmless when called twice."""
+        if self._closed:
+            return
+        self._closed = True
+        if self._window is not None:
+            self._window.removeEventFilter(self)
+        self.viewer.layers.events.inserted.disconnect(self._update_views)
+        self.viewer.layers.events.removed.disconnect(self._update_views)
+        self.state.failed.disconnect(show_error)
+        self.state.series_changed.disconnect(self._on_series)
+        self.state.microscope_changed.disconnect(self._update_steps)
+        self.state.running_changed.disconnect(self._on_running)
+        self.state.result_changed.disconnect(self._on_result)
+        self.run.shutdown()
+        self.probe.shutdown()
+        self.inspect.shutdown()
+        self.export.shutdown()
+        self.data.disconnect_viewer()
+        self.layers.close()
+        application = QApplication.instance()
+        if application is not None:
+            application.aboutToQuit.disconnect(self.shutdown)

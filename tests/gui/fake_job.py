@@ -1,0 +1,89 @@
+"""A stand-in for a reconstruction: fast, with every behaviour on request. The real one is tested in test_workbench.py."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+
+import numpy as np
+
+from napari_lot.atoms import Orbitals
+from napari_lot.export import read_atoms
+from napari_lot.job import Control, ProbeSlices, Result, Snapshot
+from napari_lot.series import TiltSeries
+from napari_lot.series.sample import sample_truth_path
+from napari_lot.settings import Settings
+
+STEPS = 40
+
+
+class FakeJob:
+    """Walks noisy atoms to the truth of the sample; ``error`` is raised half-way."""
+
+    def __init__(
+        self, series: TiltSeries, settings: Settings, error: BaseException | None = None, step_s: float = 0.02
+    ) -> None:
+        self.series, self.settings, self.error, self.step_s = series, settings, error, step_s
+        self.result: Result | None = None
+
+    def run(self, control: Control | None = None) -> Iterator[Snapshot]:
+        control = control or Control()
+        truth = read_atoms(sample_truth_path())
+        rng = np.random.default_rng(self.settings.solver.seed)
+        images = self.series.images
+        t = len(images)
+        kick = rng.normal(size=truth.positions.shape)
+        probe_images = np.zeros((9, 32, 32), np.float32)
+        probe_images[:, 16, 16] = 1
+        probe = ProbeSlices(probe_images, np.linspace(-12, 12, 9), 0.25)
+        began = time.monotonic()
+        done = 0
+        for step in range(STEPS):
+            control.wait_while_paused()
+            if control.stop_request:
+                break
+            if self.error is not None and step == STEPS // 2:
+                raise self.error
+            time.sleep(self.step_s)
+            left = 1 - step / STEPS
+            extra = rng.normal(size=(int(1500 * max(left - 0.5, 0)), 3)) * 6
+            positions = np.concatenate([truth.positions + 0.5 * left * kick, extra])
+            height = np.concatenate([rng.normal(1, 0.06, len(truth)), rng.random(len(extra)) * 0.5])
+            orbitals = Orbitals.create(positions, height, 0.5, elements=self.settings.model.elements)
+            tilts = np.arange(step * 6 % t, min(step * 6 % t + 6, t))
+            calculated = images[tilts] * np.float32(1 - 0.3 * left)
+            calculated += np.float32(0.02 * left) * rng.normal(size=calculated.shape).astype(np.float32)
+            done = step + 1
+            stage = "positions" if left > 0.5 else "refine"
+            yield Snapshot(
+                stage=stage,
+                step=done,
+                steps_total=STEPS,
+                orbitals=orbitals,
+                loss=1e-3 * left**2 + 1e-6,
+                r_factor=0.02 + 0.3 * left * (1 + 0.2 * np.cos(np.arange(t))),
+                tilts=tilts,
+                calculated=calculated,
+                probe=probe if step == 0 else None,
+                elapsed_s=time.monotonic() - began,
+                message=f"{len(orbitals)} orbitals",
+            )
+        if control.stop_request == "cancel":
+            return
+        atoms = Orbitals.create(truth.positions, 1.0, 0.5, elements=self.settings.model.elements)
+        self.result = Result(
+            orbitals=atoms,
+            r_factor=np.full(t, 0.02),
+            calculated=images * np.float32(0.98),
+            residual=images * np.float32(0.02),
+            center_px=self.series.center_px or (0.0, 0.0),
+            shifts_px=np.zeros((t, 2)),
+            scale=np.ones(t),
+            background=np.zeros(t),
+            probe=probe,
+            tilts_seen=np.full(len(atoms), t),
+            wall_seconds={"total": time.monotonic() - began},
+            stop_reason="finished early" if control.stop_request else "converged",
+            message="The stand-in is done.",
+            settings=self.settings,
+        )
