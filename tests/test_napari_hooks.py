@@ -1,0 +1,118 @@
+"""napari's side doors, without napari."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+import tifffile
+
+from napari_lot.errors import InputError
+from napari_lot.napari_hooks import get_atoms_reader, get_series_reader, sample_pt_deca, write_atoms
+from napari_lot.series.layer import series_from_layer_data
+from napari_lot.series.sample import sample_path, sample_truth_path
+
+STACK = np.random.default_rng(0).random((5, 8, 9)).astype(np.float32)
+THETAS = np.linspace(-60, 60, 5)
+
+
+def test_nothing_of_napari_or_qt_is_imported():
+    code = (
+        "import sys; from napari_lot import napari_hooks as h; h.sample_pt_deca(); "
+        "print([m for m in sys.modules if m.split('.')[0] in ('napari', 'qtpy', 'PyQt6', 'PySide6', 'vispy')])"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, timeout=120)
+    assert done.stdout.strip() == "[]"
+
+
+def test_sample_is_one_image_layer():
+    ((data, options, kind),) = sample_pt_deca()
+    assert kind == "image"
+    assert data.shape == (36, 1, 114, 114)
+    assert options["scale"] == (1.0, 0.25, 0.25, 0.25)
+    assert options["units"] == ("pixel", "angstrom", "angstrom", "angstrom")
+    series = series_from_layer_data(data, options["metadata"], options["scale"], units=options["units"])
+    np.testing.assert_array_equal(series.angles_deg[:, 1], np.arange(-70, 71, 4))
+
+
+def test_series_with_its_angles_is_taken():
+    reader = get_series_reader(str(sample_path()))
+    assert reader is not None
+    ((data, _, kind),) = reader(str(sample_path()))
+    assert (data.shape, kind) == ((36, 1, 114, 114), "image")
+    assert get_series_reader([str(sample_path())]) is not None
+
+
+def test_what_is_not_a_tilt_series_is_left_to_others(tmp_path):
+    tifffile.imwrite(tmp_path / "photo.tif", STACK)
+    assert get_series_reader(str(tmp_path / "photo.tif")) is None  # no angles beside it
+    np.savez(tmp_path / "volume.npz", images=STACK)
+    assert get_series_reader(str(tmp_path / "volume.npz")) is None
+    np.savez(tmp_path / "other.npz", weights=np.eye(3))
+    assert get_series_reader(str(tmp_path / "other.npz")) is None
+    (tmp_path / "photo.tlt").write_text("1\n2\n3\n")  # another count: not the angles of these images
+    assert get_series_reader(str(tmp_path / "photo.tif")) is None
+    (tmp_path / "broken.mrc").write_bytes(b"nothing")
+    assert get_series_reader(str(tmp_path / "broken.mrc")) is None
+    assert get_series_reader(str(tmp_path / "nowhere.mrc")) is None
+    assert get_series_reader(str(tmp_path)) is None
+    assert get_series_reader([str(tmp_path / "photo.tif"), str(sample_path())]) is None
+    np.savez(tmp_path / "series.npz", images=STACK, angles_deg=THETAS, pixel_size_A=0.3)
+    assert get_series_reader(str(tmp_path / "series.npz")) is not None
+
+
+def test_a_series_without_pixel_size_says_so_when_it_is_read(tmp_path):
+    np.savez(tmp_path / "series.npz", images=STACK, angles_deg=THETAS)
+    reader = get_series_reader(str(tmp_path / "series.npz"))
+    assert reader is not None
+    with pytest.raises(InputError, match="the pixel size is not known"):
+        reader(str(tmp_path / "series.npz"))
+
+
+def test_atoms_come_as_points_in_zyx():
+    reader = get_atoms_reader(str(sample_truth_path()))
+    assert reader is not None
+    ((data, options, kind),) = reader(str(sample_truth_path()))
+    assert (data.shape, kind) == ((247, 3), "points")
+    first = sample_truth_path().read_text().splitlines()[2].split()
+    np.testing.assert_allclose(data[0], [float(c) for c in first[:0:-1]])
+    assert set(options["features"]["element"]) == {"Pt"}
+    assert get_atoms_reader("nowhere.xyz") is None
+    assert get_atoms_reader(str(sample_path())) is None
+
+
+def test_points_are_written_in_the_specimen_frame(tmp_path):
+    ((data, options, _),) = get_atoms_reader(str(sample_truth_path()))(str(sample_truth_path()))
+    target = str(tmp_path / "atoms.xyz")
+    assert write_atoms(target, data / 2 - 1, {**options, "scale": (2, 2, 2), "translate": (2, 2, 2)}) == [target]
+    ((again, back, _),) = get_atoms_reader(target)(target)
+    np.testing.assert_allclose(again, data, atol=1e-6)
+    np.testing.assert_array_equal(back["features"]["element"], options["features"]["element"])
+    np.testing.assert_array_equal(back["features"]["id"], options["features"]["id"])
+
+
+@pytest.mark.parametrize("points", [np.zeros((0, 3)), np.zeros((4, 2)), np.zeros((4, 4))])
+def test_other_points_are_not_written(points, tmp_path):
+    with pytest.raises(InputError, match=r"only a Points layer of atoms in 3-D"):
+        write_atoms(str(tmp_path / "a.xyz"), points, {})
+    assert not (tmp_path / "a.xyz").exists()
+
+
+def test_a_folder_that_cannot_be_written_to(tmp_path):
+    with pytest.raises(InputError, match=r"cannot be written: .*: choose another folder"):
+        write_atoms(str(tmp_path / "nowhere" / "a.xyz"), np.zeros((4, 3)), {})
+
+
+@pytest.mark.parametrize("name", ["read_series", "read_atoms", "write_atoms", "sample_pt_deca"])
+def test_the_manifest_names_what_is_there(name):
+    import importlib
+    from importlib import resources
+
+    import yaml
+
+    manifest = yaml.safe_load(resources.files("napari_lot").joinpath("napari.yaml").read_text(encoding="utf-8"))
+    command = next(c for c in manifest["contributions"]["commands"] if c["id"] == f"napari-lot.{name}")
+    module, function = command["python_name"].split(":")
+    assert callable(getattr(importlib.import_module(module), function))
