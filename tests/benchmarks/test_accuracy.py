@@ -98,7 +98,7 @@ def test_rigid_is_judged_against_direct_of_the_same_seed(accuracy):
     cases, _, page = accuracy
     case = cases.Case("a", "about", (cases.at_least("direct_over_rigid", 5),), against_direct=True)
     figures = (("rigid", 0, 0.4), ("rigid", 1, 0.4), ("direct", 0, 5.0), ("direct", 1, 1.0))
-    runs = [{"case": "a", "probe": probe, "seed": seed, "rmsd_pm": rmsd} for probe, seed, rmsd in figures]
+    runs = [{"case": "a", "probe": probe, "seed": seed, "rmsd_pm": rmsd, "cpu_s": 1.0} for probe, seed, rmsd in figures]
     first, second = page.judged(case, runs)
     assert first["direct_over_rigid"] == pytest.approx(12.5)
     assert not page.missed(case, first)
