@@ -12,7 +12,8 @@ Every line is one run of `napari-lot reconstruct` with its defaults and the fact
 pixel size, element, energy, semi-angle, source size, mask, whether the images are counts). The rotation centre is not
 given, and the start is the regular grid. Atoms are matched one to one as mutual nearest neighbours within 1 Å after the
 mean shift is removed. Wall time is that of the whole program, from the start of Python to the last file written; memory
-is its peak.
+is its peak. CPU time is that of all its threads together: much less than the wall time means that the program had to wait
+for others on the same machine.
 """
 
 SOURCES = """## Where the cases come from
@@ -69,15 +70,19 @@ def make_page(cases: tuple[Case, ...], runs: list[dict[str, Any]], machine: str)
             lines += ["Not run.", ""]
             continue
         lines.append(
-            "| seed | " + " | ".join(TITLES[limit.figure] for limit in case.limits) + " | R | atoms | verdict |"
+            "| seed | "
+            + " | ".join(TITLES[limit.figure] for limit in case.limits)
+            + " | CPU / s | R | atoms | verdict |"
         )
-        lines.append("| --- |" + " --- |" * (len(case.limits) + 3))
-        lines.append("| limit | " + " | ".join(str(limit) for limit in case.limits) + " | | | |")
+        lines.append("| --- |" + " --- |" * (len(case.limits) + 4))
+        lines.append("| limit | " + " | ".join(str(limit) for limit in case.limits) + " | | | | |")
         for run in rows:
             verdict = "**missed**" if missed(case, run) else "kept"
             r_factor = f"{100 * run['r_factor']:.2f} %" if run.get("r_factor") is not None else "–"
             cells = " | ".join(_cell(limit, run) for limit in case.limits)
-            lines.append(f"| {run['seed']} | {cells} | {r_factor} | {run.get('found', '–')} | {verdict} |")
+            lines.append(
+                f"| {run['seed']} | {cells} | {run['cpu_s']:.4g} | {r_factor} | {run.get('found', '–')} | {verdict} |"
+            )
         lines += [""] + [f"Seed {run['seed']} failed: {run['error']}\n" for run in rows if "error" in run]
         lines += [f"`napari-lot reconstruct series.tif --out out {rows[0]['flags']}`", ""]
         if case.against_direct:
