@@ -12,8 +12,8 @@ Every line is one run of `napari-lot reconstruct` with its defaults and the fact
 pixel size, element, energy, semi-angle, source size, mask, whether the images are counts). The rotation centre is not
 given, and the start is the regular grid. Atoms are matched one to one as mutual nearest neighbours within 1 Å after the
 mean shift is removed. Wall time is that of the whole program, from the start of Python to the last file written; memory
-is its peak. CPU time is that of all its threads together: much less than the wall time means that the program had to wait
-for others on the same machine.
+is its peak. CPU time is that of all its threads together: much less than the wall time means that the program had to
+wait for others on the same machine.
 """
 
 SOURCES = """## Where the cases come from
