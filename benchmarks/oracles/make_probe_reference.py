@@ -1,12 +1,12 @@
 """Reference arrays for the probe, computed by abTEM, an independent multislice program.
 
-Regenerate with one command (about a minute on one core; abTEM is needed for this only, not for the tests):
+Regenerate with one command (about a minute on one core), where the extra ``bench`` (abTEM 1.0.11) is installed:
 
-    python -m venv /tmp/abtem && /tmp/abtem/bin/pip install abtem==1.0.11 && /tmp/abtem/bin/python benchmarks/oracles/make_probe_reference.py
+    python benchmarks/oracles/make_probe_reference.py
 
 Writes tests/physics/data/abtem_probe.npz (intensities of the free probe at several depths, upstream and downstream of
-its entrance plane) and tests/physics/data/abtem_atom_scan.npz (HAADF images of one off-centre atom under coma). Each file
-holds its settings as JSON under "cases". Shares no code with the package.
+its entrance plane) and tests/physics/data/abtem_atom_scan.npz (HAADF images of one off-centre atom under coma). Each
+file holds its settings as JSON under "cases". Shares no code with the package.
 
 Conventions turned here, once: abTEM arrays are [x, y], stored ones [v, u] = [y, x]. abTEM counts defocus from the
 plane in which the probe is built; in free flight that plane is our w = 0. For the atom it is the entrance surface, and
@@ -63,8 +63,8 @@ SCANS = {
         "atom_uvw_A": [0.9, -0.55, 6.0], "element": "Si",
     },
     "upstream": {
-        "energy_eV": 200e3, "semiangle_mrad": 20.0, "defocus_A": 14.0, "c21_A": 2500.0, "phi21_deg": -110.0, "c30_A": 3e4,
-        "atom_uvw_A": [-0.7, 0.4, -5.0], "element": "Si",
+        "energy_eV": 200e3, "semiangle_mrad": 20.0, "defocus_A": 14.0, "c21_A": 2500.0, "phi21_deg": -110.0,
+        "c30_A": 3e4, "atom_uvw_A": [-0.7, 0.4, -5.0], "element": "Si",
     },
 }  # fmt: skip
 CELL_UVW_A = (12.0, 14.4, 20.0)
@@ -114,7 +114,7 @@ def atom_scan(case: dict) -> np.ndarray:
     """HAADF image of one atom, scanned in a window centred on the optical axis, (V, U) float32, peak 1."""
     u, v, w = case["atom_uvw_A"]
     centre = np.array(CELL_UVW_A) / 2
-    atoms = ase.Atoms(case["element"], positions=[centre + [u, v, w]], cell=CELL_UVW_A, pbc=True)
+    atoms = ase.Atoms(case["element"], positions=[centre + np.array([u, v, w])], cell=CELL_UVW_A, pbc=True)
     potential = abtem.Potential(atoms, gpts=FINE_UV, slice_thickness=1.0, projection="infinite")
     probe = abtem_probe(case, case["defocus_A"] + centre[2], FINE_UV, CELL_UVW_A[:2])
     rows, columns = SCAN_SHAPE_VU

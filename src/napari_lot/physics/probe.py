@@ -18,6 +18,8 @@ from napari_lot.job import ProbeSlices
 from napari_lot.physics import optics
 from napari_lot.settings import Microscope
 
+_BLOCK = 1 << 14  # pixels worked on at once
+
 
 @dataclass(frozen=True)
 class DepthBasis:
@@ -112,34 +114,41 @@ def depth_basis(
 
     bandwidth = optics.depth_bandwidth_per_A(microscope, shape, pixel_size_A)
     nodes = optics.chebyshev_depths(lo, hi, bandwidth)
-    # depths that no fit sees, between the nodes: the basis must hold there as well
-    unseen = 0.5 * (nodes[1:] + nodes[:-1])[:: max(1, (len(nodes) - 1) // 6)]
-    depths = np.concatenate([nodes, unseen])
-    exact = optics.probe_transfer(microscope, depths, shape, pixel_size_A).astype(np.complex64)
-    kernels = exact[: len(nodes)]
-    gram = _gram(kernels, shape[1])
-    values, vectors = linalg.eigh(gram)
+    # kernels in real space, one a row: the errors are measured there, at every rank by one matrix product
+    kernels = np.empty((len(nodes), shape[0] * shape[1]), np.float32)
+    spectra = optics.probe_transfer(microscope, nodes, shape, pixel_size_A)
+    for kernel, spectrum in zip(kernels, spectra, strict=True):
+        kernel[:] = fft.irfft2(spectrum, s=shape).ravel()
+    del spectra
+    values, vectors = linalg.eigh(_gram(kernels))
     values, vectors = values[::-1], vectors[:, ::-1]
     # rounding of the single-precision kernels sets a floor below which modes are noise
     most = max(1, int(np.sum(values > 1e-13 * values[0])))
-    peak = max(float(np.max(fft.irfft2(kernel, s=shape))) for kernel in exact)
-    truth = list(zip(depths, exact, strict=True))
+    guess = int(np.sum(values > values[0] * min(0.1, tolerance) ** 2))
+    knots = _knots(lo, hi, bandwidth, tolerance)
 
-    first = int(np.argmax(values <= values[0] * min(1.0, 3.0 * tolerance) ** 2)) or most
-    rank = min(max(1, first - 1), most)
-    best = _fit(kernels, gram, vectors[:, :rank], nodes, bandwidth, tolerance)
-    error = _largest_error(best, truth, shape) / peak
-    while error > tolerance and rank < most:
+    rank = min(max(1, guess), most)
+    fits = {rank: _Fit(kernels, vectors[:, :rank], nodes, knots)}
+    while fits[rank].error > tolerance and rank < most:
         rank += 1
-        best = _fit(kernels, gram, vectors[:, :rank], nodes, bandwidth, tolerance)
-        error = _largest_error(best, truth, shape) / peak
+        fits[rank] = _Fit(kernels, vectors[:, :rank], nodes, knots)
     while rank > 1:  # the guess may have been generous
-        fewer = _fit(kernels, gram, vectors[:, : rank - 1], nodes, bandwidth, tolerance)
-        fewer_error = _largest_error(fewer, truth, shape, stop_above=tolerance * peak) / peak
-        if fewer_error > tolerance:
+        if rank - 1 not in fits:
+            fits[rank - 1] = _Fit(kernels, vectors[:, : rank - 1], nodes, knots)
+        if fits[rank - 1].error > tolerance:
             break
-        rank, best, error = rank - 1, fewer, fewer_error
-    return DepthBasis(best.transfer, best.depth_A, best.coefficients, best.polynomial, error)
+        rank -= 1
+    best = fits[rank]
+    modes = np.empty((rank, kernels.shape[1]))
+    for start in range(0, kernels.shape[1], _BLOCK):
+        modes[:, start : start + _BLOCK] = best.to_modes.T @ kernels[:, start : start + _BLOCK]
+    return DepthBasis(
+        np.asarray(fft.rfft2(modes.reshape(rank, *shape)), np.complex64),
+        knots,
+        best.coefficients,
+        best.polynomial,
+        best.error,
+    )
 
 
 def probe_slices(microscope: Microscope | None, depth_A: ArrayLike, extent_px: int, pixel_size_A: float) -> ProbeSlices:
@@ -163,59 +172,47 @@ def probe_slices(microscope: Microscope | None, depth_A: ArrayLike, extent_px: i
     return ProbeSlices(images.astype(np.float32), depth, float(pixel_size_A))
 
 
-def _gram(kernels: NDArray[np.complex64], width: int) -> NDArray[np.float64]:
-    """Real-space inner products of the kernels from half their spectra (D, V, U // 2 + 1), summed as float64."""
-    double = np.full(kernels.shape[2], 2.0)  # columns that stand for their mirror image too
-    double[0] = 1.0
-    if width % 2 == 0:
-        double[-1] = 1.0
+class _Fit:
+    """Coefficients on given eigenvectors (D, R) of the Gram matrix, and their measured error."""
+
+    def __init__(
+        self,
+        kernels: NDArray[np.float32],
+        vectors: NDArray[np.float64],
+        nodes: NDArray[np.float64],
+        knots: NDArray[np.float64],
+    ) -> None:
+        # orthonormal over the nodes: c_r(w_d) = v_dr and p_r = sum_d v_dr p_d; rescaled so that the largest |c_r| is 1
+        half, middle = 0.5 * (knots[-1] - knots[0]), 0.5 * (knots[-1] + knots[0])
+        # depths between the nodes and the knots too, denser towards the ends, where errors are largest
+        dense = middle - half * np.cos(np.linspace(0.0, np.pi, 4 * len(nodes) + 3))
+        from_nodes = optics.interpolation_matrix(nodes, dense)
+        scale = np.abs(from_nodes @ vectors).max(0)
+        self.to_modes = vectors * scale
+        self.coefficients = optics.interpolation_matrix(nodes, knots) @ vectors / scale
+        spline = interpolate.CubicSpline(knots, self.coefficients)
+        width = knots[1] - knots[0]
+        polynomial = np.moveaxis(spline.c[::-1] * (width ** np.arange(4))[:, None, None], 0, -1)
+        self.polynomial = np.ascontiguousarray(polynomial, np.float32)
+        difference = (spline(dense) @ self.to_modes.T - from_nodes).astype(np.float32)
+        worst = peak = 0.0
+        for start in range(0, kernels.shape[1], _BLOCK):
+            block = kernels[:, start : start + _BLOCK]
+            worst = max(worst, float(np.abs(difference @ block).max()))
+            peak = max(peak, float(block.max()))
+        self.error = worst / peak
+
+
+def _knots(lo_A: float, hi_A: float, bandwidth_per_A: float, tolerance: float) -> NDArray[np.float64]:
+    """Uniform knots: a cubic spline of exp(i b w) errs by (b h)^4 / 384 inside and some 20 times that at its ends."""
+    step = (2.0 * min(tolerance, 1e-3)) ** 0.25 / bandwidth_per_A
+    return np.linspace(lo_A, hi_A, int(np.ceil((hi_A - lo_A) / step)) + 5)
+
+
+def _gram(kernels: NDArray[np.float32]) -> NDArray[np.float64]:
+    """Inner products of the kernels (D, pixels), summed in double precision."""
     gram = np.zeros((len(kernels), len(kernels)))
-    for row in range(0, kernels.shape[1], 32):
-        part = (kernels[:, row : row + 32] * np.sqrt(double)).reshape(len(kernels), -1).astype(np.complex128)
-        gram += (part @ part.conj().T).real
+    for start in range(0, kernels.shape[1], _BLOCK):
+        block = kernels[:, start : start + _BLOCK].astype(np.float64)
+        gram += block @ block.T
     return gram
-
-
-def _fit(
-    kernels: NDArray[np.complex64],
-    gram: NDArray[np.float64],
-    vectors: NDArray[np.float64],
-    nodes: NDArray[np.float64],
-    bandwidth_per_A: float,
-    tolerance: float,
-) -> DepthBasis:
-    """Basis on the given eigenvectors (D, R) of the Gram matrix."""
-    at_nodes = vectors  # orthonormal over the nodes: c_r(w_d) = v_dr and Phi_r = sum_d v_dr P_d
-    step = (min(tolerance, 1e-3) * 2.0) ** 0.25 / max(bandwidth_per_A, 1e-6)
-    count = int(np.ceil((nodes[-1] - nodes[0]) / step)) + 5
-    # the Chebyshev nodes stop short of the ends by (1 - cos(pi / 2n)) of the half range
-    half = 0.5 * (nodes[-1] - nodes[0]) / np.cos(0.5 * np.pi / len(nodes))
-    middle = 0.5 * (nodes[-1] + nodes[0])
-    knots = np.linspace(middle - half, middle + half, count)
-    coefficients = optics.interpolation_matrix(nodes, knots) @ at_nodes
-    dense = np.linspace(knots[0], knots[-1], 4 * count)
-    scale = np.abs(optics.interpolation_matrix(nodes, dense) @ at_nodes).max(0)
-    coefficients /= scale
-    transfer = np.tensordot((vectors * scale).T, kernels, axes=1)
-    width = knots[1] - knots[0]
-    spline = interpolate.CubicSpline(knots, coefficients)
-    polynomial = np.moveaxis(spline.c[::-1] * (width ** np.arange(4))[:, None, None], 0, -1)
-    return DepthBasis(
-        transfer.astype(np.complex64), knots, coefficients, np.ascontiguousarray(polynomial, np.float32), np.nan
-    )
-
-
-def _largest_error(
-    basis: DepthBasis,
-    truth: list[tuple[float, NDArray[np.complexfloating]]],
-    shape: tuple[int, int],
-    stop_above: float = np.inf,
-) -> float:
-    """Largest real-space |p_basis - p| over the given depths and kernels; ends early once above ``stop_above``."""
-    worst = 0.0
-    for coefficients, (_, kernel) in zip(basis.at([w for w, _ in truth]), truth, strict=True):
-        difference = np.tensordot(coefficients.astype(np.float32), basis.transfer, axes=1) - kernel
-        worst = max(worst, float(np.max(np.abs(fft.irfft2(difference, s=shape)))))
-        if worst > stop_above:
-            break
-    return worst
