@@ -62,7 +62,8 @@ def field_of(setting: str) -> FieldInfo:
     return found
 
 
-def _bounds(field: FieldInfo) -> str:
+def bounds_text(field: FieldInfo) -> str:
+    """``0 to 200``, ``over 0``, or nothing."""
     limits = {k: getattr(m, k) for m in field.metadata for k in ("gt", "ge", "lt", "le") if hasattr(m, k)}
     low = next((limits[k] for k in ("gt", "ge") if k in limits), None)
     high = next((limits[k] for k in ("lt", "le") if k in limits), None)
@@ -75,7 +76,7 @@ def _bounds(field: FieldInfo) -> str:
 def _help(setting: str) -> str:
     field = field_of(setting)
     default = field.default
-    notes = [_bounds(field)]
+    notes = [bounds_text(field)]
     if isinstance(default, tuple):
         notes.append(f"default: {','.join(map(str, default))}" if default else "")
     elif default is not None and not isinstance(default, bool):
