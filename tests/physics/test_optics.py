@@ -178,3 +178,13 @@ def test_centred_and_fft_order_agree() -> None:
         centred = optics.probe_intensity(MIXED, [0.0, 3.0], shape, 0.2, centred=True)
         np.testing.assert_array_equal(centred, np.roll(corner, (shape[0] // 2, shape[1] // 2), (1, 2)))
         np.testing.assert_allclose(corner.sum((1, 2)), 1.0)
+
+
+@pytest.mark.parametrize(("depth", "extra"), [(0.0, {}), (150.0, {}), (40.0, {"c21_A": 2000, "c30_A": 1e5})])
+def test_radius_holds_the_probe(depth: float, extra: dict) -> None:
+    microscope = Microscope(energy_eV=3e5, semiangle_mrad=25, source_size_A=0.5, **extra)
+    image = optics.probe_intensity(microscope, [depth], (300, 300), 0.2, centred=True)[0]
+    distance = 0.2 * np.hypot(*(np.indices(image.shape) - 150))
+    radius = optics.probe_radius_A(microscope, (0.0, depth))
+    assert image[distance < radius].sum() > 0.97
+    assert radius < 15

@@ -122,6 +122,14 @@ def test_probe_slices_for_display() -> None:
         probe_slices(PLAIN, [0.0], 0, 0.2)
 
 
+def test_a_window_narrower_than_the_probe_shows_its_middle() -> None:
+    # 150 Å from focus the probe is 7.5 Å wide; a window of 4 Å must show what a wide one shows there
+    narrow = probe_slices(PLAIN, [150.0, 0.0], 20, 0.2).images
+    wide = probe_slices(PLAIN, [150.0, 0.0], 320, 0.2).images[:, 150:170, 150:170]
+    wide = wide / wide.sum((1, 2), keepdims=True)
+    np.testing.assert_allclose(narrow, wide, atol=0.03 * wide[0].max())
+
+
 def _column(lo: float, hi: float, count: int) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
     """A row of atoms that fills the depth evenly, a little inclined."""
     w = torch.linspace(lo, hi, 2 * count + 1, dtype=torch.float64)[1::2]

@@ -58,6 +58,20 @@ def rayleigh_limit_A(microscope: Microscope) -> float:
     return 0.61 * wavelength / semiangle
 
 
+def probe_radius_A(microscope: Microscope, depth_range_A: tuple[float, float]) -> float:
+    """Radius in Å that holds the probe at all depths of a range: its rays, and 5 lambda / alpha of tails.
+
+    For the padding of canvases and windows. Airy tails never end; about 2 % of the intensity lies beyond.
+    """
+    wavelength, semiangle = require_probe(microscope)
+    m = microscope
+    defocus = max(abs(edge - m.defocus_A) for edge in depth_range_A) + 3.0 * m.focal_spread_A
+    rays = semiangle * (
+        defocus + m.c12_A + semiangle * (m.c21_A + m.c23_A + semiangle * (abs(m.c30_A) + semiangle**2 * abs(m.c50_A)))
+    )
+    return float(rays + 5.0 * wavelength / semiangle + 1.5 * m.source_size_A)
+
+
 def aberration_phase(
     microscope: Microscope, alpha: NDArray[np.float64], azimuth: NDArray[np.float64]
 ) -> NDArray[np.float64]:
@@ -145,11 +159,14 @@ def probe_intensity(
     # values at the pixels: a whole number of finer pixels, fine enough that the intensity itself is not aliased
     over = max(1, int(np.ceil(pixel_size_A * 4.0 * semiangle / wavelength + 4.0 / min(shape))))
     fine = (over * shape[0], over * shape[1])
-    transfer = probe_transfer(microscope, depth, fine, pixel_size_A / over, mirrored=False)
     images = np.empty((len(depth), *shape))
-    for image, spectrum in zip(images, transfer, strict=True):
-        image[:] = fft.irfft2(spectrum, s=fine)[::over, ::over]
-        image /= image.sum()
+    together = max(1, (1 << 22) // (fine[0] * fine[1]))  # depths a time: spectra of at most some 32 MB
+    for start in range(0, len(depth), together):
+        part = slice(start, start + together)
+        spectra = probe_transfer(microscope, depth[part], fine, pixel_size_A / over, mirrored=False)
+        for image, spectrum in zip(images[part], spectra, strict=True):
+            image[:] = fft.irfft2(spectrum, s=fine)[::over, ::over]
+            image /= image.sum()
     return np.asarray(fft.fftshift(images, axes=(1, 2))) if centred else images
 
 

@@ -19,6 +19,7 @@ from napari_lot.physics import optics
 from napari_lot.settings import Microscope
 
 _BLOCK = 1 << 14  # pixels worked on at once
+_WIDEST = 512  # pixels across which a probe is computed for display, however large its defocus
 
 
 @dataclass(frozen=True)
@@ -154,7 +155,8 @@ def depth_basis(
 def probe_slices(microscope: Microscope | None, depth_A: ArrayLike, extent_px: int, pixel_size_A: float) -> ProbeSlices:
     """Probe intensity |psi(r; w)|^2 for display: (D, n, n) float32, centred at [n // 2, n // 2], unit sum per slice.
 
-    ``extent_px`` is n; ``microscope`` None is direct projection, a single lit pixel.
+    ``extent_px`` is n; ``microscope`` None is direct projection, a single lit pixel. A probe that is wider than the
+    window is cut off by it, not folded back into it.
 
     Raises
     ------
@@ -168,7 +170,13 @@ def probe_slices(microscope: Microscope | None, depth_A: ArrayLike, extent_px: i
         images = np.zeros((len(depth), extent_px, extent_px))
         images[:, extent_px // 2, extent_px // 2] = 1.0
     else:
-        images = optics.probe_intensity(microscope, depth, (extent_px, extent_px), pixel_size_A, centred=True)
+        radius = optics.probe_radius_A(microscope, (float(depth.min()), float(depth.max())))
+        canvas = fft.next_fast_len(max(extent_px, min(int(np.ceil(3.0 * radius / pixel_size_A)), _WIDEST)), real=True)
+        start = canvas // 2 - extent_px // 2
+        window = slice(start, start + extent_px)
+        images = optics.probe_intensity(microscope, depth, (canvas, canvas), pixel_size_A, centred=True)
+        images = images[:, window, window]
+        images = images / images.sum((1, 2), keepdims=True)
     return ProbeSlices(images.astype(np.float32), depth, float(pixel_size_A))
 
 
