@@ -55,6 +55,7 @@ def measured_run(command: list[str], log: Path, limit_s: float) -> dict[str, Any
     """Run a command to its end or to ``limit_s``: exit code, wall time in s and peak resident memory in GB (1e9 bytes).
 
     The memory is what the kernel reports of this very process when it ends (wait4), so nothing is sampled or missed.
+    The kernel never reports less than this program's own memory at the start, which is small here.
     """
     with log.open("wb") as out:
         began = time.perf_counter()
