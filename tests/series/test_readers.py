@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import mrcfile
 import numpy as np
 import pytest
 import tifffile
@@ -107,6 +108,16 @@ def test_mrc_with_extended_header_and_no_map_word(tmp_path, stack, thetas):
     np.testing.assert_array_equal(read_series(old, angles=thetas).images, stack)
 
 
+def test_mrc_of_the_other_byte_order(tmp_path, stack, thetas):
+    with mrcfile.new(tmp_path / "a.mrc") as mrc:
+        mrc.set_data(stack.astype(">f4"))
+        mrc.voxel_size = 0.4
+        assert mrc.header.mode.dtype.byteorder == ">"
+    series = read_series(tmp_path / "a.mrc", angles=thetas)
+    np.testing.assert_array_equal(series.images, stack)
+    assert series.pixel_size_A == pytest.approx(0.4)
+
+
 def test_imod_unsigned_bytes(tmp_path, stack, thetas):
     images = np.clip(stack * 1.8, 0, 255).astype(np.uint8)
     assert images.max() > 127
@@ -181,6 +192,14 @@ def test_hdf5_with_facts(tmp_path, stack, thetas):
     np.testing.assert_array_equal(series.images, stack)
     np.testing.assert_array_equal(series.angles_deg[:, 1], thetas)
     assert series.pixel_size_A == 0.4
+
+
+def test_microscope_and_element_where_a_file_says_them(tmp_path, stack, thetas):
+    facts = {"energy_eV": 200e3, "semiangle_mrad": 22.5, "element": "Au"}
+    found = read_series(write_npz(tmp_path, stack, pixel_size_A=0.3, **facts), angles=thetas).metadata
+    assert {name: found[name] for name in facts} == facts
+    found = read_series(write_hdf5(tmp_path, {"images": stack}, pixel_size_A=0.3, **facts), angles=thetas).metadata
+    assert {name: found[name] for name in facts} == facts
 
 
 def test_berkeley_emd(tmp_path, stack, thetas):

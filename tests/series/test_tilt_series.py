@@ -57,6 +57,15 @@ def test_take_and_exclude(series):
     assert series.excluded == (3,)
 
 
+def test_usable_pixels_are_the_mask_without_excluded_tilts(series, stack, thetas):
+    assert TiltSeries(stack, thetas, 0.3).usable is None
+    expected = np.ones(stack.shape, bool)
+    expected[:, :2] = False
+    expected[3] = False
+    np.testing.assert_array_equal(series.usable, expected)
+    assert series.mask[3].any()
+
+
 def test_rotation_matrices_follow_the_convention(series):
     from scipy.spatial.transform import Rotation
 
@@ -144,6 +153,11 @@ def test_sample():
     np.testing.assert_array_equal(series.angles_deg[:, 1], np.arange(-70, 71, 4))
     assert series.warnings == ()
     assert sample_facts()["element"] == "Pt"
+    assert (series.metadata["element"], series.metadata["energy_eV"], series.metadata["semiangle_mrad"]) == (
+        "Pt",
+        3e5,
+        25,
+    )
     assert int(sample_truth_path().read_text().split()[0]) == 247
     size = sum(p.stat().st_size for p in sample_path().parent.iterdir())
     assert size < 3_000_000
@@ -162,7 +176,7 @@ def test_sample_pixels_are_the_originals():
 
 
 def test_sample_atoms_lie_where_the_images_show_them():
-    """Independent check of the whole frame: the true atoms, turned and projected, sit on bright pixels of every tilt."""
+    """The whole frame at once: the true atoms, turned and projected, sit on bright pixels of every tilt."""
     series = load_sample()
     rows = [line.split() for line in sample_truth_path().read_text().splitlines()[2:]]
     atoms = np.array([[float(x) for x in row[1:4]] for row in rows])

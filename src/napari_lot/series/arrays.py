@@ -13,15 +13,17 @@ from numpy.typing import NDArray
 
 from napari_lot.errors import InputError
 from napari_lot.series.angles import AngleTable
-from napari_lot.series.raw import RawSeries, check_size, damaged, find_name
+from napari_lot.series.raw import RawSeries, check_size, damaged, find_name, known_facts
 
 IMAGE_NAMES = ("images", "projections", "projs", "proj", "tilt_series", "series", "stack", "data", "arr_0")
 ANGLE_NAMES = ("angles_deg", "angles", "tilt_angles", "theta_deg", "theta")
 
 
 def read_npz(path: Path) -> RawSeries:
-    """``images`` [tilt, v, u], and where present ``angles_deg``, ``pixel_size_A``, ``center_px``, ``tilt_axis_deg``,
-    ``mask`` and ``counts``.
+    """``images`` [tilt, v, u] and whatever else an NPZ of ours may hold.
+
+    That is ``angles_deg``, ``pixel_size_A``, ``center_px``, ``tilt_axis_deg``, ``mask``, ``counts``, ``element``, and
+    the microscope's fields under their names in the settings (``energy_eV``, ...).
 
     Raises
     ------
@@ -113,7 +115,7 @@ def _from_arrays(path: Path, arrays: Any) -> RawSeries:
         center_px=None if center is None else (float(center[0]), float(center[1])),
         mask=arrays["mask"] if "mask" in names else None,
         counts=bool(arrays["counts"]) if "counts" in names else None,
-        metadata={"format": "NPZ", "images_from": image_name},
+        metadata={**known_facts(arrays), "format": "NPZ", "images_from": image_name},
     )
 
 

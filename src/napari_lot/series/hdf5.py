@@ -12,15 +12,15 @@ from numpy.typing import NDArray
 from napari_lot.errors import InputError
 from napari_lot.series.angles import AngleTable
 from napari_lot.series.arrays import ANGLE_NAMES, IMAGE_NAMES
-from napari_lot.series.raw import RawSeries, check_size, damaged, find_name, unit_in_A
+from napari_lot.series.raw import RawSeries, check_size, damaged, find_name, known_facts, unit_in_A
 
 
 def read_hdf5(path: Path) -> RawSeries:
     """The stack named like one (``images``, ``projections``, ``exchange/data``, ...) or the only 3-D array of the file.
 
     In plain files the order is [tilt, v, u]; ``pixel_size_A``, ``tilt_axis_deg`` and ``counts`` may be data sets or
-    attributes. In Berkeley EMD files the axis whose name or unit is an angle is the tilt, and the others give
-    the pixel size.
+    attributes, the microscope and ``element`` attributes of the file. In Berkeley EMD files the axis whose name or unit
+    is an angle is the tilt, and the others give the pixel size.
 
     Raises
     ------
@@ -68,7 +68,7 @@ def _from_file(path: Path, file: Any) -> RawSeries:
         pixel_size_A=_fact(file, numeric, small, "pixel_size_A"),
         tilt_axis_deg=_fact(file, numeric, small, "tilt_axis_deg"),
         counts=None if counts is None else bool(counts),
-        metadata={"format": "HDF5", "images_from": name},
+        metadata={**known_facts(file.attrs), "format": "HDF5", "images_from": name},
     )
 
 

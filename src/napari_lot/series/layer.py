@@ -10,9 +10,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from napari_lot.errors import InputError
+from napari_lot.series.checks import check_stack_shape
 from napari_lot.series.raw import plausible_pixel_size, unit_in_A
 from napari_lot.series.read import AngleSource, angle_values, read_mask
-from napari_lot.series.tilt_series import TiltSeries, check_stack_shape
+from napari_lot.series.tilt_series import TiltSeries
 
 KEY = "napari_lot_series"
 """Where the geometry of a series lies in a layer's metadata."""

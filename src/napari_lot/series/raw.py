@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 
 from napari_lot.errors import InputError
 from napari_lot.series.angles import AngleTable
+from napari_lot.settings import Microscope
 
 MAX_PIXELS = 2**31
 """More than this (8.6 GB in float32) is refused before anything is allocated: a damaged header, or a need to bin."""
@@ -92,6 +93,20 @@ def plausible_pixel_size(value_A: float | None) -> float | None:
     if value_A is None or not np.isfinite(value_A) or not 1e-3 <= value_A <= 100:
         return None
     return float(f"{value_A:.7g}")
+
+
+def known_facts(values: Mapping[str, Any]) -> dict[str, Any]:
+    """What a file says of microscope and specimen under the names of the settings, plain numbers and text only."""
+    wanted = (*Microscope.model_fields, "source_sigma_A", "element", "elements")
+    facts: dict[str, Any] = {}
+    for name in wanted:
+        array = np.asarray(values[name]) if name in values else np.empty(0)
+        if array.size == 1 and array.dtype.kind in "buif":
+            facts[name] = float(array.ravel()[0])
+        elif array.size and array.dtype.kind in "USO":
+            texts = [t.decode() if isinstance(t, bytes) else str(t) for t in array.ravel().tolist()]
+            facts[name] = texts[0] if name == "element" else tuple(texts)
+    return facts
 
 
 def find_name(names: Sequence[str], wanted: Sequence[str]) -> str | None:

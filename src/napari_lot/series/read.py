@@ -12,12 +12,13 @@ from numpy.typing import NDArray
 from napari_lot.errors import InputError
 from napari_lot.series.angles import AngleTable, Geometry, read_angles, to_lot_angles
 from napari_lot.series.arrays import read_npy, read_npz
+from napari_lot.series.checks import check_angles, check_mask, check_stack_shape
 from napari_lot.series.hdf5 import read_hdf5
 from napari_lot.series.mat import read_mat, read_mat_angles
 from napari_lot.series.mrc import read_mrc
 from napari_lot.series.raw import RawSeries, check_readable
 from napari_lot.series.tiff import read_tiff
-from napari_lot.series.tilt_series import TiltSeries, check_angles, check_mask, check_stack_shape
+from napari_lot.series.tilt_series import TiltSeries
 
 Reader = Callable[[Path], RawSeries]
 AngleSource = str | Path | Sequence[float] | NDArray[np.float64] | Callable[[int], Any] | None

@@ -17,7 +17,9 @@ def _folder() -> Path:
 
 def load_sample() -> TiltSeries:
     """36 noise-free multislice images of 114 x 114 pixels of 0.25 Å, tilted about y from -70 to 70 degrees."""
-    return read_series(_folder() / "series.tif", pixel_size_A=sample_facts()["pixel_size_A"], counts=False)
+    facts = sample_facts()
+    series = read_series(sample_path(), pixel_size_A=facts["pixel_size_A"], counts=facts["counts"])
+    return series.with_changes(metadata={**facts, **series.metadata})
 
 
 def sample_facts() -> dict[str, Any]:

@@ -1,18 +1,27 @@
-"""TiltSeries: the measured images and their geometry, validated once, here."""
+"""TiltSeries: the measured images and their geometry, validated once, when it is made."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from napari_lot.errors import InputError
-
-MIN_TILTS = 3
-PIXEL_SIZE_RANGE_A = (1e-3, 100.0)
+from napari_lot.series.checks import (
+    check_angles,
+    check_enough,
+    check_mask,
+    checked_center,
+    checked_excluded,
+    checked_pixel_size,
+    checked_pixels,
+    checked_rotations,
+    checked_stack,
+    duplicate_angles,
+    finite_number,
+)
 
 
 @dataclass(frozen=True, eq=False)
@@ -67,25 +76,23 @@ class TiltSeries:
     warnings: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
-        images = _checked_stack(self.images, self.source)
+        images = checked_stack(self.images, self.source)
         angles = check_angles(self.angles_deg, len(images), self.source, values_matter=self.rotations is None)
-        excluded = _checked_excluded(self.excluded, len(images), self.source)
+        excluded = checked_excluded(self.excluded, len(images), self.source)
         mask = check_mask(self.mask, images.shape, self.source)
-        rotations = _checked_rotations(self.rotations, len(images), self.source)
+        rotations = checked_rotations(self.rotations, len(images), self.source)
         used = np.setdiff1d(np.arange(len(images)), excluded)
-        _check_enough(angles if rotations is None else rotations.reshape(-1, 9), used, self.source)
-        images, doubts = _checked_pixels(images, mask, used, self.counts, self.source)
-        doubts += _duplicate_angles(
-            angles if rotations is None else rotations.reshape(-1, 9), angles, used, self.source
-        )
-        center, off_centre = _checked_center(self.center_px, images.shape, self.source)
+        check_enough(angles if rotations is None else rotations.reshape(-1, 9), used, self.source)
+        images, doubts = checked_pixels(images, mask, used, self.counts, self.source)
+        doubts += duplicate_angles(angles if rotations is None else rotations.reshape(-1, 9), angles, used, self.source)
+        center, off_centre = checked_center(self.center_px, images.shape, self.source)
         doubts += off_centre
         values: dict[str, Any] = {
             "images": images,
             "angles_deg": angles,
-            "pixel_size_A": _checked_pixel_size(self.pixel_size_A, self.source),
+            "pixel_size_A": checked_pixel_size(self.pixel_size_A, self.source),
             "center_px": center,
-            "tilt_axis_deg": _finite(self.tilt_axis_deg, "tilt axis", self.source),
+            "tilt_axis_deg": finite_number(self.tilt_axis_deg, "tilt axis", self.source),
             "mask": mask,
             "counts": bool(self.counts),
             "rotations": rotations,
@@ -102,6 +109,15 @@ class TiltSeries:
     def used(self) -> NDArray[np.int64]:
         """Indices of the tilts that are not excluded."""
         return np.setdiff1d(np.arange(len(self)), self.excluded).astype(np.int64)
+
+    @property
+    def usable(self) -> NDArray[np.bool_] | None:
+        """Pixels that may be used, (T, V, U): the mask without the excluded tilts; None where that is every pixel."""
+        if not self.excluded:
+            return self.mask
+        usable = np.ones(self.images.shape, bool) if self.mask is None else self.mask.copy()
+        usable[list(self.excluded)] = False
+        return usable
 
     def with_changes(self, **changes: Any) -> TiltSeries:
         """The same series with some fields replaced, validated again."""
@@ -128,273 +144,3 @@ class TiltSeries:
         from napari_lot.physics.geometry import series_rotations
 
         return np.asarray(series_rotations(self), dtype=np.float64)
-
-
-def _tilt_list(tilts: Iterable[int], limit: int = 8) -> str:
-    """'tilt 4' or 'tilts 1, 2, 5 and 12 more', counted from 0."""
-    listed = [int(t) for t in tilts]
-    text = ", ".join(str(t) for t in listed[:limit])
-    if len(listed) > limit:
-        text += f" and {len(listed) - limit} more"
-    return f"tilt{'s' if len(listed) > 1 else ''} {text}"
-
-
-def _finite(value: Any, what: str, source: str) -> float:
-    try:
-        number = float(value)
-    except (TypeError, ValueError):
-        number = np.nan
-    if not np.isfinite(number):
-        raise InputError(f"{source}: the {what} must be a number, not {value!r}: give it as one.")
-    return number
-
-
-def check_stack_shape(shape: Sequence[int], source: str) -> None:
-    """Refuse what cannot be a stack [tilt, v, u], in words that say what it looks like instead."""
-    sizes = " x ".join(str(n) for n in shape)
-    if len(shape) == 2:
-        raise InputError(
-            f"{source}: this is a single image ({sizes}), not a tilt series: give a stack, one image per tilt."
-        )
-    if len(shape) == 4 and shape[-1] in (3, 4):
-        raise InputError(
-            f"{source}: this is an RGB colour stack ({sizes}): save it in grey (one value per pixel) and try again."
-        )
-    if len(shape) != 3:
-        raise InputError(
-            f"{source}: a tilt series needs three dimensions [tilt, v, u], but this has {len(shape)} ({sizes})."
-        )
-    if 0 in shape:
-        raise InputError(f"{source}: the stack is empty ({sizes}): check how it was saved.")
-    if len(shape) == 3 and shape[0] == 1:
-        raise InputError(f"{source}: this is a single image ({sizes}), not a tilt series: give one image per tilt.")
-
-
-def _checked_stack(images: Any, source: str) -> NDArray[np.float32]:
-    array = np.asarray(images)
-    check_stack_shape(array.shape, source)
-    if array.dtype.kind not in "buif":
-        raise InputError(
-            f"{source}: pixels of type {array.dtype} cannot be used: save real numbers (integer or float)."
-        )
-    with np.errstate(over="ignore"):  # too large for float32 becomes inf and is reported with the pixels
-        return np.ascontiguousarray(array, dtype=np.float32)
-
-
-def check_angles(angles: Any, tilts: int, source: str, *, values_matter: bool = True) -> NDArray[np.float64]:
-    """Angles as (T, 3) float64 in degrees; (T,) is taken as theta about y.
-
-    Raises
-    ------
-    InputError
-        Not numbers, another count than ``tilts``, beyond 360 degrees, or radians.
-    """
-    try:
-        array = np.asarray(angles, dtype=np.float64)
-    except (TypeError, ValueError):
-        raise InputError(f"{source}: the angles are not numbers: give degrees, one tilt a line.") from None
-    if array.ndim == 2 and array.shape[1] == 1:
-        array = array[:, 0]
-    if array.ndim == 1:
-        array = np.stack([np.zeros_like(array), array, np.zeros_like(array)], axis=1)
-    if array.ndim != 2 or array.shape[1] != 3:
-        raise InputError(
-            f"{source}: angles of shape {array.shape} cannot be used: give theta, or psi, theta and phi, for each tilt."
-        )
-    if len(array) != tilts:
-        raise InputError(
-            f"{source}: {len(array)} angles but {tilts} images: give exactly one angle per image, in the same order."
-        )
-    if not np.isfinite(array).all():
-        bad = np.flatnonzero(~np.isfinite(array).all(axis=1))
-        raise InputError(f"{source}: the angle of {_tilt_list(bad)} is not a finite number: correct the angles.")
-    if values_matter:
-        _check_angle_unit(array, source)
-    return array
-
-
-def _check_angle_unit(angles: NDArray[np.float64], source: str) -> None:
-    largest = float(np.abs(angles).max())
-    if largest > 360:
-        raise InputError(
-            f"{source}: the largest angle is {largest:g}, beyond 360: angles must be in degrees, check their unit."
-        )
-    # A series within +-pi whose steps are all under 0.2 covers at most a few degrees if these are degrees: of no use,
-    # and a usual series if they are radians (0.2 rad = 11 degrees).
-    steps = np.abs(np.diff(angles, axis=0)).max() if len(angles) > 1 else 0.0
-    if 0 < largest <= 1.02 * np.pi and 0 < steps <= 0.2:
-        raise InputError(
-            f"{source}: the angles run only from {angles.min():.4g} to {angles.max():.4g} in steps up to {steps:.3g}, "
-            "which looks like radians: convert them to degrees."
-        )
-
-
-def _checked_excluded(excluded: Sequence[int], tilts: int, source: str) -> tuple[int, ...]:
-    wrong = [t for t in excluded if not 0 <= int(t) < tilts or int(t) != t]
-    if wrong:
-        raise InputError(
-            f"{source}: cannot exclude tilt {wrong[0]}: the {tilts} tilts are counted from 0 to {tilts - 1}."
-        )
-    return tuple(sorted({int(t) for t in excluded}))
-
-
-def check_mask(mask: Any, shape: Sequence[int], source: str) -> NDArray[np.bool_] | None:
-    """A mask as (T, V, U) bool; (V, U) serves every tilt.
-
-    Raises
-    ------
-    InputError
-        Another shape than the images, values that are not numbers, or no pixel to use.
-    """
-    if mask is None:
-        return None
-    array = np.asarray(mask)
-    given = " x ".join(str(n) for n in array.shape)
-    wanted = " x ".join(str(n) for n in shape)
-    if array.shape not in (tuple(shape), tuple(shape[1:])):
-        raise InputError(
-            f"{source}: the mask ({given}) does not fit the images ({wanted}): "
-            "give one of the same rows and columns, 2-D or one per tilt."
-        )
-    if array.dtype.kind not in "buif":
-        raise InputError(
-            f"{source}: the mask holds {array.dtype} values: save 1 where a pixel may be used and 0 elsewhere."
-        )
-    usable = np.nan_to_num(array) > 0 if array.dtype.kind == "f" else array > 0
-    if not usable.any():
-        raise InputError(
-            f"{source}: the mask leaves no pixel to use: it must be 1 where a pixel may be used, 0 elsewhere."
-        )
-    return np.array(np.broadcast_to(usable, tuple(shape)))
-
-
-def _checked_rotations(rotations: Any, tilts: int, source: str) -> NDArray[np.float64] | None:
-    if rotations is None:
-        return None
-    matrices = np.asarray(rotations, dtype=np.float64)
-    if matrices.shape != (tilts, 3, 3):
-        raise InputError(
-            f"{source}: rotations of shape {matrices.shape} do not fit {tilts} images: give one 3 x 3 matrix each."
-        )
-    proper = np.abs(matrices @ matrices.transpose(0, 2, 1) - np.eye(3)).max(axis=(1, 2)) < 1e-4
-    proper &= np.linalg.det(matrices) > 0
-    if not proper.all():
-        raise InputError(
-            f"{source}: the matrix of {_tilt_list(np.flatnonzero(~proper))} is not a rotation: "
-            "it must be orthogonal with determinant +1."
-        )
-    return matrices
-
-
-def _check_enough(directions: NDArray[np.float64], used: NDArray[np.int64], source: str) -> None:
-    distinct = len(np.unique(np.round(directions[used], 6), axis=0))
-    if distinct < MIN_TILTS:
-        raise InputError(
-            f"{source}: only {distinct} distinct tilt{'s' if distinct != 1 else ''} to use: "
-            f"tomography needs at least {MIN_TILTS}, and in practice dozens."
-        )
-
-
-def _checked_pixels(
-    images: NDArray[np.float32], mask: NDArray[np.bool_] | None, used: NDArray[np.int64], counts: bool, source: str
-) -> tuple[NDArray[np.float32], list[str]]:
-    """Judge the pixels that may be used; clean those that may not. One tilt at a time keeps memory flat."""
-    bad_count, bad_tilts, flat, negative_count, negative_tilts, dark = 0, [], [], 0, [], []
-    to_clean = []
-    is_used = np.zeros(len(images), bool)
-    is_used[used] = True
-    for t, image in enumerate(images):
-        finite = np.isfinite(image)
-        if not finite.all():
-            to_clean.append(t)
-        if not is_used[t]:
-            continue
-        allowed = image if mask is None else image[mask[t]]
-        if allowed.size == 0:
-            dark.append(t)
-            continue
-        wrong = int(np.count_nonzero(~np.isfinite(allowed)))
-        if wrong:
-            bad_count += wrong
-            bad_tilts.append(t)
-            continue
-        low, high = float(allowed.min()), float(allowed.max())
-        if low == high:
-            flat.append((t, low))
-        if counts and low < 0:
-            negative_count += int(np.count_nonzero(allowed < 0))
-            negative_tilts.append(t)
-    if bad_tilts:
-        raise InputError(
-            f"{source}: {bad_count} pixel{'s are' if bad_count > 1 else ' is'} NaN or infinite, "
-            f"in {_tilt_list(bad_tilts)}: mask these pixels or exclude these tilts."
-        )
-    if flat:
-        kind = "all zero" if all(value == 0 for _, value in flat) else "constant"
-        raise InputError(
-            f"{source}: the image of {_tilt_list(t for t, _ in flat)} is {kind}: "
-            "leave it out, or put the measured image there."
-        )
-    if negative_tilts:
-        raise InputError(
-            f"{source}: {negative_count} negative value{'s' if negative_count > 1 else ''} "
-            f"in {_tilt_list(negative_tilts)}, but counts cannot be negative: "
-            "leave 'counts' off, or give the raw counts."
-        )
-    if to_clean:
-        images = images.copy()
-        for t in to_clean:
-            np.nan_to_num(images[t], copy=False, nan=0.0, posinf=0.0, neginf=0.0)
-    doubts = [f"{source}: the mask leaves nothing of {_tilt_list(dark)}: not used."] if dark else []
-    return images, doubts
-
-
-def _duplicate_angles(
-    directions: NDArray[np.float64], angles: NDArray[np.float64], used: NDArray[np.int64], source: str
-) -> list[str]:
-    _, first, count = np.unique(np.round(directions[used], 6), axis=0, return_index=True, return_counts=True)
-    repeated = np.sort(first[count > 1])
-    if not len(repeated):
-        return []
-    thetas = ", ".join(f"{angles[used[i], 1]:g}" for i in repeated[:5])
-    more = f" and {len(repeated) - 5} more" if len(repeated) > 5 else ""
-    return [
-        f"{source}: {len(repeated)} angle{'s appear' if len(repeated) > 1 else ' appears'} more than once "
-        f"(theta {thetas}{more} degrees): check the angles."
-    ]
-
-
-def _checked_center(
-    center: tuple[float, float] | None, shape: Sequence[int], source: str
-) -> tuple[tuple[float, float], list[str]]:
-    rows, columns = shape[1:]
-    if center is None:
-        return ((rows - 1) / 2, (columns - 1) / 2), []
-    try:
-        row, column = (float(c) for c in center)
-    except (TypeError, ValueError):
-        raise InputError(
-            f"{source}: the rotation centre must be two numbers (row, column) in pixels, not {center!r}."
-        ) from None
-    if not np.isfinite([row, column]).all():
-        raise InputError(
-            f"{source}: the rotation centre ({row}, {column}) is not finite: give (row, column) in pixels."
-        )
-    doubts = []
-    if not (-0.5 <= row <= rows - 0.5 and -0.5 <= column <= columns - 0.5):
-        doubts.append(
-            f"{source}: the rotation centre ({row:g}, {column:g}) lies outside the {rows} x {columns} images."
-        )
-    return (row, column), doubts
-
-
-def _checked_pixel_size(value: Any, source: str) -> float:
-    if value is None:
-        raise InputError(f"{source}: the pixel size is not known: the file does not give it, so give it in Å.")
-    size = _finite(value, "pixel size", source)
-    low, high = PIXEL_SIZE_RANGE_A
-    if size <= 0:
-        raise InputError(f"{source}: the pixel size is {size:g} Å, but it must be positive: give it in Å.")
-    if not low <= size <= high:
-        raise InputError(f"{source}: a pixel size of {size:g} Å is not between {low:g} and {high:g} Å: check its unit.")
-    return size
