@@ -10,18 +10,18 @@ import numpy as np
 import pytest
 import tifffile
 
-from fake_job import FakeJob
 from napari_lot.cli.app import run
 from napari_lot.cli.options import gather
 from napari_lot.errors import InputError
 from napari_lot.report import RESULT_FILES
+from quick_job import QuickJob
 
 SOURCE = ["--energy", "300e3", "--semiangle", "25", "--element", "Pt"]
 
 
 @pytest.fixture(autouse=True)
 def fake(monkeypatch):
-    class Fake(FakeJob):
+    class Fake(QuickJob):
         seen = []  # noqa: RUF012  # each test has its own
 
     monkeypatch.setattr("napari_lot.job.Job", Fake)

@@ -8,7 +8,7 @@ from napari_lot.atoms import Orbitals
 from napari_lot.job import Job, ProbeSlices, Result, Snapshot
 
 
-class FakeJob(Job):
+class QuickJob(Job):
     """Yields ``steps`` snapshots, or ends early when asked; records what it was given in ``seen``."""
 
     seen: ClassVar[list[Job]] = []
