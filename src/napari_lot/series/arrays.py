@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import pickle
 import zipfile
-import zlib
 from pathlib import Path
 from typing import IO, Any
 
@@ -13,7 +11,7 @@ from numpy.typing import NDArray
 
 from napari_lot.errors import InputError
 from napari_lot.series.angles import AngleTable
-from napari_lot.series.raw import RawSeries, check_size, damaged, find_name, known_facts
+from napari_lot.series.raw import RawSeries, check_size, damaged, find_name, known_facts, reason_of
 
 IMAGE_NAMES = ("images", "projections", "projs", "proj", "tilt_series", "series", "stack", "data", "arr_0")
 ANGLE_NAMES = ("angles_deg", "angles", "tilt_angles", "theta_deg", "theta")
@@ -40,12 +38,8 @@ def read_npz(path: Path) -> RawSeries:
             return _from_arrays(path, arrays)
     except InputError:
         raise
-    except zipfile.BadZipFile:
-        raise damaged(path, "NPZ") from None
-    except (ValueError, pickle.UnpicklingError) as error:
+    except Exception as error:  # a damaged file makes the decoder fail in every way there is
         raise _refused(path, "NPZ", error) from None
-    except (OSError, EOFError, KeyError, zlib.error, NotImplementedError) as error:
-        raise damaged(path, "NPZ", str(error)[:80]) from None
 
 
 def read_npy(path: Path) -> RawSeries:
@@ -62,16 +56,14 @@ def read_npy(path: Path) -> RawSeries:
         return RawSeries(images=np.load(path, allow_pickle=False), metadata={"format": "NPY"})
     except InputError:
         raise
-    except (ValueError, pickle.UnpicklingError) as error:
+    except Exception as error:  # a damaged file makes the decoder fail in every way there is
         raise _refused(path, "NPY", error) from None
-    except (OSError, EOFError) as error:
-        raise damaged(path, "NPY", str(error)[:80]) from None
 
 
 def _refused(path: Path, kind: str, error: Exception) -> InputError:
     if "object array" in str(error).lower() or "pickle" in str(error).lower():
         return _pickled(path)
-    return damaged(path, kind, str(error).splitlines()[0][:80] if str(error) else "")
+    return damaged(path, kind, reason_of(error))
 
 
 def _pickled(path: Path) -> InputError:

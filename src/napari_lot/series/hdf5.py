@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from napari_lot.errors import InputError
 from napari_lot.series.angles import AngleTable
 from napari_lot.series.arrays import ANGLE_NAMES, IMAGE_NAMES
-from napari_lot.series.raw import RawSeries, check_size, damaged, find_name, known_facts, unit_in_A
+from napari_lot.series.raw import RawSeries, check_size, damaged, find_name, known_facts, reason_of, unit_in_A
 
 
 def read_hdf5(path: Path) -> RawSeries:
@@ -36,8 +36,8 @@ def read_hdf5(path: Path) -> RawSeries:
             return _from_file(path, file)
     except InputError:
         raise
-    except (OSError, RuntimeError, ValueError, KeyError, TypeError, EOFError) as error:
-        raise damaged(path, "HDF5", str(error).splitlines()[0][:80] if str(error) else "") from None
+    except Exception as error:  # a damaged file makes the decoder fail in every way there is
+        raise damaged(path, "HDF5", reason_of(error)) from None
 
 
 def _from_file(path: Path, file: Any) -> RawSeries:

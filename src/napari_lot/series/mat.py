@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import zlib
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, TypeVar
@@ -11,11 +10,10 @@ import h5py
 import numpy as np
 import scipy.io
 from numpy.typing import NDArray
-from scipy.io.matlab import MatReadError
 
 from napari_lot.errors import InputError
 from napari_lot.series.angles import AngleTable, Geometry
-from napari_lot.series.raw import RawSeries, check_size, damaged, find_name
+from napari_lot.series.raw import RawSeries, check_size, damaged, find_name, reason_of
 
 IMAGE_NAMES = ("projections", "proj", "projs", "projection", "images", "tilt_series", "stack", "data")
 EULER_NAMES = ("Euler_angles", "euler")
@@ -25,18 +23,6 @@ PIXEL_NAMES = ("pixel_size_A", "pixel_size", "pixsize", "res", "resolution")
 Shapes = dict[str, tuple[int, ...]]
 Load = Callable[[str], NDArray[Any]]
 T = TypeVar("T")
-
-_BROKEN = (
-    MatReadError,
-    ValueError,
-    TypeError,
-    KeyError,
-    OSError,
-    EOFError,
-    zlib.error,
-    RuntimeError,
-    NotImplementedError,
-)
 
 
 def read_mat(path: Path) -> RawSeries:
@@ -81,9 +67,8 @@ def _with_variables(path: Path, use: Callable[[Path, Shapes, Load], T]) -> T:
         return use(path, shapes, lambda name: np.asarray(scipy.io.loadmat(path, variable_names=[name])[name]))
     except InputError:
         raise
-    except _BROKEN as error:
-        reason = str(error).splitlines()[0][:80] if str(error) else ""
-        raise damaged(path, "MATLAB", reason) from None
+    except Exception as error:  # a damaged file makes the decoder fail in every way there is
+        raise damaged(path, "MATLAB", reason_of(error)) from None
 
 
 def _series(path: Path, shapes: Shapes, load: Load) -> RawSeries:

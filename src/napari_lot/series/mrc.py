@@ -15,7 +15,7 @@ import numpy as np
 from mrcfile.dtypes import HEADER_DTYPE
 
 from napari_lot.errors import InputError
-from napari_lot.series.raw import RawSeries, check_size, damaged, plausible_pixel_size
+from napari_lot.series.raw import RawSeries, check_size, damaged, plausible_pixel_size, reason_of
 
 _BYTES = {0: 1, 1: 2, 2: 4, 6: 2, 12: 2}
 _IMOD_STAMP = 1146047817
@@ -39,8 +39,10 @@ def read_mrc(path: Path) -> RawSeries:
                 images = np.array(mrc.data)
                 size = mrc.voxel_size
                 x, y = float(size.x), float(size.y)
-        except (ValueError, OSError, EOFError, MemoryError) as error:
-            raise damaged(path, "MRC", str(error).splitlines()[0][:80] if str(error) else "") from None
+        except InputError:
+            raise
+        except Exception as error:  # a damaged file makes the decoder fail in every way there is
+            raise damaged(path, "MRC", reason_of(error)) from None
     if int(header.mode) == 0 and _unsigned_bytes(header):
         images = images.view(np.uint8)
     x_A, y_A = plausible_pixel_size(x), plausible_pixel_size(y)

@@ -60,6 +60,11 @@ def damaged(path: Path, kind: str, reason: str = "") -> InputError:
     return InputError(f"{path}: this {kind} file is truncated or damaged{because}: copy or export it again.")
 
 
+def reason_of(error: Exception) -> str:
+    """The first line of what a decoder says, or failing that the name of its error."""
+    return str(error).splitlines()[0][:80] if str(error).strip() else type(error).__name__
+
+
 def check_size(path: Path, shape: Sequence[int]) -> None:
     """Refuse a declared size that cannot be meant, before memory is asked for."""
     if math.prod(int(n) for n in shape) > MAX_PIXELS:

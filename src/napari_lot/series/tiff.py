@@ -3,11 +3,8 @@
 from __future__ import annotations
 
 import logging
-import lzma
 import re
-import struct
 import threading
-import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -18,23 +15,9 @@ import numpy as np
 import tifffile
 
 from napari_lot.errors import InputError
-from napari_lot.series.raw import RawSeries, check_size, damaged, plausible_pixel_size, unit_in_A
+from napari_lot.series.raw import RawSeries, check_size, damaged, plausible_pixel_size, reason_of, unit_in_A
 
 _LOG_LOCK = threading.Lock()
-_BROKEN = (
-    tifffile.TiffFileError,
-    OSError,
-    struct.error,
-    zlib.error,
-    lzma.LZMAError,
-    EOFError,
-    IndexError,
-    KeyError,
-    TypeError,
-    ValueError,
-    AttributeError,
-    MemoryError,
-)
 
 
 # A page chain or description that points beyond the end: tifffile logs it and goes on with what is left.
@@ -69,8 +52,8 @@ def read_tiff(path: Path) -> RawSeries:
                 raise damaged(path, "TIFF")
     except InputError:
         raise
-    except _BROKEN as error:
-        raise _unreadable(path, str(error)) from None
+    except Exception as error:  # a damaged file makes the decoder fail in every way there is
+        raise _unreadable(path, reason_of(error)) from None
     return RawSeries(images=images, pixel_size_A=size, metadata=metadata)
 
 
@@ -82,7 +65,7 @@ def _unreadable(path: Path, reason: str) -> InputError:
         return InputError(
             f"{path}: the {kind} of this TIFF cannot be read: save it uncompressed, or install the package imagecodecs."
         )
-    return damaged(path, "TIFF", reason.splitlines()[0][:80] if reason else "")
+    return damaged(path, "TIFF", reason)
 
 
 def _check_pages(tif: Any, path: Path) -> None:
@@ -92,6 +75,8 @@ def _check_pages(tif: Any, path: Path) -> None:
     end = path.stat().st_size
     shapes = set()
     for page in tif.pages:
+        if 0 in page.shape:
+            raise damaged(path, "TIFF", f"page {page.index} has no pixels")
         shapes.add(tuple(page.shape))
         check_size(path, page.shape)
         if any(start + size > end for start, size in zip(page.dataoffsets, page.databytecounts, strict=False)):
