@@ -38,7 +38,7 @@ class ConvergencePlot(QWidget):
 
     def __init__(self, parent: QWidget | None = None) -> None:
         super().__init__(parent)
-        self.plot = _plot("mean R (%)", "passes over the series", 130)
+        self.plot = _plot("mean R (%)", "passes over the series", 145)
         self.plot.setToolTip("R-factor in blue (left axis) and loss in orange (right axis, logarithmic) of each pass.")
         item = self.plot.getPlotItem()
         item.getAxis("left").setTextPen(R_COLOR)
@@ -97,7 +97,7 @@ class TiltBars(QWidget):
     def __init__(self, go_to: Callable[[int], None], parent: QWidget | None = None) -> None:
         super().__init__(parent)
         self._go_to = go_to
-        self.plot = _plot("R (%)", "tilt", 115)
+        self.plot = _plot("R (%)", "tilt", 125)
         self.plot.setToolTip("R-factor of each tilt in percent; click a bar to look at that tilt.")
         self._bars = pg.BarGraphItem(x=[], height=[], width=0.8, brush=BAR_COLOR, pen=None)
         self._mark = pg.InfiniteLine(angle=90, pen=pg.mkPen(MARK_COLOR, width=2))
@@ -139,7 +139,7 @@ class HeightHistogram(QWidget):
     ) -> None:
         super().__init__(parent)
         self._colors = colors
-        self.plot = _plot("atoms", "height (image units)", 115)
+        self.plot = _plot("atoms", "height (image units)", 125)
         self.plot.setToolTip("Heights of the atoms; the colours are those of the atoms in 3-D.")
         self._bars = pg.BarGraphItem(x=[], height=[], width=1.0, pen=None)
         self.plot.addItem(self._bars)

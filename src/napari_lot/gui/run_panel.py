@@ -361,10 +361,9 @@ class RunPanel(QWidget):
             self.progress.setValue(100)
             self.progress.setFormat(result.stop_reason)
             self.layers.show_result(result, self._spacing_A)
-            mean_r = float(np.nanmean(result.r_factor))
-            total = result.wall_seconds.get("total", sum(v for k, v in result.wall_seconds.items() if k != "total"))
             self.stage.setText(f"<b>Finished</b>: {result.message}")
-            self.detail.setText(f"{len(result.orbitals)} atoms  ·  R {100 * mean_r:.2f} %  ·  {time_text(total)}")
+            self.detail.setText("")
+            self.detail.hide()
             self.state.result = result
         self.update_buttons()
 

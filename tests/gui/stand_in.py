@@ -17,7 +17,7 @@ from napari_lot.settings import Settings
 STEPS = 40
 
 
-class FakeJob:
+class StandInJob:
     """Walks noisy atoms to the truth of the sample; ``error`` is raised half-way."""
 
     def __init__(

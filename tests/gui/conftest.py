@@ -1,0 +1,145 @@
+"""Window tests: they need a display (xvfb-run makes one), and drive the window by mouse and keyboard only."""
+
+from __future__ import annotations
+
+import gc
+import os
+import sys
+import threading
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+NO_DISPLAY = "no display: run the window's tests under xvfb-run (make test does)"
+HAS_DISPLAY = sys.platform in ("win32", "darwin") or bool(os.environ.get("DISPLAY") or os.environ.get("WAYLAND_DISPLAY"))
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    here = Path(__file__).parent
+    for item in items:
+        if here in item.path.parents:
+            item.add_marker(pytest.mark.gui)
+
+
+def pytest_runtest_setup(item: pytest.Item) -> None:
+    if item.get_closest_marker("gui") and Path(__file__).parent in item.path.parents and not HAS_DISPLAY:
+        if os.environ.get("CI") == "true":
+            pytest.fail(NO_DISPLAY, pytrace=False)
+        pytest.skip(NO_DISPLAY)
+
+
+class Hand:
+    """A person's mouse and keyboard on visible, enabled widgets."""
+
+    def __init__(self, qtbot: Any) -> None:
+        self.qtbot = qtbot
+
+    def reach(self, widget: Any) -> None:
+        """Scroll to a widget and see that it can be used."""
+        from qtpy.QtWidgets import QScrollArea
+
+        parent = widget.parentWidget()
+        while parent is not None and not isinstance(parent, QScrollArea):
+            parent = parent.parentWidget()
+        if parent is not None:
+            parent.ensureWidgetVisible(widget)
+        self.qtbot.wait(20)
+        assert widget.isVisible(), f"{widget.objectName()} is not visible"
+        assert not widget.visibleRegion().isEmpty(), f"{widget.objectName()} is covered"
+        assert widget.isEnabled(), f"{widget.objectName()} is disabled: {widget.toolTip()}"
+
+    def click(self, widget: Any, position: Any = None) -> None:
+        from qtpy.QtCore import QPoint, Qt
+        from qtpy.QtTest import QTest
+
+        self.reach(widget)
+        place = position if position is not None else QPoint()
+        QTest.mouseClick(widget, Qt.MouseButton.LeftButton, Qt.KeyboardModifier.NoModifier, place)
+        self.qtbot.wait(20)
+
+    def tick(self, box: Any) -> None:
+        """Click the square of a check box, which may be narrower than the widget."""
+        from qtpy.QtCore import QPoint
+
+        self.click(box, QPoint(8, box.height() // 2))
+
+    def type(self, widget: Any, text: str, enter: bool = True) -> None:
+        """Replace what stands in a field."""
+        from qtpy.QtCore import Qt
+        from qtpy.QtTest import QTest
+
+        self.click(widget)
+        QTest.keyClick(widget, Qt.Key.Key_A, Qt.KeyboardModifier.ControlModifier)
+        QTest.keyClick(widget, Qt.Key.Key_Delete)
+        QTest.keyClicks(widget, text)
+        if enter:
+            QTest.keyClick(widget, Qt.Key.Key_Return)
+        self.qtbot.wait(20)
+
+    def choose(self, combo: Any, text: str) -> None:
+        """Walk a closed combo box with the arrow keys."""
+        from qtpy.QtCore import Qt
+        from qtpy.QtTest import QTest
+
+        self.reach(combo)
+        target = combo.findText(text)
+        assert target >= 0, f"{text!r} is not offered"
+        combo.setFocus()
+        while combo.currentIndex() != target:
+            before = combo.currentIndex()
+            QTest.keyClick(combo, Qt.Key.Key_Down if target > before else Qt.Key.Key_Up)
+            assert combo.currentIndex() != before
+        self.qtbot.wait(20)
+
+    def until(self, condition: Callable[[], bool], seconds: float = 10.0) -> None:
+        self.qtbot.waitUntil(condition, timeout=int(1000 * seconds))
+
+
+@pytest.fixture
+def hand(qtbot: Any) -> Hand:
+    return Hand(qtbot)
+
+
+@pytest.fixture
+def viewer(qtbot: Any) -> Iterator[Any]:
+    """A visible napari viewer; afterwards no thread, timer or widget of ours may be left."""
+    import napari
+    from napari.utils.notifications import notification_manager
+    from qtpy.QtWidgets import QApplication
+
+    from napari_lot.gui.workbench import Workbench
+
+    notification_manager.records.clear()
+    viewer = napari.Viewer(show=True)
+    viewer.window.resize(1280, 800)
+    window = viewer.window._qt_window
+    qtbot.waitExposed(window)
+    yield viewer
+    if hasattr(viewer.window, "_qt_window"):
+        viewer.close()
+    qtbot.wait(50)
+    gc.collect()
+    assert not running_threads()
+    assert not any(w.isVisible() for w in QApplication.allWidgets() if isinstance(w, Workbench))
+
+
+def running_threads() -> list[threading.Thread]:
+    return [t for t in threading.enumerate() if t.name == "napari-lot reconstruction"]
+
+
+@pytest.fixture
+def workbench(viewer: Any, qtbot: Any) -> Any:
+    """The workbench as the manifest makes it, docked."""
+    _, widget = viewer.window.add_plugin_dock_widget("napari-lot", "Workbench")
+    qtbot.wait(50)
+    return widget
+
+
+@pytest.fixture
+def notified(viewer: Any) -> Callable[[], list[str]]:
+    """Messages that napari has shown since the viewer opened."""
+    from napari.utils.notifications import notification_manager
+
+    return lambda: [record.message for record in notification_manager.records]

@@ -1,0 +1,93 @@
+"""Forms show what the settings say: unit, bounds, default, help; and give back what was typed."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from napari_lot.settings import Data, Microscope, Model, Solver
+
+
+def make(model: Any, names: list[str], qtbot: Any, **options: Any) -> Any:
+    from napari_lot.gui.forms import SettingsForm
+
+    form = SettingsForm(model, names, **options)
+    qtbot.addWidget(form)
+    form.show()
+    qtbot.waitExposed(form)
+    return form
+
+
+def test_every_microscope_field_has_unit_bounds_and_help(qtbot: Any) -> None:
+    form = make(Microscope, list(Microscope.model_fields), qtbot)
+    for name, field in form.fields.items():
+        box = field.native
+        assert box.toolTip() == Microscope.model_fields[name].description
+        assert box.suffix().strip() in ("eV", "mrad", "Å", "°"), name
+    assert form.fields["semiangle_mrad"].native.maximum() == 200
+    assert form.fields["source_size_A"].native.minimum() == 0
+    assert form.fields["c30_A"].native.minimum() == -1e9
+
+
+def test_defaults_are_the_settings_defaults(qtbot: Any) -> None:
+    form = make(Microscope, list(Microscope.model_fields), qtbot)
+    assert Microscope(**form.values()) == Microscope()
+    assert "energy_eV" not in form.values()
+    assert form.fields["energy_eV"].native.text() == "not set"
+
+
+def test_typed_numbers_arrive_and_can_be_unset_again(qtbot: Any, hand: Any) -> None:
+    form = make(Microscope, ["energy_eV", "defocus_A"], qtbot)
+    changes = []
+    form.changed.connect(lambda: changes.append(form.values()))
+    hand.type(form.fields["energy_eV"].native, "200000")
+    hand.type(form.fields["defocus_A"].native, "-12.5")
+    assert form.values() == {"energy_eV": 200000.0, "defocus_A": -12.5}
+    assert changes
+    hand.type(form.fields["energy_eV"].native, "0")
+    assert "energy_eV" not in form.values()
+
+
+def test_the_wheel_does_not_change_a_number(qtbot: Any) -> None:
+    from qtpy.QtCore import QPoint, QPointF, Qt
+    from qtpy.QtGui import QWheelEvent
+    from qtpy.QtWidgets import QApplication
+
+    form = make(Microscope, ["defocus_A"], qtbot)
+    box = form.fields["defocus_A"].native
+    event = QWheelEvent(
+        QPointF(5, 5),
+        QPointF(box.mapToGlobal(QPoint(5, 5))),
+        QPoint(),
+        QPoint(0, 120),
+        Qt.MouseButton.NoButton,
+        Qt.KeyboardModifier.NoModifier,
+        Qt.ScrollPhase.NoScrollPhase,
+        False,
+    )
+    QApplication.sendEvent(box, event)
+    assert form.values()["defocus_A"] == 0.0
+
+
+def test_optional_whole_number_says_what_unset_means(qtbot: Any, hand: Any) -> None:
+    form = make(Solver, ["threads", "seed"], qtbot, unset={"threads": "all cores"})
+    threads = form.fields["threads"].native
+    assert form.values() == {"seed": 0}
+    hand.type(threads, "2")
+    assert form.values() == {"threads": 2, "seed": 0}
+
+
+@pytest.mark.parametrize(("model", "name"), [(Data, "pixel_size_A"), (Model, "spacing_A")])
+def test_an_unset_length_stays_unset(qtbot: Any, model: Any, name: str) -> None:
+    form = make(model, [name], qtbot)
+    assert form.values() == {}
+
+
+def test_choices_come_from_the_literals() -> None:
+    from napari_lot.gui.forms import choices_of
+
+    assert choices_of(Model, "probe") == ("direct", "rigid")
+    assert "positions" in choices_of(Solver, "refine")
+    with pytest.raises(TypeError):
+        choices_of(Model, "spacing_A")

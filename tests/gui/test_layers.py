@@ -1,0 +1,229 @@
+"""The layers: axes that fit together, the right hand on screen, symmetric residuals, streaming without leftovers."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+
+from napari_lot.atoms import Orbitals
+from napari_lot.series import TiltSeries
+
+RED, GREEN, BLUE, WHITE = (1, 0, 0, 1), (0, 1, 0, 1), (0, 0, 1, 1), (1, 1, 1, 1)
+
+
+def small_series(tilts: int = 5, size: int = 48) -> TiltSeries:
+    rng = np.random.default_rng(0)
+    angles = np.zeros((tilts, 3))
+    angles[:, 1] = np.linspace(-60, 60, tilts)
+    return TiltSeries(rng.random((tilts, size, size)).astype(np.float32) + 1, angles, pixel_size_A=0.5)
+
+
+def make_layers(viewer: Any) -> Any:
+    from napari_lot.gui.layers import WorkbenchLayers
+
+    return WorkbenchLayers(viewer)
+
+
+def centroid(picture: NDArray[Any], channel: int) -> tuple[float, float]:
+    """(row, column) of the pixels in which one colour channel rules."""
+    rgb = picture[..., :3].astype(float)
+    others = np.delete(rgb, channel, axis=2).max(2)
+    rows, columns = np.nonzero(rgb[..., channel] > others + 60)
+    assert len(rows) > 20, f"colour {channel} is not on screen"
+    return float(rows.mean()), float(columns.mean())
+
+
+def chiral_cluster(viewer: Any, qtbot: Any) -> Any:
+    """White at the origin, red at +x, green at +y, blue at +z: a hand that only a mirror changes."""
+    layers = make_layers(viewer)
+    layers.show_series(small_series())
+    positions = np.array([[0, 0, 0], [6, 0, 0], [0, 6, 0], [0, 0, 6.0]])
+    layers.show_atoms(Orbitals.create(positions), 4.0)
+    colors = np.zeros((len(layers.atoms.layer.data), 4), np.float32)
+    colors[:4] = [WHITE, RED, GREEN, BLUE]
+    layers.atoms.layer.face_color = colors
+    qtbot.wait(100)
+    return layers
+
+
+def test_atoms_are_not_mirrored(viewer: Any, qtbot: Any) -> None:
+    layers = chiral_cluster(viewer, qtbot)
+    picture = viewer.screenshot(canvas_only=True, flash=False)
+    middle = np.array(picture.shape[:2]) / 2
+    red, green = centroid(picture, 0), centroid(picture, 1)
+    assert red[1] > middle[1] + 20, "x must point right"
+    assert abs(red[0] - green[0]) > 20
+    assert green[0] > red[0] + 20, "y must point down"
+    # Looking along the beam, +z is behind the origin: the white atom hides the blue one.
+    rgb = picture[..., :3].astype(int)
+    assert not ((rgb[..., 2] > rgb[..., 0] + 60) & (rgb[..., 2] > rgb[..., 1] + 60)).any(), "z must point away"
+    layers.close()
+
+
+def test_a_mirroring_camera_would_be_noticed(viewer: Any, qtbot: Any) -> None:
+    layers = chiral_cluster(viewer, qtbot)
+    viewer.scene.camera.orientation = ("towards", "down", "right")
+    qtbot.wait(100)
+    picture = viewer.screenshot(canvas_only=True, flash=False)
+    centroid(picture, 2)  # the blue atom is in front
+    layers.close()
+
+
+def test_turned_by_hand_the_triple_product_keeps_its_sign(viewer: Any, qtbot: Any) -> None:
+    """From any side: what is seen of x, y, z has the determinant of a rotation, not of a mirror."""
+    layers = chiral_cluster(viewer, qtbot)
+    viewer.scene.camera.angles = (20.0, 35.0, -15.0)
+    qtbot.wait(100)
+    picture = viewer.screenshot(canvas_only=True, flash=False)
+    red, green, blue = (np.array(centroid(picture, c)) for c in range(3))
+    rgb = picture[..., :3].astype(int)
+    rows, columns = np.nonzero((rgb.min(2) > 120) & (np.ptp(rgb, axis=2) < 30))
+    # the scale bar and the text are white, too: the atom is the patch nearest the middle
+    near = np.hypot(rows - picture.shape[0] / 2, columns - picture.shape[1] / 2) < 60
+    origin = np.array([rows[near].mean(), columns[near].mean()])
+    seen = np.array([p - origin for p in (red, green, blue)])[:, ::-1]  # (right, down) of x, y, z in pixels
+    # Rows of a rotation are orthonormal; the third (away) is fixed up to sign by the other two, and its sign is the hand.
+    scale = np.sqrt((seen**2).sum() / 2)
+    right, down = (seen / scale).T
+    away = np.cross(right, down)
+    view = np.array(viewer.scene.camera.view_direction)[::-1]  # (z, y, x) -> (x, y, z): where the camera looks to
+    assert np.dot(away, view) > 0.9
+    layers.close()
+
+
+def test_any_way_to_three_dimensions_shows_the_right_hand(viewer: Any, qtbot: Any) -> None:
+    layers = chiral_cluster(viewer, qtbot)
+    viewer.dims.ndisplay = 2
+    viewer.scene.camera.orientation = ("towards", "down", "right")
+    viewer.dims.ndisplay = 3
+    assert tuple(str(o) for o in viewer.scene.camera.orientation) == ("away", "down", "right")
+    layers.close()
+
+
+def test_axes_units_and_centre_fit_together(viewer: Any) -> None:
+    layers = make_layers(viewer)
+    series = small_series()
+    layers.show_series(series)
+    layers.show_atoms(Orbitals.create(np.zeros((3, 3)) + np.arange(3)[:, None]), 3.0)
+    measured, atoms = viewer.layers["Measured"], viewer.layers["Atoms"]
+    assert measured.data.shape == (5, 1, 48, 48)
+    assert [str(u) for u in measured.units] == ["pixel", "angstrom", "angstrom", "angstrom"]
+    assert [str(u) for u in atoms.units] == ["angstrom"] * 3
+    # the rotation centre, (n - 1) / 2, is the origin that the atoms have
+    row, column = series.center_px or (0, 0)
+    assert measured.data_to_world((2, 0, row, column)) == pytest.approx((2, 0, 0, 0))
+    assert atoms.data[1].tolist() == [1, 1, 1]
+    assert viewer.dims.ndim == 4
+    layers.close()
+
+
+def test_projected_atoms_lie_where_the_tilt_shows_them(viewer: Any) -> None:
+    layers = make_layers(viewer)
+    layers.show_series(small_series())
+    layers.show_atoms(Orbitals.create([[3.0, 2.0, 1.0]]), 3.0)
+    theta = np.deg2rad(-60.0)
+    u = np.cos(theta) * 3.0 + np.sin(theta) * 1.0
+    assert layers.projected(0)[0] == pytest.approx([0.0, 2.0, u])
+    assert layers.projected(2)[0] == pytest.approx([0.0, 2.0, 3.0])
+    layers.look_at("markers")
+    viewer.dims.set_point(0, 0)
+    assert viewer.layers["Atoms on tilt"].data[0] == pytest.approx([0.0, 2.0, u])
+    assert "−60.0°" in viewer.canvas.overlays.text.text
+    assert viewer.dims.axis_labels[0] == "tilt −60.0°"
+    layers.close()
+
+
+def test_streaming_leaves_no_atom_behind(viewer: Any, qtbot: Any) -> None:
+    layers = make_layers(viewer)
+    layers.show_series(small_series())
+    rng = np.random.default_rng(1)
+    many = Orbitals.create(rng.normal(size=(400, 3)) * 4)
+    layers.show_atoms(many, 3.0)
+    layer = layers.atoms.layer
+    layers.show_atoms(Orbitals.create([[5.0, 5.0, 0.0]]), 3.0)
+    assert layers.atoms.layer is layer, "no new layer for fewer atoms"
+    assert layer.shown.sum() == 1
+    assert (np.asarray(layer.size)[1:] == 0).all()
+    assert (layer.face_color[1:, 3] == 0).all()
+    viewer.canvas.overlays.text.visible = False
+    viewer.canvas.overlays.scale_bar.visible = False
+    qtbot.wait(100)
+    picture = viewer.screenshot(canvas_only=True, flash=False)
+    middle = np.array(picture.shape[:2]) / 2
+    rows, columns = np.nonzero(picture[..., :3].max(2) > 40)
+    assert len(rows) > 50
+    assert rows.min() > middle[0]
+    assert columns.min() > middle[1], "one atom, right and below the middle"
+    layers.close()
+
+
+def test_residual_is_measured_minus_calculated_on_symmetric_limits(viewer: Any) -> None:
+    layers = make_layers(viewer)
+    series = small_series()
+    layers.show_series(series)
+    calculated = series.images[[1, 3]] * np.float32(0.9)
+    layers.show_calculated(np.array([1, 3]), calculated)
+    residual, shown = viewer.layers["Residual"], viewer.layers["Calculated"]
+    assert np.array_equal(shown.data[[1, 3], 0], calculated)
+    assert np.allclose(residual.data[[1, 3], 0], series.images[[1, 3]] - calculated)
+    low, high = residual.contrast_limits
+    assert low == -high
+    assert high > 0
+    middle = residual.colormap.map(np.array([0.5]))[0]
+    assert np.ptp(middle[:3]) < 0.02, "zero is grey"
+    assert shown.contrast_limits == viewer.layers["Measured"].contrast_limits
+    layers.close()
+
+
+def test_a_deleted_layer_comes_back(viewer: Any) -> None:
+    layers = make_layers(viewer)
+    series = small_series()
+    layers.show_series(series)
+    atoms = Orbitals.create([[1.0, 2.0, 3.0], [4.0, 5.0, 6.0]])
+    layers.show_atoms(atoms, 3.0)
+    layers.show_calculated(np.arange(5), series.images)
+    for name in ("Atoms", "Residual", "Calculated"):
+        viewer.layers.remove(viewer.layers[name])
+    layers.show_atoms(atoms, 3.0)
+    layers.show_calculated(np.arange(5), series.images)
+    assert {"Measured", "Calculated", "Residual", "Atoms"} <= {layer.name for layer in viewer.layers}
+    layers.close()
+
+
+def test_other_layers_are_left_alone(viewer: Any) -> None:
+    own = viewer.add_image(np.zeros((20, 20)), name="mine")
+    layers = make_layers(viewer)
+    series = small_series()
+    layers.show_series(series)
+    layers.show_atoms(Orbitals.create([[1.0, 2.0, 3.0]]), 3.0)
+    for view in ("images", "markers", "atoms"):
+        layers.look_at(view)
+        assert own.visible
+    layers.remove_results()
+    assert own in viewer.layers
+    layers.close()
+
+
+def test_our_share_of_an_update_of_25000_atoms_is_short(viewer: Any) -> None:
+    """Under 20 ms without napari's slicing and drawing; a generous factor for a busy machine."""
+    import time
+
+    layers = make_layers(viewer)
+    layers.show_series(small_series())
+    rng = np.random.default_rng(2)
+    positions, height = rng.normal(size=(25_000, 3)) * 10, rng.random(25_000) + 0.5
+    layers.show_atoms(Orbitals.create(positions, height), 2.0)
+    layer = layers.atoms.layer
+    layer.refresh = lambda *args, **kwargs: None  # napari's share
+    took = []
+    for _ in range(5):
+        orbitals = Orbitals.create(positions + 0.01, height)
+        began = time.process_time()
+        layers.show_atoms(orbitals, 2.0)
+        took.append(time.process_time() - began)
+    assert min(took) < 0.04, f"{1000 * min(took):.1f} ms"
+    print(f"{1000 * min(took):.1f} ms")
+    layers.close()
