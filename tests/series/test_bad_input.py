@@ -253,6 +253,14 @@ def test_negative_counts(tmp_path, stack, thetas, untouched):
     assert read_series(save(tmp_path, stack, untouched), angles=thetas, pixel_size_A=0.3, counts=True).counts
 
 
+def test_counts_that_cannot_be_counts_are_a_warning(stack, thetas):
+    fractions = stack - stack.min()
+    fractions /= 2 * fractions.max()
+    series = TiltSeries(fractions, thetas, 0.3, counts=True)
+    assert any("the largest value is 0.5, too small for electron counts" in w for w in series.warnings)
+    assert not TiltSeries(fractions, thetas, 0.3).warnings
+
+
 # --- pixel size, centre, axis -----------------------------------------------------------------------------------
 
 

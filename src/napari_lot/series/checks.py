@@ -190,6 +190,7 @@ def checked_pixels(
     """Judge the pixels that may be used; clean those that may not. One tilt at a time keeps memory flat."""
     bad_count, bad_tilts, flat, negative_count, negative_tilts, dark = 0, [], [], 0, [], []
     to_clean = []
+    brightest = -np.inf
     is_used = np.zeros(len(images), bool)
     is_used[used] = True
     for t, image in enumerate(images):
@@ -208,6 +209,7 @@ def checked_pixels(
             bad_tilts.append(t)
             continue
         low, high = float(allowed.min()), float(allowed.max())
+        brightest = max(brightest, high)
         if low == high:
             flat.append((t, low))
         if counts and low < 0:
@@ -235,6 +237,8 @@ def checked_pixels(
         for t in to_clean:
             np.nan_to_num(images[t], copy=False, nan=0.0, posinf=0.0, neginf=0.0)
     doubts = [f"{source}: the mask leaves nothing of {_tilt_list(dark)}: not used."] if dark else []
+    if counts and brightest < 1:
+        doubts.append(f"{source}: the largest value is {brightest:g}, too small for electron counts: check 'counts'.")
     return images, doubts
 
 
