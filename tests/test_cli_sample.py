@@ -70,3 +70,21 @@ def test_ctrl_c_writes_what_there_is(tmp_path):
     report = json.loads((out / "report.json").read_text())
     assert report["stop_reason"] == "finished early"
     assert report["atoms"] == int((out / "atoms.xyz").read_text().split("\n", 1)[0]) > 0
+
+
+@pytest.mark.timeout(300)
+def test_given_atoms_are_refined_whatever_their_heights(tmp_path):
+    rng = np.random.default_rng(0)
+    truth = np.loadtxt(sample_truth_path(), skiprows=2, usecols=(1, 2, 3))
+    lines = [f"Pt {x:.5f} {y:.5f} {z:.5f}" for x, y, z in truth + rng.normal(0, 0.1, truth.shape)]
+    (tmp_path / "start.xyz").write_text("\n".join([str(len(lines)), "no heights", *lines]) + "\n")
+    done = subprocess.run(
+        command(tmp_path / "out", "--start", str(tmp_path / "start.xyz")), capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 0, done.stderr
+    assert " 247 atoms" in done.stderr.splitlines()[0]
+    rows = np.loadtxt(tmp_path / "out" / "atoms.xyz", skiprows=2, usecols=(1, 2, 3, 4))
+    order = np.argsort(rows[:, 3])
+    assert rows[order, 3].tolist() == list(range(247))  # ids are the places in the file
+    off = rows[order, :3] - truth
+    assert np.sqrt(((off - off.mean(axis=0)) ** 2).sum(axis=1).mean()) <= 0.016
