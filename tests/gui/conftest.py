@@ -13,7 +13,9 @@ from typing import Any
 import pytest
 
 NO_DISPLAY = "no display: run the window's tests under xvfb-run (make test does)"
-HAS_DISPLAY = sys.platform in ("win32", "darwin") or bool(os.environ.get("DISPLAY") or os.environ.get("WAYLAND_DISPLAY"))
+HAS_DISPLAY = sys.platform in ("win32", "darwin") or bool(
+    os.environ.get("DISPLAY") or os.environ.get("WAYLAND_DISPLAY")
+)
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
@@ -40,14 +42,20 @@ class Hand:
         """Scroll to a widget and see that it can be used."""
         from qtpy.QtWidgets import QScrollArea
 
-        parent = widget.parentWidget()
-        while parent is not None and not isinstance(parent, QScrollArea):
-            parent = parent.parentWidget()
-        if parent is not None:
-            parent.ensureWidgetVisible(widget)
+        scroll = widget.parentWidget()
+        while scroll is not None and not isinstance(scroll, QScrollArea):
+            scroll = scroll.parentWidget()
+
+        def in_view() -> bool:
+            # Panels above may still be growing: scroll again until it stays in view.
+            if scroll is not None:
+                scroll.ensureWidgetVisible(widget)
+            return widget.isVisible() and not widget.visibleRegion().isEmpty()
+
+        self.qtbot.wait(30)
+        self.qtbot.waitUntil(in_view, timeout=3000)
         self.qtbot.wait(20)
-        assert widget.isVisible(), f"{widget.objectName()} is not visible"
-        assert not widget.visibleRegion().isEmpty(), f"{widget.objectName()} is covered"
+        assert in_view(), f"{widget.objectName()} is not in view"
         assert widget.isEnabled(), f"{widget.objectName()} is disabled: {widget.toolTip()}"
 
     def click(self, widget: Any, position: Any = None) -> None:

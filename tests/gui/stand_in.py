@@ -1,4 +1,4 @@
-"""A stand-in for a reconstruction: fast, with every behaviour on request. The real one is tested in test_workbench.py."""
+"""A stand-in for a reconstruction: fast, with every behaviour on request; test_workbench.py runs the real one."""
 
 from __future__ import annotations
 
@@ -14,16 +14,20 @@ from napari_lot.series import TiltSeries
 from napari_lot.series.sample import sample_truth_path
 from napari_lot.settings import Settings
 
-STEPS = 40
-
 
 class StandInJob:
     """Walks noisy atoms to the truth of the sample; ``error`` is raised half-way."""
 
     def __init__(
-        self, series: TiltSeries, settings: Settings, error: BaseException | None = None, step_s: float = 0.02
+        self,
+        series: TiltSeries,
+        settings: Settings,
+        error: BaseException | None = None,
+        step_s: float = 0.02,
+        steps: int = 40,
     ) -> None:
-        self.series, self.settings, self.error, self.step_s = series, settings, error, step_s
+        self.series, self.settings, self.error = series, settings, error
+        self.step_s, self.steps = step_s, steps
         self.result: Result | None = None
 
     def run(self, control: Control | None = None) -> Iterator[Snapshot]:
@@ -38,14 +42,14 @@ class StandInJob:
         probe = ProbeSlices(probe_images, np.linspace(-12, 12, 9), 0.25)
         began = time.monotonic()
         done = 0
-        for step in range(STEPS):
+        for step in range(self.steps):
             control.wait_while_paused()
             if control.stop_request:
                 break
-            if self.error is not None and step == STEPS // 2:
+            if self.error is not None and step == self.steps // 2:
                 raise self.error
             time.sleep(self.step_s)
-            left = 1 - step / STEPS
+            left = 1 - step / self.steps
             extra = rng.normal(size=(int(1500 * max(left - 0.5, 0)), 3)) * 6
             positions = np.concatenate([truth.positions + 0.5 * left * kick, extra])
             height = np.concatenate([rng.normal(1, 0.06, len(truth)), rng.random(len(extra)) * 0.5])
@@ -58,7 +62,7 @@ class StandInJob:
             yield Snapshot(
                 stage=stage,
                 step=done,
-                steps_total=STEPS,
+                steps_total=self.steps,
                 orbitals=orbitals,
                 loss=1e-3 * left**2 + 1e-6,
                 r_factor=0.02 + 0.3 * left * (1 + 0.2 * np.cos(np.arange(t))),

@@ -85,7 +85,7 @@ def test_turned_by_hand_the_triple_product_keeps_its_sign(viewer: Any, qtbot: An
     near = np.hypot(rows - picture.shape[0] / 2, columns - picture.shape[1] / 2) < 60
     origin = np.array([rows[near].mean(), columns[near].mean()])
     seen = np.array([p - origin for p in (red, green, blue)])[:, ::-1]  # (right, down) of x, y, z in pixels
-    # Rows of a rotation are orthonormal; the third (away) is fixed up to sign by the other two, and its sign is the hand.
+    # Rows of a rotation are orthonormal: the third (away) is the cross product of the others, and its sign is the hand.
     scale = np.sqrt((seen**2).sum() / 2)
     right, down = (seen / scale).T
     away = np.cross(right, down)

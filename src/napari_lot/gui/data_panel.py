@@ -182,8 +182,8 @@ class DataPanel(QWidget):
         current = self.layer.currentText()
         self.layer.clear()
         self.layer.addItems(names)
-        if current in names:
-            self.layer.setCurrentText(current)
+        # A combo box with a placeholder selects nothing by itself; the newest layer is the likely one.
+        self.layer.setCurrentIndex(names.index(current) if current in names else len(names) - 1)
         self.layer.setToolTip(
             "Image layers that are open in the viewer." if names else "No open Image layer has a stack."
         )

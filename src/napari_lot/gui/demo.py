@@ -23,8 +23,8 @@ def run_demo(out: Path, screenshot: Path | bool = True, stay_open: bool | None =
     screenshot : path or bool
         Where to save it, True for ``out / "screenshot.png"``, False for none.
     stay_open : bool, optional
-        Leave the window to the person until it is closed. By default only where somebody can see it: not on a display that
-        ``xvfb-run`` made.
+        Leave the window to the person until it is closed. By default only where somebody can see it: not on a display
+        that ``xvfb-run`` made.
 
     Returns
     -------

@@ -1,0 +1,426 @@
+"""The workbench by mouse and keyboard: from the menu to an exported structure, and every way to go wrong."""
+
+from __future__ import annotations
+
+import time
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import tifffile
+from stand_in import StandInJob
+
+from napari_lot.errors import InputError
+from napari_lot.export import read_atoms
+from napari_lot.series.sample import load_sample, sample_path, sample_truth_path
+
+
+def child(workbench: Any, name: str) -> Any:
+    from qtpy.QtWidgets import QWidget
+
+    found = workbench.findChild(QWidget, name)
+    assert found is not None, name
+    return found
+
+
+def open_step(workbench: Any, hand: Any, name: str) -> None:
+    section = workbench.sections[name]
+    if not section.isExpanded():
+        hand.click(section.toggleButton())
+    assert section.isExpanded()
+
+
+def recall(found: np.ndarray, truth: np.ndarray, cutoff_A: float = 1.0) -> tuple[float, float, float]:
+    """Recall, precision and RMSD in pm by brute force, mean shift removed; shares nothing with the package."""
+    shift = found.mean(0) - truth.mean(0)
+    for _ in range(20):
+        distance = np.linalg.norm((found - shift)[:, None] - truth[None], axis=2)
+        nearest = distance.argmin(1)
+        pairs = [(i, j) for i, j in enumerate(nearest) if distance[:, j].argmin() == i and distance[i, j] <= cutoff_A]
+        a, b = np.array(pairs).T
+        shift = (found[a] - truth[b]).mean(0)
+    error = found[a] - shift - truth[b]
+    return len(pairs) / len(truth), len(pairs) / len(found), 100 * float(np.sqrt((error**2).sum(1).mean()))
+
+
+@pytest.mark.timeout(600)
+def test_from_the_menu_to_a_structure_that_scores(viewer: Any, qtbot: Any, hand: Any, tmp_path: Path) -> None:
+    """The whole road with the real solver."""
+    from qtpy.QtCore import Qt
+    from qtpy.QtTest import QTest
+    from qtpy.QtWidgets import QApplication, QMenu
+
+    from napari_lot.gui.workbench import Workbench
+
+    # Plugins > Workbench, opened from the menu bar
+    bar = viewer.window.main_menu
+    plugins = next(a for a in bar.actions() if a.text().replace("&", "") == "Plugins")
+    QTest.mouseClick(bar, Qt.MouseButton.LeftButton, pos=bar.actionGeometry(plugins).center())
+    menu = plugins.menu()
+    hand.until(menu.isVisible)
+    entry = next(a for a in menu.actions() if "Local-orbital tomography" in a.text())
+    QTest.mouseClick(menu, Qt.MouseButton.LeftButton, pos=menu.actionGeometry(entry).center())
+    if isinstance(entry.menu(), QMenu):
+        hand.until(entry.menu().isVisible)
+        item = next(a for a in entry.menu().actions() if "Workbench" in a.text())
+        QTest.mouseClick(entry.menu(), Qt.MouseButton.LeftButton, pos=entry.menu().actionGeometry(item).center())
+    hand.until(lambda: any(isinstance(w, Workbench) and w.isVisible() for w in QApplication.allWidgets()))
+    workbench = next(w for w in QApplication.allWidgets() if isinstance(w, Workbench) and w.isVisible())
+
+    # data: the sample
+    assert "Needs a tilt series" in workbench.sections["data"].status.text()
+    hand.click(child(workbench, "open_sample"))
+    hand.until(lambda: "Measured" in viewer.layers)
+    assert "36 tilts of 114 × 114 pixels, 0.25 Å" in workbench.sections["data"].status.text()
+
+    # probe: its slices follow what is typed
+    hand.until(lambda: "Probe" in viewer.layers)
+    assert "Depth of focus 63 Å" in child(workbench, "probe_numbers").text()
+    before = viewer.layers["Probe"].data.copy()
+    hand.type(child(workbench, "defocus_A"), "10")
+    hand.until(lambda: not np.array_equal(viewer.layers["Probe"].data, before))
+    hand.type(child(workbench, "defocus_A"), "0")
+    hand.until(lambda: np.array_equal(viewer.layers["Probe"].data, before))
+
+    # reconstruct: start, pause, resume
+    open_step(workbench, hand, "run")
+    assert child(workbench, "element").text() == "Pt"
+    hand.click(child(workbench, "start"))
+    hand.until(lambda: "Atoms" in viewer.layers, 120)
+    assert viewer.dims.ndisplay == 3
+    assert not child(workbench, "start").isEnabled()
+    hand.until(lambda: workbench.run.plot.points > 2, 60)
+    hand.click(child(workbench, "pause"))
+    hand.until(lambda: "Paused" in child(workbench, "stage").text(), 30)
+    assert child(workbench, "pause").text() == "Resume"
+    qtbot.wait(300)
+    held = workbench.run.plot.points
+    qtbot.wait(700)
+    assert workbench.run.plot.points == held, "nothing goes on while it is paused"
+    hand.click(child(workbench, "pause"))
+    hand.until(lambda: workbench.run.plot.points > held, 60)
+    assert "left" in child(workbench, "progress").text()
+    hand.until(lambda: not workbench.state.running, 400)
+    assert "Finished" in child(workbench, "stage").text()
+    assert {"Measured", "Calculated", "Residual", "Atoms", "Probe"} <= {layer.name for layer in viewer.layers}
+    measured, calculated = viewer.layers["Measured"].data, viewer.layers["Calculated"].data
+    assert np.allclose(viewer.layers["Residual"].data, measured - calculated, atol=1e-6)
+    assert np.corrcoef(measured.ravel(), calculated.ravel())[0, 1] > 0.98
+
+    # inspect: a click on a bar goes to that tilt
+    plot = workbench.inspect.bars.plot
+    hand.reach(plot)
+    view = plot.getPlotItem().vb
+    point = plot.mapFromScene(view.mapViewToScene(view.viewRange()[0] and _point(30, 0.5)))
+    QTest.mouseClick(plot.viewport(), Qt.MouseButton.LeftButton, pos=point)
+    hand.until(lambda: workbench.layers.tilt == 30)
+    assert viewer.dims.ndisplay == 2
+
+    # export
+    open_step(workbench, hand, "export")
+    target = tmp_path / "found.xyz"
+    hand.choose(child(workbench, "export_kind"), "Atoms, XYZ")
+    hand.type(child(workbench, "export_path"), str(target), enter=False)
+    hand.click(child(workbench, "export_save"))
+    hand.until(target.exists)
+    found, truth = read_atoms(target), read_atoms(sample_truth_path())
+    got_recall, got_precision, rmsd_pm = recall(found.positions, truth.positions)
+    assert got_recall == 1.0
+    assert got_precision == 1.0
+    assert rmsd_pm < 2.0
+    assert set(found.symbols) == {"Pt"}
+    assert viewer.layers["Atoms"].data[: len(found)] == pytest.approx(found.positions[:, ::-1], abs=1e-6)
+
+
+def _point(x: float, y: float) -> Any:
+    from qtpy.QtCore import QPointF
+
+    return QPointF(x, y)
+
+
+@pytest.fixture
+def ready(workbench: Any, hand: Any) -> Any:
+    """A workbench with the sample loaded and a stand-in for the solver that goes on until it is stopped."""
+    workbench.run.make_job = lambda series, settings: StandInJob(series, settings, step_s=0.05, steps=10_000)
+    hand.click(child(workbench, "open_sample"))
+    hand.until(workbench.run.start_button.isEnabled)
+    open_step(workbench, hand, "run")
+    return workbench
+
+
+def test_finish_now_keeps_the_result(ready: Any, hand: Any, tmp_path: Path) -> None:
+    hand.click(child(ready, "start"))
+    hand.until(lambda: ready.run.plot.points > 3)
+    hand.click(child(ready, "finish"))
+    hand.until(lambda: not ready.state.running)
+    assert ready.state.result is not None
+    assert child(ready, "progress").text() == "finished early"
+    open_step(ready, hand, "export")
+    for kind, name in (("Atoms, CSV", "a.csv"), ("Residual tilts, TIFF", "r.tif"), ("Calculated tilts, TIFF", "c.tif")):
+        hand.choose(child(ready, "export_kind"), kind)
+        hand.type(child(ready, "export_path"), str(tmp_path / name), enter=False)
+        hand.click(child(ready, "export_save"))
+    assert len(read_atoms(tmp_path / "a.csv")) == 247
+    assert np.array_equal(tifffile.imread(tmp_path / "r.tif"), ready.state.result.residual)
+    assert np.array_equal(tifffile.imread(tmp_path / "c.tif"), ready.state.result.calculated)
+    assert sorted(p.name for p in tmp_path.iterdir()) == ["a.csv", "c.tif", "r.tif"], "no temporary file is left"
+
+
+def test_cancel_keeps_the_layers_but_no_result(ready: Any, viewer: Any, hand: Any) -> None:
+    hand.click(child(ready, "start"))
+    hand.until(lambda: ready.run.plot.points > 3)
+    hand.click(child(ready, "cancel"))
+    hand.until(lambda: not ready.state.running)
+    assert ready.state.result is None
+    assert "Cancelled" in child(ready, "stage").text()
+    assert {"Measured", "Atoms"} <= {layer.name for layer in viewer.layers}
+    save = child(ready, "export_save")
+    assert not save.isEnabled()
+    assert "Needs a finished reconstruction" in save.toolTip()
+    assert child(ready, "start").isEnabled()
+
+
+def test_a_second_run_replaces_the_first(ready: Any, viewer: Any, hand: Any) -> None:
+    for _ in range(2):
+        hand.click(child(ready, "start"))
+        hand.until(lambda: ready.run.plot.points > 2)
+        hand.click(child(ready, "finish"))
+        hand.until(lambda: not ready.state.running)
+    names = [layer.name for layer in viewer.layers]
+    assert sorted(names) == sorted(set(names)), "no layer twice"
+
+
+@pytest.mark.parametrize(
+    ("error", "sentence"),
+    [
+        (InputError("series.tif: no atoms in the field: crop less."), "series.tif: no atoms in the field: crop less."),
+        (MemoryError(), "Out of memory: use fewer tilts"),
+        (RuntimeError("boom"), "fault in the program (RuntimeError: boom)"),
+    ],
+)
+def test_a_failing_run_says_so_and_the_window_goes_on(
+    ready: Any, viewer: Any, hand: Any, notified: Any, error: BaseException, sentence: str
+) -> None:
+    ready.run.make_job = lambda series, settings: StandInJob(series, settings, error=error, steps=10)
+    hand.click(child(ready, "start"))
+    hand.until(lambda: not ready.state.running)
+    assert any(sentence in text for text in notified())
+    assert sentence in child(ready, "detail").text()
+    assert {"Measured", "Atoms"} <= {layer.name for layer in viewer.layers}, "nothing shown is lost"
+    ready.run.make_job = lambda series, settings: StandInJob(series, settings, step_s=0.0, steps=20)
+    hand.click(child(ready, "start"))
+    hand.until(lambda: ready.state.result is not None)
+
+
+def test_what_cannot_be_clicked_says_why(workbench: Any, hand: Any) -> None:
+    from qtpy.QtWidgets import QAbstractButton
+
+    open_step(workbench, hand, "run")
+    start = child(workbench, "start")
+    assert not start.isEnabled()
+    assert "needs a tilt series" in start.toolTip().lower()
+    for section in workbench.sections.values():
+        for button in section.content().findChildren(QAbstractButton):
+            assert button.toolTip(), f"{button.objectName() or button.text()} has no tooltip"
+    hand.click(child(workbench, "open_sample"))
+    hand.until(start.isEnabled)
+    open_step(workbench, hand, "probe")
+    hand.type(child(workbench, "energy_eV"), "0")
+    assert not start.isEnabled()
+    assert "needs energy and semi-angle" in start.toolTip()
+    hand.until(lambda: "Enter the energy" in child(workbench, "probe_numbers").text())
+    open_step(workbench, hand, "run")
+    hand.choose(child(workbench, "probe"), "direct")
+    assert start.isEnabled(), "direct projection needs no microscope"
+    hand.type(child(workbench, "element"), "", enter=False)
+    assert "needs the element" in start.toolTip().lower()
+
+
+def test_an_unknown_element_is_a_sentence(ready: Any, hand: Any, notified: Any) -> None:
+    hand.type(child(ready, "element"), "Qq", enter=False)
+    hand.click(child(ready, "start"))
+    assert any("Qq" in text for text in notified())
+    assert not ready.state.running
+
+
+def test_closing_the_window_stops_the_run(ready: Any, viewer: Any, hand: Any) -> None:
+    hand.click(child(ready, "start"))
+    hand.until(lambda: ready.run.plot.points > 1)
+    runner = ready.run.runner
+    viewer.close()
+    assert not runner.is_alive
+    assert ready.is_closed
+
+
+def test_closing_the_dock_stops_the_run_and_leaves_nothing(ready: Any, viewer: Any, qtbot: Any, hand: Any) -> None:
+    from qtpy.QtCore import QTimer
+    from qtpy.QtWidgets import QDockWidget, QPushButton
+
+    hand.click(child(ready, "start"))
+    hand.until(lambda: ready.run.plot.points > 1)
+    runner = ready.run.runner
+    gone: list[bool] = []
+    ready.destroyed.connect(lambda: gone.append(True))
+    dock = ready.parent()
+    assert isinstance(dock, QDockWidget)
+    hand.click(dock.findChild(QPushButton, "QTitleBarCloseButton"))
+    hand.until(lambda: bool(gone))
+    assert not runner.is_alive
+    assert "Atoms" in viewer.layers, "the layers stay"
+    window = viewer.window._qt_window
+    assert not [t for t in window.findChildren(QTimer) if t.isActive() and t.interval() == 100]
+    viewer.dims.set_point(0, 3)
+    viewer.add_image(np.zeros((4, 4)))
+    qtbot.wait(50)
+
+
+def test_hiding_the_dock_lets_the_run_go_on(ready: Any, hand: Any, qtbot: Any) -> None:
+    from qtpy.QtWidgets import QPushButton
+
+    hand.click(child(ready, "start"))
+    hand.until(lambda: ready.run.plot.points > 1)
+    hand.click(ready.parent().findChild(QPushButton, "QTitleBarHideButton"))
+    before = ready.run.plot.points
+    hand.until(lambda: ready.run.plot.points > before)
+    assert ready.state.running
+
+
+def write_stack(path: Path, images: np.ndarray) -> Path:
+    tifffile.imwrite(path, images.astype(np.float32))
+    return path
+
+
+def bad_inputs(folder: Path) -> dict[str, tuple[Path, str]]:
+    """Files that cannot be used and a part of the sentence each must cause."""
+    good = load_sample().images
+    angles = "theta_deg\n" + "\n".join(str(a) for a in np.linspace(-70, 70, 36)) + "\n"
+
+    def case(name: str, images: np.ndarray, text: str = angles) -> Path:
+        place = folder / name
+        place.mkdir()
+        (place / "angles.csv").write_text(text)
+        return write_stack(place / "series.tif", images)
+
+    nan, zero = good.copy(), good.copy()
+    nan[3, 5, 5] = np.nan
+    zero[4] = 0
+    truncated = case("truncated", good)
+    truncated.write_bytes(truncated.read_bytes()[: good.nbytes // 2])
+    unknown = folder / "series.docx"
+    unknown.write_text("hello")
+    return {
+        "missing": (folder / "nothing.tif", "no such file"),
+        "unknown": (unknown, "unknown file type"),
+        "truncated": (truncated, "truncated or damaged"),
+        "count": (case("count", good[:30]), "36"),
+        "single": (case("single", good[0]), "stack"),
+        "nan": (case("nan", nan), "NaN"),
+        "zero": (case("zero", zero), "tilt 4"),
+        "pixel size": (case("pixel", good), "pixel size"),
+        "no angles": (write_stack(folder / "alone.tif", good), "angle"),
+    }
+
+
+def test_bad_files_are_notified_and_nothing_is_lost(
+    workbench: Any, viewer: Any, hand: Any, notified: Any, tmp_path: Path
+) -> None:
+    hand.click(child(workbench, "open_sample"))
+    hand.until(lambda: "Measured" in viewer.layers)
+    series = workbench.state.series
+    for name, (path, part) in bad_inputs(tmp_path).items():
+        before = path.read_bytes() if path.exists() else None
+        seen = len(notified())
+        hand.type(child(workbench, "series_path"), str(path))
+        texts = notified()[seen:]
+        assert len(texts) == 1, f"{name}: {texts}"
+        assert part.lower() in texts[0].lower(), f"{name}: {texts[0]}"
+        assert "\n" not in texts[0]
+        assert child(workbench, "data_notes").isVisible()
+        assert workbench.state.series is series, name
+        assert "Measured" in viewer.layers
+        assert (path.read_bytes() if path.exists() else None) == before
+
+
+def test_a_missing_pixel_size_can_be_typed(workbench: Any, viewer: Any, hand: Any, tmp_path: Path) -> None:
+    path = bad_inputs(tmp_path)["pixel size"][0]
+    hand.type(child(workbench, "series_path"), str(path))
+    assert workbench.state.series is None
+    hand.type(child(workbench, "pixel_size_A"), "0.25")
+    hand.click(child(workbench, "apply_data"))
+    assert workbench.state.series is not None
+    assert workbench.state.series.pixel_size_A == 0.25
+    assert viewer.layers["Measured"].scale[-1] == 0.25
+    apply = child(workbench, "apply_data")
+    assert not apply.isEnabled()
+    assert "Nothing has changed" in apply.toolTip()
+
+
+def test_typed_angles_and_an_angle_file(workbench: Any, hand: Any, tmp_path: Path) -> None:
+    path = write_stack(tmp_path / "alone.tif", load_sample().images)
+    hand.type(child(workbench, "pixel_size_A"), "0.25")
+    hand.choose(child(workbench, "angle_kind"), "start and step")
+    hand.type(child(workbench, "angle_start"), "-70")
+    hand.type(child(workbench, "angle_step"), "4")
+    hand.type(child(workbench, "series_path"), str(path))
+    assert workbench.state.series.angles_deg[:, 1] == pytest.approx(-70 + 4 * np.arange(36))
+    file = tmp_path / "other.tlt"
+    file.write_text("\n".join(str(a) for a in np.linspace(-60, 60, 36)))
+    hand.choose(child(workbench, "angle_kind"), "from a file")
+    hand.type(child(workbench, "angle_path"), str(file), enter=False)
+    hand.click(child(workbench, "apply_data"))
+    assert workbench.state.series.angles_deg[0, 1] == pytest.approx(-60)
+
+
+def test_an_open_layer_is_used(workbench: Any, viewer: Any, hand: Any, notified: Any) -> None:
+    use = child(workbench, "use_layer")
+    assert not use.isEnabled()
+    assert "No open Image layer" in use.toolTip()
+    viewer.open_sample("napari-lot", "pt_deca")
+    hand.until(use.isEnabled)
+    hand.click(use)
+    assert notified() == []
+    series = workbench.state.series
+    assert np.array_equal(series.images, load_sample().images)
+    assert series.pixel_size_A == 0.25
+    assert series.angles_deg[0, 1] == pytest.approx(-70)
+
+
+def test_export_refuses_what_it_cannot_write(ready: Any, hand: Any, notified: Any, tmp_path: Path) -> None:
+    ready.run.make_job = lambda series, settings: StandInJob(series, settings, step_s=0.0, steps=20)
+    hand.click(child(ready, "start"))
+    hand.until(lambda: ready.state.result is not None)
+    open_step(ready, hand, "export")
+    existing = tmp_path / "atoms.xyz"
+    existing.write_text("precious")
+    for target, part in (
+        (existing, "exists already"),
+        (tmp_path / "no" / "a.xyz", "cannot write"),
+        (tmp_path, "not a file"),
+    ):
+        seen = len(notified())
+        hand.type(child(ready, "export_path"), str(target), enter=False)
+        hand.click(child(ready, "export_save"))
+        assert part in notified()[seen:][0]
+    assert existing.read_text() == "precious"
+    assert [p.name for p in tmp_path.iterdir()] == ["atoms.xyz"]
+    hand.type(child(ready, "export_path"), str(existing), enter=False)
+    hand.tick(child(ready, "export_overwrite"))
+    hand.click(child(ready, "export_save"))
+    assert len(read_atoms(existing)) == 247
+
+
+def test_the_window_breathes_while_the_solver_floods(ready: Any, hand: Any, qtbot: Any) -> None:
+    """Snapshots as fast as Python makes them: clicks still arrive within a second."""
+    ready.run.make_job = lambda series, settings: StandInJob(series, settings, step_s=0.0, steps=2000)
+    hand.click(child(ready, "start"))
+    began = time.monotonic()
+    hand.click(ready.sections["data"].toggleButton())
+    assert time.monotonic() - began < 5.0
+    hand.until(lambda: ready.state.result is not None)
+
+
+def test_the_sample_file_can_be_typed(workbench: Any, hand: Any) -> None:
+    hand.type(child(workbench, "pixel_size_A"), "0.25")
+    hand.type(child(workbench, "series_path"), str(sample_path()))
+    assert len(workbench.state.series) == 36
