@@ -49,6 +49,15 @@ def test_typed_numbers_arrive_and_can_be_unset_again(qtbot: Any, hand: Any) -> N
     assert "energy_eV" not in form.values()
 
 
+def test_a_value_put_in_is_not_rounded_to_what_is_shown(qtbot: Any, hand: Any) -> None:
+    form = make(Microscope, ["source_size_A", "defocus_A"], qtbot)
+    form.set_values({"source_size_A": 0.70644601})
+    hand.type(form.fields["defocus_A"].native, "5")
+    assert form.values()["source_size_A"] == 0.70644601
+    hand.type(form.fields["source_size_A"].native, "0.5")
+    assert form.values()["source_size_A"] == 0.5
+
+
 def test_the_wheel_does_not_change_a_number(qtbot: Any) -> None:
     from qtpy.QtCore import QPoint, QPointF, Qt
     from qtpy.QtGui import QWheelEvent

@@ -91,6 +91,8 @@ class Field:
         default = info.get_default(call_default_factory=True)
         options: dict[str, Any] = {"tooltip": info.description or ""}
         self._number = kind in (int, float)
+        self._exact: Any = None
+        self._shown: Any = None
         if self._number:
             # The bottom of an optional number means "not set", so it has to lie outside the valid range.
             self._unset = min(0, low or 0) if not (low is not None and low < 0) else low - 1
@@ -132,11 +134,13 @@ class Field:
         value = self.widget.value
         if self._number and self.optional and value <= self._unset:
             return None
-        return value
+        # The box shows three digits; what was put in keeps all of them until somebody types.
+        return self._exact if self._exact is not None and value == self._shown else value
 
     @value.setter
     def value(self, value: Any) -> None:
         self.widget.value = self._unset if (value is None and self._number) else value
+        self._exact, self._shown = value, self.widget.value
 
 
 class SettingsForm(QWidget):
