@@ -124,15 +124,12 @@ class Problem:
             loss = likelihood.loss(self.kind, calculated, self.observed[index], weights)
         found = torch.autograd.grad(loss, [leaf[name] for name in groups]) if groups else ()
         gradients = {name: gradient.numpy().astype(np.float64) for name, gradient in zip(groups, found, strict=True)}
-        return Evaluation(float(loss), gradients, calculated.detach().numpy())
+        return Evaluation(float(loss.detach()), gradients, calculated.detach().numpy())
 
-    def residual_weight(self, calculated: Tensor, tilts: Tensor, noise_variance: float) -> tuple[Tensor, Tensor]:
-        """(weighted residual, weight) of the given tilts: the Gauss-Newton view of the likelihood, W = mask / variance."""
-        observed = self.observed[tilts]
+    def weight(self, calculated: Tensor, tilts: Tensor, noise_variance: float) -> Tensor:
+        """Weight of every pixel of the given tilts, mask / variance: the Gauss-Newton view of the likelihood."""
         if self.kind == "poisson":
             weight = 1.0 / calculated.clamp_min(likelihood.SMALLEST_RATE)
         else:
-            weight = torch.full_like(observed, 1.0 / noise_variance)
-        if self.weights is not None:
-            weight = weight * self.weights[tilts]
-        return weight * (observed - calculated), weight
+            weight = torch.full_like(calculated, 1.0 / noise_variance)
+        return weight if self.weights is None else weight * self.weights[tilts]

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from scipy import ndimage
 from scipy.spatial import cKDTree
 
-from napari_lot.lot import population
+from napari_lot.lot import polish, population
 from napari_lot.lot.adam import Adam
 from napari_lot.lot.problem import Problem, State
 from napari_lot.lot.start import Hull, project
@@ -119,6 +119,7 @@ class Reconstruction:
             yield from self.passes("birth", s.birth_passes, groups)
         self._cull(s.least_height)
         yield from self.passes("refine", s.refine_passes, groups, cosine=True)
+        yield from self.polish(groups)
 
     # -- passes over the series -------------------------------------------------------------------------------------
 
@@ -146,6 +147,72 @@ class Reconstruction:
             self.step += 1
             self.loss = float(np.nanmean(self.loss_per_tilt))
         self.seconds[stage] = self.seconds.get(stage, 0.0) + time.perf_counter() - began
+
+    def polish(self, groups: tuple[str, ...]) -> Iterator[Progress]:
+        """Full-batch fit of everything to convergence."""
+        began = time.perf_counter()
+        self.stage = "polish"
+        groups = tuple(g for g in self._allowed(groups) if g != "center")
+        tilts = np.arange(len(self.problem))
+        steps = polish.lbfgs(
+            self.problem, self.state, groups, self._curvatures(groups), self.settings.polish_steps, self.settings.tolerance
+        )
+        for state, loss, calculated in steps:
+            self.state = state
+            self.loss = loss / calculated.size
+            self.step += 1
+            yield Progress(self.stage, self.step, max(self.steps_total, self.step + 1), tilts, calculated, loss)
+            self.poll()
+        self._fix_gauge(groups)
+        self.seconds["polish"] = self.seconds.get("polish", 0.0) + time.perf_counter() - began
+
+    def _curvatures(self, groups: tuple[str, ...]) -> dict[str, Floats]:
+        """Gauss-Newton curvature of the loss for every parameter of the groups, neighbours left out of account."""
+        state, problem = self.state, self.problem
+        n, t = len(state.height), len(problem)
+        images, weight = self._images_and_weights(variance=1.0)
+        energy, sharpness = self._unit_atom()
+        height = self._curvature(state.positions, weight.numpy())
+        weight = weight.double()
+        signal = (images - torch.from_numpy(state.background)[:, None, None]).double()
+        along_v, along_u = torch.gradient(signal, dim=(1, 2))
+        shifts = torch.stack([(weight * along_u**2).sum((1, 2)), (weight * along_v**2).sum((1, 2))], 1)
+        every = {
+            "height": height,
+            "positions": np.repeat((state.height**2 * height * sharpness)[:, None], 3, 1),
+            "shifts": shifts.numpy(),
+            "scale": (weight * signal**2).sum((1, 2)).numpy(),
+            "background": weight.sum((1, 2)).numpy(),
+        }
+        if "width" in groups:
+            wider = state.copy()
+            wider.width = state.width * 1.02
+            some = np.arange(0, t, max(1, t // 8))
+            change = problem.evaluate(wider, some, ()).calculated - images[some].numpy()
+            part = weight[some].numpy() * (change / (0.02 * state.width[0])) ** 2
+            every["width"] = np.full(len(state.width), part.sum(dtype=np.float64) * t / len(some))
+        return {g: every[g] for g in groups}
+
+    def _images_and_weights(self, variance: float | None = None) -> tuple[torch.Tensor, torch.Tensor]:
+        """Calculated tilts and the weight of every pixel (mask / variance), both (T, V, U)."""
+        n = len(self.problem)
+        images = torch.cat([torch.from_numpy(self.problem.evaluate(self.state, [j], ()).calculated) for j in range(n)])
+        variance = self.noise_variance(images) if variance is None else variance
+        return images, self.problem.weight(images, torch.arange(n), variance)
+
+    def _unit_atom(self) -> tuple[Floats, float]:
+        """Energy (T,) of the image of a unit orbital at the origin, and the energy of its gradient in space relative to that in 1/Å^2.
+
+        The gradient counts with 2/3: over many tilts each axis of the specimen lies in the image for two thirds.
+        """
+        state, model = self.state, self.problem.model
+        one = torch.ones(1, dtype=torch.float64)
+        width = torch.from_numpy(state.width)[:1]
+        alone = model.images(range(len(self.problem)), torch.zeros(1, 3, dtype=torch.float64), one, width, None)
+        energy = (alone**2).sum((1, 2)).numpy().astype(np.float64) * state.scale**2
+        along_v, along_u = torch.gradient(alone / model.image_pixel_A, dim=(1, 2))
+        sharpness = float((along_u**2 + along_v**2).sum() / (alone**2).sum()) / 3.0
+        return energy, sharpness
 
     def _allowed(self, groups: tuple[str, ...]) -> tuple[str, ...]:
         refine = self.settings.refine
@@ -199,12 +266,24 @@ class Reconstruction:
         state.scale = state.scale / mean
         state.height = state.height * mean
         if "shifts" in groups or "center" in groups:
-            pixel = self.problem.model.image_pixel_A
+            move, _ = self.split_shifts()
             turn = self.problem.model.rotations.numpy()[:, :2]
-            design = turn.reshape(-1, 3)
-            move = np.linalg.lstsq(design, state.shifts.reshape(-1) * pixel, rcond=1e-6)[0]
             state.positions = state.positions + move
-            state.shifts = state.shifts - (design @ move).reshape(-1, 2) / pixel
+            state.shifts = state.shifts - (turn @ move) / self.problem.model.image_pixel_A
+
+    def split_shifts(self) -> tuple[Floats, Floats]:
+        """What the shifts (T, 2) hold besides drift: a translation of the object (3,) in Å and a centre (du, dv) in pixels.
+
+        Where a centre cannot be told from a translation (along a single tilt axis) it is counted as a translation.
+        """
+        turn = self.problem.model.rotations.numpy()
+        pixel = self.problem.model.image_pixel_A
+        t = len(turn)
+        constant = np.tile(np.eye(2), (t, 1, 1))
+        design = np.concatenate([turn[:, :2] / pixel, constant], 2).reshape(2 * t, 5)
+        weight = np.array([1.0, 1.0, 1.0, 1e-3, 1e-3])
+        solution = np.linalg.lstsq(design * weight, self.state.shifts.reshape(-1), rcond=1e-6)[0] * weight
+        return solution[:3], solution[3:]
 
     def _sort(self) -> None:
         """Orbitals in the order of image rows: neighbours in memory are neighbours on the canvas, at every tilt about y."""
@@ -257,13 +336,8 @@ class Reconstruction:
         """
         state, model = self.state, self.problem.model
         n = len(self.problem)
-        residual = torch.empty_like(self.problem.observed)
-        weight = torch.empty_like(self.problem.observed)
-        calculated = [torch.from_numpy(self.problem.evaluate(state, [j], ()).calculated) for j in range(n)]
-        variance = self.noise_variance(torch.cat(calculated))
-        for j in range(n):
-            r, w = self.problem.residual_weight(calculated[j], torch.tensor([j]), variance)
-            residual[j], weight[j] = r[0], w[0]
+        calculated, weight = self._images_and_weights()
+        residual = weight * (self.problem.observed - calculated)
         # candidates: a grid through the surroundings of the orbitals, not closer than an atom can be
         constant = 0.28 * self.spacing_A
         points = self._surroundings(constant)
@@ -295,14 +369,11 @@ class Reconstruction:
     def _curvature(self, points: Floats, weight: NDArray[np.float32]) -> Floats:
         """Second derivative of the negative log-likelihood with respect to the height of a unit orbital at each point."""
         state, model = self.state, self.problem.model
-        n = len(self.problem)
-        width = torch.from_numpy(state.width)[:1]
-        alone = model.images(range(n), torch.zeros(1, 3, dtype=torch.float64), torch.ones(1, dtype=torch.float64), width, None)
-        energy = (alone**2).sum((1, 2)).numpy() * state.scale**2
+        energy, _ = self._unit_atom()
         sigma = 0.7 * float(state.width[0]) / model.image_pixel_A
         total = np.zeros(len(points))
         rotations = model.rotations.numpy()
-        for j in range(n):
+        for j in range(len(self.problem)):
             smooth = ndimage.gaussian_filter(weight[j], sigma)
             row, column = project(points, rotations[j], model.image_pixel_A, model.center_px)
             place = [row + state.shifts[j, 1], column + state.shifts[j, 0]]

@@ -14,6 +14,7 @@ from napari_lot.atoms import Orbitals
 from napari_lot.errors import InputError
 from napari_lot.job import Control, ProbeSlices, Result, Snapshot
 from napari_lot.lot import likelihood, start
+from napari_lot.lot.given import start_heights
 from napari_lot.lot.image_model import ImageModel
 from napari_lot.lot.problem import Problem, State
 from napari_lot.lot.reconstruct import Progress, Reconstruction, Stopped
@@ -144,6 +145,7 @@ STAGES = {
     "merge": "Orbitals of one atom are merged",
     "birth": "Missing atoms are added, false ones removed",
     "refine": "Final fit of all parameters",
+    "polish": "Last digits",
 }
 
 
@@ -158,6 +160,11 @@ def _prepare(job: Job) -> _Prepared:
         observed = np.where(series.mask, observed, 0).astype(np.float32)
     rotations = series_rotations(series)
     level = start.levels(observed, series.mask)
+    if not start.shows_anything(observed, series.mask, level):
+        raise InputError(
+            f"{series.source}: no atoms in the field: most images show nothing brighter than their noise; "
+            "check the images and the mask."
+        )
     assert series.center_px is not None
     center = settings.data.center_px or series.center_px
     nominal = center
@@ -193,17 +200,22 @@ def _prepare(job: Job) -> _Prepared:
     )
     weights = None if series.mask is None else series.mask.astype(np.float32)
     n, t = len(points), len(series)
-    height = np.full(n, 1e-3 * level.bright) if job.start is None else job.start.height / unit
+    species, ids = np.zeros(n, np.int64), np.arange(n)
+    if job.start is None:
+        height = np.full(n, 1e-3 * level.bright)
+    else:
+        height = start_heights(model, observed, series.mask, level.background, job.start, width)
+        species, ids = job.start.species.copy(), job.start.id.copy()
     state = State(
         positions=points,
         height=height,
-        width=np.array([width]),
-        species=np.zeros(n, np.int64),
-        ids=np.arange(n),
+        width=np.full(int(species.max()) + 1, width),
+        species=species,
+        ids=ids,
         shifts=np.zeros((t, 2)),
         scale=np.ones(t),
         background=np.full(t, level.background),
-        next_id=n,
+        next_id=int(ids.max()) + 1,
     )
     far = max(abs(edge) for edge in reach)
     slices = probe_slices(microscope, np.linspace(-far, far, PROBE_SLICES), PROBE_EXTENT_PX, min(0.2, series.pixel_size_A))
@@ -236,7 +248,7 @@ def _result(
     mask = None if problem.weights is None else problem.weights.numpy() > 0
     r = likelihood.r_factor(problem.observed.numpy(), calculated, state.background, mask)
     images = (calculated * np.float32(ready.unit) + np.float32(ready.zero)).astype(np.float32)
-    mean = state.shifts.mean(0)
+    _, mean = solver.split_shifts()
     seen, _ = ready.hull.seen_and_missed(state.positions)
     seconds = dict(seconds)
     seconds["result"] = time.perf_counter() - mark

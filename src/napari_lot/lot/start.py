@@ -29,13 +29,15 @@ def levels(images: NDArray[np.float32], mask: NDArray[np.bool_] | None) -> Level
     use = np.ones(images.shape, bool) if mask is None else mask
     values = images[use]
     bright = float(np.percentile(values, 99.5))
-    # scatter between neighbours in the darkest tenth of the smoothed images: there is no structure to mistake for noise
+    # the darkest tenth, chosen in the neighbouring tilts: noise that chose the pixels would bias their mean
     smooth = ndimage.gaussian_filter(images, (0, 3, 3))
-    dark = use & (smooth <= np.percentile(smooth[use], 10))
+    others = np.roll(smooth, 1, 0) + np.roll(smooth, -1, 0)
+    dark = use & (others <= np.percentile(others[use], 10))
     background = float(images[dark].mean())
-    second = images[:, 1:-1, 1:-1] * 4 - images[:, :-2, 1:-1] - images[:, 2:, 1:-1] - images[:, 1:-1, :-2] - images[:, 1:-1, 2:]
-    inner = dark[:, 1:-1, 1:-1]
-    noise = float(np.sqrt(np.mean(second[inner] ** 2) / 20)) if inner.any() else 0.0
+    second = np.zeros_like(images)
+    inner = images[:, 1:-1, 1:-1]
+    second[:, 1:-1, 1:-1] = 4 * inner - images[:, :-2, 1:-1] - images[:, 2:, 1:-1] - images[:, 1:-1, :-2] - images[:, 1:-1, 2:]
+    noise = float(np.sqrt(np.mean(second[dark] ** 2) / 20))  # 20 = 4^2 + 4 * 1^2, for white noise
     return Levels(background, noise, max(bright - background, 1e-12))
 
 
@@ -53,14 +55,10 @@ def find_center(
     The centre of mass of tilt j lies at centre + R_j X for one point X of the specimen; centre and X follow by least squares.
     Only the part of the centre that no translation of the object imitates is taken (for a single axis: across it).
     """
+    if not is_isolated(images, None, level):
+        return None
     signal = images.astype(np.float64) - level.background
-    smooth = ndimage.gaussian_filter(signal, (0, 2, 2))
-    inside = smooth > max(4 * level.noise / 7.0, 0.02 * level.bright)  # 7 = sqrt(4 pi 2^2): pixels averaged
-    border = np.concatenate(
-        [inside[:, :2].reshape(len(images), -1), inside[:, -2:].reshape(len(images), -1), inside[:, :, :2].reshape(len(images), -1), inside[:, :, -2:].reshape(len(images), -1)], 1
-    )
-    if border.mean() > 0.02:
-        return None  # the object leaves the field
+    inside = _clearly_bright(images, level)
     for j in range(len(images)):  # specks of noise far away would pull the centre of mass
         labels, count = ndimage.label(ndimage.binary_dilation(inside[j], iterations=4))
         if count == 0:
@@ -85,15 +83,46 @@ def find_center(
     return center_px[0] + float(solution[4]), center_px[1] + float(solution[3])
 
 
+def is_isolated(images: NDArray[np.float32], mask: NDArray[np.bool_] | None, level: Levels) -> bool:
+    """True where the object touches no edge of the field in any tilt, so that what lies outside is vacuum."""
+    if mask is not None and not mask.all():
+        return False
+    inside = _clearly_bright(images, level)
+    edges = (inside[:, :2], inside[:, -2:], inside[:, :, :2], inside[:, :, -2:])
+    return float(np.concatenate([edge.ravel() for edge in edges]).mean()) < 0.02
+
+
+def _clearly_bright(images: NDArray[np.float32], level: Levels) -> NDArray[np.bool_]:
+    """Pixels well above vacuum after averaging over a few of them."""
+    sigma = 2.0
+    noise = level.noise / np.sqrt(4 * np.pi * sigma**2)
+    smooth = ndimage.gaussian_filter(images, (0, sigma, sigma))
+    return smooth - level.background > max(4 * noise, 0.02 * level.bright)
+
+
+def shows_anything(images: NDArray[np.float32], mask: NDArray[np.bool_] | None, level: Levels) -> bool:
+    """False where most tilts hold nothing, not one averaged spot, that their noise does not explain (5 sigma)."""
+    sigma = 2.0
+    smooth = ndimage.gaussian_filter(images, (0, sigma, sigma))
+    bright = smooth - level.background > 5 * level.noise / np.sqrt(4 * np.pi * sigma**2)
+    if mask is not None:
+        bright &= mask
+    return bool(bright.any(axis=(1, 2)).mean() >= 0.5)
+
+
 @dataclass(frozen=True)
 class Hull:
-    """The region that no tilt sees as vacuum, tested point by point."""
+    """The region that no tilt sees as vacuum, tested point by point.
+
+    Around an ``isolated`` object, which touches no edge of the field, all that is outside the field is vacuum too.
+    """
 
     silhouettes: NDArray[np.bool_]
     usable: NDArray[np.bool_]
     rotations: Floats
     pixel_size_A: float
     center_px: tuple[float, float]
+    isolated: bool = False
     allowed_misses: float = 0.04
     least_seen: float = 0.15
 
@@ -107,9 +136,12 @@ class Hull:
             v, u = np.rint(v).astype(np.int64), np.rint(u).astype(np.int64)
             inside = (v >= 0) & (v < rows) & (u >= 0) & (u < columns)
             v, u = np.where(inside, v, 0), np.where(inside, u, 0)
+            outside = ~inside
             inside &= usable[v, u]
             seen += inside
             missed += inside & ~silhouette[v, u]
+            if self.isolated:
+                missed += outside
         return seen, missed
 
     def contains(self, points: Floats) -> NDArray[np.bool_]:
@@ -140,7 +172,7 @@ def make_hull(
     grow = _disk(0.4 * spacing_A / pixel_size_A)
     silhouettes = np.stack([ndimage.binary_dilation(image > threshold, grow) for image in smooth])
     usable = np.ones(images.shape, bool) if mask is None else np.stack([ndimage.binary_dilation(m, grow) for m in mask])
-    return Hull(silhouettes, usable, rotations, pixel_size_A, center_px)
+    return Hull(silhouettes, usable, rotations, pixel_size_A, center_px, is_isolated(images, mask, level))
 
 
 def _disk(radius: float) -> NDArray[np.bool_]:

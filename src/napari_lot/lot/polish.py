@@ -1,0 +1,104 @@
+"""Full-batch quasi-Newton fit for the last digits: limited-memory BFGS on scaled parameters (Nocedal & Wright, ch. 7).
+
+The scale of every parameter is the Gauss-Newton curvature of the likelihood (one atom alone for heights and positions, the
+whole image for shifts, scale, background and width), so that one step length suits pm, heights and counts.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Iterator
+
+import numpy as np
+from numpy.typing import NDArray
+
+from napari_lot.lot.problem import Problem, State
+
+Floats = NDArray[np.float64]
+_FIELD = {"positions": "positions", "height": "height", "width": "width", "shifts": "shifts", "scale": "scale", "background": "background"}
+
+
+def pack(state: State, groups: tuple[str, ...]) -> Floats:
+    """All refined parameters as one vector."""
+    return np.concatenate([getattr(state, _FIELD[g]).ravel() for g in groups])
+
+
+def unpack(state: State, groups: tuple[str, ...], vector: Floats) -> State:
+    """The state with the vector's parameters; heights are kept positive."""
+    new = state.copy()
+    start = 0
+    for g in groups:
+        old = getattr(state, _FIELD[g])
+        part = vector[start : start + old.size].reshape(old.shape)
+        setattr(new, _FIELD[g], np.maximum(part, 0.0) if g == "height" else part.copy())
+        start += old.size
+    return new
+
+
+def lbfgs(
+    problem: Problem,
+    state: State,
+    groups: tuple[str, ...],
+    curvature: dict[str, Floats],
+    iterations: int,
+    tolerance: float,
+    memory: int = 12,
+) -> Iterator[tuple[State, float, NDArray[np.float32]]]:
+    """Yield (state, loss, calculated) after every accepted step.
+
+    Ends after ``iterations`` steps, when the predicted gain of a step is below ``tolerance`` times the loss, or when no step helps.
+    """
+    tilts = np.arange(len(problem))
+    scale = 1.0 / np.sqrt(np.concatenate([np.maximum(curvature[g].ravel(), 1e-30) for g in groups]))
+
+    def value(vector: Floats) -> tuple[float, Floats, NDArray[np.float32]]:
+        found = problem.evaluate(unpack(state, groups, vector * scale), tilts, groups)
+        gradient = np.concatenate([found.gradients[g].ravel() for g in groups])
+        return found.loss, gradient * scale, found.calculated
+
+    x = pack(state, groups) / scale
+    loss, g, calculated = value(x)
+    pairs: deque[tuple[Floats, Floats, float]] = deque(maxlen=memory)
+    for _ in range(iterations):
+        direction = -_inverse_hessian(g, pairs)
+        slope = float(direction @ g)
+        if slope >= 0:
+            pairs.clear()
+            direction, slope = -g, -float(g @ g)
+        if -slope <= tolerance * max(abs(loss), 1e-30):
+            return
+        step = 1.0 if pairs else 0.3
+        for _ in range(12):
+            trial = x + step * direction
+            new_loss, new_g, new_calculated = value(trial)
+            if new_loss <= loss + 1e-4 * step * slope:
+                break
+            # minimum of the parabola through both ends, within bounds
+            curve = 2 * (new_loss - loss - step * slope) / step**2
+            step = float(np.clip(-slope / curve if curve > 0 else 0.5 * step, 0.1 * step, 0.5 * step))
+        else:
+            if not pairs:
+                return
+            pairs.clear()
+            continue
+        s, y = trial - x, new_g - g
+        if s @ y > 1e-10 * np.sqrt((s @ s) * (y @ y)):
+            pairs.append((s, y, 1.0 / float(s @ y)))
+        x, loss, g, calculated = trial, new_loss, new_g, new_calculated
+        yield unpack(state, groups, x * scale), loss, calculated
+
+
+def _inverse_hessian(g: Floats, pairs: deque[tuple[Floats, Floats, float]]) -> Floats:
+    """Two-loop recursion: the limited-memory inverse Hessian times g."""
+    q = g.copy()
+    alphas = []
+    for s, y, rho in reversed(pairs):
+        alpha = rho * float(s @ q)
+        alphas.append(alpha)
+        q -= alpha * y
+    if pairs:
+        s, y, _ = pairs[-1]
+        q *= float(s @ y) / float(y @ y)
+    for (s, y, rho), alpha in zip(pairs, reversed(alphas), strict=True):
+        q += (alpha - rho * float(y @ q)) * s
+    return q
