@@ -3,6 +3,7 @@
 import io
 import json
 import os
+import shlex
 import signal
 import sys
 
@@ -73,7 +74,8 @@ def test_a_run_writes_the_files_of_the_contract(call, tmp_path, series):
     assert report["device"] == "cpu"
     assert report["probe"]["depths_A"] == [-5, 0, 5]
     assert {"napari-lot", "torch", "numpy", "python"} <= set(report["versions"])
-    assert report["command"].startswith("napari-lot ")
+    args = ["reconstruct", str(series), "--out", str(tmp_path / "out"), "--pixel-size", "0.5", *SOURCE, "--seed", "7"]
+    assert report["command"] == shlex.join(["napari-lot", *args])
     measured = tifffile.imread(series)
     read = {name: tifffile.imread(tmp_path / "out" / f"{name}.tif") for name in ("calculated", "residual", "probe")}
     np.testing.assert_allclose(read["calculated"] + read["residual"], measured, rtol=1e-6)

@@ -55,7 +55,12 @@ def main(args: Sequence[str] | None = None) -> None:
 def run(args: Sequence[str]) -> int:
     """Run the command line; the exit code."""
     try:
-        code = typer.main.get_command(app).main(list(args) or ["--help"], prog_name=PROGRAM, standalone_mode=False)
+        code = typer.main.get_command(app).main(
+            list(args) or ["--help"],
+            prog_name=PROGRAM,
+            standalone_mode=False,
+            obj=shlex.join([PROGRAM, *args]),  # the command as given, for reports
+        )
     except InputError as error:
         return _fail(str(error), INPUT_ERROR)
     except (KeyboardInterrupt, typer.Abort):
@@ -68,7 +73,7 @@ def run(args: Sequence[str]) -> int:
             context = getattr(error, "ctx", None)
             path = context.command_path if context else PROGRAM
             return _fail(f"{usage().rstrip('.')}; see {path} --help.", INPUT_ERROR)
-        return _fail(f"internal error: {type(error).__name__}: {error} (traceback in {_log()})", INTERNAL_ERROR)
+        return _fail(f"internal error: {type(error).__name__}: {error} (traceback in {_log(args)})", INTERNAL_ERROR)
     return code if isinstance(code, int) else OK
 
 
@@ -78,12 +83,12 @@ def _fail(message: str, code: int) -> int:
     return code
 
 
-def _log() -> str:
-    """Keep the traceback that is being handled in a file of its own."""
+def _log(args: Sequence[str]) -> str:
+    """Keep the traceback that is being handled in a file of its own; its path."""
     try:
         handle, path = tempfile.mkstemp(prefix="napari-lot-", suffix=".log", text=True)
         with os.fdopen(handle, "w", encoding="utf-8") as file:
-            file.write(f"{PROGRAM} {__version__}: {shlex.join(sys.argv)}\n{traceback.format_exc()}")
+            file.write(f"{__version__}: {shlex.join([PROGRAM, *args])}\n{traceback.format_exc()}")
     except OSError:
         return "no file: the temporary folder cannot be written"
     return path

@@ -25,6 +25,7 @@ _RUN_WINDOW = (
 
 
 def demo(
+    context: typer.Context,
     out: Annotated[
         Path, typer.Option("--out", metavar="DIR", help="Folder for the results; results in it are replaced.")
     ] = Path("demo-out"),
@@ -45,7 +46,7 @@ def demo(
     began = time.monotonic()
     check_output_folder(out, overwrite=True)
     given = o.gather({}).with_file(facts_as_settings(sample_facts()), "sample")
-    code = run_and_write(load_sample(), given, out, began)
+    code = run_and_write(load_sample(), given, out, began, context.obj)
     if code:
         return code
     got = compare(read_atoms(out / "atoms.xyz"), read_atoms(sample_truth_path())).summary()

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shlex
 import sys
 import tempfile
 import time
@@ -73,11 +72,11 @@ def reconstruct(
     check_output_folder(out, overwrite)
     check_inputs_survive(out, files.values())
     began = time.monotonic()
-    return run_and_write(read(given, files), given, out, began)
+    return run_and_write(read(given, files), given, out, began, context.obj)
 
 
-def run_and_write(measured: TiltSeries, given: o.Given, out: Path, began: float) -> int:
-    """Reconstruct and write; the exit code. ``began`` is when the command began, by ``time.monotonic``."""
+def run_and_write(measured: TiltSeries, given: o.Given, out: Path, began: float, command: str) -> int:
+    """Reconstruct and write; the exit code. ``began`` is when the ``command`` began, by ``time.monotonic``."""
     given = given.with_file(facts_of(measured), measured.source)
     begin_at, given = read_start(given)
     read_seconds = time.monotonic() - began
@@ -100,7 +99,8 @@ def run_and_write(measured: TiltSeries, given: o.Given, out: Path, began: float)
                 f"{measured.source}: no atoms were found; check the pixel size, the angles and the spacing, and that "
                 "atoms are bright on a dark background."
             )
-        write(out, measured, result, {"read": read_seconds, "total": time.monotonic() - began})
+        seconds = {"read": read_seconds, "total": time.monotonic() - began}
+        write(out, measured, result, {"command": command, "wall_seconds": seconds})
     print(summary(result, out, time.monotonic() - began))
     return INTERRUPTED if interrupt.asked else 0
 
@@ -150,9 +150,8 @@ def check_inputs_survive(out: Path, inputs: Any) -> None:
             raise InputError(f"{path}: would be replaced by the result of the same name; give another --out.")
 
 
-def write(out: Path, series: TiltSeries, result: Result, wall_seconds: dict[str, float]) -> None:
+def write(out: Path, series: TiltSeries, result: Result, run: dict[str, Any]) -> None:
     """Write the results; where ``out`` fails now (a full disk), into a temporary folder: the run is not lost."""
-    run = {"command": shlex.join(["napari-lot", *sys.argv[1:]]), "wall_seconds": wall_seconds}
     try:
         write_results(out, series, result, run)
     except OSError as error:

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import shlex
-import sys
 import time
 from pathlib import Path
 from typing import Annotated, Any
@@ -99,7 +97,7 @@ def simulate(
         ",".join(f"{a:.9g}" for a in row) + "\n" for row in series.angles_deg
     )
     record: dict[str, Any] = {
-        "command": shlex.join(["napari-lot", *sys.argv[1:]]),
+        "command": context.obj,
         "pixel_size_A": pixel_size,
         "shape": series.images.shape,
         "atoms": len(truth),
