@@ -9,11 +9,13 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
-from napari.layers import Image, Layer, Points
+from napari.layers import Image, Layer
 from napari.utils import Colormap
 from numpy.typing import NDArray
 
 from napari_lot.atoms import Orbitals
+from napari_lot.gui.plots import reach_A
+from napari_lot.gui.points import AXES_3D, UNITS_3D, PointsBuffer
 from napari_lot.job import ProbeSlices, Result
 from napari_lot.physics.geometry import series_rotations
 from napari_lot.series import TiltSeries
@@ -21,9 +23,7 @@ from napari_lot.series import TiltSeries
 # In (z, y, x) napari's default 3-D camera shows a mirror image; with depth going away from the viewer it does not.
 RIGHT_HANDED = ("away", "down", "right")
 UNITS_4D = ("pixel", "angstrom", "angstrom", "angstrom")
-UNITS_3D = ("angstrom",) * 3
 AXES_4D = ("tilt angle", "z", "y", "x")  # napari makes room for this; the angle itself is shown in its place
-AXES_3D = ("z", "y", "x")
 MAX_SHOWN = 100_000
 
 MEASURED, CALCULATED, RESIDUAL = "Measured", "Calculated", "Residual"
@@ -71,81 +71,6 @@ def height_limits(height: NDArray[np.float64]) -> tuple[float, float]:
     return 0.0, top * 1.05 if top > 0 else 1.0
 
 
-class PointsBuffer:
-    """A read-only Points layer of some capacity whose spare rows wait: no reallocation while atoms stream in.
-
-    Spare rows are masked with ``shown``, and because napari 0.9 ignores that mask in 3-D (when no axis is sliced) they
-    also have no size, no opacity, and lie inside shown points.
-    """
-
-    def __init__(self, name: str, size_A: float, **options: Any) -> None:
-        self.name = name
-        self.size_A = size_A
-        self.options = options
-        self.layer: Points | None = None
-        self.count = 0
-
-    def show(self, viewer: Any, zyx: NDArray[np.float64], colors: NDArray[np.float32] | None = None) -> None:
-        """Put N points (N, 3) on screen, with RGBA colours (N, 4) or the layer's own."""
-        n = len(zyx)
-        layer = self.layer
-        if layer is None or layer not in viewer.layers or n > len(layer.data):
-            self._make(viewer, zyx, colors)
-            return
-        capacity = len(layer.data)
-        layer.data[:] = _padded(zyx, capacity)
-        # One refresh at the end draws everything: each setter alone would slice and draw again.
-        with layer.events.blocker_all():
-            if colors is not None:
-                layer.face_color = _faces(colors, capacity)
-            if n != self.count:
-                shown = np.arange(capacity) < n
-                layer.size = np.where(shown, self.size_A, 0.0)
-                layer.shown = shown
-        self.count = n
-        layer.refresh()
-
-    def _make(self, viewer: Any, zyx: NDArray[np.float64], colors: NDArray[np.float32] | None) -> None:
-        n = len(zyx)
-        capacity = max(256, int(1.25 * n))
-        shown = np.arange(capacity) < n
-        options = {"border_width": 0, **self.options}
-        if colors is not None:
-            options["face_color"] = _faces(colors, capacity)
-        old = self.layer if self.layer is not None and self.layer in viewer.layers else None
-        layer = Points(
-            _padded(zyx, capacity),
-            name=self.name,
-            size=np.where(shown, self.size_A, 0.0),
-            shown=shown,
-            units=UNITS_3D,
-            axis_labels=AXES_3D,
-            visible=old.visible if old is not None else True,
-            metadata={"napari_lot_role": self.name.lower()},
-            **options,
-        )
-        layer.editable = False
-        position = viewer.layers.index(old) if old is not None else None
-        if old is not None:
-            viewer.layers.remove(old)
-        viewer.add_layer(layer)
-        if position is not None:
-            viewer.layers.move(len(viewer.layers) - 1, position)
-        self.layer = layer
-        self.count = n
-
-
-def _padded(zyx: NDArray[np.float64], capacity: int) -> NDArray[np.float64]:
-    """Points (capacity, 3): the given ones, then copies of them (all in one place would stall software OpenGL)."""
-    return np.asarray(zyx)[np.arange(capacity) % max(len(zyx), 1)]
-
-
-def _faces(colors: NDArray[np.float32], capacity: int) -> NDArray[np.float32]:
-    faces = np.zeros((capacity, 4), np.float32)
-    faces[: len(colors)] = colors
-    return faces
-
-
 class WorkbenchLayers:
     """Owns the workbench's layers in one viewer; a layer that the user deleted is made anew when it is needed."""
 
@@ -160,6 +85,8 @@ class WorkbenchLayers:
         self.orbitals: Orbitals | None = None
         self._residual_limited = False
         self._noun = "orbitals"
+        self._probe_reach_A = 1.0
+        self._residual_limits = (-1.0, 1.0)
         self._view: str | None = None
         self._calculated: NDArray[np.float32] | None = None
         self._residual: NDArray[np.float32] | None = None
@@ -244,7 +171,12 @@ class WorkbenchLayers:
         limits = self.stacks[MEASURED].contrast_limits if self.has(MEASURED) else None
         if not self.has(CALCULATED):
             layer = stack_layer(
-                self.series, self._calculated, CALCULATED, contrast_limits=limits, colormap="gray", visible=False
+                self.series,
+                self._calculated,
+                CALCULATED,
+                contrast_limits=limits,
+                colormap="gray",
+                visible=self._view == "images",
             )
             self.stacks[CALCULATED] = layer
             self.viewer.add_layer(layer)
@@ -255,12 +187,14 @@ class WorkbenchLayers:
                 RESIDUAL,
                 contrast_limits=self._residual_limits,
                 colormap=residual_colormap(),
-                visible=False,
+                visible=self._view == "images",
             )
             self.stacks[RESIDUAL] = layer
             self.viewer.add_layer(layer)
         self._order()
-        self.look_at(self._view or "images", reset=False)
+        if self._view == "images":
+            self.look_at("images", reset=False)
+        self._select_main()
 
     def limit_residual(self, residual: NDArray[np.float32]) -> None:
         """Symmetric limits around zero from the 99.5th percentile of |residual|."""
@@ -293,6 +227,7 @@ class WorkbenchLayers:
                 blending="translucent_no_depth",
                 projection_mode="all",
             )
+            self.atoms.visible = self._view == "atoms"
         self.atoms.show(self.viewer, orbitals.positions[:, ::-1], self.colors(orbitals.height))
         self._show_markers()
         if first:
@@ -317,12 +252,9 @@ class WorkbenchLayers:
         return np.column_stack([np.zeros(len(uvw)), uvw[:, 1], uvw[:, 0]])
 
     def _show_markers(self) -> None:
-        # Only while they are looked at: moving 25,000 hidden markers costs as much as moving visible ones.
-        if self.markers is None or self.orbitals is None:
-            return
-        if self._view != "markers" and self.markers.layer is not None:
-            return
-        self.markers.show(self.viewer, self.projected(self.tilt))
+        # Made and moved only while they are looked at: hidden markers cost as much as visible ones.
+        if self.markers is not None and self.orbitals is not None and self._view == "markers":
+            self.markers.show(self.viewer, self.projected(self.tilt))
 
     def show_result(self, result: Result, spacing_A: float) -> None:
         """Show what a finished run leaves: all calculated images, residuals and the final atoms."""
@@ -343,6 +275,7 @@ class WorkbenchLayers:
         p = probe.pixel_size_A
         scale, translate = (step, p, p), (float(probe.depth_A[0]), -(v // 2) * p, -(u // 2) * p)
         limits = _limits(0.0, float(probe.images.max()))
+        self._probe_reach_A = reach_A(probe)
         if self.probe is not None and self.probe in self.viewer.layers:
             layer = self.probe
             layer.data = probe.images
@@ -359,12 +292,12 @@ class WorkbenchLayers:
             axis_labels=AXES_3D,
             colormap="inferno",
             contrast_limits=limits,
-            visible=False,
+            visible=self._view == "probe",
+            metadata={"napari_lot_role": "probe"},
         )
-        self.probe.metadata["napari_lot_role"] = "probe"
         self.viewer.add_layer(self.probe)
         self._order()
-        self.look_at(self._view or "images", reset=False)
+        self._select_main()
 
     # -- ways to look -----------------------------------------------------------------------------------------
 
@@ -409,15 +342,20 @@ class WorkbenchLayers:
             "atoms": (ATOMS,),
             "probe": (PROBE,),
         }[view]
-        for name, layer in self._own().items():
-            layer.visible = name in visible
         self._show_markers()
+        self._order()
+        # Every change of a layer or the grid makes napari build its scene anew: only real changes, in one batch.
+        with viewer.layers.batched_update():
+            for name, layer in self._own().items():
+                if layer.visible != (name in visible):
+                    layer.visible = name in visible
+        # The grid outside the batch: napari sizes its boxes only when it is told about it.
         grid = viewer.canvas.grid
         grid.stride, grid.shape, grid.spacing = 1, (1, -1), 4
         grid.enabled = view == "images" and self.has(CALCULATED)
         for layer in self.stacks.values():
-            layer.name_overlay.visible = grid.enabled
             layer.name_overlay.position = "top_center"
+            layer.name_overlay.visible = grid.enabled
         viewer.dims.ndisplay = 3 if view == "atoms" else 2
         if view == "atoms":
             viewer.scene.camera.orientation = RIGHT_HANDED
@@ -425,13 +363,18 @@ class WorkbenchLayers:
             # The stacks and markers lie in the plane z = 0; the probe's focus is looked at from there as well.
             viewer.dims.set_point(viewer.dims.ndim - 3, 0.0)
         self._set_depth_margin(1e4 if view in ("images", "markers") else 0.0)
-        main = {"images": MEASURED, "markers": MARKERS, "atoms": ATOMS, "probe": PROBE}[view]
-        if main in self._own():
-            viewer.layers.selection.active = self._own()[main]
         viewer.canvas.overlays.scale_bar.visible = True
         viewer.canvas.overlays.scale_bar.gridded = False
         if reset:
             self._frame(view)
+        self._select_main()
+
+    def _select_main(self) -> None:
+        """Select the layer that the view is about (napari selects the newest) and say what is shown."""
+        main = {"images": MEASURED, "markers": MARKERS, "atoms": ATOMS, "probe": PROBE}.get(self._view or "")
+        own = self._own()
+        if main in own:
+            self.viewer.layers.selection.active = own[main]
         self.label_tilt()
 
     def _set_depth_margin(self, margin_A: float) -> None:
@@ -455,12 +398,16 @@ class WorkbenchLayers:
             return
         low, high = (np.asarray(edge)[-3:] for edge in layer.extent.world)
         camera = viewer.scene.camera
+        if view == "probe":
+            reach = self._probe_reach_A
+            low, high = np.array([low[0], -reach, -reach]), np.array([high[0], reach, reach])
         if view == "atoms":
             camera.angles = (0, 0, 0)
             camera.center = tuple((low + high) / 2)
-            if self.series is not None:
-                # The scale of the images, whatever far orbitals an early stage has.
-                low, high = np.zeros(3), np.full(3, max(self.series.images.shape[1:]) * self.series.pixel_size_A)
+            if self.has(MEASURED):
+                # The scale and the middle of the images, whatever far orbitals an early stage has.
+                low, high = (np.asarray(edge)[-3:] for edge in self.stacks[MEASURED].extent.world)
+                camera.center = tuple((low + high) / 2)
         else:
             camera.center = (0.0, *((low + high) / 2)[1:])
         size = (high - low)[1:] if view == "probe" else high - low
@@ -478,9 +425,10 @@ class WorkbenchLayers:
     def _order(self) -> None:
         """Own layers to the top of the list, in reading order for the side-by-side view."""
         own, layers = self._own(), self.viewer.layers
-        for name in (PROBE, MEASURED, CALCULATED, RESIDUAL, MARKERS, ATOMS):
-            if name in own:
-                layers.move(layers.index(own[name]), len(layers))
+        wanted = [own[n] for n in (PROBE, MEASURED, CALCULATED, RESIDUAL, MARKERS, ATOMS) if n in own]
+        if [layer for layer in layers if layer in wanted] != wanted:
+            for layer in wanted:
+                layers.move(layers.index(layer), len(layers))
 
     def _on_ndisplay(self, event: Any = None) -> None:
         # Whoever switches to 3-D, by our buttons or napari's, sees the hand that the specimen has.

@@ -21,6 +21,7 @@ def _plot(left: str, bottom: str, height: int) -> pg.PlotWidget:
     widget.setFixedHeight(height)
     item = widget.getPlotItem()
     item.hideButtons()
+    item.layout.setContentsMargins(0, 4, 4, 6)  # else the label of the lower axis is cut
     item.setMenuEnabled(False)
     item.setMouseEnabled(False, False)
     for side, text in (("left", left), ("bottom", bottom)):
@@ -38,7 +39,7 @@ class ConvergencePlot(QWidget):
 
     def __init__(self, parent: QWidget | None = None) -> None:
         super().__init__(parent)
-        self.plot = _plot("mean R (%)", "passes over the series", 145)
+        self.plot = _plot("mean R (%)", "passes over the series", 150)
         self.plot.setToolTip("R-factor in blue (left axis) and loss in orange (right axis, logarithmic) of each pass.")
         item = self.plot.getPlotItem()
         item.getAxis("left").setTextPen(R_COLOR)
@@ -97,7 +98,7 @@ class TiltBars(QWidget):
     def __init__(self, go_to: Callable[[int], None], parent: QWidget | None = None) -> None:
         super().__init__(parent)
         self._go_to = go_to
-        self.plot = _plot("R (%)", "tilt", 125)
+        self.plot = _plot("R (%)", "tilt", 130)
         self.plot.setToolTip("R-factor of each tilt in percent; click a bar to look at that tilt.")
         self._bars = pg.BarGraphItem(x=[], height=[], width=0.8, brush=BAR_COLOR, pen=None)
         self._mark = pg.InfiniteLine(angle=90, pen=pg.mkPen(MARK_COLOR, width=2))
@@ -139,7 +140,7 @@ class HeightHistogram(QWidget):
     ) -> None:
         super().__init__(parent)
         self._colors = colors
-        self.plot = _plot("atoms", "height (image units)", 125)
+        self.plot = _plot("atoms", "height (image units)", 130)
         self.plot.setToolTip("Heights of the atoms; the colours are those of the atoms in 3-D.")
         self._bars = pg.BarGraphItem(x=[], height=[], width=1.0, pen=None)
         self.plot.addItem(self._bars)
@@ -160,6 +161,15 @@ class HeightHistogram(QWidget):
         self._bars.setOpts(x=middle, height=counts, width=edges[1] - edges[0], brushes=brushes)
         self.plot.setXRange(0, edges[-1], padding=0)
         self.plot.setYRange(0, counts.max() * 1.08, padding=0)
+
+
+def reach_A(probe: ProbeSlices) -> float:
+    """Half width in Å of what there is to see of a probe: 1 % of the peak at any depth, at least 2 Å."""
+    _, v, u = probe.images.shape
+    across = probe.images[:, v // 2].max(0)
+    lit = np.flatnonzero(across > 0.01 * across.max())
+    widest = np.abs(lit - u // 2).max() if len(lit) else 0
+    return float(min(max(1.3 * widest * probe.pixel_size_A, 2.0), (u // 2) * probe.pixel_size_A))
 
 
 class ProbeSection(QWidget):
@@ -192,5 +202,6 @@ class ProbeSection(QWidget):
         # The square root shows the tails that make neighbours overlap.
         self._image.setImage(np.sqrt(np.maximum(section, 0)), autoLevels=True)
         self._image.setRect(-(u // 2 + 0.5) * p, float(probe.depth_A[0]) - step / 2, u * p, d * step)
-        self.plot.setXRange(-(u // 2) * p, (u // 2) * p, padding=0)
+        reach = reach_A(probe)
+        self.plot.setXRange(-reach, reach, padding=0)
         self.plot.setYRange(float(probe.depth_A[0]), float(probe.depth_A[-1]), padding=0)

@@ -29,7 +29,8 @@ MORE_FIELDS = (
     "c50_A",
     "focal_spread_A",
 )
-PREVIEW_PIXELS = 64
+PREVIEW_PIXELS = 96
+MAX_WINDOW_A = 200.0
 PREVIEW_SLICES = 33
 
 
@@ -133,6 +134,13 @@ class ProbePanel(QWidget):
             half = depth_of_focus_A(self.state.microscope)
         return -half, half
 
+    def window_A(self, low: float, high: float) -> float:
+        """Width in Å that holds the probe at every depth: the cone of the beam, the source, a few Airy rings."""
+        m = self.state.microscope
+        away = max(abs(low - m.defocus_A), abs(high - m.defocus_A)) + 2 * m.focal_spread_A
+        cone = 2e-3 * (m.semiangle_mrad or 0.0) * away
+        return float(min(1.5 * cone + 2 * m.source_size_A + 8 * rayleigh_limit_A(m), MAX_WINDOW_A))
+
     def _compute(self) -> None:
         microscope, series = self.state.microscope, self.state.series
         if not self.state.has_probe:
@@ -146,9 +154,8 @@ class ProbePanel(QWidget):
             self.numbers.setText(f"Enter the {' and the '.join(missing)} to see the probe.")
             return
         low, high = self.depth_range_A()
-        # A window of a few probe diameters, never coarser than the probe's Nyquist step.
         nyquist = wavelength_A(microscope.energy_eV or 0.0) / (4e-3 * (microscope.semiangle_mrad or 1.0))
-        pixel = min(nyquist, series.pixel_size_A) if series is not None else nyquist
+        pixel = self.window_A(low, high) / PREVIEW_PIXELS
         try:
             self.probe = probe_slices(microscope, np.linspace(low, high, PREVIEW_SLICES), PREVIEW_PIXELS, pixel)
         except InputError as error:

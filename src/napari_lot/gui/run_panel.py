@@ -330,9 +330,9 @@ class RunPanel(QWidget):
         self.plot.add(history)
         if snapshot.probe is not None:
             self.layers.show_probe(snapshot.probe)
+        self.layers.show_atoms(snapshot.orbitals, self._spacing_A)
         if len(snapshot.tilts):
             self.layers.show_calculated(snapshot.tilts, snapshot.calculated)
-        self.layers.show_atoms(snapshot.orbitals, self._spacing_A)
         self.on_snapshot(snapshot)
 
     def _end(self, runner: Runner) -> None:

@@ -45,7 +45,9 @@ class Section(QCollapsible):
         self.setContent(inner)
         layout.removeWidget(old)
         old.deleteLater()
-        inner.setSizePolicy(QSizePolicy.Policy.Preferred, QSizePolicy.Policy.Maximum)
+        # Not superqt's "Maximum": that keeps the height of unwrapped labels and cuts off what wrapped ones push down.
+        for widget in (self, inner, self.status):
+            widget.setSizePolicy(QSizePolicy.Policy.Preferred, QSizePolicy.Policy.Minimum)
         self.toggled.connect(self._on_toggled)
         self._on_toggled(False)
 

@@ -1,0 +1,88 @@
+"""A Points layer that atoms stream into."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from napari.layers import Points
+from numpy.typing import NDArray
+
+UNITS_3D = ("angstrom",) * 3
+AXES_3D = ("z", "y", "x")
+
+
+class PointsBuffer:
+    """A read-only Points layer of some capacity whose spare rows wait: no reallocation while atoms stream in.
+
+    Spare rows are masked with ``shown``, and because napari 0.9 ignores that mask in 3-D (when no axis is sliced) they
+    also have no size, no opacity, and lie inside shown points.
+    """
+
+    def __init__(self, name: str, size_A: float, **options: Any) -> None:
+        self.name = name
+        self.size_A = size_A
+        self.options = options
+        self.layer: Points | None = None
+        self.visible = True
+        self.count = 0
+
+    def show(self, viewer: Any, zyx: NDArray[np.float64], colors: NDArray[np.float32] | None = None) -> None:
+        """Put N points (N, 3) on screen, with RGBA colours (N, 4) or the layer's own."""
+        n = len(zyx)
+        layer = self.layer
+        if layer is None or layer not in viewer.layers or n > len(layer.data):
+            self._make(viewer, zyx, colors)
+            return
+        capacity = len(layer.data)
+        layer.data[:] = _padded(zyx, capacity)
+        # One refresh at the end draws everything: each setter alone would slice and draw again.
+        with layer.events.blocker_all():
+            if colors is not None:
+                layer.face_color = _faces(colors, capacity)
+            if n != self.count:
+                shown = np.arange(capacity) < n
+                layer.size = np.where(shown, self.size_A, 0.0)
+                layer.shown = shown
+        self.count = n
+        layer.refresh()
+
+    def _make(self, viewer: Any, zyx: NDArray[np.float64], colors: NDArray[np.float32] | None) -> None:
+        n = len(zyx)
+        capacity = max(256, int(1.25 * n))
+        shown = np.arange(capacity) < n
+        options = {"border_width": 0, **self.options}
+        if colors is not None:
+            options["face_color"] = _faces(colors, capacity)
+        old = self.layer if self.layer is not None and self.layer in viewer.layers else None
+        layer = Points(
+            _padded(zyx, capacity),
+            name=self.name,
+            size=np.where(shown, self.size_A, 0.0),
+            shown=shown,
+            units=UNITS_3D,
+            axis_labels=AXES_3D,
+            visible=old.visible if old is not None else self.visible,
+            metadata={"napari_lot_role": self.name.lower()},
+            **options,
+        )
+        layer.editable = False
+        position = viewer.layers.index(old) if old is not None else None
+        if old is not None:
+            viewer.layers.remove(old)
+        viewer.add_layer(layer)
+        if position is not None:
+            viewer.layers.move(len(viewer.layers) - 1, position)
+        self.layer = layer
+        self.count = n
+
+
+def _padded(zyx: NDArray[np.float64], capacity: int) -> NDArray[np.float64]:
+    """Points (capacity, 3): the given ones, then copies of them (all in one place would stall software OpenGL)."""
+    return np.asarray(zyx)[np.arange(capacity) % max(len(zyx), 1)]
+
+
+def _faces(colors: NDArray[np.float32], capacity: int) -> NDArray[np.float32]:
+    faces = np.zeros((capacity, 4), np.float32)
+    faces[: len(colors)] = colors
+    return faces
