@@ -151,10 +151,11 @@ class Solver(_Frozen):
     )
     least_height: float = Field(0.35, ge=0, le=1, description="Least height of an atom in 0.9 quantiles of heights.")
     birth_rounds: int = Field(8, ge=0, le=100, description="Rounds of births and deaths at most.")
+    birth_part: float = Field(0.1, gt=0, le=1, description="Most births in a round, as a part of the atoms.")
     birth_passes: int = Field(4, ge=0, le=1000, description="Passes after each round of births.")
     birth_significance: float = Field(4.0, ge=0, le=100, description="Least significance of a birth in noise sigmas.")
     birth_height: float = Field(0.45, ge=0, le=2, description="Least height of a birth in typical heights.")
-    refine_passes: int = Field(16, ge=0, le=10000, description="Passes of the final fit.")
+    refine_passes: int = Field(6, ge=0, le=10000, description="Passes of the final fit.")
     polish_steps: int = Field(60, ge=0, le=10000, description="Quasi-Newton steps over all tilts at the end, at most.")
     tolerance: float = Field(1e-7, gt=0, lt=1, description="Done when a step promises less than this part of the loss.")
 

@@ -322,7 +322,9 @@ class Reconstruction:
         chosen = population.separate(
             points, score, 0.6 * self.spacing_A, self.state.positions, 0.6 * self.spacing_A
         )
-        self._note(f"births: {len(chosen)}")
+        # the best first: neighbours of a birth are judged again once it has been fitted
+        chosen = chosen[: max(1, int(s.birth_part * len(self.state.height)))]
+        self._note(f"births: {len(chosen)} of {good.sum()} places")
         if len(chosen):
             self.state = self.state.add(points[chosen], np.minimum(height[chosen], typical))
             self.adam.extend(PER_ATOM, len(chosen))

@@ -18,8 +18,10 @@ from napari_lot.lot.given import start_heights
 from napari_lot.lot.image_model import ImageModel
 from napari_lot.lot.problem import Problem, State
 from napari_lot.lot.reconstruct import Progress, Reconstruction, Stopped
+from napari_lot.lot.thickness import film_thickness
 from napari_lot.physics.geometry import series_rotations
 from napari_lot.physics.probe import probe_slices
+from napari_lot.series.prepare import intensity_limits
 
 if TYPE_CHECKING:
     from napari_lot.job import Job
@@ -39,7 +41,6 @@ class _Prepared:
     unit: float
     zero: float
     probe: ProbeSlices
-    nominal_center: tuple[float, float]
     center: tuple[float, float]
 
 
@@ -154,29 +155,34 @@ def _prepare(job: Job) -> _Prepared:
     kind: Literal["lsq", "poisson"] = "poisson" if series.counts else "lsq"
     if settings.model.likelihood != "auto":
         kind = settings.model.likelihood
-    unit, zero = (1.0, 0.0) if series.counts else _range(series.images, series.mask)
+    zero, unit = (0.0, 1.0) if series.counts else intensity_limits(series)
+    mask = series.usable
     observed = ((series.images - np.float32(zero)) / np.float32(unit)).astype(np.float32)
-    if series.mask is not None:
-        observed = np.where(series.mask, observed, 0).astype(np.float32)
+    if mask is not None:
+        observed = np.where(mask, observed, 0).astype(np.float32)
     rotations = series_rotations(series)
-    level = start.levels(observed, series.mask)
-    if not start.shows_anything(observed, series.mask, level):
+    level = start.levels(observed, mask)
+    if not start.shows_anything(observed, mask, level):
         raise InputError(
             f"{series.source}: no atoms in the field: most images show nothing brighter than their noise; "
             "check the images and the mask."
         )
     assert series.center_px is not None
     center = settings.data.center_px or series.center_px
-    nominal = center
     if settings.data.center_px is None:
-        center = start.find_center(observed, rotations, center, level) or center
-    hull = start.make_hull(observed, series.mask, rotations, series.pixel_size_A, center, job.spacing_A, level)
+        center = start.find_center(observed, mask, rotations, center, level) or center
+    hull = start.make_hull(observed, mask, rotations, series.pixel_size_A, center, job.spacing_A, level)
     microscope = None if settings.model.probe == "direct" else settings.microscope
-    half = start.box(observed.shape[1:], rotations, series.pixel_size_A, hull.least_seen)
+    low, high = start.box(observed.shape[1:], rotations, series.pixel_size_A, hull.least_seen)
     if settings.data.thickness_A is not None:
-        half[2] = 0.5 * settings.data.thickness_A
+        low[2], high[2] = -0.5 * settings.data.thickness_A, 0.5 * settings.data.thickness_A
+    elif not hull.isolated and job.start is None:
+        slab = film_thickness(observed, mask, rotations, series.pixel_size_A, center, high[2] - low[2])
+        if slab is not None:
+            # a film thins out rather than ends: the slab of equal coherence is widened by half its thickness on each side
+            low[2], high[2] = max(low[2], slab[1] - slab[0]), min(high[2], slab[1] + slab[0])
     if job.start is None:
-        points = start.grid(hull, half, settings.start.grid_spacing * job.spacing_A)
+        points = start.grid(hull, low, high, settings.start.grid_spacing * job.spacing_A)
     else:
         points = job.start.positions.copy()
     if len(points) == 0:
@@ -198,13 +204,13 @@ def _prepare(job: Job) -> _Prepared:
         tolerance=settings.model.depth_tolerance,
         threads=settings.solver.threads,
     )
-    weights = None if series.mask is None else series.mask.astype(np.float32)
+    weights = None if mask is None else mask.astype(np.float32)
     n, t = len(points), len(series)
     species, ids = np.zeros(n, np.int64), np.arange(n)
     if job.start is None:
         height = np.full(n, 1e-3 * level.bright)
     else:
-        height = start_heights(model, observed, series.mask, level.background, job.start, width)
+        height = start_heights(model, observed, mask, level.background, job.start, width)
         species, ids = job.start.species.copy(), job.start.id.copy()
     state = State(
         positions=points,
@@ -219,14 +225,7 @@ def _prepare(job: Job) -> _Prepared:
     )
     far = max(abs(edge) for edge in reach)
     slices = probe_slices(microscope, np.linspace(-far, far, PROBE_SLICES), PROBE_EXTENT_PX, min(0.2, series.pixel_size_A))
-    return _Prepared(Problem(model, observed, weights, kind), state, hull, unit, zero, slices, nominal, center)
-
-
-def _range(images: NDArray[np.float32], mask: NDArray[np.bool_] | None) -> tuple[float, float]:
-    """(unit, zero) that take the series to 0..1 between robust limits (Eq. 6; one pair for the whole series)."""
-    values = images if mask is None else images[mask]
-    low, high = np.percentile(values, [0.1, 99.9])
-    return max(float(high - low), 1e-30), float(low)
+    return _Prepared(Problem(model, observed, weights, kind), state, hull, unit, zero, slices, center)
 
 
 def _orbitals(job: Job, ready: _Prepared, state: State) -> Orbitals:

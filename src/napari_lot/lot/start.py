@@ -48,15 +48,22 @@ def project(points: Floats, rotation: Floats, pixel_size_A: float, center_px: tu
 
 
 def find_center(
-    images: NDArray[np.float32], rotations: Floats, center_px: tuple[float, float], level: Levels
+    images: NDArray[np.float32],
+    mask: NDArray[np.bool_] | None,
+    rotations: Floats,
+    center_px: tuple[float, float],
+    level: Levels,
 ) -> tuple[float, float] | None:
     """Rotation centre (row, column) from the centres of mass of an isolated object, or None where there is none.
 
     The centre of mass of tilt j lies at centre + R_j X for one point X of the specimen; centre and X follow by least squares.
     Only the part of the centre that no translation of the object imitates is taken (for a single axis: across it).
     """
-    if not is_isolated(images, None, level):
+    if not is_isolated(images, mask, level):
         return None
+    if mask is not None:  # tilts left out
+        seen = mask.any((1, 2))
+        images, rotations = images[seen], rotations[seen]
     signal = images.astype(np.float64) - level.background
     inside = _clearly_bright(images, level)
     for j in range(len(images)):  # specks of noise far away would pull the centre of mass
@@ -85,8 +92,11 @@ def find_center(
 
 def is_isolated(images: NDArray[np.float32], mask: NDArray[np.bool_] | None, level: Levels) -> bool:
     """True where the object touches no edge of the field in any tilt, so that what lies outside is vacuum."""
-    if mask is not None and not mask.all():
-        return False
+    if mask is not None:
+        seen = mask.any((1, 2))  # the others are tilts left out
+        if not mask[seen].all():
+            return False
+        images = images[seen]
     inside = _clearly_bright(images, level)
     edges = (inside[:, :2], inside[:, -2:], inside[:, :, :2], inside[:, :, -2:])
     return float(np.concatenate([edge.ravel() for edge in edges]).mean()) < 0.02
@@ -181,8 +191,10 @@ def _disk(radius: float) -> NDArray[np.bool_]:
     return x**2 + y**2 <= radius**2 + 0.5
 
 
-def box(image_shape: tuple[int, int], rotations: Floats, pixel_size_A: float, least_seen: float) -> Floats:
-    """Half extents (x, y, z) in Å of the region whose points at least a part ``least_seen`` of the tilts can see.
+def box(
+    image_shape: tuple[int, ...], rotations: Floats, pixel_size_A: float, least_seen: float
+) -> tuple[Floats, Floats]:
+    """Corners (x, y, z) in Å of the region whose points at least a part ``least_seen`` of the tilts can see.
 
     Along the beam of the untilted specimen the field gives no bound; half the larger side of the field stands in for it.
     """
@@ -196,17 +208,18 @@ def box(image_shape: tuple[int, int], rotations: Floats, pixel_size_A: float, le
         uv = np.einsum("tij,nj->tni", rotations[:, :2], points)
         seen = ((np.abs(uv[..., 0]) <= u) & (np.abs(uv[..., 1]) <= v)).mean(0)
         extents.append(float(probes[seen >= least_seen].max(initial=0.0)))
-    return np.array([max(extents[0], u), max(extents[1], v), largest])
+    high = np.array([max(extents[0], u), max(extents[1], v), largest])
+    return -high, high
 
 
-def grid(hull: Hull, half_extents: Floats, constant_A: float, chunk: int = 2_000_000) -> Floats:
-    """Points (N, 3) of a body-centred grid inside the hull.
+def grid(hull: Hull, low: Floats, high: Floats, constant_A: float, chunk: int = 2_000_000) -> Floats:
+    """Points (N, 3) of a body-centred grid inside the hull, between the corners ``low`` and ``high`` in Å.
 
     Body-centred, with the density of a simple cubic grid of ``constant_A``: the points are farther apart at equal number, and
     no tilt about an axis sees them in rows.
     """
     a = constant_A * 2 ** (1 / 3)
-    axes = [np.arange(-np.ceil(e / a), np.ceil(e / a) + 1) * a for e in half_extents]
+    axes = [np.arange(np.floor(lo / a), np.ceil(hi / a) + 1) * a for lo, hi in zip(low, high, strict=True)]
     found = []
     for offset in (0.0, 0.5 * a):
         x, y, z = (axis + offset for axis in axes)
