@@ -429,3 +429,19 @@ def test_the_sample_file_can_be_typed(workbench: Any, hand: Any) -> None:
     hand.type(child(workbench, "pixel_size_A"), "0.25")
     hand.type(child(workbench, "series_path"), str(sample_path()))
     assert len(workbench.state.series) == 36
+
+
+def test_a_dropped_file_is_read(workbench: Any, hand: Any, qtbot: Any) -> None:
+    from qtpy.QtCore import QMimeData, QPointF, Qt, QUrl
+    from qtpy.QtGui import QDropEvent
+    from qtpy.QtWidgets import QApplication
+
+    hand.type(child(workbench, "pixel_size_A"), "0.25")
+    mime = QMimeData()
+    mime.setUrls([QUrl.fromLocalFile(str(sample_path()))])
+    event = QDropEvent(
+        QPointF(5, 5), Qt.DropAction.CopyAction, mime, Qt.MouseButton.LeftButton, Qt.KeyboardModifier.NoModifier
+    )
+    QApplication.sendEvent(workbench.data, event)
+    assert len(workbench.state.series) == 36
+    assert child(workbench, "series_path").text() == str(sample_path())

@@ -457,7 +457,7 @@ class WorkbenchLayers:
             text = f"tilt {t + 1} of {len(self.series)}   {angle_text(self.series, t)}"
         elif view == "probe":
             z = self.viewer.dims.point[-3] if self.viewer.dims.ndim >= 3 else 0.0
-            text = f"probe, depth {z:+.1f} Å from the rotation centre"
+            text = f"probe at depth {z:+.1f} Å".replace("-", "−")
         elif view == "atoms" and self.orbitals is not None:
             text = f"{len(self.orbitals)} {self._noun}, coloured by height"
         overlay.text = text

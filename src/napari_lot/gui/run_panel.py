@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import time
 from collections.abc import Callable
 
@@ -29,6 +30,8 @@ from napari_lot.gui.state import WorkbenchState
 from napari_lot.job import Job, Snapshot, expected_spacing_A
 from napari_lot.series import TiltSeries
 from napari_lot.settings import REFINED_BY_DEFAULT, Model, Settings, Solver, settings_from_dict
+
+_LOG = logging.getLogger(__name__)
 
 POLL_MS = 100
 STAGES = {
@@ -352,6 +355,8 @@ class RunPanel(QWidget):
             self.progress.setValue(0)
             self.progress.setFormat("stopped")
             self.state.fail(sentence)
+            if outcome is not None and outcome.detail is not None:
+                _LOG.error("%s", outcome.detail)
         elif outcome.result is None:
             self.stage.setText("<b>Cancelled</b>: the layers show the last state")
             self.progress.setValue(0)
