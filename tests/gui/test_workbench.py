@@ -372,6 +372,49 @@ def test_typed_angles_and_an_angle_file(workbench: Any, hand: Any, tmp_path: Pat
     assert workbench.state.series.angles_deg[0, 1] == pytest.approx(-60)
 
 
+def test_mask_excluded_tilts_and_thickness_arrive(workbench: Any, hand: Any, notified: Any, tmp_path: Path) -> None:
+    images = load_sample().images
+    mask = np.ones(images.shape[1:], np.uint8)
+    mask[:, :10] = 0
+    write_stack(tmp_path / "mask.tif", mask)
+    write_stack(tmp_path / "wrong.tif", mask[:-1])
+    hand.click(child(workbench, "more_data"))
+    hand.type(child(workbench, "pixel_size_A"), "0.25")
+    hand.type(child(workbench, "mask"), str(tmp_path / "mask.tif"), enter=False)
+    hand.type(child(workbench, "exclude"), "3, 17", enter=False)
+    hand.type(child(workbench, "thickness_A"), "30")
+    hand.type(child(workbench, "series_path"), str(sample_path()))
+    series = workbench.state.series
+    assert series.excluded == (3, 17)
+    assert not series.mask[:, :, :10].any()
+    assert series.mask[:, :, 10:].all()
+    assert workbench.run.settings().data.thickness_A == 30
+    for field, text, part in (
+        ("exclude", "3, x", "not a list of numbers"),
+        ("exclude", "99", "99"),
+        ("mask", str(tmp_path / "wrong.tif"), "mask"),
+    ):
+        before, seen = child(workbench, field).text(), len(notified())
+        hand.type(child(workbench, field), text, enter=False)
+        hand.click(child(workbench, "apply_data"))
+        assert part in notified()[seen:][0]
+        assert workbench.state.series is series
+        hand.type(child(workbench, field), before, enter=False)
+
+
+def test_the_sample_is_itself_whatever_was_typed_before(workbench: Any, hand: Any) -> None:
+    hand.type(child(workbench, "pixel_size_A"), "0.4")
+    hand.tick(child(workbench, "counts"))
+    hand.click(child(workbench, "open_sample"))
+    series = workbench.state.series
+    assert (series.pixel_size_A, series.counts) == (0.25, False)
+    hand.click(child(workbench, "more_data"))
+    hand.type(child(workbench, "exclude"), "5", enter=False)
+    hand.click(child(workbench, "apply_data"))
+    assert workbench.state.series.excluded == (5,)
+    assert "as typed here" not in child(workbench, "data_notes").text()
+
+
 def test_an_open_layer_is_used(workbench: Any, viewer: Any, hand: Any, notified: Any) -> None:
     use = child(workbench, "use_layer")
     assert not use.isEnabled()
@@ -432,16 +475,17 @@ def test_the_sample_file_can_be_typed(workbench: Any, hand: Any) -> None:
 
 
 def test_a_dropped_file_is_read(workbench: Any, hand: Any, qtbot: Any) -> None:
-    from qtpy.QtCore import QMimeData, QPointF, Qt, QUrl
-    from qtpy.QtGui import QDropEvent
+    from qtpy.QtCore import QMimeData, QPoint, QPointF, Qt, QUrl
+    from qtpy.QtGui import QDragEnterEvent, QDropEvent
     from qtpy.QtWidgets import QApplication
 
     hand.type(child(workbench, "pixel_size_A"), "0.25")
     mime = QMimeData()
     mime.setUrls([QUrl.fromLocalFile(str(sample_path()))])
-    event = QDropEvent(
-        QPointF(5, 5), Qt.DropAction.CopyAction, mime, Qt.MouseButton.LeftButton, Qt.KeyboardModifier.NoModifier
-    )
-    QApplication.sendEvent(workbench.data, event)
+    how = (Qt.DropAction.CopyAction, mime, Qt.MouseButton.LeftButton, Qt.KeyboardModifier.NoModifier)
+    enter = QDragEnterEvent(QPoint(5, 5), *how)
+    QApplication.sendEvent(workbench.data, enter)
+    assert enter.isAccepted()
+    QApplication.sendEvent(workbench.data, QDropEvent(QPointF(5, 5), *how))
     assert len(workbench.state.series) == 36
     assert child(workbench, "series_path").text() == str(sample_path())

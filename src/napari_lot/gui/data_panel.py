@@ -11,6 +11,7 @@ from qtpy.QtWidgets import (
     QComboBox,
     QDoubleSpinBox,
     QFileDialog,
+    QFormLayout,
     QGridLayout,
     QHBoxLayout,
     QLabel,
@@ -84,6 +85,23 @@ class DataPanel(QWidget):
         self.form = SettingsForm(
             Data, ["pixel_size_A", "tilt_axis_deg", "counts"], unset={"pixel_size_A": "from the file"}
         )
+        self.more_form = SettingsForm(Data, ["thickness_A"], unset={"thickness_A": "estimated"})
+        self.exclude = QLineEdit(placeholderText="none, or for example 3, 17")
+        self.exclude.setObjectName("exclude")
+        self.exclude.setToolTip(Data.model_fields["exclude"].description or "")
+        self.mask = QLineEdit(placeholderText="no mask, or a TIFF: 1 = use")
+        self.mask.setObjectName("mask")
+        self.mask.setToolTip("Path of a TIFF, one image or one per tilt: 1 where a pixel may be used.")
+        more_rows = self.more_form.layout()
+        assert isinstance(more_rows, QFormLayout)
+        more_rows.addRow("Exclude tilts", self.exclude)
+        more_rows.addRow("Mask", self.mask)
+        self.more_form.hide()
+        self.more_button = QPushButton("More about the data ▸")
+        self.more_button.setObjectName("more_data")
+        self.more_button.setCheckable(True)
+        self.more_button.setToolTip("Thickness of a film, tilts to leave out, mask.")
+        self.more_button.toggled.connect(self._show_more)
         self.apply = QPushButton("Apply changes")
         self.apply.setObjectName("apply_data")
         self.apply.clicked.connect(self._apply)
@@ -115,10 +133,15 @@ class DataPanel(QWidget):
         layout.addWidget(self.sample)
         layout.addLayout(angles)
         layout.addWidget(self.form)
+        layout.addWidget(self.more_button)
+        layout.addWidget(self.more_form)
         layout.addWidget(self.apply)
         layout.addWidget(self.notes)
 
         self._on_angle_kind(FROM_FILE)
+        self.more_form.changed.connect(lambda: setattr(self.state, "thickness_A", self.thickness_A))
+        for line in (self.exclude, self.mask):
+            line.textChanged.connect(self._mark_changed)
         for signal in (self.form.changed, self.start.valueChanged, self.step.valueChanged, self.angle_path.textChanged):
             signal.connect(self._mark_changed)
         viewer.layers.events.inserted.connect(self._list_layers)
@@ -139,7 +162,7 @@ class DataPanel(QWidget):
     def _enable(self) -> None:
         busy = self.state.running
         why = "Not while a reconstruction is running."
-        for widget in (self.path, self.browse, self.sample, self.layer):
+        for widget in (self.path, self.browse, self.sample, self.layer, self.form, self.more_form):
             widget.setEnabled(not busy)
         layers = self.layer.count() > 0
         self.use_layer.setEnabled(layers and not busy)
@@ -161,6 +184,25 @@ class DataPanel(QWidget):
     def _mark_changed(self, *_: Any) -> None:
         self._changed = True
         self._enable()
+
+    def _show_more(self, shown: bool) -> None:
+        self.more_form.setVisible(shown)
+        self.more_button.setText("More about the data ▾" if shown else "More about the data ▸")
+
+    @property
+    def thickness_A(self) -> float | None:
+        """Thickness of a film, None where it is to be estimated; used by the fit, not by the reader."""
+        value: float | None = self.more_form.fields["thickness_A"].value
+        return value
+
+    def _excluded(self) -> list[int]:
+        words = self.exclude.text().replace(";", ",").replace(",", " ").split()
+        try:
+            return [int(word) for word in words]
+        except ValueError:
+            raise InputError(
+                f"Exclude tilts: '{self.exclude.text()}' is not a list of numbers: give tilts from 0 on, as in 3, 17."
+            ) from None
 
     def _on_angle_kind(self, kind: str) -> None:
         for widget in (self.angle_path, self.angle_browse):
@@ -224,6 +266,13 @@ class DataPanel(QWidget):
             self._load(("layer", self.viewer.layers[name]))
 
     def _open_sample(self) -> None:
+        # What was said about another series does not hold for the sample.
+        for name, field in self.form.fields.items():
+            field.value = Data.model_fields[name].default
+        self.more_form.fields["thickness_A"].value = None
+        for line in (self.path, self.exclude, self.mask):
+            line.clear()
+        self.angle_kind.setCurrentText(FROM_FILE)
         self._load(("sample", None))
 
     def _apply(self) -> None:
@@ -246,7 +295,10 @@ class DataPanel(QWidget):
         self.state.set_series(series, element)
         if microscope is not None:
             self.state.microscope = microscope
-        self._note("<br>".join(f'<span style="color:#e5a33d">⚠ {w}</span>' for w in series.warnings))
+        notes = [f'<span style="color:#e5a33d">⚠ {w}</span>' for w in series.warnings]
+        if "pixel_size_A" in self.form.values():
+            notes.append(f"Pixel size {series.pixel_size_A:g} Å as typed here, whatever the file says.")
+        self._note("<br>".join(notes))
         self._enable()
 
     def _note(self, text: str) -> None:
@@ -263,6 +315,12 @@ class DataPanel(QWidget):
             given["tilt_axis_deg"] = values["tilt_axis_deg"]
         if values.get("counts"):
             given["counts"] = True
+        excluded = self._excluded()
+        if excluded:
+            given["exclude"] = excluded
+        mask = self.mask.text().strip()
+        if mask:
+            given["mask"] = mask
         return given
 
     def _typed_angles(self, count: int) -> np.ndarray:
@@ -284,7 +342,7 @@ class DataPanel(QWidget):
         from napari_lot.gui import sources
 
         if kind == "sample":
-            return sources.from_sample()
+            return sources.from_sample(self._given(), self._angles())
         if kind == "layer":
             return sources.from_layer(what, self._given(), self._angles())
         return sources.from_file(Path(what).expanduser(), self._given(), self._angles())

@@ -75,4 +75,4 @@ class InspectPanel(QWidget):
         self.bars.mark(tilt)
         r = self.bars.values[tilt]
         value = f"R {100 * r:.2f} %" if np.isfinite(r) else "no R yet"
-        self.text.setText(f"tilt {tilt + 1}, {angle_text(series, tilt)}: {value}")
+        self.text.setText(f"tilt {tilt}, {angle_text(series, tilt)}: {value}")

@@ -454,7 +454,7 @@ class WorkbenchLayers:
         t = self.tilt
         text = ""
         if view in ("images", "markers"):
-            text = f"tilt {t + 1} of {len(self.series)}   {angle_text(self.series, t)}"
+            text = f"tilt {t}   {angle_text(self.series, t)}"  # counted from 0, as the slider and every message do
         elif view == "probe":
             z = self.viewer.dims.point[-3] if self.viewer.dims.ndim >= 3 else 0.0
             text = f"probe at depth {z:+.1f} Å".replace("-", "−")

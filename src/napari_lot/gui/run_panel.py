@@ -196,7 +196,7 @@ class RunPanel(QWidget):
         solver = self.solver.values()
         solver["refine"] = tuple(name for name, box in self.refine.items() if box.isChecked())
         series = self.state.series
-        data = {} if series is None else {"counts": series.counts}
+        data = {"thickness_A": self.state.thickness_A, "counts": series is not None and series.counts}
         return settings_from_dict(
             {"microscope": self.state.microscope.model_dump(), "model": model, "solver": solver, "data": data},
             where="Reconstruct",

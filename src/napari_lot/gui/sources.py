@@ -8,7 +8,7 @@ from typing import Any
 
 from napari_lot.series import TiltSeries, read_series
 from napari_lot.series.layer import series_from_layer_data
-from napari_lot.series.sample import load_sample, sample_facts
+from napari_lot.series.sample import sample_facts, sample_path
 from napari_lot.settings import Microscope, facts_as_settings
 
 Found = tuple[TiltSeries, Microscope | None, str | None]
@@ -28,11 +28,11 @@ def from_layer(layer: Any, given: dict[str, Any], angles: Any) -> Found:
     return series, *_known(series.metadata)
 
 
-def from_sample() -> Found:
+def from_sample(given: dict[str, Any], angles: Any) -> Found:
     """The platinum decahedron that ships with the package, with the microscope it was simulated for."""
     facts = sample_facts()
-    microscope, element = _known(facts)
-    return load_sample(), microscope, element
+    series = read_series(sample_path(), angles=angles, **{"pixel_size_A": facts["pixel_size_A"], **given})
+    return series, *_known(facts)
 
 
 def _known(facts: Mapping[str, Any]) -> tuple[Microscope | None, str | None]:

@@ -24,6 +24,7 @@ class WorkbenchState:
         self._running = False
         self._result: Result | None = None
         self.element_hint: str | None = None
+        self.thickness_A: float | None = None
 
     @property
     def series(self) -> TiltSeries | None:
