@@ -149,10 +149,12 @@ class Solver(_Frozen):
         (0.1, 0.15, 0.2, 0.3, 0.35),
         description="Orbitals below this part of the 0.9 quantile of heights go, per merge.",
     )
-    least_height: float = Field(0.35, ge=0, le=1, description="Least height of an atom in 0.9 quantiles of heights.")
+    height_scatter: float = Field(
+        0.15, gt=0, le=10, description="Scatter of the heights of one element, in typical heights."
+    )
     birth_rounds: int = Field(8, ge=0, le=100, description="Rounds of births and deaths at most.")
     birth_part: float = Field(0.1, gt=0, le=1, description="Most births in a round, as a part of the atoms.")
-    birth_passes: int = Field(4, ge=0, le=1000, description="Passes after each round of births.")
+    birth_steps: int = Field(15, ge=1, le=1000, description="Quasi-Newton steps after each round of births and deaths.")
     birth_significance: float = Field(4.0, ge=0, le=100, description="Least significance of a birth in noise sigmas.")
     birth_height: float = Field(0.45, ge=0, le=2, description="Least height of a birth in typical heights.")
     refine_passes: int = Field(6, ge=0, le=10000, description="Passes of the final fit.")

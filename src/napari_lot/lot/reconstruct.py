@@ -50,6 +50,8 @@ class Reconstruction:
     spacing_A : float
         Expected nearest-neighbour distance.
     settings : Solver
+    one_height : bool
+        All atoms are of one element and so of about one height.
     poll : callable
         Called before every mini-batch; raises ``Stopped``.
     """
@@ -61,6 +63,7 @@ class Reconstruction:
         hull: Hull,
         spacing_A: float,
         settings: Solver,
+        one_height: bool = True,
         poll: Callable[[], None] = lambda: None,
     ) -> None:
         self.problem = problem
@@ -78,6 +81,9 @@ class Reconstruction:
         self.loss_per_tilt = np.full(len(problem), np.nan)
         self.log: list[str] = []
         self.seconds: dict[str, float] = {}
+        self.inflation = 1.0
+        self.variance = 1.0
+        self.one_height = one_height
 
     # -- the road -----------------------------------------------------------------------------------------------
 
@@ -87,8 +93,8 @@ class Reconstruction:
             s.heights_passes
             + s.positions_passes
             + len(s.merge_distances) * s.merge_passes
-            + s.birth_rounds * s.birth_passes
             + s.refine_passes
+            + s.polish_steps
         )
 
     def from_grid(self) -> Iterator[Progress]:
@@ -105,21 +111,24 @@ class Reconstruction:
             yield from self.passes("merge", s.merge_passes, (*groups, *more))
 
     def to_atoms(self) -> Iterator[Progress]:
-        """Births and deaths until nothing changes, then the final fit."""
+        """Births and deaths while they explain the images better, then the final fit."""
         s = self.settings
         groups = ("positions", "height", "width", "shifts", "scale", "background")
-        for _ in range(s.birth_rounds):
-            before = set(self.state.ids.tolist())
-            yield from self.passes("birth", 1, groups)
-            self._cull(s.least_height)
-            self._merge(s.merge_distances[-1] * self.spacing_A, guarded=True)
-            born = self._births()
-            if set(self.state.ids.tolist()) == before and not born:
-                break
-            yield from self.passes("birth", s.birth_passes, groups)
-        self._cull(s.least_height)
         yield from self.passes("refine", s.refine_passes, groups, cosine=True)
-        yield from self.polish(groups)
+        yield from self.fit("refine", s.birth_steps, groups)
+        for _ in range(s.birth_rounds):
+            before, cost = self.state, self._cost()
+            changed = self._deaths() + self._doubles() + self._births()
+            if not changed:
+                break
+            yield from self.fit("birth", s.birth_steps, groups)
+            if self._deaths():
+                yield from self.fit("birth", s.birth_steps, groups)
+            if self._cost() >= cost:
+                self._note("the change explains no more than it costs: taken back")
+                self.state = before
+                break
+        yield from self.fit("polish", s.polish_steps, groups)
 
     # -- passes over the series -------------------------------------------------------------------------------------
 
@@ -148,23 +157,26 @@ class Reconstruction:
             self.loss = float(np.nanmean(self.loss_per_tilt))
         self.seconds[stage] = self.seconds.get(stage, 0.0) + time.perf_counter() - began
 
-    def polish(self, groups: tuple[str, ...]) -> Iterator[Progress]:
-        """Full-batch fit of everything to convergence."""
+    def fit(self, stage: str, steps: int, groups: tuple[str, ...]) -> Iterator[Progress]:
+        """Full-batch quasi-Newton fit of the allowed groups, to convergence or for so many steps."""
         began = time.perf_counter()
-        self.stage = "polish"
+        self.stage = stage
+        self.adam = Adam()  # its memory does not outlive a fit by other means
+        self._sort()
         groups = tuple(g for g in self._allowed(groups) if g != "center")
         tilts = np.arange(len(self.problem))
-        steps = polish.lbfgs(
-            self.problem, self.state, groups, self._curvatures(groups), self.settings.polish_steps, self.settings.tolerance
-        )
-        for state, loss, calculated in steps:
+        path = polish.lbfgs(self.problem, self.state, groups, self._curvatures(groups), steps, self.settings.tolerance)
+        for state, loss, calculated in path:
             self.state = state
             self.loss = loss / calculated.size
             self.step += 1
             yield Progress(self.stage, self.step, max(self.steps_total, self.step + 1), tilts, calculated, loss)
             self.poll()
+            if not self.problem.model.fits_width(float(state.width[0])):
+                break  # the sampling of the windows no longer suits the width: set it anew, and go on
         self._fix_gauge(groups)
-        self.seconds["polish"] = self.seconds.get("polish", 0.0) + time.perf_counter() - began
+        self.problem.model.set_width(float(self.state.width[0]))
+        self.seconds[stage] = self.seconds.get(stage, 0.0) + time.perf_counter() - began
 
     def _curvatures(self, groups: tuple[str, ...]) -> dict[str, Floats]:
         """Gauss-Newton curvature of the loss for every parameter of the groups, neighbours left out of account."""
@@ -191,13 +203,15 @@ class Reconstruction:
             change = problem.evaluate(wider, some, ()).calculated - images[some].numpy()
             part = weight[some].numpy() * (change / (0.02 * state.width[0])) ** 2
             every["width"] = np.full(len(state.width), part.sum(dtype=np.float64) * t / len(some))
-        return {g: every[g] for g in groups}
+        # what hardly any pixel sees has next to no curvature of its own and must not take endless steps
+        return {g: np.maximum(every[g], 1e-2 * np.median(every[g])) for g in groups}
 
     def _images_and_weights(self, variance: float | None = None) -> tuple[torch.Tensor, torch.Tensor]:
         """Calculated tilts and the weight of every pixel (mask / variance), both (T, V, U)."""
         n = len(self.problem)
         images = torch.cat([torch.from_numpy(self.problem.evaluate(self.state, [j], ()).calculated) for j in range(n)])
-        variance = self.noise_variance(images) if variance is None else variance
+        if variance is None:
+            variance = self.variance = self.noise_variance(images)
         return images, self.problem.weight(images, torch.arange(n), variance)
 
     def _unit_atom(self) -> tuple[Floats, float]:
@@ -301,7 +315,7 @@ class Reconstruction:
         self._note(f"cull {part}: {len(keep)} -> {keep.sum()}")
         self._select(keep)
 
-    def _merge(self, distance_A: float, guarded: bool = False) -> None:
+    def _merge(self, distance_A: float, guarded: bool = False) -> int:
         before = self.state.ids
         typical = population.typical_height(self.state)
         close = 0.45 * self.spacing_A
@@ -312,19 +326,59 @@ class Reconstruction:
         self.state = population.merge(self.state, distance_A, may_merge if guarded else None)
         self.adam.select(PER_ATOM, np.isin(before, self.state.ids))
         self._note(f"merge {distance_A:.2f}: {len(before)} -> {len(self.state.ids)}")
+        return len(before) - len(self.state.ids)
+
+    def _doubles(self) -> int:
+        """Merge halves of one atom; returns how many orbitals went."""
+        return self._merge(self.settings.merge_distances[-1] * self.spacing_A, guarded=True)
+
+    def _deaths(self) -> int:
+        """Remove orbitals that the images do not ask for; returns how many."""
+        _, weight = self._images_and_weights()
+        curvature = self._curvature(self.state.positions, weight.numpy())
+        evidence = 0.5 * self.state.height**2 * curvature / self.inflation**2
+        keep = evidence >= self.price(self.state.height)
+        self._note(f"deaths: {(~keep).sum()} of {len(keep)}")
+        self._select(keep)
+        return int((~keep).sum())
+
+    def price(self, height: Floats) -> Floats:
+        """What an atom of this height must gain in log-likelihood to be believed.
+
+        An even price for every atom, which sets how rarely noise makes one, and with a single element also the prior of its
+        height: all atoms of one element have one height, within a scatter.
+        """
+        s = self.settings
+        price = np.full(len(height), 0.5 * s.birth_significance**2)
+        if self.one_height:
+            lack = np.maximum(1.0 - height / max(population.typical_height(self.state), 1e-300), 0.0)
+            price += 0.5 * (lack / s.height_scatter) ** 2
+        return price
+
+    def _cost(self) -> float:
+        """Negative log-likelihood in units of the noise, and the price of every atom."""
+        calculated, weight = self._images_and_weights(self.variance)
+        misfit = 0.5 * float((weight * (self.problem.observed - calculated) ** 2).sum(dtype=torch.float64))
+        return misfit / self.inflation**2 + float(self.price(self.state.height).sum())
 
     def _births(self) -> int:
         s = self.settings
         points, height, score = self.proposals()
+        if len(points) == 0:
+            return 0
+        # residuals that are correlated (denoised images, an imperfect model) scatter more than independent noise would
+        self.inflation = max(1.4826 * float(np.median(np.abs(score - np.median(score)))), 1.0 if self.problem.kind == "poisson" else 0.3)
         typical = population.typical_height(self.state)
-        good = (score > s.birth_significance) & (height > s.birth_height * typical)
+        evidence = 0.5 * np.maximum(score / self.inflation, 0.0) ** 2
+        # neighbours have been pulled towards a missing atom, so that the residual asks for less than all of it
+        good = (height > s.birth_height * typical) & (evidence > 0.5 * s.birth_significance**2)
         points, height, score = points[good], height[good], score[good]
         chosen = population.separate(
             points, score, 0.6 * self.spacing_A, self.state.positions, 0.6 * self.spacing_A
         )
         # the best first: neighbours of a birth are judged again once it has been fitted
         chosen = chosen[: max(1, int(s.birth_part * len(self.state.height)))]
-        self._note(f"births: {len(chosen)} of {good.sum()} places")
+        self._note(f"births: {len(chosen)} of {good.sum()} places, scatter {self.inflation:.2f}")
         if len(chosen):
             self.state = self.state.add(points[chosen], np.minimum(height[chosen], typical))
             self.adam.extend(PER_ATOM, len(chosen))

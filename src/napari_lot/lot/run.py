@@ -63,7 +63,7 @@ def run_job(job: Job, control: Control) -> Iterator[Snapshot]:
         if limit is not None and time.perf_counter() - began > 60 * limit:
             raise Stopped("time limit")
 
-    solver = Reconstruction(ready.problem, ready.state, ready.hull, job.spacing_A, job.settings.solver, poll)
+    solver = Reconstruction(ready.problem, ready.state, ready.hull, job.spacing_A, job.settings.solver, len(job.settings.model.elements) == 1, poll)
     reason = "converged"
     try:
         if job.start is None:
