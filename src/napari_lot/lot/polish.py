@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Iterator
+from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
@@ -15,12 +16,11 @@ from numpy.typing import NDArray
 from napari_lot.lot.problem import Problem, State
 
 Floats = NDArray[np.float64]
-_FIELD = {"positions": "positions", "height": "height", "width": "width", "shifts": "shifts", "scale": "scale", "background": "background"}
 
 
 def pack(state: State, groups: tuple[str, ...]) -> Floats:
-    """All refined parameters as one vector."""
-    return np.concatenate([getattr(state, _FIELD[g]).ravel() for g in groups])
+    """All refined parameters as one vector; "center" is a change of all shifts, and starts at 0."""
+    return np.concatenate([np.zeros(2) if g == "center" else getattr(state, g).ravel() for g in groups])
 
 
 def unpack(state: State, groups: tuple[str, ...], vector: Floats) -> State:
@@ -28,11 +28,30 @@ def unpack(state: State, groups: tuple[str, ...], vector: Floats) -> State:
     new = state.copy()
     start = 0
     for g in groups:
-        old = getattr(state, _FIELD[g])
+        old = np.zeros(2) if g == "center" else getattr(state, g)
         part = vector[start : start + old.size].reshape(old.shape)
-        setattr(new, _FIELD[g], np.maximum(part, 0.0) if g == "height" else part.copy())
         start += old.size
+        if g == "center":
+            new.shifts = state.shifts + part
+        else:
+            setattr(new, g, np.maximum(part, 0.0) if g == "height" else part.copy())
     return new
+
+
+@dataclass(frozen=True)
+class HeightPrior:
+    """All atoms of one element have one height, within a scatter: half the squared deviation, times ``strength``."""
+
+    height: float
+    strength: float
+
+    def cost(self, height: Floats) -> float:
+        """Added to the loss."""
+        return 0.5 * self.strength * float(((height - self.height) ** 2).sum())
+
+    def gradient(self, height: Floats) -> Floats:
+        """Added to the gradient with respect to the heights."""
+        return self.strength * (height - self.height)
 
 
 def lbfgs(
@@ -42,19 +61,28 @@ def lbfgs(
     curvature: dict[str, Floats],
     iterations: int,
     tolerance: float,
+    prior: HeightPrior | None = None,
     memory: int = 12,
 ) -> Iterator[tuple[State, float, NDArray[np.float32]]]:
-    """Yield (state, loss, calculated) after every accepted step.
+    """Yield (state, loss, calculated) after every accepted step; the loss is that of the images alone.
 
     Ends after ``iterations`` steps, when the predicted gain of a step is below ``tolerance`` times the loss, or when no step helps.
     """
     tilts = np.arange(len(problem))
+    asked = tuple("shifts" if g == "center" else g for g in groups)
     scale = 1.0 / np.sqrt(np.concatenate([np.maximum(curvature[g].ravel(), 1e-30) for g in groups]))
 
     def value(vector: Floats) -> tuple[float, Floats, NDArray[np.float32]]:
-        found = problem.evaluate(unpack(state, groups, vector * scale), tilts, groups)
+        there = unpack(state, groups, vector * scale)
+        found = problem.evaluate(there, tilts, asked)
+        if "center" in groups:
+            found.gradients["center"] = found.gradients["shifts"].sum(0)
+        total = found.loss
+        if prior is not None and "height" in groups:
+            total += prior.cost(there.height)
+            found.gradients["height"] += prior.gradient(there.height)
         gradient = np.concatenate([found.gradients[g].ravel() for g in groups])
-        return found.loss, gradient * scale, found.calculated
+        return total, gradient * scale, found.calculated
 
     x = pack(state, groups) / scale
     loss, g, calculated = value(x)

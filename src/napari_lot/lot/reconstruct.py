@@ -115,16 +115,19 @@ class Reconstruction:
         s = self.settings
         groups = ("positions", "height", "width", "shifts", "scale", "background")
         yield from self.passes("refine", s.refine_passes, groups, cosine=True)
+        self.proposals()  # sets the level of the noise
         yield from self.fit("refine", s.birth_steps, groups)
         for _ in range(s.birth_rounds):
-            before, cost = self.state, self._cost()
-            changed = self._deaths() + self._doubles() + self._births()
-            if not changed:
+            before = self.state
+            places = self.proposals()
+            if not self._deaths() + self._doubles() + self._births(*places):
                 break
             yield from self.fit("birth", s.birth_steps, groups)
             if self._deaths():
                 yield from self.fit("birth", s.birth_steps, groups)
-            if self._cost() >= cost:
+            gain = self._cost(before) - self._cost(self.state)
+            self._note(f"gain {gain:.1f}")
+            if gain <= 0:
                 self._note("the change explains no more than it costs: taken back")
                 self.state = before
                 break
@@ -163,20 +166,33 @@ class Reconstruction:
         self.stage = stage
         self.adam = Adam()  # its memory does not outlive a fit by other means
         self._sort()
-        groups = tuple(g for g in self._allowed(groups) if g != "center")
+        groups = self._allowed(groups)
+        while steps > 0 and groups:
+            fitting = self.problem.model
+            for progress in self._descend(steps, groups):
+                steps -= 1
+                yield progress
+                self.poll()
+                if not fitting.fits_width(float(self.state.width[0])):
+                    break  # the sampling of the windows no longer suits the width: set it anew, and go on
+            else:
+                steps = 0
+            self._fix_gauge(groups)
+            fitting.set_width(float(self.state.width[0]))
+        self.seconds[stage] = self.seconds.get(stage, 0.0) + time.perf_counter() - began
+
+    def _descend(self, steps: int, groups: tuple[str, ...]) -> Iterator[Progress]:
+        prior = self._height_prior()
+        curvature = self._curvatures(groups)
+        if prior is not None and "height" in curvature:
+            curvature["height"] = curvature["height"] + prior.strength
         tilts = np.arange(len(self.problem))
-        path = polish.lbfgs(self.problem, self.state, groups, self._curvatures(groups), steps, self.settings.tolerance)
+        path = polish.lbfgs(self.problem, self.state, groups, curvature, steps, self.settings.tolerance, prior)
         for state, loss, calculated in path:
             self.state = state
             self.loss = loss / calculated.size
             self.step += 1
             yield Progress(self.stage, self.step, max(self.steps_total, self.step + 1), tilts, calculated, loss)
-            self.poll()
-            if not self.problem.model.fits_width(float(state.width[0])):
-                break  # the sampling of the windows no longer suits the width: set it anew, and go on
-        self._fix_gauge(groups)
-        self.problem.model.set_width(float(self.state.width[0]))
-        self.seconds[stage] = self.seconds.get(stage, 0.0) + time.perf_counter() - began
 
     def _curvatures(self, groups: tuple[str, ...]) -> dict[str, Floats]:
         """Gauss-Newton curvature of the loss for every parameter of the groups, neighbours left out of account."""
@@ -193,6 +209,7 @@ class Reconstruction:
             "height": height,
             "positions": np.repeat((state.height**2 * height * sharpness)[:, None], 3, 1),
             "shifts": shifts.numpy(),
+            "center": shifts.sum(0).numpy(),
             "scale": (weight * signal**2).sum((1, 2)).numpy(),
             "background": weight.sum((1, 2)).numpy(),
         }
@@ -342,6 +359,14 @@ class Reconstruction:
         self._select(keep)
         return int((~keep).sum())
 
+    def _height_prior(self) -> polish.HeightPrior | None:
+        """The prior of the heights in units of the loss, where there is one."""
+        if not self.one_height:
+            return None
+        typical = population.typical_height(self.state)
+        noise = self.inflation**2 * (1.0 if self.problem.kind == "poisson" else self.variance)
+        return polish.HeightPrior(typical, noise / (self.settings.height_scatter * typical) ** 2)
+
     def price(self, height: Floats) -> Floats:
         """What an atom of this height must gain in log-likelihood to be believed.
 
@@ -355,19 +380,16 @@ class Reconstruction:
             price += 0.5 * (lack / s.height_scatter) ** 2
         return price
 
-    def _cost(self) -> float:
+    def _cost(self, state: State) -> float:
         """Negative log-likelihood in units of the noise, and the price of every atom."""
-        calculated, weight = self._images_and_weights(self.variance)
-        misfit = 0.5 * float((weight * (self.problem.observed - calculated) ** 2).sum(dtype=torch.float64))
-        return misfit / self.inflation**2 + float(self.price(self.state.height).sum())
+        found = self.problem.evaluate(state, np.arange(len(self.problem)), ())
+        noise = 1.0 if self.problem.kind == "poisson" else self.variance
+        return found.loss / (noise * self.inflation**2) + float(self.price(state.height).sum())
 
-    def _births(self) -> int:
+    def _births(self, points: Floats, height: Floats, score: Floats) -> int:
         s = self.settings
-        points, height, score = self.proposals()
         if len(points) == 0:
             return 0
-        # residuals that are correlated (denoised images, an imperfect model) scatter more than independent noise would
-        self.inflation = max(1.4826 * float(np.median(np.abs(score - np.median(score)))), 1.0 if self.problem.kind == "poisson" else 0.3)
         typical = population.typical_height(self.state)
         evidence = 0.5 * np.maximum(score / self.inflation, 0.0) ** 2
         # neighbours have been pulled towards a missing atom, so that the residual asks for less than all of it
@@ -407,6 +429,9 @@ class Reconstruction:
         with np.errstate(divide="ignore", invalid="ignore"):
             height = np.where(curvature > 0, g / curvature, 0.0)
             score = np.where(curvature > 0, g / np.sqrt(curvature), 0.0)
+        # residuals that are correlated (denoised images, an imperfect model) scatter more than independent noise would
+        scatter = 1.4826 * float(np.median(np.abs(score - np.median(score))))
+        self.inflation = max(scatter, 1.0 if self.problem.kind == "poisson" else 0.3)
         return points, height, score
 
     def _surroundings(self, constant_A: float) -> Floats:
