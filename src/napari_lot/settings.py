@@ -158,7 +158,7 @@ class Solver(_Frozen):
     birth_significance: float = Field(4.0, ge=0, le=100, description="Least significance of a birth in noise sigmas.")
     birth_height: float = Field(0.45, ge=0, le=2, description="Least height of a birth in typical heights.")
     refine_passes: int = Field(6, ge=0, le=10000, description="Passes of the final fit.")
-    polish_steps: int = Field(60, ge=0, le=10000, description="Quasi-Newton steps over all tilts at the end, at most.")
+    polish_steps: int = Field(150, ge=0, le=10000, description="Quasi-Newton steps over all tilts at the end, at most.")
     tolerance: float = Field(1e-7, gt=0, lt=1, description="Done when a step promises less than this part of the loss.")
 
 

@@ -84,6 +84,12 @@ class Reconstruction:
         self.inflation = 1.0
         self.variance = 1.0
         self.one_height = one_height
+        self.refine = set(settings.refine)
+        if not hull.isolated and "refine" not in settings.model_fields_set:
+            # What lies outside the field of a film is not modelled and pulls at every tilt; drift and structure then trade
+            # places. The images of films come aligned to each other, so that is kept unless drift is asked for.
+            self.refine -= {"shifts"}
+            self._note("the object leaves the field: shifts are refined only on request")
 
     # -- the road -----------------------------------------------------------------------------------------------
 
@@ -246,7 +252,7 @@ class Reconstruction:
         return energy, sharpness
 
     def _allowed(self, groups: tuple[str, ...]) -> tuple[str, ...]:
-        refine = self.settings.refine
+        refine = self.refine
         names = {"height": "heights"}
         wanted = [g for g in groups if names.get(g, g) in refine]
         if "shifts" in groups and "shifts" not in wanted and "center" in refine:
