@@ -164,7 +164,7 @@ class Job:
         check(settings)
 
     def run(self, control: Control | None = None) -> Iterator[Snapshot]:
-        """Yield snapshots, at most one per ``snapshot_interval_s`` but every change of stage; sets ``result`` at the end.
+        """Yield snapshots, every change of stage but not more than a person can follow; sets ``result`` at the end.
 
         ``result`` stays None after a cancel.
         """
@@ -187,7 +187,8 @@ def expected_spacing_A(model: Model) -> float:
         return model.spacing_A
     if model.elements == ("X",):
         raise InputError(
-            "The expected distance between atoms is unknown: give the element (--element Pt) or the spacing (--spacing 2.8)."
+            "The expected distance between atoms is unknown: "
+            "give the element (--element Pt) or the spacing (--spacing 2.8)."
         )
     return min(nearest_neighbour_A(element) for element in model.elements)
 
@@ -210,5 +211,6 @@ def check(settings: Settings) -> None:
     ]
     if settings.model.probe != "direct" and missing:
         raise InputError(
-            f"A {settings.model.probe} probe needs {' and '.join(missing)}: give it, or choose direct projection (--probe direct)."
+            f"A {settings.model.probe} probe needs {' and '.join(missing)}: "
+            "give it, or choose direct projection (--probe direct)."
         )

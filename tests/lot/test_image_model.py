@@ -95,7 +95,11 @@ def test_atoms_outside_the_field_are_harmless():
     model, positions, height, widths, shifts = make(COMA)
     far = torch.tensor([[1e4, 0.0, 0.0], [0.0, -1e4, 0.0], [16.0, 16.0, 0.0]], dtype=torch.float64)
     with_far = model.images(
-        [0, 1], torch.cat([positions, far]), torch.cat([height, torch.ones(3)]), torch.cat([widths, widths[:3]]), shifts[:2]
+        [0, 1],
+        torch.cat([positions, far]),
+        torch.cat([height, torch.ones(3)]),
+        torch.cat([widths, widths[:3]]),
+        shifts[:2],
     )
     assert torch.isfinite(with_far).all()
 

@@ -13,8 +13,8 @@ Floats = NDArray[np.float64]
 class Adam:
     """Steps of known physical size per group.
 
-    ``rates`` gives the largest useful step of each group in that group's unit; per-row step counts keep the bias correction
-    right for orbitals that are born late and for tilts that are seen rarely.
+    A rate is the largest useful step of a group in that group's unit; step counts of every row keep the bias
+    correction right for orbitals that are born late and for tilts that are seen rarely.
     """
 
     def __init__(self, beta1: float = 0.9, beta2: float = 0.99) -> None:

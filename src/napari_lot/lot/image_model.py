@@ -2,11 +2,11 @@
 
     I_j(u, v) = sum_i H_i K(u - u_ij - du_j, v - v_ij - dv_j; w_ij, B_i)
 
-Continuous depth by the low-rank depth basis: each orbital is spread into R channels with weights H_i c_r(w_i), one real FFT per
-channel, times Phi_r, one inverse FFT. The gradient runs the same road back with conj(Phi_r).
+Continuous depth by the low-rank depth basis: each orbital is spread into R channels with weights H_i c_r(w_i), one real
+FFT per channel, times Phi_r, one inverse FFT. The gradient runs the same road back with conj(Phi_r).
 
-A sampled Gaussian narrower than about 1.2 pixels aliases; such orbitals are spread wider, with s^2 = B^2 + e^2, and the factor
-f(q; B) / f(q; s) = exp(pi^2 q^2 e^2), the same for every B, goes into Phi.
+A sampled Gaussian narrower than about 1.2 pixels aliases; such orbitals are spread wider, with s^2 = B^2 + e^2, and the
+factor f(q; B) / f(q; s) = exp(pi^2 q^2 e^2), the same for every B, goes into Phi.
 """
 
 from __future__ import annotations
@@ -38,8 +38,8 @@ WINDOW_EDGE = 1e-5
 class Canvas:
     """The padded grid on which tilts are calculated.
 
-    ``shape`` (V, U) canvas pixels, ``pad`` pixels before the first image pixel (the same on both axes), ``oversampling``
-    canvas pixels per image pixel, ``image_shape`` (V, U) image pixels, ``pixel_size_A`` of the canvas.
+    ``shape`` (V, U) canvas pixels, ``pad`` pixels before the first image pixel (the same on both axes),
+    ``oversampling`` canvas pixels per image pixel, ``image_shape`` (V, U) image pixels, ``pixel_size_A`` of the canvas.
     """
 
     shape: tuple[int, int]
@@ -49,7 +49,9 @@ class Canvas:
     pixel_size_A: float
 
     @classmethod
-    def around(cls, image_shape: tuple[int, int], pixel_size_A: float, margin_A: float, oversampling: int = 1) -> Canvas:
+    def around(
+        cls, image_shape: tuple[int, int], pixel_size_A: float, margin_A: float, oversampling: int = 1
+    ) -> Canvas:
         """A canvas with at least ``margin_A`` on every side, of sizes that FFTs like."""
         fine = pixel_size_A / oversampling
         pad = int(np.ceil(margin_A / fine))
@@ -192,18 +194,22 @@ class ImageModel:
             inv_s2 = inv_s2.expand(len(positions))
         if backend == "reference":
             return self._reference(positions, amplitude, inv_s2, matrices, offsets)
-        result: Tensor = _Render.apply(positions, amplitude, inv_s2, matrices, offsets, self)
+        result: Tensor = _Render.apply(positions, amplitude, inv_s2, matrices, offsets, self)  # type: ignore[no-untyped-call]
         return result
 
-    def adjoint(self, tilts: Any, weights: Tensor, positions: Tensor, width: Tensor, shifts_px: Tensor | None) -> Tensor:
-        """Back-projection: the inner product of ``weights`` (n, V, U) with a unit-height orbital at each position, (N,)."""
+    def adjoint(
+        self, tilts: Any, weights: Tensor, positions: Tensor, width: Tensor, shifts_px: Tensor | None
+    ) -> Tensor:
+        """Back-projection: inner product of ``weights`` (n, V, U) with a unit-height orbital at each position, (N,)."""
         height = torch.ones(len(positions), dtype=torch.float64, requires_grad=True)
         with torch.enable_grad():
             images = self.images(tilts, positions.detach(), height, width, shifts_px)
             (response,) = torch.autograd.grad(images, height, weights)
         return response
 
-    def _reference(self, positions: Tensor, amplitude: Tensor, inv_s2: Tensor, matrices: Tensor, offsets: Tensor) -> Tensor:
+    def _reference(
+        self, positions: Tensor, amplitude: Tensor, inv_s2: Tensor, matrices: Tensor, offsets: Tensor
+    ) -> Tensor:
         poly = torch.from_numpy(self._poly).to(positions.dtype)
         rows, columns = self.canvas.shape
         complex_dtype = torch.complex128 if positions.dtype == torch.float64 else torch.complex64
@@ -314,7 +320,13 @@ class _Render(torch.autograd.Function):
 
     @staticmethod
     def forward(
-        ctx: Any, positions: Tensor, amplitude: Tensor, inv_s2: Tensor, matrices: Tensor, offsets: Tensor, model: ImageModel
+        ctx: Any,
+        positions: Tensor,
+        amplitude: Tensor,
+        inv_s2: Tensor,
+        matrices: Tensor,
+        offsets: Tensor,
+        model: ImageModel,
     ) -> Tensor:
         def array(tensor: Tensor) -> NDArray[np.float64]:
             return np.ascontiguousarray(tensor.detach().numpy(), dtype=np.float64)

@@ -1,7 +1,7 @@
 """Full-batch quasi-Newton fit for the last digits: limited-memory BFGS on scaled parameters (Nocedal & Wright, ch. 7).
 
-The scale of every parameter is the Gauss-Newton curvature of the likelihood (one atom alone for heights and positions, the
-whole image for shifts, scale, background and width), so that one step length suits pm, heights and counts.
+The scale of every parameter is the Gauss-Newton curvature of the likelihood (one atom alone for heights and positions,
+the whole image for shifts, scale, background and width), so that one step length suits pm, heights and counts.
 """
 
 from __future__ import annotations
@@ -66,7 +66,8 @@ def lbfgs(
 ) -> Iterator[tuple[State, float, NDArray[np.float32]]]:
     """Yield (state, loss, calculated) after every accepted step; the loss is that of the images alone.
 
-    Ends after ``iterations`` steps, when the predicted gain of a step is below ``tolerance`` times the loss, or when no step helps.
+    Ends after ``iterations`` steps, when the predicted gain of a step is below ``tolerance`` times the loss, or when no
+    step helps.
     """
     tilts = np.arange(len(problem))
     asked = tuple("shifts" if g == "center" else g for g in groups)

@@ -28,8 +28,9 @@ def merge(
 ) -> State:
     """Merge mutual nearest neighbours closer than ``distance_A`` until none is left.
 
-    Positions are averaged with the heights as weights and heights are added (one width per species, so heights are integrated
-    heights). ``may_merge(height_a, height_b, distance_A)`` may veto pairs. The id of the higher orbital stays.
+    Positions are averaged with the heights as weights and heights are added (one width per species, so heights are
+    integrated heights). ``may_merge(height_a, height_b, distance_A)`` may veto pairs. The id of the higher orbital
+    stays.
     """
     while len(state.height) > 1:
         tree = cKDTree(state.positions)
@@ -75,12 +76,17 @@ def _closest_first(pairs: NDArray[np.int64], distance: Floats, n: int) -> NDArra
     return pairs[chosen]
 
 
-def separate(points: Floats, score: Floats, distance_A: float, existing: Floats, from_existing_A: float) -> NDArray[np.int64]:
-    """Indices of the best points, none closer than ``distance_A`` to a better one or ``from_existing_A`` to an existing atom."""
+def separate(
+    points: Floats, score: Floats, distance_A: float, existing: Floats, from_existing_A: float
+) -> NDArray[np.int64]:
+    """Indices of the best points, the best first.
+
+    None is closer than ``distance_A`` to a better one, or than ``from_existing_A`` to an existing atom.
+    """
     keep = np.ones(len(points), bool)
     if len(existing) and len(points):
         d, _ = cKDTree(existing).query(points)
-        keep = d >= from_existing_A
+        keep = np.asarray(d >= from_existing_A)
     candidates = np.flatnonzero(keep)
     candidates = candidates[np.argsort(-score[candidates], kind="stable")]
     if len(candidates) == 0:

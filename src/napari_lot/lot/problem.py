@@ -36,7 +36,9 @@ class State:
 
     def copy(self) -> State:
         """An independent copy."""
-        arrays = {name: value.copy() for name, value in vars(self).items() if isinstance(value, np.ndarray)}
+        arrays: dict[str, Any] = {
+            name: value.copy() for name, value in vars(self).items() if isinstance(value, np.ndarray)
+        }
         return replace(self, **arrays)
 
     def select(self, index: Any) -> State:
@@ -102,7 +104,8 @@ class Problem:
     def evaluate(self, state: State, tilts: Any, groups: tuple[str, ...]) -> Evaluation:
         """Loss of the given tilts and its gradients with respect to the groups.
 
-        Groups: positions, height, width, shifts, scale, background; gradients of per-tilt groups are for the given tilts only.
+        Groups: positions, height, width, shifts, scale, background; gradients of per-tilt groups are for the given
+        tilts only.
         """
         index = torch.as_tensor(np.asarray(tilts, dtype=np.int64))
         leaf: dict[str, Tensor] = {

@@ -63,11 +63,19 @@ def run_job(job: Job, control: Control) -> Iterator[Snapshot]:
         if limit is not None and time.perf_counter() - began > 60 * limit:
             raise Stopped("time limit")
 
-    solver = Reconstruction(ready.problem, ready.state, ready.hull, job.spacing_A, job.settings.solver, len(job.settings.model.elements) == 1, poll)
+    solver = Reconstruction(
+        ready.problem,
+        ready.state,
+        ready.hull,
+        job.spacing_A,
+        job.settings.solver,
+        len(job.settings.model.elements) == 1,
+        poll,
+    )
     reason = "converged"
     try:
         if job.start is None:
-            for progress in solver.from_grid():
+            for progress in solver.condense():
                 yield from live.after(progress, solver.state)
         for progress in solver.to_atoms():
             yield from live.after(progress, solver.state)
@@ -110,9 +118,7 @@ class _Live:
     def everything(self, result: Result) -> None:
         """Make all tilts of a result part of the next snapshot."""
         self.r = result.r_factor.copy()
-        self.fresh = {
-            j: (image - self.ready.zero) / self.ready.unit for j, image in enumerate(result.calculated)
-        }
+        self.fresh = {j: (image - self.ready.zero) / self.ready.unit for j, image in enumerate(result.calculated)}
 
     def snapshot(
         self, stage: str, step: int, total: int, state: State, message: str, probe: ProbeSlices | None = None
@@ -179,7 +185,7 @@ def _prepare(job: Job) -> _Prepared:
     elif not hull.isolated and job.start is None:
         slab = film_thickness(observed, mask, rotations, series.pixel_size_A, center, high[2] - low[2])
         if slab is not None:
-            # a film thins out rather than ends: the slab of equal coherence is widened by half its thickness on each side
+            # a film thins out rather than ends: the slab of equal coherence, widened by half its thickness on each side
             low[2], high[2] = max(low[2], slab[1] - slab[0]), min(high[2], slab[1] + slab[0])
     if job.start is None:
         points = start.grid(hull, low, high, settings.start.grid_spacing * job.spacing_A)
@@ -224,7 +230,9 @@ def _prepare(job: Job) -> _Prepared:
         next_id=int(ids.max()) + 1,
     )
     far = max(abs(edge) for edge in reach)
-    slices = probe_slices(microscope, np.linspace(-far, far, PROBE_SLICES), PROBE_EXTENT_PX, min(0.2, series.pixel_size_A))
+    slices = probe_slices(
+        microscope, np.linspace(-far, far, PROBE_SLICES), PROBE_EXTENT_PX, min(0.2, series.pixel_size_A)
+    )
     return _Prepared(Problem(model, observed, weights, kind), state, hull, unit, zero, slices, center)
 
 
@@ -240,7 +248,13 @@ def _orbitals(job: Job, ready: _Prepared, state: State) -> Orbitals:
 
 
 def _result(
-    job: Job, ready: _Prepared, solver: Reconstruction, reason: str, seconds: dict[str, float], mark: float, began: float
+    job: Job,
+    ready: _Prepared,
+    solver: Reconstruction,
+    reason: str,
+    seconds: dict[str, float],
+    mark: float,
+    began: float,
 ) -> Result:
     state, problem, series = solver.state, ready.problem, job.series
     calculated = np.concatenate([problem.evaluate(state, [j], ()).calculated for j in range(len(problem))])
@@ -253,7 +267,9 @@ def _result(
     seconds["result"] = time.perf_counter() - mark
     seconds["total"] = time.perf_counter() - began
     n = len(state.height)
-    how = {"converged": "Converged", "finished early": "Finished early", "time limit": "Time limit reached"}.get(reason, reason)
+    how = {"converged": "Converged", "finished early": "Finished early", "time limit": "Time limit reached"}.get(
+        reason, reason
+    )
     return Result(
         orbitals=_orbitals(job, ready, state),
         r_factor=r,

@@ -36,12 +36,16 @@ def levels(images: NDArray[np.float32], mask: NDArray[np.bool_] | None) -> Level
     background = float(images[dark].mean())
     second = np.zeros_like(images)
     inner = images[:, 1:-1, 1:-1]
-    second[:, 1:-1, 1:-1] = 4 * inner - images[:, :-2, 1:-1] - images[:, 2:, 1:-1] - images[:, 1:-1, :-2] - images[:, 1:-1, 2:]
+    second[:, 1:-1, 1:-1] = (
+        4 * inner - images[:, :-2, 1:-1] - images[:, 2:, 1:-1] - images[:, 1:-1, :-2] - images[:, 1:-1, 2:]
+    )
     noise = float(np.sqrt(np.mean(second[dark] ** 2) / 20))  # 20 = 4^2 + 4 * 1^2, for white noise
     return Levels(background, noise, max(bright - background, 1e-12))
 
 
-def project(points: Floats, rotation: Floats, pixel_size_A: float, center_px: tuple[float, float]) -> tuple[Floats, Floats]:
+def project(
+    points: Floats, rotation: Floats, pixel_size_A: float, center_px: tuple[float, float]
+) -> tuple[Floats, Floats]:
     """Row and column in pixels at which points (N, 3) in Å appear on one tilt."""
     uv = points @ rotation[:2].T / pixel_size_A
     return uv[:, 1] + center_px[0], uv[:, 0] + center_px[1]
@@ -56,8 +60,9 @@ def find_center(
 ) -> tuple[float, float] | None:
     """Rotation centre (row, column) from the centres of mass of an isolated object, or None where there is none.
 
-    The centre of mass of tilt j lies at centre + R_j X for one point X of the specimen; centre and X follow by least squares.
-    Only the part of the centre that no translation of the object imitates is taken (for a single axis: across it).
+    The centre of mass of tilt j lies at centre + R_j X for one point X of the specimen; centre and X follow by least
+    squares. Only the part of the centre that no translation of the object imitates is taken (for a single axis: across
+    it).
     """
     if not is_isolated(images, mask, level):
         return None
@@ -171,9 +176,9 @@ def make_hull(
 ) -> Hull:
     """Silhouettes of an object whose atoms lie ``spacing_A`` apart.
 
-    The threshold is a multiple of the noise of the smoothed images, and at least 0.4 % of the brightest: a single atom on a thick
-    particle must pass. Silhouettes are grown by 0.4 spacings, since a hull that is too wide costs time and one that is too
-    narrow costs atoms.
+    The threshold is a multiple of the noise of the smoothed images, and at least 0.4 % of the brightest: a single atom
+    on a thick particle must pass. Silhouettes are grown by 0.4 spacings, since a hull that is too wide costs time and
+    one that is too narrow costs atoms.
     """
     sigma = 0.3 * spacing_A / pixel_size_A
     smooth = ndimage.gaussian_filter(images, (0, sigma, sigma))
@@ -196,7 +201,7 @@ def box(
 ) -> tuple[Floats, Floats]:
     """Corners (x, y, z) in Å of the region whose points at least a part ``least_seen`` of the tilts can see.
 
-    Along the beam of the untilted specimen the field gives no bound; half the larger side of the field stands in for it.
+    Along the beam of the untilted specimen the field gives no bound; half the larger side of it stands in for one.
     """
     v, u = (0.5 * n * pixel_size_A for n in image_shape)
     largest = max(u, v)
@@ -215,8 +220,8 @@ def box(
 def grid(hull: Hull, low: Floats, high: Floats, constant_A: float, chunk: int = 2_000_000) -> Floats:
     """Points (N, 3) of a body-centred grid inside the hull, between the corners ``low`` and ``high`` in Å.
 
-    Body-centred, with the density of a simple cubic grid of ``constant_A``: the points are farther apart at equal number, and
-    no tilt about an axis sees them in rows.
+    Body-centred, with the density of a simple cubic grid of ``constant_A``: the points are farther apart at equal
+    number, and no tilt about an axis sees them in rows.
     """
     a = constant_A * 2 ** (1 / 3)
     axes = [np.arange(np.floor(lo / a), np.ceil(hi / a) + 1) * a for lo, hi in zip(low, high, strict=True)]

@@ -1,7 +1,7 @@
 """How thick a film is that fills the field, from how fast neighbouring tilts decorrelate.
 
-An atom at height z over the plane of the tilt axis moves by z times a known displacement d between two tilts, relative to that
-plane. So the cross-spectrum of the two images, over their power, is the characteristic function of the heights,
+An atom at height z over the plane of the tilt axis moves by z times a known displacement d between two tilts, relative
+to that plane. So the cross-spectrum of the two images, over their power, is the characteristic function of the heights,
 ``phi(q . d) = mean exp(2 pi i z q . d)``: for a slab of thickness t around z0, ``sinc(q . d t)`` with a phase. It needs
 neither the orbital nor the probe, which both images share.
 """

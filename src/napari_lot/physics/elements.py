@@ -4,16 +4,17 @@ from __future__ import annotations
 
 from napari_lot.errors import InputError
 
-# Nearest-neighbour distance in Å of the element's crystal at its reference temperature (C. Kittel, Introduction to Solid
-# State Physics, table of nearest-neighbour distances); elements that form no such crystal are left out.
+# Nearest-neighbour distance in Å of the element's crystal at its reference temperature (C. Kittel, Introduction to
+# Solid State Physics, table of nearest-neighbour distances); elements that form no such crystal are left out.
 NEAREST_NEIGHBOUR_A: dict[str, float] = {
-    "Li": 3.02, "Be": 2.22, "B": 1.77, "C": 1.54, "Na": 3.66, "Mg": 3.20, "Al": 2.86, "Si": 2.35, "K": 4.53, "Ca": 3.95,
-    "Sc": 3.25, "Ti": 2.89, "V": 2.62, "Cr": 2.50, "Mn": 2.24, "Fe": 2.48, "Co": 2.50, "Ni": 2.49, "Cu": 2.56, "Zn": 2.66,
-    "Ga": 2.44, "Ge": 2.45, "As": 2.52, "Se": 2.32, "Rb": 4.84, "Sr": 4.30, "Y": 3.55, "Zr": 3.17, "Nb": 2.86, "Mo": 2.72,
-    "Tc": 2.71, "Ru": 2.65, "Rh": 2.69, "Pd": 2.75, "Ag": 2.89, "Cd": 2.98, "In": 3.25, "Sn": 2.81, "Sb": 2.91, "Te": 2.86,
-    "Cs": 5.24, "Ba": 4.35, "La": 3.73, "Ce": 3.65, "Pr": 3.63, "Nd": 3.66, "Sm": 3.59, "Eu": 3.96, "Gd": 3.58, "Tb": 3.52,
-    "Dy": 3.51, "Ho": 3.49, "Er": 3.47, "Tm": 3.54, "Yb": 3.88, "Lu": 3.43, "Hf": 3.13, "Ta": 2.86, "W": 2.74, "Re": 2.74,
-    "Os": 2.68, "Ir": 2.71, "Pt": 2.77, "Au": 2.88, "Hg": 3.01, "Tl": 3.46, "Pb": 3.50, "Bi": 3.07, "Th": 3.60, "U": 2.75,
+    "Li": 3.02, "Be": 2.22, "B": 1.77, "C": 1.54, "Na": 3.66, "Mg": 3.20, "Al": 2.86, "Si": 2.35, "K": 4.53,
+    "Ca": 3.95, "Sc": 3.25, "Ti": 2.89, "V": 2.62, "Cr": 2.50, "Mn": 2.24, "Fe": 2.48, "Co": 2.50, "Ni": 2.49,
+    "Cu": 2.56, "Zn": 2.66, "Ga": 2.44, "Ge": 2.45, "As": 2.52, "Se": 2.32, "Rb": 4.84, "Sr": 4.30, "Y": 3.55,
+    "Zr": 3.17, "Nb": 2.86, "Mo": 2.72, "Tc": 2.71, "Ru": 2.65, "Rh": 2.69, "Pd": 2.75, "Ag": 2.89, "Cd": 2.98,
+    "In": 3.25, "Sn": 2.81, "Sb": 2.91, "Te": 2.86, "Cs": 5.24, "Ba": 4.35, "La": 3.73, "Ce": 3.65, "Pr": 3.63,
+    "Nd": 3.66, "Sm": 3.59, "Eu": 3.96, "Gd": 3.58, "Tb": 3.52, "Dy": 3.51, "Ho": 3.49, "Er": 3.47, "Tm": 3.54,
+    "Yb": 3.88, "Lu": 3.43, "Hf": 3.13, "Ta": 2.86, "W": 2.74, "Re": 2.74, "Os": 2.68, "Ir": 2.71, "Pt": 2.77,
+    "Au": 2.88, "Hg": 3.01, "Tl": 3.46, "Pb": 3.50, "Bi": 3.07, "Th": 3.60, "U": 2.75,
 }  # fmt: skip
 
 

@@ -1,8 +1,8 @@
 """Compiled spread and gather (numba, float32 windows, no GIL).
 
-Layout: a canvas is a flat float32 array of V rows of U * R numbers, the R depth channels of one pixel side by side, so that
-a row of an orbital's window is one contiguous run of W * R numbers. Runs are padded with zero weights to whole vectors;
-``canvas_length`` gives the length with the margin that this needs.
+Layout: a canvas is a flat float32 array of V rows of U * R numbers, the R depth channels of one pixel side by side, so
+that a row of an orbital's window is one contiguous run of W * R numbers. Runs are padded with zero weights to whole
+vectors; ``canvas_length`` gives the length with the margin that this needs.
 
 A sampled Gaussian over a window needs no exponential per pixel: with the atom at k0 + f,
 ``exp(-(k - f)^2 / s^2) = exp(-f^2/s^2) * exp(2 f/s^2)^k * exp(-k^2/s^2)`` is built by products.
@@ -29,7 +29,7 @@ def canvas_length(rows: int, columns: int, rank: int) -> int:
 @nb.njit(inline="always", **_OPTIONS)
 def _gaussian_window(f, inv_s2, half, out):  # type: ignore[no-untyped-def]
     """out[half + k] = exp(-(k - f)^2 * inv_s2) for k in -half..half."""
-    one = np.float32(1.0)
+    one: Any = np.float32(1.0)
     up = math.exp(np.float32(2.0) * f * inv_s2)
     down = one / up
     r = math.exp(-inv_s2)  # exp(-k^2/s^2) = r^(k^2), and k^2 - (k-1)^2 = 2k - 1
@@ -78,12 +78,12 @@ def spread(pos, amplitude, inv_s2, matrix, offset, w0, inv_dw, poly, half, rows,
         x, y, z = pos[i, 0], pos[i, 1], pos[i, 2]
         u = matrix[0, 0] * x + matrix[0, 1] * y + matrix[0, 2] * z + offset[0]
         v = matrix[1, 0] * x + matrix[1, 1] * y + matrix[1, 2] * z + offset[1]
-        ku = int(math.floor(u + 0.5))
-        kv = int(math.floor(v + 0.5))
+        ku = math.floor(u + 0.5)
+        kv = math.floor(v + 0.5)
         if ku < half or kv < half or ku >= columns - half or kv >= rows - half:
             continue
         w = (matrix[2, 0] * x + matrix[2, 1] * y + matrix[2, 2] * z - w0) * inv_dw
-        piece = min(max(int(math.floor(w)), 0), poly.shape[0] - 1)
+        piece = min(max(math.floor(w), 0), poly.shape[0] - 1)
         t = np.float32(min(max(w - piece, 0.0), 1.0))
         a = np.float32(amplitude[i])
         for r in range(rank):
@@ -99,12 +99,28 @@ def spread(pos, amplitude, inv_s2, matrix, offset, w0, inv_dw, poly, half, rows,
 
 @nb.njit(**_OPTIONS)
 def gather(  # type: ignore[no-untyped-def]
-    pos, amplitude, inv_s2, matrix, offset, w0, inv_dw, poly, half, rows, columns, adjoint, level, g_atom, g_matrix, g_offset
+    pos,
+    amplitude,
+    inv_s2,
+    matrix,
+    offset,
+    w0,
+    inv_dw,
+    poly,
+    half,
+    rows,
+    columns,
+    adjoint,
+    level,
+    g_atom,
+    g_matrix,
+    g_offset,
 ):
     """Gradients of every orbital from the adjoint channel images of one tilt; the transpose of ``spread``.
 
     ``adjoint`` is laid out as ``spread``'s canvas: the derivative of the loss with respect to it. Adds to ``g_atom``
-    (N, 5) float64: derivatives with respect to amplitude, x, y, z and inv_s2; to ``g_matrix`` (3, 3) and ``g_offset`` (2,).
+    (N, 5) float64: derivatives with respect to amplitude, x, y, z and inv_s2; to ``g_matrix`` (3, 3) and to
+    ``g_offset`` (2,).
     ``level`` 0 gives the amplitude only, 1 positions too, 2 widths too.
     """
     rank = poly.shape[1]
@@ -122,12 +138,12 @@ def gather(  # type: ignore[no-untyped-def]
         x, y, z = pos[i, 0], pos[i, 1], pos[i, 2]
         u = matrix[0, 0] * x + matrix[0, 1] * y + matrix[0, 2] * z + offset[0]
         v = matrix[1, 0] * x + matrix[1, 1] * y + matrix[1, 2] * z + offset[1]
-        ku = int(math.floor(u + 0.5))
-        kv = int(math.floor(v + 0.5))
+        ku = math.floor(u + 0.5)
+        kv = math.floor(v + 0.5)
         if ku < half or kv < half or ku >= columns - half or kv >= rows - half:
             continue
         w = (matrix[2, 0] * x + matrix[2, 1] * y + matrix[2, 2] * z - w0) * inv_dw
-        piece = min(max(int(math.floor(w)), 0), poly.shape[0] - 1)
+        piece = min(max(math.floor(w), 0), poly.shape[0] - 1)
         t = np.float32(min(max(w - piece, 0.0), 1.0))
         inside = 1.0 if 0.0 <= w <= poly.shape[0] else 0.0  # beyond the knots the coefficients are held
         for r in range(rank):

@@ -1,8 +1,8 @@
 """Row operations of the spread and gather loops as explicit 16-lane vectors.
 
 Written by plain loops, LLVM's vectoriser gives these short runs (some tens of numbers) to its scalar remainder; as
-explicit vectors they run 5 to 12 times faster. A ``<16 x float>`` is legal on every target: LLVM splits it into what the
-machine has (one AVX-512, two AVX2 or four NEON registers).
+explicit vectors they run 5 to 12 times faster. A ``<16 x float>`` is legal on every target: LLVM splits it into what
+the machine has (one AVX-512, two AVX2 or four NEON registers).
 
 All arrays are one-dimensional, contiguous float32; runs are padded to whole blocks of ``LANES`` numbers.
 """
@@ -51,7 +51,7 @@ def _multiply_add(builder: Any, a: Any, b: Any, c: Any) -> Any:
     return builder.fadd(builder.fmul(a, b, flags=_FAST), c, flags=_FAST)
 
 
-@intrinsic  # type: ignore[untyped-decorator]
+@intrinsic
 def add_rows(typing_context, flat, first, stride, rows, factor, run, blocks):  # type: ignore[no-untyped-def]
     """flat[first + k * stride + m] += factor[k] * run[m] for k < rows and m < blocks * LANES."""
     signature = types.void(flat, types.intp, types.intp, types.intp, factor, run, types.intp)
@@ -97,7 +97,7 @@ def _make_row_sums(sums: int) -> Any:
                 _store(builder, builder.load(total), out, where)
         return context.get_dummy_value()
 
-    @intrinsic  # type: ignore[untyped-decorator]
+    @intrinsic
     def row_sums(typing_context, flat, first, stride, rows, factors, out, blocks):  # type: ignore[no-untyped-def]
         signature = types.void(flat, types.intp, types.intp, types.intp, factors, out, types.intp)
         return signature, generate
@@ -105,7 +105,8 @@ def _make_row_sums(sums: int) -> Any:
     return row_sums
 
 
-# out[j * blocks * LANES + m] = sum over k < rows of factors[j * rows + k] * flat[first + k * stride + m], for j < 1, 2, 3
+# out[j * blocks * LANES + m] = sum over k < rows of factors[j * rows + k] * flat[first + k * stride + m],
+# for j < 1, 2, 3
 row_sums_1 = _make_row_sums(1)
 row_sums_2 = _make_row_sums(2)
 row_sums_3 = _make_row_sums(3)
