@@ -1,0 +1,65 @@
+"""Loss and R-factor against scipy, finite differences and sums by hand."""
+
+import numpy as np
+import pytest
+import torch
+from scipy import stats
+
+from napari_lot.lot import likelihood
+from napari_lot.lot.likelihood import SMALLEST_RATE, loss, r_factor
+
+# above, at both sides of, and below the floor, and where no rate can be
+RATES = (-0.5, 0.0, 0.5 * SMALLEST_RATE, 0.99 * SMALLEST_RATE, 1.01 * SMALLEST_RATE, 0.3, 7.0)
+COUNTS = (0.0, 1.0, 4.0)
+
+
+def value(kind, calculated, observed, weights=None):
+    return float(loss(kind, torch.tensor(calculated), torch.tensor(observed), weights))
+
+
+@pytest.mark.parametrize("observed", COUNTS)
+@pytest.mark.parametrize("rate", [SMALLEST_RATE, 0.3, 7.0])
+def test_poisson_is_the_log_likelihood_less_that_of_the_best_rate(rate, observed):
+    exact = stats.poisson.logpmf(observed, observed) - stats.poisson.logpmf(observed, rate)
+    assert value("poisson", [rate], [observed]) == pytest.approx(exact, rel=1e-5, abs=1e-6)
+
+
+@pytest.mark.parametrize("kind", ["lsq", "poisson"])
+@pytest.mark.parametrize("observed", COUNTS)
+@pytest.mark.parametrize("rate", RATES)
+def test_gradient_by_finite_differences(kind, rate, observed):
+    at = torch.tensor([rate], dtype=torch.float64, requires_grad=True)
+    counts = torch.tensor([observed], dtype=torch.float64)
+    (gradient,) = torch.autograd.grad(loss(kind, at, counts, None), at)
+    step = 1e-6
+    up, down = (float(loss(kind, at.detach() + sign * step, counts, None)) for sign in (1, -1))
+    assert float(gradient) == pytest.approx((up - down) / (2 * step), rel=1e-4, abs=1e-7)
+
+
+@pytest.mark.parametrize("observed", COUNTS)
+def test_poisson_goes_on_straight_and_smoothly_below_the_floor(observed):
+    """Convex down to any rate, finite everywhere, and least at the measured count."""
+    rates = np.linspace(-1.0, 6.0, 1401)
+    values = np.array([value("poisson", [rate], [observed]) for rate in rates])
+    assert np.isfinite(values).all()
+    assert (np.diff(values, 2) > -1e-3).all()
+    assert np.ptp(np.diff(values[rates < 0])) < 1e-4 * max(1.0, values[0])
+    assert rates[values.argmin()] == pytest.approx(observed, abs=0.01) or observed == 0.0
+
+
+def test_a_pixel_of_weight_0_does_not_count():
+    weights = torch.tensor([1.0, 0.0, 2.0])
+    assert value("lsq", [1.0, 50.0, 3.0], [0.0, -50.0, 1.0], weights) == pytest.approx(0.5 + 2 * 2.0)
+    alone = value("poisson", [1.0], [2.0]) + 2 * value("poisson", [3.0], [1.0])
+    assert value("poisson", [1.0, 50.0, 3.0], [2.0, 0.0, 1.0], weights) == pytest.approx(alone)
+
+
+def test_r_factor_by_hand():
+    observed = np.array([[[3.0, 5.0], [1.0, 1.0]], [[2.0, 4.0], [6.0, 8.0]]], np.float32)
+    calculated = np.array([[[2.0, 5.0], [1.0, 2.0]], [[2.0, 2.0], [6.0, 9.0]]], np.float32)
+    background = np.array([1.0, 2.0])
+    # tilt 0: (1 + 0 + 0 + 1) / (2 + 4 + 0 + 0); tilt 1: (0 + 2 + 0 + 1) / (0 + 2 + 4 + 6)
+    np.testing.assert_allclose(r_factor(observed, calculated, background), [2 / 6, 3 / 12])
+    mask = np.ones((2, 2, 2), bool)
+    mask[0, 1, 1] = mask[1, 0, 1] = False
+    np.testing.assert_allclose(likelihood.r_factor(observed, calculated, background, mask), [1 / 6, 1 / 10])

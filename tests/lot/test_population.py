@@ -1,0 +1,108 @@
+"""Merging and separating, on small cases by hand and on crowds against brute force."""
+
+import numpy as np
+import pytest
+
+from napari_lot.lot import population
+from napari_lot.lot.problem import State
+
+
+def make(positions, height=1.0, ids=None):
+    p = np.asarray(positions, float).reshape(-1, 3)
+    n = len(p)
+    return State(
+        positions=p,
+        height=np.array(np.broadcast_to(np.asarray(height, float), (n,))),
+        width=np.array([0.5]),
+        species=np.zeros(n, np.int64),
+        ids=np.arange(n) if ids is None else np.asarray(ids),
+        shifts=np.zeros((2, 2)),
+        scale=np.ones(2),
+        background=np.zeros(2),
+        next_id=100,
+    )
+
+
+def along_x(*x):
+    return [[value, 0.0, 0.0] for value in x]
+
+
+def test_a_pair_becomes_its_weighted_mean_under_the_id_of_the_higher():
+    before = make(along_x(0.0, 1.0, 9.0), [1.0, 3.0, 2.0], ids=[7, 8, 9])
+    after = population.merge(before, 1.5)
+    assert sorted(after.ids) == [8, 9]
+    merged = list(after.ids).index(8)
+    assert after.height[merged] == pytest.approx(4.0)
+    np.testing.assert_allclose(after.positions[merged], [0.75, 0, 0])
+    # the state that came in is untouched
+    np.testing.assert_array_equal(before.positions[:, 0], [0, 1, 9])
+    np.testing.assert_array_equal(before.height, [1, 3, 2])
+
+
+def test_mutual_nearest_neighbours_first():
+    """Of a row at 0, 1 and 1.9 the last two are one atom; the first is then too far from their mean."""
+    after = population.merge(make(along_x(0.0, 1.0, 1.9)), 1.2)
+    np.testing.assert_allclose(np.sort(after.positions[:, 0]), [0.0, 1.45])
+    np.testing.assert_allclose(after.height[np.argsort(after.positions[:, 0])], [1, 2])
+
+
+def test_merging_goes_on_until_none_is_left():
+    after = population.merge(make(along_x(0.0, 0.1, 1.0, 1.1), [1.0, 2.0, 3.0, 4.0]), 1.2)
+    assert len(after.height) == 1
+    assert after.ids.tolist() == [3]
+    assert after.positions[0, 0] == pytest.approx((0.2 + 3.0 + 4.4) / 10)
+
+
+def test_a_veto_holds():
+    seen = []
+
+    def veto(a, b, d):
+        seen.append((a.copy(), b.copy(), d.copy()))
+        return a + b < 2.5
+
+    after = population.merge(make(along_x(0.0, 1.0, 5.0, 6.0), [1.0, 1.0, 2.0, 2.0]), 1.2, veto)
+    np.testing.assert_allclose(np.sort(after.positions[:, 0]), [0.5, 5.0, 6.0])
+    np.testing.assert_allclose(np.concatenate([d for *_, d in seen]), 1.0)
+
+
+def test_a_crowd_keeps_its_height_and_centre_of_mass():
+    rng = np.random.default_rng(3)
+    before = make(rng.uniform(0, 6, (300, 3)), rng.uniform(0.1, 2, 300))
+    after = population.merge(before, 1.0)
+    assert after.height.sum() == pytest.approx(before.height.sum())
+    np.testing.assert_allclose(after.height @ after.positions, before.height @ before.positions)
+    distance = np.linalg.norm(after.positions[:, None] - after.positions, axis=2)
+    assert distance[~np.eye(len(distance), dtype=bool)].min() > 1.0
+    assert len(set(after.ids)) == len(after.ids)
+
+
+@pytest.mark.parametrize("count", [0, 1])
+def test_nothing_to_merge(count):
+    assert len(population.merge(make(np.zeros((count, 3))), 1.0).height) == count
+
+
+def test_separate_takes_the_best_as_a_greedy_search_by_hand_does():
+    rng = np.random.default_rng(4)
+    points, score = rng.uniform(0, 5, (200, 3)), rng.normal(size=200)
+    existing = rng.uniform(0, 5, (6, 3))
+    wanted = []
+    for k in np.argsort(-score):
+        far = np.linalg.norm(existing - points[k], axis=1).min() >= 1.3
+        if far and all(np.linalg.norm(points[k] - points[other]) > 0.9 for other in wanted):
+            wanted.append(k)
+    assert population.separate(points, score, 0.9, existing, 1.3).tolist() == wanted
+    assert len(wanted) > 10
+
+
+def test_separate_without_points_or_atoms():
+    none = np.zeros((0, 3))
+    assert len(population.separate(none, np.zeros(0), 1.0, none, 1.0)) == 0
+    assert population.separate(np.ones((1, 3)), np.ones(1), 1.0, none, 1.0).tolist() == [0]
+    assert len(population.separate(np.ones((1, 3)), np.ones(1), 1.0, np.ones((1, 3)), 1.0)) == 0
+
+
+def test_cull_and_typical_height():
+    state = make(np.zeros((5, 3)), [0.1, 1.0, 1.0, 1.0, 2.5])
+    assert population.cull(state, 0.5).tolist() == [False, True, True, True, True]
+    assert population.typical_height(state) == pytest.approx(1.0)
+    assert population.typical_height(make(np.zeros((0, 3)))) == 0.0
