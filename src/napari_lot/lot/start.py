@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -34,13 +35,18 @@ def levels(images: NDArray[np.float32], mask: NDArray[np.bool_] | None) -> Level
     others = np.roll(smooth, 1, 0) + np.roll(smooth, -1, 0)
     dark = use & (others <= np.percentile(others[use], 10))
     background = float(images[dark].mean())
-    second = np.zeros_like(images)
-    inner = images[:, 1:-1, 1:-1]
-    second[:, 1:-1, 1:-1] = (
-        4 * inner - images[:, :-2, 1:-1] - images[:, 2:, 1:-1] - images[:, 1:-1, :-2] - images[:, 1:-1, 2:]
-    )
-    noise = float(np.sqrt(np.mean(second[dark] ** 2) / 20))  # 20 = 4^2 + 4 * 1^2, for white noise
+    # only where all four neighbours exist and count; 20 = 4^2 + 4 * 1^2, for white noise
+    second = 4 * images[:, 1:-1, 1:-1] - _neighbours(images, np.add)
+    whole = dark[:, 1:-1, 1:-1] & _neighbours(use, np.logical_and)
+    noise = float(np.sqrt(np.mean(second[whole] ** 2) / 20)) if whole.any() else 0.0
     return Levels(background, noise, max(bright - background, 1e-12))
+
+
+def _neighbours(stack: NDArray[Any], join: np.ufunc) -> NDArray[Any]:
+    """The four neighbours in the image of every inner pixel, joined: (T, V, U) -> (T, V - 2, U - 2)."""
+    up, down = stack[:, :-2, 1:-1], stack[:, 2:, 1:-1]
+    left, right = stack[:, 1:-1, :-2], stack[:, 1:-1, 2:]
+    return np.asarray(join(join(up, down), join(left, right)))
 
 
 def project(
