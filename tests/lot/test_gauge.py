@@ -1,0 +1,73 @@
+"""What a translation of the object and the shifts share is moved between them without a trace in the images."""
+
+import numpy as np
+import pytest
+from tiny import ANGLES, MIDDLE, PIXEL, make_problem, make_state
+
+from napari_lot.lot.reconstruct import Reconstruction
+from napari_lot.lot.start import Hull
+from napari_lot.physics.geometry import rotations
+from napari_lot.settings import Solver
+
+TWO_AXES = ANGLES + np.array([[0.0, 0, 0], [30.0, 0, 0], [-30.0, 0, 0], [50.0, 0, 0], [0.0, 0, 0]])
+
+
+def make(angles=ANGLES):
+    state = make_state()
+    problem = make_problem(state, angles=angles)
+    everywhere = np.ones(problem.observed.shape, bool)
+    hull = Hull(everywhere, everywhere, rotations(angles), PIXEL, MIDDLE, isolated=True)
+    return Reconstruction(problem, state, hull, 2.6, Solver())
+
+
+def images(solver):
+    return solver.problem.evaluate(solver.state, np.arange(len(ANGLES)), ()).calculated
+
+
+@pytest.mark.parametrize("angles", [ANGLES, TWO_AXES])
+@pytest.mark.parametrize("group", ["shifts", "center"])
+def test_the_gauge_leaves_the_images_unchanged(angles, group):
+    solver = make(angles)
+    rng = np.random.default_rng(1)
+    move = np.array([0.3, -0.2, 0.25])
+    turn = rotations(angles)[:, :2]
+    solver.state.shifts = (turn @ move) / PIXEL + rng.normal(0, 0.2, (5, 2))
+    solver.state.scale = rng.uniform(1.1, 1.5, 5)
+    before, ids = images(solver), solver.state.ids.copy()
+    positions = solver.state.positions.copy()
+    solver._fix_gauge((group, "scale"))
+    np.testing.assert_allclose(images(solver), before, atol=2e-5 * before.max())
+    assert solver.state.scale.mean() == pytest.approx(1.0)
+    assert np.linalg.norm(solver.state.positions - positions, axis=1).min() > 0.1, "something was moved"
+    left, _ = solver.split_shifts()
+    np.testing.assert_allclose(left, 0, atol=1e-3)
+    np.testing.assert_array_equal(solver.state.ids, ids)
+
+
+def test_shifts_that_are_not_refined_stay():
+    solver = make()
+    solver.state.shifts = np.random.default_rng(1).normal(0, 0.2, (5, 2))
+    before, shifts = images(solver), solver.state.shifts.copy()
+    solver.state.scale = np.full(5, 2.0)
+    doubled = images(solver)
+    solver._fix_gauge(("positions", "height"))
+    np.testing.assert_array_equal(solver.state.shifts, shifts)
+    np.testing.assert_allclose(images(solver), doubled, atol=2e-5 * before.max())
+
+
+def test_a_translation_and_a_centre_are_told_apart_where_they_can_be():
+    solver = make(TWO_AXES)
+    move, center = np.array([0.3, -0.2, 0.25]), np.array([1.5, -0.8])
+    solver.state.shifts = (rotations(TWO_AXES)[:, :2] @ move) / PIXEL + center
+    found_move, found_center = solver.split_shifts()
+    np.testing.assert_allclose(found_move, move, atol=1e-3)
+    np.testing.assert_allclose(found_center, center, atol=5e-3)
+
+
+def test_along_a_single_axis_a_centre_is_a_translation():
+    solver = make(ANGLES)
+    solver.state.shifts = np.tile([1.5, -0.8], (5, 1))
+    move, center = solver.split_shifts()
+    assert center[0] == pytest.approx(1.5, abs=5e-3)
+    assert center[1] == pytest.approx(0.0, abs=1e-3)
+    assert move[1] == pytest.approx(-0.8 * PIXEL, abs=1e-3)

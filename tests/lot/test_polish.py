@@ -1,0 +1,170 @@
+"""The quasi-Newton fit against dense least squares, and its bookkeeping."""
+
+import numpy as np
+import pytest
+from tiny import make_problem, make_state, unit_images
+
+from napari_lot.lot import polish
+from napari_lot.lot.polish import HeightPrior, lbfgs, pack, unpack
+from napari_lot.lot.problem import Problem
+
+EVERY = ("positions", "height", "width", "shifts", "scale", "background")
+
+
+def curvatures(state, tilts):
+    """Of about the right size; lbfgs needs no more."""
+    n = len(state.height)
+    return {
+        "height": np.full(n, 20.0),
+        "positions": np.full((n, 3), 200.0),
+        "width": np.full(1, 1000.0),
+        "shifts": np.full((tilts, 2), 100.0),
+        "center": np.full(2, 500.0),
+        "scale": np.full(tilts, 300.0),
+        "background": np.full(tilts, 1000.0),
+    }
+
+
+def fit(problem, state, groups, steps=200, tolerance=1e-9, prior=None):
+    path = list(lbfgs(problem, state, groups, curvatures(state, len(problem)), steps, tolerance, prior))
+    return path[-1][0], path
+
+
+@pytest.mark.parametrize("groups", [EVERY, ("positions", "height", "center"), ("background",)])
+def test_pack_and_unpack(groups):
+    state = make_state()
+    state.shifts = np.random.default_rng(1).normal(size=state.shifts.shape)
+    vector = pack(state, groups)
+    same = unpack(state, groups, vector)
+    for name in EVERY:
+        np.testing.assert_array_equal(getattr(same, name), getattr(state, name))
+    change = np.random.default_rng(2).uniform(0.1, 0.2, vector.shape)
+    moved = unpack(state, groups, vector + change)
+    if "center" in groups:
+        np.testing.assert_allclose(moved.shifts, state.shifts + change[-2:])
+    else:
+        np.testing.assert_allclose(pack(moved, groups), vector + change)
+    for name in set(EVERY) - set(groups) - ({"shifts"} if "center" in groups else set()):
+        np.testing.assert_array_equal(getattr(moved, name), getattr(state, name))
+    if "height" in groups:
+        assert (unpack(state, groups, vector - 100.0).height == 0).all()
+
+
+def test_unpacked_arrays_are_not_shared():
+    state = make_state()
+    vector = pack(state, EVERY)
+    new = unpack(state, EVERY, vector)
+    vector[:] = 0.0
+    state.positions[:] = 9.0
+    assert not np.any(new.positions == 9.0)
+    assert np.all(new.height > 0)
+
+
+def test_linear_parameters_as_by_dense_least_squares():
+    """Heights and backgrounds are linear: the answer is that of one matrix."""
+    truth = make_state()
+    problem = make_problem(truth, noise=0.1)
+    begin = truth.copy()
+    begin.height, begin.background = np.ones(5), np.zeros(5)
+    found, path = fit(problem, begin, ("height", "background"))
+    design = unit_images(problem, truth).reshape(5, -1).T
+    pixels = design.shape[0] // 5
+    design = np.concatenate([design, np.kron(np.eye(5), np.ones((pixels, 1)))], 1)
+    wanted = np.linalg.lstsq(design, problem.observed.numpy().astype(float).ravel(), rcond=None)[0]
+    np.testing.assert_allclose(found.height, wanted[:5], rtol=1e-3)
+    np.testing.assert_allclose(found.background, wanted[5:], rtol=1e-3)
+    losses = [loss for _, loss, _ in path]
+    assert np.all(np.diff(losses) <= 0)
+    residual = design @ wanted - problem.observed.numpy().ravel()
+    assert losses[-1] == pytest.approx(0.5 * residual @ residual, rel=1e-5)
+
+
+def test_pixels_of_weight_0_do_not_count():
+    truth = make_state()
+    problem = make_problem(truth)
+    weights = np.ones(problem.observed.shape, np.float32)
+    weights[:, :, 20:] = 0.0
+    problem.observed[:, :, 20:] = 40.0
+    begin = truth.copy()
+    begin.background = np.zeros(5)
+    masked = Problem(problem.model, problem.observed.numpy(), weights, "lsq")
+    np.testing.assert_allclose(fit(masked, begin, ("background",))[0].background, 0.3, atol=1e-4)
+    assert (fit(problem, begin, ("background",))[0].background > 5).all()
+
+
+def test_a_prior_is_a_ridge_in_dense_least_squares():
+    truth = make_state()
+    problem = make_problem(truth, noise=0.1)
+    prior = HeightPrior(3.0, 15.0)
+    found, _ = fit(problem, truth.copy(), ("height",), prior=prior)
+    design = unit_images(problem, truth).reshape(5, -1).T
+    target = problem.observed.numpy().astype(float).ravel() - 0.3
+    wanted = np.linalg.solve(design.T @ design + 15.0 * np.eye(5), design.T @ target + 15.0 * 3.0)
+    np.testing.assert_allclose(found.height, wanted, rtol=1e-3)
+    free, _ = fit(problem, truth.copy(), ("height",))
+    assert (np.abs(found.height - 3.0) < np.abs(free.height - 3.0)).all()
+
+
+def test_gradient_of_the_prior_by_finite_differences():
+    prior = HeightPrior(2.0, 7.0)
+    heights = np.random.default_rng(0).uniform(0, 4, 6)
+    for k in range(6):
+        step = np.zeros(6)
+        step[k] = 1e-6
+        slope = (prior.cost(heights + step) - prior.cost(heights - step)) / 2e-6
+        assert prior.gradient(heights)[k] == pytest.approx(slope, rel=1e-6, abs=1e-7)
+    assert prior.cost(np.full(6, 2.0)) == 0.0
+
+
+def test_everything_at_once_returns_to_the_truth():
+    truth = make_state()
+    problem = make_problem(truth)
+    rng = np.random.default_rng(3)
+    begin = truth.copy()
+    begin.positions = truth.positions + rng.normal(0, 0.1, (5, 3))
+    begin.height = truth.height * rng.uniform(0.8, 1.2, 5)
+    begin.width = truth.width * 1.08
+    begin.background = truth.background + 0.05
+    found, path = fit(problem, begin, ("positions", "height", "width", "background"), steps=300)
+    np.testing.assert_allclose(found.positions, truth.positions, atol=2e-3)
+    np.testing.assert_allclose(found.height, truth.height, rtol=5e-3)
+    np.testing.assert_allclose(found.width, truth.width, rtol=3e-3)
+    # what it hands out is what belongs to the state that it hands out
+    state, loss, calculated = path[len(path) // 2]
+    again = problem.evaluate(state, np.arange(5), ())
+    np.testing.assert_array_equal(again.calculated, calculated)
+    assert again.loss == pytest.approx(loss, rel=1e-6)
+
+
+def test_a_common_centre_moves_every_tilt_alike():
+    truth = make_state()
+    truth.shifts = np.tile([0.7, -0.4], (5, 1)) + np.random.default_rng(4).normal(0, 0.3, (5, 2))
+    problem = make_problem(truth)
+    begin = truth.copy()
+    begin.shifts = truth.shifts - [0.7, -0.4]
+    found, _ = fit(problem, begin, ("center",))
+    np.testing.assert_allclose(found.shifts, truth.shifts, atol=2e-3)
+
+
+@pytest.mark.parametrize("kind", ["lsq", "poisson"])
+def test_it_ends_where_nothing_is_to_be_gained(kind):
+    truth = make_state()
+    problem = make_problem(truth, noise=0.02, kind=kind)
+    problem.observed.clamp_(min=0.0)
+    found, path = fit(problem, truth.copy(), ("height", "background"), tolerance=1e-6)
+    assert 1 <= len(path) < 60
+    assert not list(lbfgs(problem, found, ("height", "background"), curvatures(found, 5), 50, 1e-4))
+    assert len(fit(problem, truth.copy(), ("height", "background"), steps=2)[1]) == 2
+
+
+def test_the_inverse_hessian_of_a_quadratic():
+    """With a full memory the two-loop recursion reproduces every secant pair that is conjugate."""
+    rng = np.random.default_rng(5)
+    basis, _ = np.linalg.qr(rng.normal(size=(4, 4)))
+    hessian = basis @ np.diag([1.0, 2.0, 5.0, 9.0]) @ basis.T
+    pairs = polish.deque(
+        (s, hessian @ s, 1.0 / float(s @ hessian @ s))
+        for s in basis.T  # eigenvectors are conjugate
+    )
+    g = rng.normal(size=4)
+    np.testing.assert_allclose(polish._inverse_hessian(g, pairs), np.linalg.solve(hessian, g), rtol=1e-10)
