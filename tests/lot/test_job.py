@@ -1,0 +1,285 @@
+"""A whole run: what it finds, that it repeats, and that it does what its consumer asks."""
+
+from __future__ import annotations
+
+import copy
+import threading
+import time
+
+import numpy as np
+import pytest
+
+from napari_lot.atoms import Orbitals
+from napari_lot.errors import InputError
+from napari_lot.job import Control, Job
+from napari_lot.lot import run as lot_run
+from napari_lot.settings import settings_from_dict
+from napari_lot.simulate.images import simulate_series
+from napari_lot.simulate.particles import amorphous_sphere
+
+ANGLES = np.linspace(-70, 70, 21)
+LENS = {"energy_eV": 300e3, "semiangle_mrad": 25.0}
+# Enough to become atoms; not to converge.
+SHORT = {
+    "threads": 1,
+    "positions_passes": 3,
+    "merge_distances": (0.3, 0.5, 0.72),
+    "merge_passes": 2,
+    "refine_passes": 2,
+    "birth_rounds": 2,
+    "birth_steps": 4,
+    "polish_steps": 4,
+}
+
+
+@pytest.fixture(scope="module")
+def particle():
+    return amorphous_sphere("Pt", 11.0, 2.5, atoms=30, width_A=0.6, seed=3)
+
+
+def make_series(particle, probe):
+    series = simulate_series(particle, ANGLES, 0.4, lens(probe), image_shape=(48, 52))
+    noise = np.random.default_rng(5).normal(0.1, 0.01, series.images.shape)
+    return series.with_changes(images=(series.images + noise).astype(np.float32))
+
+
+def lens(probe):
+    return None if probe == "direct" else settings("rigid").microscope
+
+
+def settings(probe="direct", **solver):
+    return settings_from_dict(
+        {"model": {"probe": probe, "elements": ["Pt"]}, "microscope": LENS, "solver": {"threads": 1, **solver}}
+    )
+
+
+@pytest.fixture(scope="module")
+def direct(particle):
+    return make_series(particle, "direct")
+
+
+@pytest.fixture(scope="module")
+def reference(direct):
+    """A short run that nobody interferes with."""
+    job = Job(direct, settings(**SHORT))
+    list(job.run())
+    assert np.nanmean(job.result.r_factor) < 0.3, "the comparisons are of atoms, not of ruins"
+    return job.result
+
+
+@pytest.fixture
+def every_snapshot(monkeypatch):
+    monkeypatch.setattr(lot_run, "SNAPSHOT_INTERVAL_S", 0.0)
+
+
+def assert_same(a, b):
+    for name in ("positions", "height", "width", "id"):
+        np.testing.assert_array_equal(getattr(a.orbitals, name), getattr(b.orbitals, name), name)
+    for name in ("r_factor", "shifts_px", "scale", "background", "calculated"):
+        np.testing.assert_array_equal(getattr(a, name), getattr(b, name), name)
+
+
+# -- what it finds --------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("probe", ["direct", "rigid"])
+def test_a_small_particle_is_found_completely_from_nothing(particle, probe):
+    job = Job(make_series(particle, probe), settings(probe))
+    stages = [snapshot.stage for snapshot in job.run()]
+    assert (stages[0], stages[-1]) == ("prepare", "finished")
+    assert job.result.stop_reason == "converged"
+    found = job.result.orbitals
+    assert len(found) == 30
+    offset = found.positions.mean(0) - particle.positions.mean(0)
+    distance = np.linalg.norm((found.positions - offset)[:, None] - particle.positions, axis=2)
+    assert sorted(distance.argmin(1)) == list(range(30)), "every atom once"
+    assert np.sqrt((distance.min(1) ** 2).mean()) < 0.03
+    np.testing.assert_allclose(found.height, 1.0, atol=0.1)
+    np.testing.assert_allclose(found.width, 0.6, atol=0.02)
+    np.testing.assert_allclose(job.result.background, 0.1, atol=0.02)
+    assert len(set(found.id)) == 30
+    residual = job.series.images - job.result.calculated
+    np.testing.assert_array_equal(job.result.residual, residual)
+    assert residual.std() == pytest.approx(0.01, rel=0.1), "only the noise is left"
+    assert (job.result.tilts_seen == len(ANGLES)).all()
+
+
+def test_given_atoms_are_refined_and_keep_their_names(particle, direct):
+    rng = np.random.default_rng(0)
+    moved = particle.positions + rng.normal(0, 0.2, particle.positions.shape)
+    start = Orbitals.create(moved, 123.0, 0.6, elements=("Pt",), id=np.arange(100, 130))
+    before = copy.deepcopy(start)
+    job = Job(direct, settings(), start)
+    stages = {snapshot.stage for snapshot in job.run()}
+    assert not stages & {"heights", "positions", "merge"}, "no grid"
+    found = job.result.orbitals
+    order = np.argsort(found.id)
+    assert found.id[order].tolist() == list(range(100, 130))
+    error = found.positions[order] - particle.positions
+    assert np.sqrt(((error - error.mean(0)) ** 2).sum(1).mean()) < 0.03
+    np.testing.assert_allclose(found.height, 1.0, atol=0.1)
+    np.testing.assert_array_equal(start.positions, before.positions)
+
+
+def test_a_tilt_left_out_has_no_influence(direct):
+    clean = Job(direct, settings_from_dict({**settings(**SHORT).model_dump(), "data": {"exclude": [6, 13]}}))
+    list(clean.run())
+    damaged = direct.images.copy()
+    damaged[6] = np.random.default_rng(1).uniform(-50, 50, damaged[6].shape)
+    damaged[13] = np.nan
+    series = direct.with_changes(images=damaged, excluded=(6, 13))
+    job = Job(series, settings(**SHORT))
+    list(job.run())
+    for name in ("positions", "height", "width", "id"):
+        np.testing.assert_array_equal(getattr(job.result.orbitals, name), getattr(clean.result.orbitals, name))
+    others = np.delete(np.arange(len(ANGLES)), [6, 13])
+    np.testing.assert_array_equal(job.result.calculated[others], clean.result.calculated[others])
+    assert (job.result.tilts_seen <= len(others)).all()
+
+
+def test_masked_pixels_have_no_influence(direct):
+    mask = np.ones(direct.images.shape, bool)
+    mask[:, :, :7] = False
+    results = []
+    for garbage in (0.0, 80.0):
+        images = direct.images.copy()
+        images[:, :, :7] = garbage
+        job = Job(direct.with_changes(images=images, mask=mask), settings(**SHORT))
+        list(job.run())
+        results.append(job.result.orbitals.positions)
+    np.testing.assert_array_equal(*results)
+
+
+# -- repeating --------------------------------------------------------------------------------------------------------
+
+
+def test_the_same_seed_gives_the_same_atoms_and_another_does_not(direct, reference):
+    again = Job(direct, settings(**SHORT))
+    list(again.run())
+    assert_same(again.result, reference)
+    other = Job(direct, settings(**SHORT, seed=1))
+    list(other.run())
+    assert not np.array_equal(other.result.orbitals.positions, reference.orbitals.positions)
+
+
+def test_a_job_can_be_run_again(direct, reference):
+    job = Job(direct, settings(**SHORT))
+    run = job.run()
+    next(run)
+    run.close()
+    assert job.result is None
+    list(job.run())
+    assert_same(job.result, reference)
+
+
+def test_the_series_is_not_changed(direct, reference):
+    before = direct.images.copy()
+    list(Job(direct, settings(**SHORT)).run())
+    np.testing.assert_array_equal(direct.images, before)
+
+
+# -- control ----------------------------------------------------------------------------------------------------------
+
+
+def test_pause_holds_and_resume_goes_on_to_the_same_result(direct, reference, every_snapshot):
+    job, control, seen = Job(direct, settings(**SHORT)), Control(), []
+
+    def work():
+        for snapshot in job.run(control):
+            seen.append(snapshot)
+            if len(seen) == 5:
+                control.pause()
+
+    thread = threading.Thread(target=work, daemon=True)
+    thread.start()
+    for _ in range(3000):
+        if control.is_paused:
+            break
+        time.sleep(0.02)
+    assert control.is_paused
+    held = len(seen)
+    time.sleep(0.3)
+    assert len(seen) == held
+    assert job.result is None
+    control.resume()
+    thread.join(60)
+    assert not thread.is_alive()
+    assert not control.is_paused
+    assert_same(job.result, reference)
+
+
+@pytest.mark.parametrize("stage", ["prepare", "heights", "merge", "polish"])
+def test_finish_keeps_a_result(direct, every_snapshot, stage):
+    job, control = Job(direct, settings(**SHORT)), Control()
+    after = 0
+    for snapshot in job.run(control):
+        after += control.stop_request is not None
+        if snapshot.stage == stage:
+            control.finish()
+    assert after <= 3, "soon"
+    assert job.result.stop_reason == "finished early"
+    assert len(job.result.orbitals) > 0
+    assert np.isfinite(job.result.r_factor).all()
+    assert len(snapshot.orbitals) == len(job.result.orbitals)
+
+
+def test_finish_ends_a_pause(direct, every_snapshot):
+    control = Control()
+    control.pause()
+    control.finish()
+    job = Job(direct, settings(**SHORT))
+    list(job.run(control))
+    assert job.result.stop_reason == "finished early"
+
+
+@pytest.mark.parametrize("stage", ["prepare", "merge"])
+def test_cancel_leaves_nothing(direct, every_snapshot, stage):
+    job, control = Job(direct, settings(**SHORT)), Control()
+    for snapshot in job.run(control):
+        if snapshot.stage == stage:
+            control.cancel()
+    assert snapshot.stage == "finished"
+    assert job.result is None
+
+
+def test_time_is_up(direct):
+    job = Job(direct, settings(**SHORT, max_minutes=1e-6))
+    list(job.run())
+    assert job.result.stop_reason == "time limit"
+    assert len(job.result.orbitals) > 0
+
+
+def test_snapshots_do_not_change_afterwards(direct, every_snapshot):
+    job = Job(direct, settings(**SHORT))
+    kept = [(snapshot, copy.deepcopy(snapshot)) for snapshot in job.run()]
+    assert len(kept) > 15
+    for snapshot, as_it_came in kept:
+        for name in ("positions", "height", "width", "id"):
+            np.testing.assert_array_equal(getattr(snapshot.orbitals, name), getattr(as_it_came.orbitals, name))
+        for name in ("r_factor", "tilts", "calculated"):
+            np.testing.assert_array_equal(getattr(snapshot, name), getattr(as_it_came, name))
+    steps = [snapshot.step for snapshot, _ in kept]
+    assert steps == sorted(steps)
+    assert all(snapshot.step <= snapshot.steps_total for snapshot, _ in kept)
+    assert [snapshot.probe is not None for snapshot, _ in kept].count(True) == 1
+    last = kept[-1][0]
+    np.testing.assert_array_equal(last.orbitals.positions, job.result.orbitals.positions)
+    np.testing.assert_allclose(last.r_factor, job.result.r_factor, rtol=1e-6)
+    assert last.tilts.tolist() == list(range(len(ANGLES)))
+    np.testing.assert_allclose(last.calculated, job.result.calculated, rtol=1e-5, atol=1e-5)
+
+
+# -- what cannot be ---------------------------------------------------------------------------------------------------
+
+
+def test_images_of_nothing_are_refused(direct):
+    noise = np.random.default_rng(0).normal(1, 0.1, direct.images.shape).astype(np.float32)
+    with pytest.raises(InputError, match="no atoms in the field"):
+        list(Job(direct.with_changes(images=noise), settings()).run())
+
+
+def test_the_spacing_must_be_known(direct):
+    with pytest.raises(InputError, match="expected distance"):
+        Job(direct, settings_from_dict({"model": {"probe": "direct"}}))
+    with pytest.raises(InputError, match="rigid probe needs"):
+        Job(direct, settings_from_dict({"model": {"elements": ["Pt"]}}))
