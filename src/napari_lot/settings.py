@@ -144,20 +144,30 @@ class Solver(_Frozen):
     merge_distances: tuple[float, ...] = Field(
         (0.3, 0.43, 0.55, 0.64, 0.72), description="Merge distances in expected nearest-neighbour distances."
     )
-    merge_passes: int = Field(3, ge=0, le=1000, description="Passes after each merge.")
+    merge_passes: int = Field(4, ge=0, le=1000, description="Passes after each merge.")
     cull: tuple[float, ...] = Field(
-        (0.1, 0.15, 0.2, 0.3, 0.35),
+        (0.05, 0.08, 0.1, 0.12, 0.15),
         description="Orbitals below this part of the 0.9 quantile of heights go, per merge.",
     )
     height_scatter: float = Field(
         0.15, gt=0, le=10, description="Scatter of the heights of one element, in typical heights."
     )
-    birth_rounds: int = Field(8, ge=0, le=100, description="Rounds of births and deaths at most.")
+    birth_rounds: int = Field(4, ge=0, le=100, description="Rounds of births and deaths at most.")
     birth_part: float = Field(0.1, gt=0, le=1, description="Most births in a round, as a part of the atoms.")
     birth_steps: int = Field(15, ge=1, le=1000, description="Quasi-Newton steps after each round of births and deaths.")
     birth_significance: float = Field(4.0, ge=0, le=100, description="Least significance of a birth in noise sigmas.")
     birth_height: float = Field(0.45, ge=0, le=2, description="Least height of a birth in typical heights.")
     refine_passes: int = Field(6, ge=0, le=10000, description="Passes of the final fit.")
+    melt_rounds: int = Field(2, ge=0, le=100, description="Rounds in which crowded places go back to a grid, at most.")
+    melt_grid: float = Field(
+        0.42, gt=0.1, le=2, description="Grid constant of such a place, in nearest-neighbour distances."
+    )
+    crowded: float = Field(
+        0.68,
+        ge=0,
+        le=1,
+        description="Orbitals closer than this, in expected nearest-neighbour distances, are doubtful.",
+    )
     polish_steps: int = Field(150, ge=0, le=10000, description="Quasi-Newton steps over all tilts at the end, at most.")
     tolerance: float = Field(1e-7, gt=0, lt=1, description="Done when a step promises less than this part of the loss.")
 

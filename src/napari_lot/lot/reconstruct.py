@@ -15,7 +15,7 @@ from scipy.spatial import cKDTree
 from napari_lot.lot import polish, population
 from napari_lot.lot.adam import Adam
 from napari_lot.lot.problem import Problem, State
-from napari_lot.lot.start import Hull, project
+from napari_lot.lot.start import Hull, grid, project
 from napari_lot.settings import Solver
 
 Floats = NDArray[np.float64]
@@ -103,8 +103,8 @@ class Reconstruction:
             + s.polish_steps
         )
 
-    def from_grid(self) -> Iterator[Progress]:
-        """Heights, positions, merging: the grid condenses to atoms."""
+    def condense(self) -> Iterator[Progress]:
+        """Heights, positions, merging: a grid of orbitals condenses to atoms."""
         s = self.settings
         yield from self.passes("heights", s.heights_passes, ("height", "background"))
         self._cull(0.02)
@@ -123,6 +123,21 @@ class Reconstruction:
         yield from self.passes("refine", s.refine_passes, groups, cosine=True)
         self.proposals()  # sets the level of the noise
         yield from self.fit("refine", s.birth_steps, groups)
+        yield from self._births_and_deaths(groups)
+        for _ in range(s.melt_rounds):
+            before = self.state
+            if not self._melt():
+                break
+            yield from self.condense()
+            yield from self.passes("refine", s.refine_passes, groups, cosine=True)
+            yield from self.fit("refine", s.birth_steps, groups)
+            yield from self._births_and_deaths(groups)
+            if not self._worth_it(before):
+                break
+        yield from self.fit("polish", s.polish_steps, groups)
+
+    def _births_and_deaths(self, groups: tuple[str, ...]) -> Iterator[Progress]:
+        s = self.settings
         for _ in range(s.birth_rounds):
             before = self.state
             places = self.proposals()
@@ -131,13 +146,47 @@ class Reconstruction:
             yield from self.fit("birth", s.birth_steps, groups)
             if self._deaths():
                 yield from self.fit("birth", s.birth_steps, groups)
-            gain = self._cost(before) - self._cost(self.state)
-            self._note(f"gain {gain:.1f}")
-            if gain <= 0:
-                self._note("the change explains no more than it costs: taken back")
-                self.state = before
+            if not self._worth_it(before):
                 break
-        yield from self.fit("polish", s.polish_steps, groups)
+
+    def _worth_it(self, before: State) -> bool:
+        """True where the population explains more than it costs, compared with an earlier one; else that one is back."""
+        prior = self._height_prior()
+        gain = self._cost(before, prior) - self._cost(self.state, prior)
+        self._note(f"gain {gain:.1f} with {len(self.state.height)} for {len(before.height)}")
+        if gain <= 0:
+            self.state = before
+            self.adam = Adam()
+        return gain > 0
+
+    def _melt(self) -> int:
+        """Put the grid back where orbitals crowd or are too weak, so that several of them can find a new arrangement.
+
+        A single birth or death cannot mend a place where the neighbours of a missing atom have moved into its gap. Returns how many
+        orbitals were taken out.
+        """
+        s, state = self.settings, self.state
+        reach = 0.9 * self.spacing_A
+        tree = cKDTree(state.positions)
+        nearest = tree.query(state.positions, k=2)[0][:, 1]
+        weak = self.one_height & (state.height < 0.7 * population.typical_height(state))
+        doubtful = state.positions[(nearest < s.crowded * self.spacing_A) | weak]
+        if len(doubtful) == 0:
+            return 0
+        melted = cKDTree(doubtful).query(state.positions, distance_upper_bound=reach)[0] < reach
+        low, high = doubtful.min(0) - reach, doubtful.max(0) + reach
+        points = grid(self.hull, low, high, s.melt_grid * self.spacing_A)
+        near = cKDTree(state.positions[melted]).query(points, distance_upper_bound=reach)[0] < reach
+        points = points[near]
+        if not melted.all():
+            points = points[cKDTree(state.positions[~melted]).query(points)[0] > 0.55 * self.spacing_A]
+        if len(points) == 0:
+            return 0
+        height = state.height[melted].sum() / len(points)
+        self._note(f"melt: {melted.sum()} of {len(melted)} orbitals, {len(points)} in their place")
+        self.state = state.select(~melted).add(points, np.full(len(points), height))
+        self.adam = Adam()
+        return int(melted.sum())
 
     # -- passes over the series -------------------------------------------------------------------------------------
 
@@ -294,7 +343,9 @@ class Reconstruction:
             state.background[tilts] += self.adam.step("background", g["background"], rate * 0.02 * typical, t, tilts)
         self.state = state
         self.loss_per_tilt[tilts] = found.loss / len(tilts) / found.calculated[0].size
-        return Progress(self.stage, self.step, max(self.steps_total, self.step + 1), tilts, found.calculated, found.loss)
+        return Progress(
+            self.stage, self.step, max(self.steps_total, self.step + 1), tilts, found.calculated, found.loss
+        )
 
     def _fix_gauge(self, groups: tuple[str, ...]) -> None:
         """Mean scale 1; the part of the shifts that is a translation of the object goes to the positions."""
@@ -366,11 +417,14 @@ class Reconstruction:
         return int((~keep).sum())
 
     def _height_prior(self) -> polish.HeightPrior | None:
-        """The prior of the heights in units of the loss, where there is one."""
-        if not self.one_height:
+        """The prior of the heights in units of the loss, where there is one.
+
+        Counts need none: their noise is known, and pulling weak orbitals up would hide that they are not atoms.
+        """
+        if not self.one_height or self.problem.kind == "poisson":
             return None
         typical = population.typical_height(self.state)
-        noise = self.inflation**2 * (1.0 if self.problem.kind == "poisson" else self.variance)
+        noise = self.inflation**2 * self.variance
         return polish.HeightPrior(typical, noise / (self.settings.height_scatter * typical) ** 2)
 
     def price(self, height: Floats) -> Floats:
@@ -386,11 +440,12 @@ class Reconstruction:
             price += 0.5 * (lack / s.height_scatter) ** 2
         return price
 
-    def _cost(self, state: State) -> float:
-        """Negative log-likelihood in units of the noise, and the price of every atom."""
+    def _cost(self, state: State, prior: polish.HeightPrior | None) -> float:
+        """What a population costs: negative log-likelihood and log-prior in units of the noise, and the price of every atom."""
         found = self.problem.evaluate(state, np.arange(len(self.problem)), ())
+        loss = found.loss + (prior.cost(state.height) if prior is not None else 0.0)
         noise = 1.0 if self.problem.kind == "poisson" else self.variance
-        return found.loss / (noise * self.inflation**2) + float(self.price(state.height).sum())
+        return loss / (noise * self.inflation**2) + 0.5 * self.settings.birth_significance**2 * len(state.height)
 
     def _births(self, points: Floats, height: Floats, score: Floats) -> int:
         s = self.settings
@@ -401,9 +456,7 @@ class Reconstruction:
         # neighbours have been pulled towards a missing atom, so that the residual asks for less than all of it
         good = (height > s.birth_height * typical) & (evidence > 0.5 * s.birth_significance**2)
         points, height, score = points[good], height[good], score[good]
-        chosen = population.separate(
-            points, score, 0.6 * self.spacing_A, self.state.positions, 0.6 * self.spacing_A
-        )
+        chosen = population.separate(points, score, 0.6 * self.spacing_A, self.state.positions, 0.6 * self.spacing_A)
         # the best first: neighbours of a birth are judged again once it has been fitted
         chosen = chosen[: max(1, int(s.birth_part * len(self.state.height)))]
         self._note(f"births: {len(chosen)} of {good.sum()} places, scatter {self.inflation:.2f}")
@@ -435,9 +488,10 @@ class Reconstruction:
         with np.errstate(divide="ignore", invalid="ignore"):
             height = np.where(curvature > 0, g / curvature, 0.0)
             score = np.where(curvature > 0, g / np.sqrt(curvature), 0.0)
-        # residuals that are correlated (denoised images, an imperfect model) scatter more than independent noise would
+        # Residuals that are correlated (denoised images, an imperfect model) make scores scatter more than independent noise
+        # would; but misplaced atoms scatter them too. Half of the excess, on a logarithmic scale, counts as noise.
         scatter = 1.4826 * float(np.median(np.abs(score - np.median(score))))
-        self.inflation = max(scatter, 1.0 if self.problem.kind == "poisson" else 0.3)
+        self.inflation = max(np.sqrt(scatter), 1.0 if self.problem.kind == "poisson" else 0.5)
         return points, height, score
 
     def _surroundings(self, constant_A: float) -> Floats:
