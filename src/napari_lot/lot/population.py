@@ -20,7 +20,7 @@ def typical_height(state: State) -> float:
 
 def cull(state: State, least_height: float | Floats) -> NDArray[np.bool_]:
     """Mask of the orbitals to keep."""
-    return state.height >= least_height
+    return np.asarray(state.height >= least_height)
 
 
 def merge(

@@ -80,6 +80,7 @@ def run_job(job: Job, control: Control) -> Iterator[Snapshot]:
         for progress in solver.to_atoms():
             yield from live.after(progress, solver.state)
     except Stopped as stop:
+        solver.state = solver.settled or solver.state
         reason = {"finish": "finished early", "cancel": "cancelled"}.get(str(stop), str(stop))
     if reason == "cancelled":
         ready.problem.model.close()

@@ -1,0 +1,197 @@
+"""What the images say about atoms: noise, curvature, significance, and what a population costs."""
+
+from __future__ import annotations
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from scipy import ndimage
+from scipy.spatial import cKDTree
+
+from napari_lot.lot import population
+from napari_lot.lot.polish import HeightPrior
+from napari_lot.lot.problem import Problem, State
+from napari_lot.lot.start import Hull, project
+from napari_lot.settings import Solver
+
+Floats = NDArray[np.float64]
+
+
+class Evidence:
+    """Judges states of one problem.
+
+    Parameters
+    ----------
+    problem : Problem
+    hull : Hull
+        Where atoms may be.
+    spacing_A : float
+        Expected nearest-neighbour distance.
+    settings : Solver
+    one_height : bool
+        All atoms are of one element and so of about one height.
+
+    Attributes
+    ----------
+    variance : float
+        Variance of a pixel about the model, of the last state looked at (least squares only).
+    inflation : float
+        Factor on the standard deviation of what is estimated, for residuals that are correlated between pixels.
+    """
+
+    def __init__(self, problem: Problem, hull: Hull, spacing_A: float, settings: Solver, one_height: bool) -> None:
+        self.problem = problem
+        self.hull = hull
+        self.spacing_A = spacing_A
+        self.settings = settings
+        self.one_height = one_height
+        self.variance = 1.0
+        self.inflation = 1.0
+
+    def images_and_weights(self, state: State, variance: float | None = None) -> tuple[torch.Tensor, torch.Tensor]:
+        """Calculated tilts and the weight of every pixel (mask / variance), both (T, V, U).
+
+        Without a given ``variance`` that of the residual is taken, and kept.
+        """
+        n = len(self.problem)
+        images = torch.cat([torch.from_numpy(self.problem.evaluate(state, [j], ()).calculated) for j in range(n)])
+        if variance is None:
+            variance = self.variance = self.noise_variance(images)
+        return images, self.problem.weight(images, torch.arange(n), variance)
+
+    def noise_variance(self, calculated: torch.Tensor) -> float:
+        """Mean square residual where the object is: noise and what the model misses together."""
+        squares = (self.problem.observed - calculated) ** 2
+        inside = torch.from_numpy(self.hull.silhouettes)
+        if self.problem.weights is not None:
+            inside = inside & (self.problem.weights > 0)
+        return float(squares[inside].mean())
+
+    def _unit_atom(self, state: State) -> tuple[Floats, float]:
+        """Energy (T,) of the image of a unit orbital at the origin, and that of its gradient relative to it in 1/Å^2.
+
+        The gradient counts with 2/3: over many tilts each axis of the specimen lies in the image for two thirds.
+        """
+        model = self.problem.model
+        one = torch.ones(1, dtype=torch.float64)
+        width = torch.from_numpy(state.width)[:1]
+        alone = model.images(range(len(self.problem)), torch.zeros(1, 3, dtype=torch.float64), one, width, None)
+        energy = (alone**2).sum((1, 2)).numpy().astype(np.float64) * state.scale**2
+        along_v, along_u = torch.gradient(alone / model.image_pixel_A, dim=(1, 2))
+        sharpness = float((along_u**2 + along_v**2).sum() / (alone**2).sum()) / 3.0
+        return energy, sharpness
+
+    def curvature(self, state: State, points: Floats, weight: NDArray[np.float32]) -> Floats:
+        """Second derivative of the negative log-likelihood by the height of an orbital at each point (M, 3), (M,)."""
+        model = self.problem.model
+        energy, _ = self._unit_atom(state)
+        sigma = 0.7 * float(state.width[0]) / model.image_pixel_A
+        total = np.zeros(len(points))
+        rotations = model.rotations.numpy()
+        for j in range(len(self.problem)):
+            smooth = ndimage.gaussian_filter(weight[j], sigma)
+            row, column = project(points, rotations[j], model.image_pixel_A, model.center_px)
+            place = [row + state.shifts[j, 1], column + state.shifts[j, 0]]
+            total += energy[j] * ndimage.map_coordinates(smooth, place, order=1, mode="constant", cval=0.0)
+        return total
+
+    def curvatures(self, state: State, groups: tuple[str, ...]) -> dict[str, Floats]:
+        """Gauss-Newton curvature of the loss for every parameter of the groups, neighbours left out of account."""
+        problem = self.problem
+        t = len(problem)
+        images, weight = self.images_and_weights(state, variance=1.0)
+        _, sharpness = self._unit_atom(state)
+        height = self.curvature(state, state.positions, weight.numpy())
+        weight = weight.double()
+        signal = (images - torch.from_numpy(state.background)[:, None, None]).double()
+        along_v, along_u = torch.gradient(signal, dim=(1, 2))
+        shifts = torch.stack([(weight * along_u**2).sum((1, 2)), (weight * along_v**2).sum((1, 2))], 1)
+        every = {
+            "height": height,
+            "positions": np.repeat((state.height**2 * height * sharpness)[:, None], 3, 1),
+            "shifts": shifts.numpy(),
+            "center": shifts.sum(0).numpy(),
+            "scale": (weight * signal**2).sum((1, 2)).numpy(),
+            "background": weight.sum((1, 2)).numpy(),
+        }
+        if "width" in groups:
+            wider = state.copy()
+            wider.width = state.width * 1.02
+            some = np.arange(0, t, max(1, t // 8))
+            change = problem.evaluate(wider, some, ()).calculated - images[some].numpy()
+            part = weight[some].numpy() * (change / (0.02 * state.width[0])) ** 2
+            every["width"] = np.full(len(state.width), part.sum(dtype=np.float64) * t / len(some))
+        # what hardly any pixel sees has next to no curvature of its own and must not take endless steps
+        return {g: np.maximum(every[g], 1e-2 * np.median(every[g])) for g in groups}
+
+    def proposals(self, state: State) -> tuple[Floats, Floats, Floats]:
+        """Places where the residual asks for another atom: points (M, 3), height that it asks for, significance.
+
+        With g the back-projected weighted residual and A the curvature of the likelihood for a unit atom there, the
+        best height of an added atom is g / A, its significance g / sqrt(A) standard deviations. Sets ``inflation``.
+        """
+        model = self.problem.model
+        n = len(self.problem)
+        calculated, weight = self.images_and_weights(state)
+        residual = weight * (self.problem.observed - calculated)
+        # candidates: a grid through the surroundings of the orbitals, not closer than an atom can be
+        constant = 0.28 * self.spacing_A
+        points = self._surroundings(state, constant)
+        if len(points) == 0:
+            return np.zeros((0, 3)), np.zeros(0), np.zeros(0)
+        width = torch.from_numpy(state.width)[0]
+        scale = torch.from_numpy(state.scale).float()[:, None, None]
+        shifts = torch.from_numpy(state.shifts)
+        g = model.adjoint(range(n), residual * scale, torch.from_numpy(points), width, shifts).numpy()
+        curvature = self.curvature(state, points, weight.numpy())
+        with np.errstate(divide="ignore", invalid="ignore"):
+            height = np.where(curvature > 0, g / curvature, 0.0)
+            score = np.where(curvature > 0, g / np.sqrt(curvature), 0.0)
+        # Residuals that are correlated (denoised images, an imperfect model) make scores scatter more than independent
+        # noise would; but misplaced atoms scatter them too. Half of the excess, on a log scale, counts as noise.
+        scatter = 1.4826 * float(np.median(np.abs(score - np.median(score))))
+        self.inflation = max(np.sqrt(scatter), 1.0 if self.problem.kind == "poisson" else 0.5)
+        return points, height, score
+
+    def _surroundings(self, state: State, constant_A: float) -> Floats:
+        lo, hi = state.positions.min(0) - 1.5 * self.spacing_A, state.positions.max(0) + 1.5 * self.spacing_A
+        axes = [np.arange(a, b + constant_A, constant_A) for a, b in zip(lo, hi, strict=True)]
+        tree = cKDTree(state.positions)
+        found = []
+        for y in axes[1]:
+            points = np.stack(np.meshgrid(axes[0], [y], axes[2], indexing="ij"), -1).reshape(-1, 3)
+            d, _ = tree.query(points, distance_upper_bound=2.0 * self.spacing_A)
+            points = points[(d >= 0.6 * self.spacing_A) & np.isfinite(d)]
+            found.append(points[self.hull.contains(points)])
+        return np.concatenate(found)
+
+    def price(self, state: State) -> Floats:
+        """What each orbital (N,) must gain in log-likelihood to be believed an atom.
+
+        An even price for every atom, which sets how rarely noise makes one, and with a single element also the prior of
+        its height: all atoms of one element have one height, within a scatter.
+        """
+        s = self.settings
+        price = np.full(len(state.height), 0.5 * s.birth_significance**2)
+        if self.one_height:
+            lack = np.maximum(1.0 - state.height / max(population.typical_height(state), 1e-300), 0.0)
+            price += 0.5 * (lack / s.height_scatter) ** 2
+        return price
+
+    def height_prior(self, state: State) -> HeightPrior | None:
+        """The prior of the heights in units of the loss, where there is one.
+
+        Counts need none: their noise is known, and pulling weak orbitals up would hide that they are not atoms.
+        """
+        if not self.one_height or self.problem.kind == "poisson":
+            return None
+        typical = population.typical_height(state)
+        noise = self.inflation**2 * self.variance
+        return HeightPrior(typical, noise / (self.settings.height_scatter * typical) ** 2)
+
+    def cost(self, state: State, prior: HeightPrior | None) -> float:
+        """Cost of a population: negative log-likelihood and log-prior in units of the noise, and a price per atom."""
+        found = self.problem.evaluate(state, np.arange(len(self.problem)), ())
+        loss = found.loss + (prior.cost(state.height) if prior is not None else 0.0)
+        noise = 1.0 if self.problem.kind == "poisson" else self.variance
+        return loss / (noise * self.inflation**2) + 0.5 * self.settings.birth_significance**2 * len(state.height)
