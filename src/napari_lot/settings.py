@@ -158,7 +158,7 @@ class Solver(_Frozen):
     birth_significance: float = Field(4.0, ge=0, le=100, description="Least significance of a birth in noise sigmas.")
     birth_height: float = Field(0.45, ge=0, le=2, description="Least height of a birth in typical heights.")
     refine_passes: int = Field(6, ge=0, le=10000, description="Passes of the final fit.")
-    melt_rounds: int = Field(2, ge=0, le=100, description="Rounds in which crowded places go back to a grid, at most.")
+    melt_rounds: int = Field(1, ge=0, le=100, description="Rounds in which crowded places go back to a grid, at most.")
     melt_grid: float = Field(
         0.42, gt=0.1, le=2, description="Grid constant of such a place, in nearest-neighbour distances."
     )
