@@ -142,11 +142,14 @@ class Solver(_Frozen):
     heights_passes: int = Field(3, ge=0, le=1000, description="Passes on heights alone at the start.")
     positions_passes: int = Field(6, ge=0, le=1000, description="Passes on heights and positions before merging.")
     merge_distances: tuple[float, ...] = Field(
-        (0.3, 0.43, 0.55, 0.64, 0.72), description="Merge distances in expected nearest-neighbour distances."
+        (0.3, 0.43, 0.55, 0.64, 0.72),
+        min_length=1,
+        description="Merge distances in expected nearest-neighbour distances.",
     )
     merge_passes: int = Field(4, ge=0, le=1000, description="Passes after each merge.")
     cull: tuple[float, ...] = Field(
         (0.05, 0.08, 0.1, 0.12, 0.15),
+        min_length=1,
         description="Orbitals below this part of the 0.9 quantile of heights go, per merge.",
     )
     height_scatter: float = Field(

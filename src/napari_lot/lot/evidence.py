@@ -186,6 +186,8 @@ class Evidence:
         if not self.one_height or self.problem.kind == "poisson":
             return None
         typical = population.typical_height(state)
+        if typical <= 0:
+            return None
         noise = self.inflation**2 * self.variance
         return HeightPrior(typical, noise / (self.settings.height_scatter * typical) ** 2)
 
