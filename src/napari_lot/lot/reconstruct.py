@@ -76,8 +76,6 @@ class Reconstruction:
         self.stage = "start"
         self.step = 0
         self.steps_total = self._plan()
-        self.loss = np.nan
-        self.loss_per_tilt = np.full(len(problem), np.nan)
         self.log: list[str] = []
         self.seconds: dict[str, float] = {}
         self.evidence = Evidence(problem, hull, spacing_A, settings, one_height)
@@ -188,9 +186,7 @@ class Reconstruction:
 
     # -- passes over the series -------------------------------------------------------------------------------------
 
-    def passes(
-        self, stage: str, count: int, groups: tuple[str, ...], cosine: bool = False, rate: float = 1.0
-    ) -> Iterator[Progress]:
+    def passes(self, stage: str, count: int, groups: tuple[str, ...], cosine: bool = False) -> Iterator[Progress]:
         """``count`` mini-batched passes over the series, refining the allowed ones of ``groups``."""
         began = time.perf_counter()
         self.stage = stage
@@ -205,12 +201,11 @@ class Reconstruction:
             for tilts in np.array_split(order, batches):
                 self.poll()
                 slow = 0.5 * (1 + np.cos(np.pi * done / steps)) if cosine else 1.0
-                progress = self._mini_batch(np.sort(tilts), groups, rate * max(slow, 0.01))
+                progress = self._mini_batch(np.sort(tilts), groups, max(slow, 0.01))
                 done += 1
                 yield progress
             self._fix_gauge(groups)
             self.step += 1
-            self.loss = float(np.nanmean(self.loss_per_tilt))
         self.seconds[stage] = self.seconds.get(stage, 0.0) + time.perf_counter() - began
 
     def fit(self, stage: str, steps: int, groups: tuple[str, ...]) -> Iterator[Progress]:
@@ -243,7 +238,6 @@ class Reconstruction:
         path = polish.lbfgs(self.problem, self.state, groups, curvature, steps, self.settings.tolerance, prior)
         for state, loss, calculated in path:
             self.state = state
-            self.loss = loss / calculated.size
             self.step += 1
             yield Progress(self.stage, self.step, max(self.steps_total, self.step + 1), tilts, calculated, loss)
 
@@ -289,7 +283,6 @@ class Reconstruction:
             state.background = state.background.copy()
             state.background[tilts] += self.adam.step("background", g["background"], rate * 0.02 * typical, t, tilts)
         self.state = state
-        self.loss_per_tilt[tilts] = found.loss / len(tilts) / found.calculated[0].size
         return Progress(
             self.stage, self.step, max(self.steps_total, self.step + 1), tilts, found.calculated, found.loss
         )
