@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 
 from napari_lot.atoms import Orbitals
 from napari_lot.errors import InputError
-from napari_lot.settings import ELEMENTS
+from napari_lot.physics.elements import SYMBOLS
 
 UNKNOWN_HEIGHT = 1.0
 UNKNOWN_WIDTH_A = 0.5
@@ -175,7 +175,7 @@ def _orbitals(path: Path, columns: dict[str, list[str]], first_line: int) -> Orb
     count = len(columns["x_A"])
     symbols = columns.get("element", ["X"] * count)
     for row, symbol in enumerate(symbols):
-        if symbol not in ELEMENTS:
+        if symbol not in SYMBOLS:
             raise InputError(f"{path}: line {first_line + row}: {symbol!r} is no element symbol.")
     elements = tuple(dict.fromkeys(symbols)) or ("X",)
     return Orbitals.create(

@@ -14,6 +14,7 @@ import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
 
 from napari_lot.errors import InputError
+from napari_lot.physics.elements import SYMBOLS
 
 Refinable = Literal["positions", "heights", "width", "center", "shifts", "scale", "background"]
 REFINED_BY_DEFAULT: tuple[Refinable, ...] = (
@@ -25,15 +26,6 @@ REFINED_BY_DEFAULT: tuple[Refinable, ...] = (
     "scale",
     "background",
 )
-
-
-ELEMENTS = frozenset(
-    "X H He Li Be B C N O F Ne Na Mg Al Si P S Cl Ar K Ca Sc Ti V Cr Mn Fe Co Ni Cu Zn Ga Ge As Se Br Kr Rb Sr Y Zr Nb "
-    "Mo Tc Ru Rh Pd Ag Cd In Sn Sb Te I Xe Cs Ba La Ce Pr Nd Pm Sm Eu Gd Tb Dy Ho Er Tm Yb Lu Hf Ta W Re Os Ir Pt Au "
-    "Hg Tl Pb Bi Po At Rn Fr Ra Ac Th Pa U Np Pu Am Cm Bk Cf Es Fm Md No Lr Rf Db Sg Bh Hs Mt Ds Rg Cn Nh Fl Mc Lv Ts "
-    "Og".split()
-)
-"""Element symbols, and X for an unknown one."""
 
 
 FWHM_PER_SIGMA = 2.3548200450309493
@@ -108,7 +100,7 @@ class Model(_Frozen):
     @classmethod
     def _known_elements(cls, elements: tuple[str, ...]) -> tuple[str, ...]:
         for symbol in elements:
-            if symbol not in ELEMENTS:
+            if symbol not in SYMBOLS:
                 raise ValueError(f"{symbol!r} is no element symbol; give one such as Pt, or X where it is unknown")
         if len(set(elements)) != len(elements):
             raise ValueError("an element is named twice")
@@ -133,24 +125,25 @@ class Solver(_Frozen):
     device: Literal["auto", "cpu"] = Field("auto", description="Where the fit runs; auto takes the fastest there is.")
     threads: int | None = Field(None, ge=1, le=1024, description="Threads; all cores when absent.")
     max_minutes: float | None = Field(None, gt=0, description="Stop with what there is after this many minutes.")
-    batch_tilts: int = Field(8, ge=1, le=1000, description="Tilts per step.")
+    batch_tilts: int = Field(4, ge=1, le=1000, description="Tilts per step.")
     position_step_A: float = Field(0.04, gt=0, le=1, description="Largest move of an orbital per step in Å.")
     height_step: float = Field(0.04, gt=0, le=1, description="Largest change of a height per step, in mean heights.")
     width_step_A: float = Field(0.01, gt=0, le=0.5, description="Largest change of the common width per step in Å.")
     shift_step_A: float = Field(0.02, gt=0, le=1, description="Largest change of a shift per step in Å.")
     scale_step: float = Field(0.003, gt=0, le=0.5, description="Largest change of a tilt's scale per step.")
     heights_passes: int = Field(3, ge=0, le=1000, description="Passes on heights alone at the start.")
-    positions_passes: int = Field(6, ge=0, le=1000, description="Passes on heights and positions before merging.")
+    positions_passes: int = Field(12, ge=0, le=1000, description="Passes on heights and positions before merging.")
     merge_distances: tuple[float, ...] = Field(
-        (0.3, 0.43, 0.55, 0.64, 0.72),
+        (0.3, 0.4, 0.48, 0.55, 0.61, 0.67),
         min_length=1,
         description="Merge distances in expected nearest-neighbour distances.",
     )
-    merge_passes: int = Field(4, ge=0, le=1000, description="Passes after each merge.")
+    merge_passes: int = Field(6, ge=0, le=1000, description="Passes after each merge.")
     cull: tuple[float, ...] = Field(
-        (0.05, 0.08, 0.1, 0.12, 0.15),
+        (0.05, 0.1, 0.15, 0.2, 0.25, 0.3),
         min_length=1,
-        description="Orbitals below this part of the 0.9 quantile of heights go, per merge.",
+        description="Orbitals below this part of the 0.9 quantile of heights go, per merge; with several elements at "
+        "most half of what the lightest shows.",
     )
     height_scatter: float = Field(
         0.15, gt=0, le=10, description="Scatter of the heights of one element, in typical heights."
@@ -171,7 +164,13 @@ class Solver(_Frozen):
         le=1,
         description="Orbitals closer than this, in expected nearest-neighbour distances, are doubtful.",
     )
-    polish_steps: int = Field(150, ge=0, le=10000, description="Quasi-Newton steps over all tilts at the end, at most.")
+    aliasing: float = Field(
+        1e-2,
+        gt=0,
+        le=1,
+        description="Contrast beyond the Nyquist frequency of the pixels above which a finer grid is calculated.",
+    )
+    polish_steps: int = Field(100, ge=0, le=10000, description="Quasi-Newton steps over all tilts at the end, at most.")
     tolerance: float = Field(1e-7, gt=0, lt=1, description="Done when a step promises less than this part of the loss.")
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 import threading
 import time
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -106,6 +107,33 @@ def test_a_small_particle_is_found_completely_from_nothing(particle, probe):
     np.testing.assert_array_equal(job.result.residual, residual)
     assert residual.std() == pytest.approx(0.01, rel=0.1), "only the noise is left"
     assert (job.result.tilts_seen == len(ANGLES)).all()
+
+
+@pytest.mark.parametrize(("aliasing", "least_pm", "most_pm"), [({}, 0.0, 0.5), ({"aliasing": 1.0}, 1.5, 10.0)])
+def test_pixels_too_coarse_for_the_probe_are_calculated_on_a_finer_grid(aliasing, least_pm, most_pm):
+    narrow = amorphous_sphere("Pt", 11.0, 2.5, atoms=30, width_A=0.45, seed=3)
+    series = simulate_series(narrow, ANGLES, 0.65, lens("rigid"), image_shape=(32, 34))
+    job = Job(series, settings("rigid", **aliasing))
+    list(job.run())
+    found = job.result.orbitals
+    assert_complete(found, narrow, rmsd_A=0.01 * most_pm)
+    offset = found.positions.mean(0) - narrow.positions.mean(0)
+    nearest = np.linalg.norm((found.positions - offset)[:, None] - narrow.positions, axis=2).min(1)
+    assert 100 * np.sqrt((nearest**2).mean()) >= least_pm
+
+
+@pytest.mark.parametrize(("elements", "complete"), [(["Pt", "Si"], True), (["Pt"], False)])
+def test_weak_atoms_live_where_a_light_element_is_expected(particle, elements, complete):
+    light = np.arange(30) % 3 == 0
+    mixed = replace(particle, height=np.where(light, 0.12, 1.0))
+    series = simulate_series(mixed, ANGLES, 0.4, None, image_shape=(48, 52))
+    chosen = {"model": {"probe": "direct", "elements": elements, "spacing_A": 2.77}, "solver": {"threads": 1}}
+    job = Job(series, settings_from_dict(chosen))
+    list(job.run())
+    if complete:
+        assert_complete(job.result.orbitals, mixed, rmsd_A=0.03)
+    else:
+        assert len(job.result.orbitals) < 30, "the prior of one height and its thresholds rule them out"
 
 
 def test_given_atoms_are_refined_and_keep_their_names(particle, direct):

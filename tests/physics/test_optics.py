@@ -188,3 +188,23 @@ def test_radius_holds_the_probe(depth: float, extra: dict) -> None:
     radius = optics.probe_radius_A(microscope, (0.0, depth))
     assert image[distance < radius].sum() > 0.97
     assert radius < 15
+
+
+@pytest.mark.parametrize("microscope", [PLAIN, MIXED, MIXED.model_copy(update={"source_size_A": 0.5})])
+def test_contrast_bound_holds_and_is_met_in_focus(microscope: Microscope) -> None:
+    shape, pixel = (160, 160), 0.15
+    frequency = fft.rfftfreq(shape[1], pixel)
+    bound = np.array([optics.contrast_bound(microscope, 0.0, q) for q in frequency])
+    transfer = np.abs(optics.probe_transfer(microscope, [0.0, 9.0, -30.0], shape, pixel)[:, 0])
+    assert (transfer <= bound + 0.01).all()
+    if microscope is PLAIN:
+        np.testing.assert_allclose(transfer[0], bound, atol=0.01)
+    else:
+        assert transfer[:, 20].max() < 0.9 * bound[20], "aberrations cost contrast"
+
+
+def test_contrast_bound_of_an_orbital_alone_is_its_gaussian() -> None:
+    radius = np.arange(-6, 6, 0.05)
+    orbital = np.exp(-((radius / 0.6) ** 2))
+    expected = np.sum(orbital * np.cos(2 * np.pi * 0.8 * radius)) / orbital.sum()
+    assert optics.contrast_bound(None, 0.6, 0.8) == pytest.approx(expected, rel=1e-6)

@@ -121,6 +121,7 @@ class ImageModel:
         self.center_px = center_px
         self.microscope = microscope
         self.depth_range_A = depth_range_A
+        self.tolerance = tolerance
         margin = margin_A(microscope, depth_range_A, width_A, pixel_size_A / oversampling)
         self.canvas = Canvas.around(image_shape, pixel_size_A, margin, oversampling)
         self.basis: DepthBasis = depth_basis(
@@ -132,6 +133,21 @@ class ImageModel:
         self._w0 = float(self.basis.depth_A[0])
         self._inv_dw = 1.0 / self.basis.step_A
         self.set_width(width_A)
+
+    def oversampled(self, oversampling: int, width_A: float) -> ImageModel:
+        """The same model calculated with so many canvas pixels per image pixel."""
+        return ImageModel(
+            self.rotations.numpy(),
+            self.canvas.image_shape,
+            self.image_pixel_A,
+            self.center_px,
+            self.microscope,
+            self.depth_range_A,
+            width_A,
+            tolerance=self.tolerance,
+            oversampling=oversampling,
+            threads=self.threads,
+        )
 
     # -- widths -------------------------------------------------------------------------------------------------
 

@@ -15,10 +15,12 @@ from napari_lot.lot.adam import Adam
 from napari_lot.lot.evidence import Evidence
 from napari_lot.lot.problem import Problem, State
 from napari_lot.lot.start import Hull, grid
+from napari_lot.physics.optics import contrast_bound
 from napari_lot.settings import Solver
 
 Floats = NDArray[np.float64]
 PER_ATOM = ("positions", "height")
+MOST_OVERSAMPLING = 4
 
 
 class Stopped(Exception):
@@ -49,8 +51,8 @@ class Reconstruction:
     spacing_A : float
         Expected nearest-neighbour distance.
     settings : Solver
-    one_height : bool
-        All atoms are of one element and so of about one height.
+    weakest : float
+        Height of the lightest element's atoms relative to the heaviest's; 1 where all atoms are of one element.
     poll : callable
         Called before every mini-batch; raises ``Stopped``.
     """
@@ -62,7 +64,7 @@ class Reconstruction:
         hull: Hull,
         spacing_A: float,
         settings: Solver,
-        one_height: bool = True,
+        weakest: float = 1.0,
         poll: Callable[[], None] = lambda: None,
     ) -> None:
         self.problem = problem
@@ -70,6 +72,7 @@ class Reconstruction:
         self.hull = hull
         self.spacing_A = spacing_A
         self.settings = settings
+        self.weakest = weakest
         self.poll = poll
         self.rng = np.random.default_rng(settings.seed)
         self.adam = Adam()
@@ -78,7 +81,7 @@ class Reconstruction:
         self.steps_total = self._plan()
         self.log: list[str] = []
         self.seconds: dict[str, float] = {}
-        self.evidence = Evidence(problem, hull, spacing_A, settings, one_height)
+        self.evidence = Evidence(problem, hull, spacing_A, settings, one_height=weakest == 1.0)
         self.settled: State | None = None
         self.refine = set(settings.refine)
         if not hull.isolated and "refine" not in settings.model_fields_set:
@@ -107,7 +110,8 @@ class Reconstruction:
         groups = ("positions", "height", "center")
         yield from self.passes("positions", s.positions_passes, groups)
         for k, distance in enumerate(s.merge_distances):
-            self._cull(s.cull[min(k, len(s.cull) - 1)])
+            part = s.cull[min(k, len(s.cull) - 1)]
+            self._cull(min(part, max(0.5 * self.weakest, s.cull[0])))
             self._merge(distance * self.spacing_A)
             more = ("width", "background", "scale") if k >= 2 else ()
             yield from self.passes("merge", s.merge_passes, (*groups, *more))
@@ -116,6 +120,7 @@ class Reconstruction:
         """Births and deaths while they explain the images better, then the final fit."""
         s = self.settings
         groups = ("positions", "height", "width", "shifts", "scale", "background")
+        self._sample_finely()
         yield from self.passes("refine", s.refine_passes, groups, cosine=True)
         self.evidence.proposals(self.state)  # sets the level of the noise
         yield from self.fit("refine", s.birth_steps, groups)
@@ -132,6 +137,7 @@ class Reconstruction:
             self.settled = None
             if not self._worth_it(before):
                 break
+        self._sample_finely()  # the width has settled only now
         yield from self.fit("polish", s.polish_steps, groups)
 
     def _births_and_deaths(self, groups: tuple[str, ...]) -> Iterator[Progress]:
@@ -183,6 +189,22 @@ class Reconstruction:
         self.state = state.select(~melted).add(points, np.full(len(points), height))
         self.adam = Adam()
         return int(melted.sum())
+
+    def _sample_finely(self) -> None:
+        """Calculate on a finer grid where the image pixels are too coarse for what the probe and the orbitals show.
+
+        The grid of orbitals condenses without: 20 orbitals per atom would pay for it, and find the same places.
+        """
+        model, width = self.problem.model, float(self.state.width[0])
+        fine = 1
+        while fine < MOST_OVERSAMPLING and (
+            contrast_bound(model.microscope, width, 0.5 * fine / model.image_pixel_A) > self.settings.aliasing
+        ):
+            fine += 1
+        if fine > model.canvas.oversampling:
+            self._note(f"calculated at {fine} points per pixel")
+            model.close()
+            self.problem.model = model.oversampled(fine, width)
 
     # -- passes over the series -------------------------------------------------------------------------------------
 

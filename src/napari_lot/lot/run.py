@@ -20,6 +20,7 @@ from napari_lot.lot.image_model import ImageModel
 from napari_lot.lot.problem import Problem, State
 from napari_lot.lot.reconstruct import Progress, Reconstruction, Stopped
 from napari_lot.lot.thickness import film_thickness
+from napari_lot.physics.elements import weakest_contrast
 from napari_lot.physics.geometry import series_rotations
 from napari_lot.physics.probe import probe_slices
 from napari_lot.series.prepare import intensity_limits
@@ -83,7 +84,7 @@ def _run(job: Job, control: Control) -> Iterator[Snapshot]:
         ready.hull,
         job.spacing_A,
         job.settings.solver,
-        len(job.settings.model.elements) == 1,
+        weakest_contrast(job.settings.model.elements),
         poll,
     )
     reason = "converged"

@@ -1,8 +1,18 @@
-"""Elements: atomic number and nearest-neighbour distance."""
+"""Elements: atomic number, brightness and nearest-neighbour distance."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from napari_lot.errors import InputError
+
+SYMBOLS = tuple(
+    "X H He Li Be B C N O F Ne Na Mg Al Si P S Cl Ar K Ca Sc Ti V Cr Mn Fe Co Ni Cu Zn Ga Ge As Se Br Kr Rb Sr Y Zr Nb "
+    "Mo Tc Ru Rh Pd Ag Cd In Sn Sb Te I Xe Cs Ba La Ce Pr Nd Pm Sm Eu Gd Tb Dy Ho Er Tm Yb Lu Hf Ta W Re Os Ir Pt Au "
+    "Hg Tl Pb Bi Po At Rn Fr Ra Ac Th Pa U Np Pu Am Cm Bk Cf Es Fm Md No Lr Rf Db Sg Bh Hs Mt Ds Rg Cn Nh Fl Mc Lv Ts "
+    "Og".split()
+)
+"""Element symbols, each at the index of its atomic number; X, an unknown element, is the first."""
 
 # Nearest-neighbour distance in Å of the element's crystal at its reference temperature (C. Kittel, Introduction to
 # Solid State Physics, table of nearest-neighbour distances); elements that form no such crystal are left out.
@@ -33,3 +43,14 @@ def nearest_neighbour_A(element: str) -> float:
             f"No nearest-neighbour distance is known for element {element!r}: "
             "give one such as Pt or Si, or the expected spacing in Å."
         ) from None
+
+
+def weakest_contrast(elements: Sequence[str]) -> float:
+    """How bright the lightest of some elements is in HAADF, relative to the heaviest: 1 for one, 0 with an unknown.
+
+    Brightness goes with Z^1.7 (Krivanek et al., Nature 464, 571 (2010): 1.64 at medium angles; Rutherford: 2).
+    """
+    if len(elements) == 1:
+        return 1.0
+    numbers = [SYMBOLS.index(symbol) for symbol in elements]
+    return float((min(numbers) / max(numbers)) ** 1.7)

@@ -58,6 +58,31 @@ def rayleigh_limit_A(microscope: Microscope) -> float:
     return 0.61 * wavelength / semiangle
 
 
+def contrast_bound(microscope: Microscope | None, width_A: float, frequency_per_A: float) -> float:
+    """Upper bound of the contrast of an atom's image at a spatial frequency, relative to frequency 0.
+
+    The Gaussian orbital exp(-r^2/B^2) times the source times the modulation transfer of a round aperture in focus
+    (Goodman, Introduction to Fourier Optics, 6.4), which no aberration exceeds.
+
+    Parameters
+    ----------
+    microscope : Microscope or None
+        None is direct projection.
+    width_A : float
+        Orbital width B in Å.
+    frequency_per_A : float
+        Spatial frequency q in 1/Å.
+    """
+    contrast = float(np.exp(-((np.pi * frequency_per_A * width_A) ** 2)))
+    if microscope is None:
+        return contrast
+    wavelength, semiangle = require_probe(microscope)
+    sigma = microscope.source_size_A / _FWHM_PER_SIGMA
+    contrast *= float(np.exp(-2 * (np.pi * frequency_per_A * sigma) ** 2))
+    s = min(frequency_per_A * wavelength / (2 * semiangle), 1.0)
+    return contrast * float(2 / np.pi * (np.arccos(s) - s * np.sqrt(1 - s * s)))
+
+
 def probe_radius_A(microscope: Microscope, depth_range_A: tuple[float, float]) -> float:
     """Radius in Å that holds the probe at all depths of a range: its rays, and 5 lambda / alpha of tails.
 
