@@ -133,17 +133,30 @@ class Solver(_Frozen):
     scale_step: float = Field(0.003, gt=0, le=0.5, description="Largest change of a tilt's scale per step.")
     heights_passes: int = Field(3, ge=0, le=1000, description="Passes on heights alone at the start.")
     positions_passes: int = Field(12, ge=0, le=1000, description="Passes on heights and positions before merging.")
+    gather: float = Field(
+        0.22,
+        gt=0,
+        le=1,
+        description="Blur of the density whose peaks orbitals gather into, in expected nearest-neighbour distances.",
+    )
     merge_distances: tuple[float, ...] = Field(
-        (0.3, 0.4, 0.48, 0.55, 0.61, 0.67),
+        (0.5, 0.6),
         min_length=1,
         description="Merge distances in expected nearest-neighbour distances.",
     )
-    merge_passes: int = Field(6, ge=0, le=1000, description="Passes after each merge.")
+    halves_distance: float = Field(
+        0.72,
+        ge=0,
+        le=1,
+        description="Distance below which two that are weak enough to be one atom become one, in expected "
+        "nearest-neighbour distances.",
+    )
+    merge_passes: int = Field(5, ge=0, le=1000, description="Passes after gathering and after each merge.")
     cull: tuple[float, ...] = Field(
-        (0.05, 0.1, 0.15, 0.2, 0.25, 0.3),
+        (0.03, 0.2, 0.3),
         min_length=1,
-        description="Orbitals below this part of the 0.9 quantile of heights go, per merge; with several elements at "
-        "most half of what the lightest shows.",
+        description="Orbitals below this part of the 0.9 quantile of heights go, before gathering and before each "
+        "merge; with several elements at most half of what the lightest shows.",
     )
     height_scatter: float = Field(
         0.15, gt=0, le=10, description="Scatter of the heights of one element, in typical heights."
@@ -155,6 +168,9 @@ class Solver(_Frozen):
     birth_height: float = Field(0.45, ge=0, le=2, description="Least height of a birth in typical heights.")
     refine_passes: int = Field(6, ge=0, le=10000, description="Passes of the final fit.")
     melt_rounds: int = Field(1, ge=0, le=100, description="Rounds in which crowded places go back to a grid, at most.")
+    melt_part: float = Field(
+        0.2, ge=0, le=1, description="Nothing is melted where more than this part of the orbitals would be."
+    )
     melt_grid: float = Field(
         0.42, gt=0.1, le=2, description="Grid constant of such a place, in nearest-neighbour distances."
     )
@@ -163,6 +179,9 @@ class Solver(_Frozen):
         ge=0,
         le=1,
         description="Orbitals closer than this, in expected nearest-neighbour distances, are doubtful.",
+    )
+    weak: float = Field(
+        0.6, ge=0, le=1, description="Orbitals of a single element below this part of a typical height are doubtful."
     )
     aliasing: float = Field(
         1e-2,

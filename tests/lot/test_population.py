@@ -106,3 +106,60 @@ def test_cull_and_typical_height():
     assert population.cull(state, 0.5).tolist() == [False, True, True, True, True]
     assert population.typical_height(state) == pytest.approx(1.0)
     assert population.typical_height(make(np.zeros((0, 3)))) == 0.0
+
+
+# -- gathering ------------------------------------------------------------------------------------------------------
+
+
+def clusters(centres, sigma=0.25, each=40, seed=0):
+    rng = np.random.default_rng(seed)
+    points = np.concatenate([c + rng.normal(0, sigma, (each, 3)) for c in np.asarray(centres, float)])
+    return make(points, rng.uniform(0.5, 1.5, len(points)))
+
+
+def test_orbitals_gather_at_the_peaks_of_their_density():
+    centres = np.array([[0, 0, 0], [2.5, 0, 0], [0, 2.4, 0.3], [10, -7, 3]])
+    before = clusters(centres)
+    after = population.gather(before, 0.6)
+    assert len(after.height) == 4
+    nearest = np.linalg.norm(after.positions[:, None] - centres, axis=2)
+    assert sorted(nearest.argmin(1)) == [0, 1, 2, 3]
+    assert nearest.min(1).max() < 0.15
+    of = np.arange(160) // 40
+    for row, centre in enumerate(nearest.argmin(1)):
+        assert after.height[row] == pytest.approx(before.height[of == centre].sum())
+        highest = np.flatnonzero(of == centre)[before.height[of == centre].argmax()]
+        assert after.ids[row] == before.ids[highest], "under the name of the highest"
+
+
+def test_a_peak_is_where_a_plain_mean_shift_ends():
+    before = clusters([[0, 0, 0]], sigma=0.5, each=60, seed=2)
+    sigma, p, h = 0.8, before.positions, before.height
+    x = p[0].copy()
+    for _ in range(500):
+        d2 = ((p - x) ** 2).sum(1)
+        w = h * np.exp(-0.5 * d2 / sigma**2) * (d2 < (population.CLIMB_REACH * sigma) ** 2)
+        x = (w[:, None] * p).sum(0) / w.sum()
+    after = population.gather(before, sigma)
+    assert len(after.height) == 1
+    np.testing.assert_allclose(after.positions[0], x, atol=5e-3)
+
+
+def test_gathering_does_not_depend_on_order_or_threads():
+    rng = np.random.default_rng(1)
+    before = make(rng.uniform(0, 12, (2000, 3)), rng.uniform(0.2, 1, 2000))
+    one, three = population.gather(before, 0.6), population.gather(before, 0.6, threads=3)
+    np.testing.assert_array_equal(one.positions, three.positions)
+    shuffled = population.gather(before.select(rng.permutation(2000)), 0.6)
+    assert sorted(shuffled.ids) == sorted(one.ids)
+    assert one.height.sum() == pytest.approx(before.height.sum())
+    np.testing.assert_allclose(one.positions[one.ids.argsort()], shuffled.positions[shuffled.ids.argsort()], atol=1e-2)
+    assert 100 < len(one.height) < 1000
+
+
+def test_what_is_far_apart_stays_and_nothing_weighs_nothing():
+    before = make(along_x(0.0, 5.0, 10.0), [1.0, 0.0, 2.0])
+    after = population.gather(before, 0.6)
+    assert sorted(after.ids) == [0, 2]
+    np.testing.assert_allclose(np.sort(after.positions[:, 0]), [0.0, 10.0])
+    assert len(population.gather(make(along_x(1.0), [0.0]), 0.6).height) == 0

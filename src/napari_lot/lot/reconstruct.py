@@ -97,24 +97,26 @@ class Reconstruction:
         return (
             s.heights_passes
             + s.positions_passes
-            + len(s.merge_distances) * s.merge_passes
+            + (1 + len(s.merge_distances)) * s.merge_passes
             + s.refine_passes
             + s.polish_steps
         )
 
     def condense(self) -> Iterator[Progress]:
-        """Heights, positions, merging: a grid of orbitals condenses to atoms."""
+        """Heights, positions, gathering, merging: a grid of orbitals condenses to atoms."""
         s = self.settings
         yield from self.passes("heights", s.heights_passes, ("height", "background"))
         self._cull(0.02)
         groups = ("positions", "height", "center")
         yield from self.passes("positions", s.positions_passes, groups)
+        self._cull(s.cull[0])
+        self._gather(s.gather * self.spacing_A)
+        yield from self.passes("merge", s.merge_passes, groups)
         for k, distance in enumerate(s.merge_distances):
-            part = s.cull[min(k, len(s.cull) - 1)]
+            part = s.cull[min(k + 1, len(s.cull) - 1)]
             self._cull(min(part, max(0.5 * self.weakest, s.cull[0])))
             self._merge(distance * self.spacing_A)
-            more = ("width", "background", "scale") if k >= 2 else ()
-            yield from self.passes("merge", s.merge_passes, (*groups, *more))
+            yield from self.passes("merge", s.merge_passes, (*groups, "width", "background", "scale"))
 
     def to_atoms(self) -> Iterator[Progress]:
         """Births and deaths while they explain the images better, then the final fit."""
@@ -137,6 +139,7 @@ class Reconstruction:
             self.settled = None
             if not self._worth_it(before):
                 break
+        self._prune()
         self._sample_finely()  # the width has settled only now
         yield from self.fit("polish", s.polish_steps, groups)
 
@@ -171,12 +174,16 @@ class Reconstruction:
         """
         s, state = self.settings, self.state
         reach = 0.9 * self.spacing_A
-        nearest = np.asarray(cKDTree(state.positions).query(state.positions, k=2)[0])[:, 1]
-        weak = self.evidence.one_height & (state.height < 0.7 * population.typical_height(state))
-        doubtful = state.positions[(nearest < s.crowded * self.spacing_A) | weak]
+        crowded, weak, _ = self._doubts()
+        doubtful = state.positions[crowded | weak]
         if len(doubtful) == 0:
             return 0
         melted = _distance(state.positions, doubtful) < reach
+        if melted.mean() > s.melt_part:
+            # Melting mends isolated places. Where the images leave a large part in doubt, the residual prefers
+            # arrangements that explain the errors of the images.
+            self._note(f"no melt: {melted.sum()} of {len(melted)} orbitals are in doubt")
+            return 0
         low, high = doubtful.min(0) - reach, doubtful.max(0) + reach
         points = grid(self.hull, low, high, s.melt_grid * self.spacing_A)
         points = points[_distance(points, state.positions[melted]) < reach]
@@ -205,6 +212,28 @@ class Reconstruction:
             self._note(f"calculated at {fine} points per pixel")
             model.close()
             self.problem.model = model.oversampled(fine, width)
+
+    def _doubts(self) -> tuple[NDArray[np.bool_], NDArray[np.bool_], NDArray[np.int64]]:
+        """Which orbitals are too close to another, which are too weak for their element, and the nearest of each."""
+        s, state = self.settings, self.state
+        limit = s.weak * population.typical_height(state) if self.evidence.one_height else 0.0
+        weak = np.asarray(state.height < limit)
+        if len(weak) < 2:
+            return np.zeros(len(weak), bool), weak, np.zeros(len(weak), np.int64)
+        distance, neighbour = cKDTree(state.positions).query(state.positions, k=2)
+        crowded = np.asarray(distance)[:, 1] < s.crowded * self.spacing_A
+        return crowded, weak, np.asarray(neighbour, np.int64)[:, 1]
+
+    def _prune(self) -> None:
+        """Take away what is both: too weak for an atom and too close to a stronger one.
+
+        Either alone may be an atom that is badly measured; together they are a part of their neighbour, or of a model
+        that explains the errors of the images.
+        """
+        crowded, weak, neighbour = self._doubts()
+        false = crowded & weak & (self.state.height < self.state.height[neighbour])
+        self._note(f"prune: {false.sum()} of {len(false)}")
+        self._select(~false)
 
     # -- passes over the series -------------------------------------------------------------------------------------
 
@@ -351,6 +380,12 @@ class Reconstruction:
         self._note(f"cull {part}: {len(keep)} -> {keep.sum()}")
         self._select(keep)
 
+    def _gather(self, sigma_A: float) -> None:
+        before = len(self.state.height)
+        self.state = population.gather(self.state, sigma_A, self.problem.model.threads)
+        self.adam = Adam()  # an orbital's past steps say nothing of the peak
+        self._note(f"gather {sigma_A:.2f}: {before} -> {len(self.state.height)}")
+
     def _merge(self, distance_A: float, guarded: bool = False) -> int:
         before = self.state.ids
         typical = population.typical_height(self.state)
@@ -366,7 +401,7 @@ class Reconstruction:
 
     def _doubles(self) -> int:
         """Merge halves of one atom; returns how many orbitals went."""
-        return self._merge(self.settings.merge_distances[-1] * self.spacing_A, guarded=True)
+        return self._merge(self.settings.halves_distance * self.spacing_A, guarded=True)
 
     def _deaths(self) -> int:
         """Remove orbitals that the images do not ask for; returns how many."""
