@@ -114,6 +114,8 @@ class Result:
 
     ``calculated`` and ``residual`` are (T, V, U) float32 in the measured images' units; ``center_px`` is (row, column);
     ``shifts_px`` (T, 2) holds (du, dv) per tilt beyond the centre; ``scale`` and ``background`` are (T,).
+    ``r_factor`` (Eq. 11) and ``correlation`` (Pearson) are (T,), NaN for tilts left out; those of the tilts in
+    ``withheld`` are of a prediction by atoms that were fitted without them. ``warnings`` are doubts, a sentence each.
     ``stop_reason`` is 'converged', 'finished early', 'cancelled' or 'time limit', as a sentence in ``message``.
     """
 
@@ -131,7 +133,26 @@ class Result:
     stop_reason: str
     message: str
     settings: Settings
+    correlation: NDArray[np.float64] = field(default_factory=lambda: np.zeros(0))
+    withheld: tuple[int, ...] = ()
+    warnings: tuple[str, ...] = ()
     details: dict[str, Any] = field(default_factory=dict)
+
+
+    def agreement(self, withheld: bool = False) -> tuple[float, float] | None:
+        """Mean R and mean correlation of the fitted or of the withheld tilts; None where there are none to judge."""
+        chosen = np.isin(np.arange(len(self.r_factor)), self.withheld) == withheld
+        chosen &= np.isfinite(self.r_factor)
+        if not chosen.any():
+            return None
+        known = self.correlation[chosen] if len(self.correlation) else np.zeros(0)
+        known = known[np.isfinite(known)]
+        return float(self.r_factor[chosen].mean()), float(known.mean()) if len(known) else float("nan")
+
+
+def withheld_tilts(tilts: int, every: int | None) -> tuple[int, ...]:
+    """Tilts N // 2, N // 2 + N, ... for ``every`` = N; none for None."""
+    return () if every is None else tuple(range(every // 2, tilts, every))
 
 
 class Job:
@@ -156,12 +177,27 @@ class Job:
     """
 
     def __init__(self, series: TiltSeries, settings: Settings, start: Orbitals | None = None) -> None:
-        self.series = series.exclude(*settings.data.exclude) if settings.data.exclude else series
         self.settings = settings
+        self.series = series.exclude(*settings.data.exclude) if settings.data.exclude else series
+        self.withheld = tuple(
+            t for t in withheld_tilts(len(series), settings.data.withhold) if t not in self.series.excluded
+        )
+        self.fitted = self._without_withheld()
         self.start = start
         self.result: Result | None = None
         self.spacing_A = expected_spacing_A(settings.model)
         check(settings)
+
+    def _without_withheld(self) -> TiltSeries:
+        if self.settings.data.withhold is not None and not self.withheld:
+            raise InputError(
+                f"--withhold {self.settings.data.withhold}: none of the {len(self.series)} tilts would be withheld; "
+                "give a smaller number."
+            )
+        try:
+            return self.series.exclude(*self.withheld) if self.withheld else self.series
+        except InputError as error:
+            raise InputError(f"--withhold {self.settings.data.withhold}: too few tilts are left to fit. {error}") from None
 
     def run(self, control: Control | None = None) -> Iterator[Snapshot]:
         """Yield snapshots, every change of stage but not more than a person can follow; sets ``result`` at the end.

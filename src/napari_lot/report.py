@@ -114,11 +114,12 @@ def make_report(series: TiltSeries, result: Result, run: dict[str, Any]) -> dict
     """Content of ``report.json``; undefined numbers are None."""
     wall = {**result.wall_seconds, **run.get("wall_seconds", {})}
     wall["total"] = wall.pop("total", sum(wall.values()))
-    finite = result.r_factor[np.isfinite(result.r_factor)]
+    fitted, withheld = result.agreement() or (None, None), result.agreement(withheld=True) or (None, None)
     settings = result.settings
     report = {
         "atoms": len(result.orbitals),
-        "r_factor": {"mean": finite.mean() if len(finite) else None, "per_tilt": result.r_factor},
+        "r_factor": {"mean": fitted[0], "per_tilt": result.r_factor},
+        "correlation": {"mean": fitted[1], "per_tilt": result.correlation},
         "corrections": {
             "center_px": result.center_px,
             "shifts_px": result.shifts_px,
@@ -130,6 +131,7 @@ def make_report(series: TiltSeries, result: Result, run: dict[str, Any]) -> dict
         "peak_memory_gb": peak_memory_gb(),
         "stop_reason": result.stop_reason,
         "message": result.message,
+        "warnings": result.warnings,
         "series": {
             "source": series.source,
             "shape": series.images.shape,
@@ -144,6 +146,8 @@ def make_report(series: TiltSeries, result: Result, run: dict[str, Any]) -> dict
         "seed": settings.solver.seed,
         "command": run.get("command"),
     }
+    if result.withheld:
+        report |= {"r_withheld": withheld[0], "correlation_withheld": withheld[1], "withheld": result.withheld}
     details = {name: value for name, value in result.details.items() if name != "device"}
     if details:
         report["details"] = details

@@ -75,6 +75,9 @@ class Data(_Frozen):
         None, gt=0, le=1e5, description="Thickness in Å of a film that fills the field; estimated when absent."
     )
     exclude: tuple[int, ...] = Field((), description="Tilts left out, counted from 0.")
+    withhold: int | None = Field(
+        None, ge=2, le=1000, description="Every N-th tilt, from N//2 on, is not fitted but predicted at the end."
+    )
 
 
 class Model(_Frozen):

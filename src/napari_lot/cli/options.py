@@ -28,6 +28,7 @@ SETTING_OF: dict[str, tuple[str, ...]] = {
     "counts": ("data.counts",),
     "thickness": ("data.thickness_A",),
     "exclude": ("data.exclude",),
+    "withhold": ("data.withhold",),
     "probe": ("model.probe",),
     "energy": ("microscope.energy_eV",),
     "semiangle": ("microscope.semiangle_mrad",),
@@ -133,6 +134,7 @@ Start = Annotated[str | None, _setting("start", ATOMS, "grid|FILE")]
 Likelihood = Annotated[Literal["auto", "lsq", "poisson"] | None, _setting("likelihood", FIT)]
 Refine = Annotated[str | None, _setting("refine", FIT, "LIST")]
 Fix = Annotated[str | None, _own("--fix", FIT, "What is not refined, of what --refine lists.", "LIST")]
+Withhold = Annotated[int | None, _setting("withhold", FIT, "N")]
 Exclude = Annotated[str | None, _setting("exclude", FIT, "I,J,...")]
 
 Config = Annotated[Path | None, _own("--config", RUN, "Settings as YAML: {section: {name: value}}.", "RUN.yaml")]

@@ -53,6 +53,7 @@ def reconstruct(
     likelihood: o.Likelihood = None,
     refine: o.Refine = None,
     fix: o.Fix = None,
+    withhold: o.Withhold = None,
     exclude: o.Exclude = None,
     config: o.Config = None,
     sets: o.Sets = None,
@@ -100,6 +101,8 @@ def run_and_write(measured: TiltSeries, given: o.Given, out: Path, began: float,
                 "atoms are bright on a dark background."
             )
         seconds = {"read": read_seconds, "total": time.monotonic() - began}
+        for warning in result.warnings:
+            print(f"warning: {warning}", file=sys.stderr)
         write(out, measured, result, {"command": command, "wall_seconds": seconds})
     print(summary(result, out, time.monotonic() - began))
     return INTERRUPTED if interrupt.asked else 0
@@ -165,8 +168,4 @@ def write(out: Path, series: TiltSeries, result: Result, run: dict[str, Any]) ->
 
 def summary(result: Result, out: Path, seconds: float) -> str:
     """What a person wants to know at the end."""
-    import numpy as np
-
-    known = result.r_factor[np.isfinite(result.r_factor)]
-    r = f", R {100 * known.mean():.2f} %" if len(known) else ""
-    return f"{len(result.orbitals)} atoms{r}, {seconds:.1f} s: {out / 'atoms.xyz'}\n{result.message}"
+    return f"{len(result.orbitals)} atoms, {seconds:.1f} s: {out / 'atoms.xyz'}\n{result.message}"

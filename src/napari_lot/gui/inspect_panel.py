@@ -53,12 +53,12 @@ class InspectPanel(QWidget):
         if result is None:
             self._empty()
         else:
-            self._show(result.r_factor, result.orbitals.height)
+            self._show(result.r_factor, result.orbitals.height, result.withheld)
 
-    def _show(self, r_factor: np.ndarray, height: np.ndarray) -> None:
+    def _show(self, r_factor: np.ndarray, height: np.ndarray, withheld: tuple[int, ...] = ()) -> None:
         self.bars.show()
         self.heights.show()
-        self.bars.show_values(r_factor)
+        self.bars.show_values(r_factor, withheld)
         self.heights.show_values(height)
         self._on_step()
 
@@ -75,4 +75,7 @@ class InspectPanel(QWidget):
         self.bars.mark(tilt)
         r = self.bars.values[tilt]
         value = f"R {100 * r:.2f} %" if np.isfinite(r) else "no R yet"
+        result = self.state.result
+        if result is not None and tilt in result.withheld:
+            value += f", withheld (correlation {result.correlation[tilt]:.3f})"
         self.text.setText(f"tilt {tilt}, {angle_text(series, tilt)}: {value}")

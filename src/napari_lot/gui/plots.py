@@ -14,6 +14,7 @@ from napari_lot.job import ProbeSlices
 
 BACKGROUND, TEXT = "#1e2228", "#d6d6d6"
 LOSS_COLOR, R_COLOR, BAR_COLOR, MARK_COLOR = "#f0a202", "#4fb3ff", "#4fb3ff", "#f0a202"
+WITHHELD_COLOR = "#c586e0"
 
 
 def _plot(left: str, bottom: str, height: int) -> pg.PlotWidget:
@@ -99,7 +100,7 @@ class TiltBars(QWidget):
         super().__init__(parent)
         self._go_to = go_to
         self.plot = _plot("R (%)", "tilt", 130)
-        self.plot.setToolTip("R-factor of each tilt in percent; click a bar to look at that tilt.")
+        self.plot.setToolTip("R-factor of each tilt in percent, withheld tilts in violet; click a bar to look at that tilt.")
         self._bars = pg.BarGraphItem(x=[], height=[], width=0.8, brush=BAR_COLOR, pen=None)
         self._mark = pg.InfiniteLine(angle=90, pen=pg.mkPen(MARK_COLOR, width=2))
         self.plot.addItem(self._bars)
@@ -111,11 +112,12 @@ class TiltBars(QWidget):
         layout.setContentsMargins(0, 0, 0, 0)
         layout.addWidget(self.plot)
 
-    def show_values(self, r_factor: NDArray[np.float64]) -> None:
-        """R of every tilt, (T,); NaN is drawn as nothing."""
+    def show_values(self, r_factor: NDArray[np.float64], withheld: tuple[int, ...] = ()) -> None:
+        """R of every tilt, (T,); NaN is drawn as nothing, tilts that were predicted in another colour."""
         self.values = np.asarray(r_factor, float)
         height = 100 * np.nan_to_num(self.values)
-        self._bars.setOpts(x=np.arange(len(height)), height=height, width=0.8)
+        brushes = [pg.mkBrush(WITHHELD_COLOR if t in withheld else BAR_COLOR) for t in range(len(height))]
+        self._bars.setOpts(x=np.arange(len(height)), height=height, width=0.8, brushes=brushes)
         self.plot.setXRange(-0.5, max(len(height) - 0.5, 0.5), padding=0.01)
         top = float(height.max()) if len(height) else 1.0
         self.plot.setYRange(0, top * 1.05 if top > 0 else 1.0, padding=0)

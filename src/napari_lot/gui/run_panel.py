@@ -29,7 +29,7 @@ from napari_lot.gui.plots import ConvergencePlot
 from napari_lot.gui.state import WorkbenchState
 from napari_lot.job import Job, Snapshot, expected_spacing_A
 from napari_lot.series import TiltSeries
-from napari_lot.settings import REFINED_BY_DEFAULT, Model, Settings, Solver, settings_from_dict
+from napari_lot.settings import REFINED_BY_DEFAULT, Data, Model, Settings, Solver, settings_from_dict
 
 _LOG = logging.getLogger(__name__)
 
@@ -89,6 +89,7 @@ class RunPanel(QWidget):
             ["threads", "seed", "max_minutes"],
             unset={"threads": "all cores", "max_minutes": "no limit"},
         )
+        self.check = SettingsForm(Data, ["withhold"], unset={"withhold": "none"})
         self.refine: dict[str, QCheckBox] = {}
         boxes = QGridLayout()
         boxes.setContentsMargins(0, 0, 0, 0)
@@ -102,13 +103,14 @@ class RunPanel(QWidget):
         self.more_button = QPushButton("More settings ▸")
         self.more_button.setObjectName("more_run_settings")
         self.more_button.setCheckable(True)
-        self.more_button.setToolTip("What is refined, threads, seed and time limit.")
+        self.more_button.setToolTip("What is refined, tilts withheld as a check, threads, seed and time limit.")
         self.more = QWidget()
         more = QVBoxLayout(self.more)
         more.setContentsMargins(0, 0, 0, 0)
         refine_label = QLabel("Refine")
         more.addWidget(refine_label)
         more.addLayout(boxes)
+        more.addWidget(self.check)
         more.addWidget(self.solver)
         self.more.hide()
         self.more_button.toggled.connect(self._show_more)
@@ -197,6 +199,7 @@ class RunPanel(QWidget):
         solver["refine"] = tuple(name for name, box in self.refine.items() if box.isChecked())
         series = self.state.series
         data = {"thickness_A": self.state.thickness_A, "counts": series is not None and series.counts}
+        data |= self.check.values()
         return settings_from_dict(
             {"microscope": self.state.microscope.model_dump(), "model": model, "solver": solver, "data": data},
             where="Reconstruct",
@@ -367,8 +370,8 @@ class RunPanel(QWidget):
             self.progress.setFormat(result.stop_reason)
             self.layers.show_result(result, self._spacing_A)
             self.stage.setText(f"<b>Finished</b>: {result.message}")
-            self.detail.setText("")
-            self.detail.hide()
+            self.detail.setText("<br>".join(f'<span style="color:#e5a33d">⚠ {w}</span>' for w in result.warnings))
+            self.detail.setVisible(bool(result.warnings))
             self.state.result = result
         self.update_buttons()
 

@@ -37,8 +37,12 @@ def r_factor(
     background: NDArray[np.float64],
     mask: NDArray[np.bool_] | None = None,
 ) -> NDArray[np.float64]:
-    """R-factor per tilt (Eq. 11): sum |obs - calc| / sum |obs - b_j| over the mask. Shapes (T, V, U), (T,) -> (T,)."""
+    """R-factor per tilt (Eq. 11): sum |obs - calc| / sum |obs - b_j| over the mask. Shapes (T, V, U), (T,) -> (T,).
+
+    NaN where the mask leaves no pixel of a tilt.
+    """
     use = np.ones(observed.shape, bool) if mask is None else mask
     difference = np.where(use, np.abs(observed - calculated), 0).sum((1, 2), dtype=np.float64)
     signal = np.where(use, np.abs(observed - background[:, None, None]), 0).sum((1, 2), dtype=np.float64)
-    return difference / np.maximum(signal, np.finfo(np.float64).tiny)
+    ratio = difference / np.maximum(signal, np.finfo(np.float64).tiny)
+    return np.where(use.any((1, 2)), ratio, np.nan)

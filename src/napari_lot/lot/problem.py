@@ -84,6 +84,11 @@ class Problem:
     weights : (T, V, U) float32 or None
         0 where a pixel does not count; None when all do.
     kind : "lsq" or "poisson"
+
+    Attributes
+    ----------
+    fitted : (n,) int
+        Tilts with a pixel that counts; the others are left out or withheld.
     """
 
     def __init__(
@@ -97,6 +102,8 @@ class Problem:
         self.observed = torch.from_numpy(np.ascontiguousarray(observed))
         self.weights = None if weights is None else torch.from_numpy(np.ascontiguousarray(weights))
         self.kind: Literal["lsq", "poisson"] = kind
+        seen = np.ones(len(observed), bool) if weights is None else (weights > 0).any((1, 2))
+        self.fitted: NDArray[np.int64] = np.flatnonzero(seen)
 
     def __len__(self) -> int:
         return len(self.observed)

@@ -243,12 +243,12 @@ class Reconstruction:
         self.stage = stage
         groups = self._allowed(groups)
         self._sort()
-        n = len(self.problem)
-        batches = max(1, round(n / self.settings.batch_tilts))
+        fitted = self.problem.fitted
+        batches = max(1, round(len(fitted) / self.settings.batch_tilts))
         steps = count * batches
         done = 0
         for _ in range(count):
-            order = self.rng.permutation(n)
+            order = self.rng.permutation(fitted)
             for tilts in np.array_split(order, batches):
                 self.poll()
                 slow = 0.5 * (1 + np.cos(np.pi * done / steps)) if cosine else 1.0
@@ -341,7 +341,7 @@ class Reconstruction:
     def _fix_gauge(self, groups: tuple[str, ...]) -> None:
         """Mean scale 1; the part of the shifts that is a translation of the object goes to the positions."""
         state = self.state
-        mean = float(state.scale.mean())
+        mean = float(state.scale[self.problem.fitted].mean())
         state.scale = state.scale / mean
         state.height = state.height * mean
         if "shifts" in groups or "center" in groups:
@@ -355,13 +355,14 @@ class Reconstruction:
 
         Where a centre cannot be told from a translation (along a single tilt axis) it is counted as a translation.
         """
-        turn = self.problem.model.rotations.numpy()
+        fitted = self.problem.fitted
+        turn = self.problem.model.rotations.numpy()[fitted]
         pixel = self.problem.model.image_pixel_A
         t = len(turn)
         constant = np.tile(np.eye(2), (t, 1, 1))
         design = np.concatenate([turn[:, :2] / pixel, constant], 2).reshape(2 * t, 5)
         weight = np.array([1.0, 1.0, 1.0, 1e-3, 1e-3])
-        solution = np.linalg.lstsq(design * weight, self.state.shifts.reshape(-1), rcond=1e-6)[0] * weight
+        solution = np.linalg.lstsq(design * weight, self.state.shifts[fitted].reshape(-1), rcond=1e-6)[0] * weight
         return solution[:3], solution[3:]
 
     def _sort(self) -> None:

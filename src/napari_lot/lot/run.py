@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Literal
 
 import numpy as np
@@ -20,6 +20,7 @@ from napari_lot.lot.image_model import ImageModel
 from napari_lot.lot.problem import Problem, State
 from napari_lot.lot.reconstruct import Progress, Reconstruction, Stopped
 from napari_lot.lot.thickness import film_thickness
+from napari_lot.lot.withheld import correlation, parted, predicted
 from napari_lot.physics.elements import weakest_contrast
 from napari_lot.physics.geometry import series_rotations
 from napari_lot.physics.probe import probe_slices
@@ -177,11 +178,13 @@ def _prepare(job: Job) -> _Prepared:
     kind: Literal["lsq", "poisson"] = "poisson" if series.counts else "lsq"
     if settings.model.likelihood != "auto":
         kind = settings.model.likelihood
-    zero, unit = (0.0, 1.0) if series.counts else intensity_limits(series)
-    mask = series.usable
-    observed = ((series.images - np.float32(zero)) / np.float32(unit)).astype(np.float32)
-    if mask is not None:
-        observed = np.where(mask, observed, 0).astype(np.float32)
+    zero, unit = (0.0, 1.0) if series.counts else intensity_limits(job.fitted)
+    everything = ((series.images - np.float32(zero)) / np.float32(unit)).astype(np.float32)
+    usable, mask = series.usable, job.fitted.usable
+    if usable is not None:
+        everything = np.where(usable, everything, 0).astype(np.float32)
+    # what is withheld has no part in anything but its prediction at the end
+    observed = everything if mask is None else np.where(mask, everything, 0).astype(np.float32)
     rotations = series_rotations(series)
     level = start.levels(observed, mask)
     if not start.shows_anything(observed, mask, level):
@@ -249,7 +252,7 @@ def _prepare(job: Job) -> _Prepared:
     slices = probe_slices(
         microscope, np.linspace(-far, far, PROBE_SLICES), PROBE_EXTENT_PX, min(0.2, series.pixel_size_A)
     )
-    return _Prepared(Problem(model, observed, weights, kind), state, hull, unit, zero, slices, center)
+    return _Prepared(Problem(model, everything, weights, kind), state, hull, unit, zero, slices, center)
 
 
 def _orbitals(job: Job, ready: _Prepared, state: State) -> Orbitals:
@@ -273,11 +276,14 @@ def _result(
     began: float,
 ) -> Result:
     state, problem, series = solver.state, ready.problem, job.series
-    calculated = np.concatenate([problem.evaluate(state, [j], ()).calculated for j in range(len(problem))])
-    mask = None if problem.weights is None else problem.weights.numpy() > 0
-    r = likelihood.r_factor(problem.observed.numpy(), calculated, state.background, mask)
-    images = (calculated * np.float32(ready.unit) + np.float32(ready.zero)).astype(np.float32)
+    mask = series.usable
     _, mean = solver.split_shifts()
+    if job.withheld:
+        state = solver.state = predicted(problem, state, job.withheld, mask, mean)
+    calculated = np.concatenate([problem.evaluate(state, [j], ()).calculated for j in range(len(problem))])
+    observed = problem.observed.numpy()
+    r = likelihood.r_factor(observed, calculated, state.background, mask)
+    images = (calculated * np.float32(ready.unit) + np.float32(ready.zero)).astype(np.float32)
     seen, _ = ready.hull.seen_and_missed(state.positions)
     seconds = dict(seconds)
     seconds["result"] = time.perf_counter() - mark
@@ -286,7 +292,7 @@ def _result(
     how = {"converged": "Converged", "finished early": "Finished early", "time limit": "Time limit reached"}.get(
         reason, reason
     )
-    return Result(
+    result = Result(
         orbitals=_orbitals(job, ready, state),
         r_factor=r,
         calculated=images,
@@ -299,7 +305,17 @@ def _result(
         tilts_seen=seen,
         wall_seconds=seconds,
         stop_reason=reason,
-        message=f"{how}: {n} atoms, R {100 * float(np.nanmean(r)):.2f} %, {seconds['total']:.1f} s.",
+        message="",
         settings=job.settings,
+        correlation=correlation(observed, calculated, mask),
+        withheld=job.withheld,
         details={"width_A": state.width.tolist(), "log": list(solver.log), "rank": problem.model.basis.rank},
     )
+    fitted, withheld = result.agreement(), result.agreement(withheld=True)
+    known = [f"{n} atoms", f"R {100 * fitted[0]:.2f} %" if fitted else "no R"]
+    doubts = []
+    if withheld is not None:
+        known.append(f"withheld R {100 * withheld[0]:.2f} % and correlation {withheld[1]:.3f}")
+        doubts = [text] if fitted and (text := parted(fitted[0], withheld[0])) else []
+    message = f"{how}: {', '.join(known)}, {seconds['total']:.1f} s."
+    return replace(result, message=message, warnings=tuple(doubts))
