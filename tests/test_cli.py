@@ -55,7 +55,7 @@ def call(series, tmp_path, capsys):
 def test_a_run_writes_the_files_of_the_contract(call, tmp_path, series):
     code, out, _ = call(*SOURCE, "--seed", "7")
     assert code == 0
-    assert out.splitlines()[0].startswith("4 atoms, R 5.00 %, ")
+    assert out.splitlines()[0].startswith("4 atoms, ")
     assert len(out.splitlines()) == 2
     assert sorted(p.name for p in (tmp_path / "out").iterdir()) == sorted(RESULT_FILES)
     report = json.loads((tmp_path / "out" / "report.json").read_text(), parse_constant=pytest.fail)
@@ -91,7 +91,8 @@ def test_the_job_gets_what_the_flags_say(call, fake, tmp_path):
     flags += (
         " --c30 1e4 --c12 20,45 --source-size 0.5 --focal-spread 30 --elements Fe,Pt --spacing 2.4 --orbital gaussian"
     )
-    flags += " --start grid --likelihood poisson --fix width,scale --exclude 0,3 --device cpu --threads 2 --seed 3"
+    flags += " --start grid --likelihood poisson --fix width,scale --exclude 0 --withhold 4"
+    flags += " --device cpu --threads 2 --seed 3"
     flags += f" --max-minutes 2 --set solver.seed=99 --mask {tmp_path / 'mask.tif'} --angles {tmp_path / 'angles.csv'}"
     assert call(*flags.split())[0] == 0
     (job,) = fake.seen
@@ -99,7 +100,8 @@ def test_the_job_gets_what_the_flags_say(call, fake, tmp_path):
     m = s.microscope
     assert (m.energy_eV, m.semiangle_mrad, m.defocus_A, m.c30_A, m.c12_A, m.phi12_deg) == (200e3, 30, -50, 1e4, 20, 45)
     assert (m.source_size_A, m.focal_spread_A) == (0.5, 30)
-    assert (s.data.thickness_A, s.data.exclude, s.data.center_px, s.data.counts) == (40, (0, 3), (7, 9.5), True)
+    assert (s.data.thickness_A, s.data.exclude, s.data.withhold) == (40, (0,), 4)
+    assert (s.data.center_px, s.data.counts) == ((7, 9.5), True)
     assert (s.model.probe, s.model.elements, s.model.spacing_A, s.model.likelihood) == (
         "rigid",
         ("Fe", "Pt"),
@@ -141,7 +143,7 @@ def test_start_from_a_file(call, fake, tmp_path):
 
 
 USAGE = {
-    "unknown flag": (["--withhold", "5"], "No such option: --withhold"),
+    "unknown flag": (["--orbitals", "5"], "No such option: --orbitals"),
     "not built probe": (["--probe", "adaptive"], "'adaptive' is not one of 'direct', 'rigid'"),
     "not built orbital": (["--orbital", "slater"], "'slater' is not"),
     "not built device": (["--device", "cuda"], "'cuda' is not one of 'auto', 'cpu'"),

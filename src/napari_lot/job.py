@@ -138,7 +138,6 @@ class Result:
     warnings: tuple[str, ...] = ()
     details: dict[str, Any] = field(default_factory=dict)
 
-
     def agreement(self, withheld: bool = False) -> tuple[float, float] | None:
         """Mean R and mean correlation of the fitted or of the withheld tilts; None where there are none to judge."""
         chosen = np.isin(np.arange(len(self.r_factor)), self.withheld) == withheld
@@ -197,7 +196,9 @@ class Job:
         try:
             return self.series.exclude(*self.withheld) if self.withheld else self.series
         except InputError as error:
-            raise InputError(f"--withhold {self.settings.data.withhold}: too few tilts are left to fit. {error}") from None
+            raise InputError(
+                f"--withhold {self.settings.data.withhold}: too few tilts are left to fit. {error}"
+            ) from None
 
     def run(self, control: Control | None = None) -> Iterator[Snapshot]:
         """Yield snapshots, every change of stage but not more than a person can follow; sets ``result`` at the end.

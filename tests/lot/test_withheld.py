@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+import tiny
 
 from napari_lot.errors import InputError
 from napari_lot.job import Job, withheld_tilts
 from napari_lot.lot.withheld import correlation, parted, predicted
+from napari_lot.report import make_report
 from napari_lot.settings import settings_from_dict
 from napari_lot.simulate.images import simulate_series
 from napari_lot.simulate.particles import amorphous_sphere
-from tests.lot import tiny
 
 ANGLES = np.linspace(-70, 70, 21)
 QUICK = {"threads": 1, "positions_passes": 6, "merge_passes": 3, "refine_passes": 2, "polish_steps": 30}
@@ -51,6 +52,17 @@ def test_the_prediction_agrees_as_well_as_the_fit(fitted):
     assert c_withheld == pytest.approx(c, abs=0.002)
     assert fitted.warnings == ()
     assert f"withheld R {100 * r_withheld:.2f} %" in fitted.message
+
+
+def test_the_report_keeps_fitted_and_withheld_apart(series, fitted):
+    report = make_report(series, fitted, {})
+    (r, c), (r_withheld, c_withheld) = fitted.agreement(), fitted.agreement(withheld=True)
+    assert (report["r_factor"]["mean"], report["correlation"]["mean"]) == (r, c)
+    assert (report["r_withheld"], report["correlation_withheld"]) == (r_withheld, c_withheld)
+    assert report["withheld"] == [2, 7, 12, 17]
+    assert len(report["correlation"]["per_tilt"]) == len(series)
+    kept = [x for t, x in enumerate(report["r_factor"]["per_tilt"]) if t not in (2, 7, 12, 17)]
+    assert np.mean(kept) == pytest.approx(r)
 
 
 def test_withheld_tilts_have_no_influence(series, fitted):

@@ -100,7 +100,9 @@ class TiltBars(QWidget):
         super().__init__(parent)
         self._go_to = go_to
         self.plot = _plot("R (%)", "tilt", 130)
-        self.plot.setToolTip("R-factor of each tilt in percent, withheld tilts in violet; click a bar to look at that tilt.")
+        self.plot.setToolTip(
+            "R-factor of each tilt in percent, withheld tilts in violet; click a bar to look at that tilt."
+        )
         self._bars = pg.BarGraphItem(x=[], height=[], width=0.8, brush=BAR_COLOR, pen=None)
         self._mark = pg.InfiniteLine(angle=90, pen=pg.mkPen(MARK_COLOR, width=2))
         self.plot.addItem(self._bars)

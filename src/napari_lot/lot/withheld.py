@@ -13,8 +13,8 @@ Floats = NDArray[np.float64]
 PARTED = 1.25
 """Ratio of the mean R of withheld and fitted tilts above which a warning is due.
 
-A model with as many parameters as it needs predicts an image about as well as it fits one: the parameters per pixel of a
-tilt series are a few percent. A quarter is well beyond that.
+A model with as many parameters as it needs predicts an image about as well as it fits one: a tilt series has a few
+percent as many parameters as pixels. A quarter is well beyond that.
 """
 STEPS = 20
 LARGEST_MOVE_PX = 0.5
@@ -25,8 +25,8 @@ def parted(fitted: float, withheld: float) -> str | None:
     if withheld <= PARTED * fitted:
         return None
     return (
-        f"R of the withheld tilts is {withheld / fitted:.1f} times that of the fitted ones: the atoms fit noise or errors "
-        "of the single images; refine less, or look for false atoms."
+        f"R of the withheld tilts is {withheld / fitted:.1f} times that of the fitted ones: the atoms fit noise or "
+        "errors of the single images; refine less, or look for false atoms."
     )
 
 
