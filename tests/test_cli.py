@@ -111,7 +111,7 @@ def test_the_job_gets_what_the_flags_say(call, fake, tmp_path):
     assert s.solver.refine == ("positions", "heights", "center", "shifts", "background")
     assert (s.solver.seed, s.solver.threads, s.solver.max_minutes) == (3, 2, 2)
     assert (job.series.tilt_axis_deg, job.series.center_px, job.series.counts) == (12, (7, 9.5), True)
-    assert job.series.excluded == (0, 3)
+    assert job.series.excluded == (0,)
     assert job.series.mask is not None
     assert job.series.mask.mean() == pytest.approx(15 / 18)
     assert job.start is None

@@ -9,7 +9,7 @@ import numpy as np
 
 from napari_lot.atoms import Orbitals
 from napari_lot.export import read_atoms
-from napari_lot.job import Control, ProbeSlices, Result, Snapshot
+from napari_lot.job import Control, ProbeSlices, Result, Snapshot, withheld_tilts
 from napari_lot.series import TiltSeries
 from napari_lot.series.sample import sample_truth_path
 from napari_lot.settings import Settings
@@ -90,4 +90,7 @@ class StandInJob:
             stop_reason="finished early" if control.stop_request else "converged",
             message="The stand-in is done.",
             settings=self.settings,
+            correlation=np.full(t, 0.98),
+            withheld=withheld_tilts(t, self.settings.data.withhold),
+            warnings=("The stand-in doubts.",) if self.settings.data.withhold else (),
         )

@@ -82,9 +82,14 @@ def test_the_wheel_does_not_change_a_number(qtbot: Any) -> None:
 def test_optional_whole_number_says_what_unset_means(qtbot: Any, hand: Any) -> None:
     form = make(Solver, ["threads", "seed"], qtbot, unset={"threads": "all cores"})
     threads = form.fields["threads"].native
+    assert threads.text() == "all cores"
     assert form.values() == {"seed": 0}
     hand.type(threads, "2")
+    assert threads.text() == "2"
     assert form.values() == {"threads": 2, "seed": 0}
+    assert type(form.values()["threads"]) is int
+    form.fields["threads"].value = None
+    assert threads.text() == "all cores"
 
 
 @pytest.mark.parametrize(("model", "name"), [(Data, "pixel_size_A"), (Model, "spacing_A")])

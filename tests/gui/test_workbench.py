@@ -166,6 +166,26 @@ def test_finish_now_keeps_the_result(ready: Any, hand: Any, tmp_path: Path) -> N
     assert sorted(p.name for p in tmp_path.iterdir()) == ["a.csv", "c.tif", "r.tif"], "no temporary file is left"
 
 
+def test_withheld_tilts_are_told_apart(ready: Any, hand: Any) -> None:
+    hand.click(child(ready, "more_run_settings"))
+    assert child(ready, "withhold").text() == "none"
+    hand.type(child(ready, "withhold"), "6")
+    hand.click(child(ready, "start"))
+    hand.until(lambda: ready.run.plot.points > 3)
+    hand.click(child(ready, "finish"))
+    hand.until(lambda: not ready.state.running)
+    assert ready.state.result.withheld == (3, 9, 15, 21, 27, 33)
+    colors = [brush.color().name() for brush in ready.inspect.bars.colors]
+    assert [t for t, color in enumerate(colors) if color != colors[0]] == [3, 9, 15, 21, 27, 33]
+    assert "The stand-in doubts." in child(ready, "detail").text()
+    assert child(ready, "detail").isVisible()
+    ready.layers.go_to_tilt(9)
+    hand.until(lambda: "withheld (correlation 0.980)" in child(ready, "tilt_text").text())
+    ready.layers.go_to_tilt(10)
+    hand.until(lambda: "tilt 10" in child(ready, "tilt_text").text())
+    assert "withheld" not in child(ready, "tilt_text").text()
+
+
 def test_cancel_keeps_the_layers_but_no_result(ready: Any, viewer: Any, hand: Any) -> None:
     hand.click(child(ready, "start"))
     hand.until(lambda: ready.run.plot.points > 3)

@@ -105,7 +105,12 @@ class Field:
             value = self._unset if default is None else default
         else:
             value = default
-        self.widget = create_widget(value=value, annotation=kind, name=name, options=options)
+        # magicgui's box for whole numbers cannot say "not set"; the one for decimals can, with none of them.
+        self._whole = kind is int and self.optional
+        if self._whole:
+            options["step"] = 1
+        shown_as = float if self._whole else kind
+        self.widget = create_widget(value=value, annotation=shown_as, name=name, options=options)
         native: QWidget = self.widget.native
         self.native = native
         native.setObjectName(name)
@@ -116,6 +121,8 @@ class Field:
         if self._number and isinstance(native, QAbstractSpinBox):
             if kind is float:
                 native.setDecimals(_PRECISION.get(self.unit, (4, 0.01))[0])
+            elif self._whole:
+                native.setDecimals(0)
             if self.unit:
                 native.setSuffix(f" {self.unit}" if self.unit != "°" else "°")
             if self.optional:
@@ -134,6 +141,8 @@ class Field:
         value = self.widget.value
         if self._number and self.optional and value <= self._unset:
             return None
+        if self._whole:
+            return int(value)
         # The box shows three digits; what was put in keeps all of them until somebody types.
         return self._exact if self._exact is not None and value == self._shown else value
 

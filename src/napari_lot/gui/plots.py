@@ -109,6 +109,7 @@ class TiltBars(QWidget):
         self.plot.addItem(self._mark)
         self._mark.hide()
         self.values: NDArray[np.float64] = np.zeros(0)
+        self.colors: list[object] = []
         self.plot.scene().sigMouseClicked.connect(self._clicked)
         layout = QVBoxLayout(self)
         layout.setContentsMargins(0, 0, 0, 0)
@@ -118,8 +119,8 @@ class TiltBars(QWidget):
         """R of every tilt, (T,); NaN is drawn as nothing, tilts that were predicted in another colour."""
         self.values = np.asarray(r_factor, float)
         height = 100 * np.nan_to_num(self.values)
-        brushes = [pg.mkBrush(WITHHELD_COLOR if t in withheld else BAR_COLOR) for t in range(len(height))]
-        self._bars.setOpts(x=np.arange(len(height)), height=height, width=0.8, brushes=brushes)
+        self.colors = [pg.mkBrush(WITHHELD_COLOR if t in withheld else BAR_COLOR) for t in range(len(height))]
+        self._bars.setOpts(x=np.arange(len(height)), height=height, width=0.8, brushes=self.colors)
         self.plot.setXRange(-0.5, max(len(height) - 0.5, 0.5), padding=0.01)
         top = float(height.max()) if len(height) else 1.0
         self.plot.setYRange(0, top * 1.05 if top > 0 else 1.0, padding=0)
