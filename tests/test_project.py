@@ -22,7 +22,7 @@ SOURCE = ROOT / "src" / "napari_lot"
 BUILT = {
     "reconstruct": """--out --overwrite --angles --tilt-axis --pixel-size --center --mask --counts --thickness
         --probe --energy --semiangle --defocus --c30 --c12 --source-size --focal-spread
-        --element --elements --spacing --orbital --start --likelihood --refine --fix --exclude
+        --element --elements --spacing --orbital --start --likelihood --refine --fix --withhold --exclude
         --config --set --device --threads --seed --max-minutes""",
     "info": "",
     "demo": "--out",
@@ -31,7 +31,7 @@ BUILT = {
     "devices": "",
 }
 NOT_BUILT = {
-    "reconstruct": "--withhold 5, --probe adaptive, --orbital slater, --orbital f.csv, --device cuda, --device mps, "
+    "reconstruct": "--probe adaptive, --orbital slater, --orbital f.csv, --device cuda, --device mps, "
     "--refine angles, --refine defocus, --fix probe, --start peaks",
     "resume": "run.lot.h5",
     "voxel": "resire",
