@@ -12,6 +12,7 @@ from napari_lot.simulate.particles import amorphous_sphere
 PIXEL = 0.4
 SHAPE = (64, 72)
 MIDDLE = (31.5, 35.5)
+DRIFT = 2.0  # pixels, from which on it is looked for
 ABOUT_Y = np.array([[0.0, theta, 0.0] for theta in np.linspace(-70, 70, 15)])
 TWO_AXES = np.concatenate([ABOUT_Y[::2], ABOUT_Y[1::2] + np.array([40.0, 0.0, 0.0])])
 
@@ -86,17 +87,17 @@ def shifted(images, dv, du):
 @pytest.mark.parametrize("du", [-4, 0, 3])
 def test_an_axis_off_the_middle_is_found(particle, du):
     images = shifted(images_of(particle), 2, du)
-    found = start.find_center(images, None, rotations(ABOUT_Y), MIDDLE, start.levels(images, None))
+    found = start.find_alignment(images, None, rotations(ABOUT_Y), MIDDLE, start.levels(images, None), DRIFT)
     assert found is not None
-    assert found[1] == pytest.approx(MIDDLE[1] + du, abs=0.05)
+    assert found.center_px[1] == pytest.approx(MIDDLE[1] + du, abs=0.05)
     # along a single axis a shift is a translation of the object: nothing to be found
-    assert found[0] == pytest.approx(MIDDLE[0], abs=0.05)
+    assert found.center_px[0] == pytest.approx(MIDDLE[0], abs=0.05)
 
 
 def test_two_axes_show_both_coordinates(particle):
     images = shifted(images_of(particle, TWO_AXES), 2, -3)
-    found = start.find_center(images, None, rotations(TWO_AXES), MIDDLE, start.levels(images, None))
-    assert found == pytest.approx((MIDDLE[0] + 2, MIDDLE[1] - 3), abs=0.1)
+    found = start.find_alignment(images, None, rotations(TWO_AXES), MIDDLE, start.levels(images, None), DRIFT)
+    assert found.center_px == pytest.approx((MIDDLE[0] + 2, MIDDLE[1] - 3), abs=0.1)
 
 
 def test_an_object_off_the_axis_does_not_move_the_axis(particle):
@@ -106,8 +107,8 @@ def test_an_object_off_the_axis_does_not_move_the_axis(particle):
         images = images_of(away)
     finally:
         away.positions[:] -= [2.0, -1.0, 1.5]
-    found = start.find_center(images, None, rotations(ABOUT_Y), MIDDLE, start.levels(images, None))
-    assert found == pytest.approx(MIDDLE, abs=0.05)
+    found = start.find_alignment(images, None, rotations(ABOUT_Y), MIDDLE, start.levels(images, None), DRIFT)
+    assert found.center_px == pytest.approx(MIDDLE, abs=0.05)
 
 
 def test_tilts_left_out_do_not_move_the_axis(particle):
@@ -115,9 +116,47 @@ def test_tilts_left_out_do_not_move_the_axis(particle):
     mask = np.ones(images.shape, bool)
     mask[4] = False
     images[4] = 0.0  # as the solver sees them
-    found = start.find_center(images, mask, rotations(ABOUT_Y), MIDDLE, start.levels(images, mask))
+    found = start.find_alignment(images, mask, rotations(ABOUT_Y), MIDDLE, start.levels(images, mask), DRIFT)
     assert found is not None
-    assert found[1] == pytest.approx(MIDDLE[1] + 3, abs=0.05)
+    assert found.center_px[1] == pytest.approx(MIDDLE[1] + 3, abs=0.05)
+
+
+def test_the_drift_of_single_tilts_is_found(particle):
+    drift = np.random.default_rng(3).normal(0, 4.0, (len(ABOUT_Y), 2)).round()
+    still = images_of(particle)
+    images = np.stack([np.roll(i, (int(v), int(u)), (0, 1)) for i, (u, v) in zip(still, drift, strict=True)])
+    found = start.find_alignment(images, None, rotations(ABOUT_Y), MIDDLE, start.levels(images, None), DRIFT)
+    assert found is not None
+    # what all tilts share, and along u what follows the cosine and sine of the angle, is a motion of the object
+    theta = np.deg2rad(np.array(ABOUT_Y)[:, 1])
+    same = np.column_stack([np.ones_like(theta), np.cos(theta), np.sin(theta)])
+    motion = same @ np.linalg.pinv(same)
+    difference = found.shifts_px - drift
+    difference[:, 0] -= motion @ difference[:, 0]
+    difference[:, 1] -= difference[:, 1].mean()
+    np.testing.assert_allclose(difference, 0, atol=0.1)
+
+
+def test_what_drift_cannot_tell_is_no_centre():
+    """A centre and a translation look nearly alike: large drift leaves the centre where it was."""
+    turn = rotations(ABOUT_Y)[:, :2]
+    rng = np.random.default_rng(0)
+    for drift, certain in ((0.001, True), (3.0, False)):
+        shifts = turn @ [0.4, -0.3, 0.2] + [0.6, 0.0] + rng.normal(0, drift, (len(turn), 2))
+        move, center = start.split_shifts(shifts, turn, 0.5)
+        if certain:
+            np.testing.assert_allclose(move, [0.4, -0.3, 0.2], atol=0.02)
+            np.testing.assert_allclose(center, [0.6, 0.0], atol=0.02)
+        else:
+            assert np.abs(center).max() < 0.3
+
+
+def test_noise_is_no_drift(particle):
+    images = images_of(particle)
+    noisy = images + np.random.default_rng(3).normal(0, 0.1 * images.max(), images.shape).astype(np.float32)
+    found = start.find_alignment(noisy, None, rotations(ABOUT_Y), MIDDLE, start.levels(noisy, None), DRIFT)
+    assert found is not None
+    np.testing.assert_array_equal(found.shifts_px, 0)
 
 
 def film():
@@ -128,7 +167,7 @@ def film():
 
 def test_a_film_has_no_centre():
     images = film()
-    assert start.find_center(images, None, rotations(ABOUT_Y), MIDDLE, start.levels(images, None)) is None
+    assert start.find_alignment(images, None, rotations(ABOUT_Y), MIDDLE, start.levels(images, None), DRIFT) is None
 
 
 # -- isolated objects ---------------------------------------------------------------------------------------------
@@ -150,6 +189,11 @@ def test_what_is_isolated(particle):
     part = whole.copy()
     part[:, :10] = False
     assert not start.is_isolated(images, part, level), "masked pixels may hide anything"
+    corner = whole.copy()
+    corner[:, :4, :4] = False
+    damaged = images.copy()
+    damaged[:, :4, :4] = 50.0
+    assert start.is_isolated(damaged, corner, start.levels(damaged, corner)), "a few hide nothing"
     assert not start.is_isolated(shifted(images, 0, 30), None, level), "cut by the edge of the field"
     assert not start.is_isolated(film(), None, start.levels(film(), None))
 
@@ -225,7 +269,7 @@ def test_the_grid_has_the_density_of_a_cubic_one(particle):
 
 
 def test_the_box_holds_what_enough_tilts_see():
-    low, high = start.box(SHAPE, rotations(ABOUT_Y), PIXEL, 0.15)
+    low, high = start.box(SHAPE, rotations(ABOUT_Y), PIXEL, MIDDLE, 0.15)
     np.testing.assert_allclose(low, -high)
     assert high[1] == pytest.approx(0.5 * SHAPE[0] * PIXEL, rel=0.02)
     # at 60 and 70 degrees (4 of 15 tilts) a point at x is seen at x cos(60)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -28,12 +29,17 @@ class Levels:
 def levels(images: NDArray[np.float32], mask: NDArray[np.bool_] | None) -> Levels:
     """Levels of a series (T, V, U) from its pixel distribution and its pixel-to-pixel scatter."""
     use = np.ones(images.shape, bool) if mask is None else mask
-    values = images[use]
-    bright = float(np.percentile(values, 99.5))
+    used = use.any((1, 2))  # a tilt that is left out says nothing of its neighbours
+    images, use = images[used], use[used]
+    bright = float(np.percentile(images[use], 99.5))
     # the darkest tenth, chosen in the neighbouring tilts: noise that chose the pixels would bias their mean
-    smooth = ndimage.gaussian_filter(images, (0, 3, 3))
+    share = ndimage.gaussian_filter(use.astype(np.float32), (0, 3, 3))
+    smooth = ndimage.gaussian_filter(np.where(use, images, 0), (0, 3, 3))
     others = np.roll(smooth, 1, 0) + np.roll(smooth, -1, 0)
-    dark = use & (others <= np.percentile(others[use], 10))
+    others /= np.maximum(np.roll(share, 1, 0) + np.roll(share, -1, 0), 1e-6)
+    known = use & (np.roll(share, 1, 0) + np.roll(share, -1, 0) > 0.2)
+    known = known if known.any() else use
+    dark = known & (others <= np.percentile(others[known], 10))
     background = float(images[dark].mean())
     # only where all four neighbours exist and count; 20 = 4^2 + 4 * 1^2, for white noise
     second = 4 * images[:, 1:-1, 1:-1] - _neighbours(images, np.add)
@@ -57,60 +63,108 @@ def project(
     return uv[:, 1] + center_px[0], uv[:, 0] + center_px[1]
 
 
-def find_center(
+@dataclass(frozen=True)
+class Alignment:
+    """Where the axis and the single tilts lie in the field.
+
+    ``center_px`` (row, column) is the rotation centre; ``shifts_px`` (T, 2) is what each tilt's drift (du, dv) beyond
+    it seems to be, 0 where it is too small to tell.
+    """
+
+    center_px: tuple[float, float]
+    shifts_px: Floats
+
+
+def find_alignment(
     images: NDArray[np.float32],
     mask: NDArray[np.bool_] | None,
     rotations: Floats,
     center_px: tuple[float, float],
     level: Levels,
-) -> tuple[float, float] | None:
-    """Rotation centre (row, column) from the centres of mass of an isolated object, or None where there is none.
+    least_drift_px: float,
+) -> Alignment | None:
+    """Rotation centre and drift from the centres of mass of an isolated object, or None where there is none.
 
     The centre of mass of tilt j lies at centre + R_j X for one point X of the specimen; centre and X follow by least
     squares. Only the part of the centre that no translation of the object imitates is taken (for a single axis: across
-    it).
+    it). What is left over is the drift of single tilts and noise.
     """
     if not is_isolated(images, mask, level):
         return None
-    if mask is not None:  # tilts left out
-        seen = mask.any((1, 2))
-        images, rotations = images[seen], rotations[seen]
+    shifts = np.zeros((len(images), 2))
+    used = np.arange(len(images))
+    if mask is not None:  # tilts left out, and those of which a part is hidden
+        bright = _clearly_bright(np.where(mask, images, level.background), level)
+        hidden = ndimage.binary_dilation(bright, np.ones((1, 9, 9), bool)) & ~mask
+        used = np.flatnonzero(mask.any((1, 2)) & ~hidden.any((1, 2)))
+        if len(used) < 3:
+            return None
+        images = np.where(mask, images, level.background)
+    images, rotations = images[used], rotations[used]
     signal = images.astype(np.float64) - level.background
     inside = _clearly_bright(images, level)
+    variance = np.empty((len(images), 2))
+    row, column = np.arange(images.shape[1]) - center_px[0], np.arange(images.shape[2]) - center_px[1]
     for j in range(len(images)):  # specks of noise far away would pull the centre of mass
         labels, count = ndimage.label(ndimage.binary_dilation(inside[j], iterations=4))
         if count == 0:
             return None
-        largest = np.argmax(ndimage.sum(signal[j], labels, range(1, count + 1))) + 1
-        signal[j] *= labels == largest
+        largest = labels == np.argmax(ndimage.sum(signal[j], labels, range(1, count + 1))) + 1
+        signal[j] *= largest
+        variance[j] = (largest * column**2).sum(), (largest * row[:, None] ** 2).sum()
     mass = signal.sum((1, 2))
     if np.any(mass <= 0):
         return None
-    v = (signal.sum(2) @ np.arange(images.shape[1])) / mass - center_px[0]
-    u = (signal.sum(1) @ np.arange(images.shape[2])) / mass - center_px[1]
-    ones, zeros = np.ones(len(images)), np.zeros(len(images))
-    design = np.concatenate(
-        [
-            np.column_stack([rotations[:, 0, :], ones, zeros]),
-            np.column_stack([rotations[:, 1, :], zeros, ones]),
-        ]
-    )
-    # the minimum-norm solution leaves what is indistinguishable from a translation to the object
-    weight = np.array([1.0, 1.0, 1.0, 1e-3, 1e-3])
-    solution = np.linalg.lstsq(design * weight, np.concatenate([u, v]), rcond=1e-4)[0] * weight
-    return center_px[0] + float(solution[4]), center_px[1] + float(solution[3])
+    variance *= (level.noise / mass[:, None]) ** 2
+    v, u = (signal.sum(2) @ row) / mass, (signal.sum(1) @ column) / mass
+    measured = np.column_stack([u, v])
+    translation, center = split_shifts(measured, rotations[:, :2], 0.02 * max(images.shape[1:]))
+    left = measured - rotations[:, :2] @ translation - center
+    # The outline that noise draws, and contrast that tilts change, move a centre of mass, too. Smaller drift is found
+    # later, by what the atoms look like.
+    large = np.sqrt((left**2).mean(0)) > np.maximum(least_drift_px, 5.0 * np.sqrt(variance.mean(0)))
+    shifts[used] = np.where(large, left, 0.0)
+    return Alignment((center_px[0] + float(center[1]), center_px[1] + float(center[0])), shifts)
+
+
+def split_shifts(shifts: Floats, turn: Floats, center_sigma: float) -> tuple[Floats, Floats]:
+    """What the places of an object in many tilts have in common: a translation (3,) of it and a centre (du, dv).
+
+    Least squares, with a prior: the centre is expected at 0 within ``center_sigma``, so that it only takes what the
+    data can tell from a translation. Along a single tilt axis they can not, and across it only where drift is small.
+
+    Parameters
+    ----------
+    shifts : (T, 2)
+        (du, dv) in one unit, that of the result.
+    turn : (T, 2, 3)
+        Rows u and v of each tilt's rotation.
+    """
+    tilts = len(shifts)
+    design = np.concatenate([turn, np.tile(np.eye(2), (tilts, 1, 1))], 2).reshape(2 * tilts, 5)
+    plain = np.linalg.lstsq(design, shifts.reshape(-1), rcond=1e-6)[0]
+    drift2 = float(((shifts.reshape(-1) - design @ plain) ** 2).mean())
+    # a translation is as large as it needs to be: its own prior only decides what nothing else does
+    loose = 1e3 * center_sigma
+    prior = max(drift2, (1e-4 * center_sigma) ** 2) / np.array([loose, loose, loose, center_sigma, center_sigma]) ** 2
+    found = np.linalg.solve(design.T @ design + np.diag(prior), design.T @ shifts.reshape(-1))
+    return found[:3], found[3:]
 
 
 def is_isolated(images: NDArray[np.float32], mask: NDArray[np.bool_] | None, level: Levels) -> bool:
-    """True where the object touches no edge of the field in any tilt, so that what lies outside is vacuum."""
-    if mask is not None:
-        seen = mask.any((1, 2))  # the others are tilts left out
-        if not mask[seen].all():
-            return False
-        images = images[seen]
-    inside = _clearly_bright(images, level)
-    edges = (inside[:, :2], inside[:, -2:], inside[:, :, :2], inside[:, :, -2:])
-    return float(np.concatenate([edge.ravel() for edge in edges]).mean()) < 0.02
+    """True where the object touches no edge of the field in any tilt, so that what lies outside is vacuum.
+
+    Where a mask hides more than a tenth of the edges, the object may touch them unseen.
+    """
+    use = np.ones(images.shape, bool) if mask is None else mask
+    seen = use.any((1, 2))  # the others are tilts left out
+    edges = np.zeros(images.shape[1:], bool)
+    edges[:2] = edges[-2:] = edges[:, :2] = edges[:, -2:] = True
+    known = use[seen][:, edges]
+    if known.mean() < 0.9:
+        return False
+    bright = _clearly_bright(np.where(use, images, level.background)[seen], level)[:, edges]
+    return float(bright[known].mean()) < 0.02
 
 
 def _clearly_bright(images: NDArray[np.float32], level: Levels) -> NDArray[np.bool_]:
@@ -124,11 +178,13 @@ def _clearly_bright(images: NDArray[np.float32], level: Levels) -> NDArray[np.bo
 def shows_anything(images: NDArray[np.float32], mask: NDArray[np.bool_] | None, level: Levels) -> bool:
     """False where most tilts hold nothing, not one averaged spot, that their noise does not explain (5 sigma)."""
     sigma = 2.0
-    smooth = ndimage.gaussian_filter(images, (0, sigma, sigma))
+    filled = images if mask is None else np.where(mask, images, level.background)
+    smooth = ndimage.gaussian_filter(filled, (0, sigma, sigma))
     bright = smooth - level.background > 5 * level.noise / np.sqrt(4 * np.pi * sigma**2)
     if mask is not None:
         bright &= mask
-    return bool(bright.any(axis=(1, 2)).mean() >= 0.5)
+    used = np.ones(len(images), bool) if mask is None else mask.any((1, 2))
+    return bool(used.any() and bright[used].any(axis=(1, 2)).mean() >= 0.5)
 
 
 @dataclass(frozen=True)
@@ -203,31 +259,45 @@ def _disk(radius: float) -> NDArray[np.bool_]:
 
 
 def box(
-    image_shape: tuple[int, ...], rotations: Floats, pixel_size_A: float, least_seen: float
+    image_shape: tuple[int, ...],
+    rotations: Floats,
+    pixel_size_A: float,
+    center_px: tuple[float, float],
+    least_seen: float,
 ) -> tuple[Floats, Floats]:
     """Corners (x, y, z) in Å of the region whose points at least a part ``least_seen`` of the tilts can see.
 
-    Along the beam of the untilted specimen the field gives no bound; half the larger side of it stands in for one.
+    Along the beam of the untilted specimen the field gives no bound; the farthest edge of it stands in for one.
     """
-    v, u = (0.5 * n * pixel_size_A for n in image_shape)
-    largest = max(u, v)
+    # edges of the field as seen from the rotation centre, (v, u)
+    low_edge = -(np.array(center_px) + 0.5) * pixel_size_A
+    high_edge = (np.array(image_shape) - 0.5 - np.array(center_px)) * pixel_size_A
+    largest = float(max(np.abs(low_edge).max(), np.abs(high_edge).max()))
     probes = np.linspace(0, 4 * largest, 400)
-    extents = []
+    low, high = np.array([low_edge[1], low_edge[0], -largest]), np.array([high_edge[1], high_edge[0], largest])
     for axis in range(2):
-        points = np.zeros((len(probes), 3))
-        points[:, axis] = probes
-        uv = np.einsum("tij,nj->tni", rotations[:, :2], points)
-        seen = ((np.abs(uv[..., 0]) <= u) & (np.abs(uv[..., 1]) <= v)).mean(0)
-        extents.append(float(probes[seen >= least_seen].max(initial=0.0)))
-    high = np.array([max(extents[0], u), max(extents[1], v), largest])
-    return -high, high
+        for corner, sign in ((low, -1.0), (high, 1.0)):
+            points = np.zeros((len(probes), 3))
+            points[:, axis] = sign * probes
+            vu = np.einsum("tij,nj->tni", rotations[:, :2], points)[..., ::-1]
+            seen = ((vu >= low_edge) & (vu <= high_edge)).all(-1).mean(0)
+            reach = float(probes[seen >= least_seen].max(initial=0.0))
+            corner[axis] = sign * max(reach, sign * corner[axis])
+    return low, high
 
 
-def grid(hull: Hull, low: Floats, high: Floats, constant_A: float, chunk: int = 2_000_000) -> Floats:
+def grid(
+    hull: Hull,
+    low: Floats,
+    high: Floats,
+    constant_A: float,
+    chunk: int = 2_000_000,
+    poll: Callable[[], None] = lambda: None,
+) -> Floats:
     """Points (N, 3) of a body-centred grid inside the hull, between the corners ``low`` and ``high`` in Å.
 
     Body-centred, with the density of a simple cubic grid of ``constant_A``: the points are farther apart at equal
-    number, and no tilt about an axis sees them in rows.
+    number, and no tilt about an axis sees them in rows. ``poll`` is called now and then and may raise.
     """
     a = constant_A * 2 ** (1 / 3)
     axes = [np.arange(np.floor(lo / a), np.ceil(hi / a) + 1) * a for lo, hi in zip(low, high, strict=True)]
@@ -236,6 +306,7 @@ def grid(hull: Hull, low: Floats, high: Floats, constant_A: float, chunk: int = 
         x, y, z = (axis + offset for axis in axes)
         per_slab = max(1, chunk // max(1, len(x) * len(z)))
         for start in range(0, len(y), per_slab):
+            poll()
             points = np.stack(np.meshgrid(x, y[start : start + per_slab], z, indexing="ij"), -1).reshape(-1, 3)
             found.append(points[hull.contains(points)])
     return np.concatenate(found)
