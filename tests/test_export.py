@@ -38,7 +38,7 @@ def atoms():
 
 @pytest.mark.parametrize(("write", "name"), [(write_atoms_csv, "a.csv"), (write_atoms_xyz, "a.xyz")])
 def test_atoms_come_back(atoms, tmp_path, write, name):
-    write(tmp_path / name, atoms, np.arange(30))
+    write(tmp_path / name, atoms, {"tilts_seen": np.arange(30)})
     back = read_atoms(tmp_path / name)
     np.testing.assert_allclose(back.positions, atoms.positions, atol=1e-6)
     np.testing.assert_allclose(back.height, atoms.height, rtol=1e-8)
@@ -48,7 +48,7 @@ def test_atoms_come_back(atoms, tmp_path, write, name):
 
 
 def test_csv_has_the_columns_of_the_contract(atoms, tmp_path):
-    write_atoms_csv(tmp_path / "a.csv", atoms, np.arange(30))
+    write_atoms_csv(tmp_path / "a.csv", atoms, {"tilts_seen": np.arange(30)})
     with open(tmp_path / "a.csv", newline="") as file:
         rows = list(csv.DictReader(file))
     assert list(rows[0]) == "id,element,x_A,y_A,z_A,height,width_A,integrated_A2,tilts_seen".split(",")

@@ -8,6 +8,7 @@ from __future__ import annotations
 import csv
 import io
 import shlex
+from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -39,14 +40,14 @@ _COORDINATE_NAMES = (
 _SPECIES_NAMES = ("atoms", "atom_type", "atomtype", "atom_types", "types", "species", "atom")
 
 
-def atom_columns(orbitals: Orbitals, tilts_seen: NDArray[np.int64] | None = None) -> dict[str, Any]:
+def atom_columns(orbitals: Orbitals, more: Mapping[str, NDArray[Any]] | None = None) -> dict[str, Any]:
     """Every exported column in its order, name to values of length N; a column not computed is absent.
 
     Parameters
     ----------
     orbitals : Orbitals
-    tilts_seen : (N,) int, optional
-        Number of tilts in which the atom lies inside the field and the mask.
+    more : mapping of str to (N,) arrays, optional
+        What a run knows besides (``Result.columns``).
     """
     x, y, z = orbitals.positions.T
     columns: dict[str, Any] = {
@@ -59,9 +60,7 @@ def atom_columns(orbitals: Orbitals, tilts_seen: NDArray[np.int64] | None = None
         "width_A": orbitals.width,
         "integrated_A2": orbitals.integrated,
     }
-    if tilts_seen is not None:
-        columns["tilts_seen"] = np.asarray(tilts_seen, np.int64)
-    return columns
+    return columns | dict(more or {})
 
 
 def _text(value: Any) -> str:
@@ -69,18 +68,18 @@ def _text(value: Any) -> str:
     return f"{value:.9g}" if isinstance(value, float | np.floating) else str(value)
 
 
-def write_atoms_csv(path: str | Path, orbitals: Orbitals, tilts_seen: NDArray[np.int64] | None = None) -> None:
+def write_atoms_csv(path: str | Path, orbitals: Orbitals, more: Mapping[str, NDArray[Any]] | None = None) -> None:
     """Write ``atoms.csv`` (see ``atom_columns``)."""
-    columns = atom_columns(orbitals, tilts_seen)
+    columns = atom_columns(orbitals, more)
     with open(path, "w", newline="", encoding="utf-8") as file:
         writer = csv.writer(file, lineterminator="\n")
         writer.writerow(columns)
         writer.writerows([_text(value) for value in row] for row in zip(*columns.values(), strict=True))
 
 
-def write_atoms_xyz(path: str | Path, orbitals: Orbitals, tilts_seen: NDArray[np.int64] | None = None) -> None:
+def write_atoms_xyz(path: str | Path, orbitals: Orbitals, more: Mapping[str, NDArray[Any]] | None = None) -> None:
     """Write extended XYZ: element x y z, then the same properties as the CSV."""
-    columns = atom_columns(orbitals, tilts_seen)
+    columns = atom_columns(orbitals, more)
     order = ["element", "x_A", "y_A", "z_A"]
     order += [name for name in columns if name not in order]
     kinds = ["species:S:1", "pos:R:3"]

@@ -1,0 +1,383 @@
+"""Error bars: what the Fisher information of the fitted model says of every atom (Cramer-Rao).
+
+Each atom has four parameters, x, y, z and H. With W the weight of a pixel (1 / variance) and K the image of a unit
+orbital, tilt j adds ``s_j^2 sum_p W(p) K_a(p - p_i) K_b(p - p_i)`` to the information of an atom about the coordinates
+a, b of (u, v, H). These sums are correlations of W with products of kernels, so that a few FFTs per tilt give them for
+all atoms at once. Between neighbours W is taken as even over their overlap, which leaves the autocorrelation of K: a
+small table. Along the beam the image changes some hundred times less than across it, and that is left out.
+
+The error bars of an atom are those of its own four parameters while its neighbours' four are unknown as well.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numba as nb
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from scipy import fft, ndimage
+from scipy.spatial import cKDTree
+
+from napari_lot.lot.problem import Problem, State
+from napari_lot.physics.optics import interpolation_matrix
+
+Floats = NDArray[np.float64]
+
+PARAMETERS = 4
+"""x, y, z, H."""
+TABLE_STEP_A = 0.1
+TABLE_REACH_A = 8.0
+MOST_NEIGHBOURS = 24
+"""The nearest; more only where orbitals crowd that are no atoms."""
+RIDGES = (1e-9, 1e-3, 1e-2, 1e-1, 1.0)
+"""Tried in turn, in units of the own information, where atoms lie so close that they cannot be told apart."""
+_PRODUCTS = ((0, 0), (0, 1), (0, 2), (1, 1), (1, 2), (2, 2))  # of u, v and H
+
+
+@dataclass(frozen=True)
+class Precision:
+    """Error bars of every atom: standard deviations of x, y and z in Å, (N, 3), and of the heights, (N,).
+
+    ``inflation`` is the factor by which correlated residuals widened them.
+    """
+
+    position_A: Floats
+    height: Floats
+    inflation: float
+
+
+def error_bars(
+    problem: Problem,
+    state: State,
+    calculated: NDArray[np.float32],
+    object_pixels: NDArray[np.bool_],
+    reach_A: float,
+    joint: bool = True,
+) -> Precision:
+    """Error bars of a fitted state.
+
+    Parameters
+    ----------
+    problem : Problem
+    state : State
+    calculated : (T, V, U)
+        Images of the state.
+    object_pixels : (T, V, U) bool
+        Where the object is: there its noise is measured (least squares), and how it is correlated.
+    reach_A : float
+        Atoms closer than this are neighbours.
+    joint : bool
+        Count the neighbours' parameters as unknown.
+    """
+    images = torch.from_numpy(np.ascontiguousarray(calculated))
+    left = problem.observed.numpy() - calculated
+    use = object_pixels if problem.weights is None else object_pixels & (problem.weights.numpy() > 0)
+    parameters = PARAMETERS * len(state.height) + 4 * len(problem.fitted)
+    pixels = max(int(use.sum()), 1)
+    freedom = max(1.0 - parameters / pixels, 0.1)  # what the fit has taken from the residual
+    variance = float((left[use].astype(np.float64) ** 2).mean()) / freedom if use.any() else 1.0
+    weight = problem.weight(images, torch.arange(len(problem)), max(variance, 1e-300)).numpy()
+    widened = inflation(problem, state, left * np.sqrt(weight), use)
+    if problem.kind == "poisson":  # counts scatter at least as counts do
+        widened = max(widened * float(np.sqrt((left[use] ** 2 * weight[use]).mean() / freedom)), 1.0)
+    found = covariance(fisher(problem, state, weight, reach_A), joint)
+    sigma = widened * np.sqrt(np.maximum(np.diagonal(found, axis1=1, axis2=2), 0.0))
+    return Precision(sigma[:, :3], sigma[:, 3], widened)
+
+
+class _Kernels:
+    """Images of a unit orbital of each species at some depths on the model's canvas, and what they have in common."""
+
+    def __init__(self, problem: Problem, width_A: Floats) -> None:
+        model = problem.model
+        self.shape, self.pixel_A = model.canvas.shape, model.canvas.pixel_size_A
+        lo, hi = (float(model.basis.depth_A[k]) for k in (0, -1))
+        count = 1 if model.basis.rank == 1 else model.basis.rank + 2
+        self.depth_A = 0.5 * (lo + hi) - 0.5 * (hi - lo) * np.cos(np.pi * (np.arange(count) + 0.5) / count)
+        rows, columns = self.shape
+        q_v, q_u = np.fft.fftfreq(rows, self.pixel_A)[:, None], np.fft.rfftfreq(columns, self.pixel_A)[None, :]
+        # derivatives by u, v (1/Å) and by the height
+        self.by = (-2j * np.pi * q_u, -2j * np.pi * q_v, np.ones((rows, columns // 2 + 1)))
+        q2 = q_v**2 + q_u**2
+        self.factor = [np.pi * (b / self.pixel_A) ** 2 * np.exp(-((np.pi * b) ** 2) * q2) for b in width_A]
+        self.probe = np.stack([model.basis.transfer_at(w) for w in self.depth_A])
+
+    def products(self, species: int) -> NDArray[np.complex128]:
+        """Conjugate spectra (D, 6, V, U // 2 + 1) of the products of two derivatives."""
+        found = []
+        for probe in self.probe:
+            kernel = [fft.irfft2(by * self.factor[species] * probe, s=self.shape) for by in self.by]
+            found.append([np.conj(fft.rfft2(kernel[a] * kernel[b])) for a, b in _PRODUCTS])
+        return np.array(found)
+
+    def overlap(self, first: int, second: int) -> Floats:
+        """Table (D, 6, n, n): sum_p K_a(p) K_b(p - d) of two species, at d = (dv, du) in steps around 0."""
+        n = 2 * round(TABLE_REACH_A / TABLE_STEP_A) + 1
+        axis = (np.arange(n) - n // 2) * TABLE_STEP_A / self.pixel_A
+        place = np.meshgrid(axis, axis, indexing="ij")
+        table = np.empty((len(self.depth_A), len(_PRODUCTS), n, n))
+        for k, probe in enumerate(self.probe):
+            power = self.factor[first] * self.factor[second] * np.abs(probe) ** 2
+            for m, (a, b) in enumerate(_PRODUCTS):
+                image = fft.irfft2(self.by[a] * np.conj(self.by[b]) * power, s=self.shape)
+                table[k, m] = ndimage.map_coordinates(image, place, order=3, mode="grid-wrap")
+        return table
+
+
+@dataclass(frozen=True)
+class Information:
+    """Fisher information of the atoms: what the images say of x, y, z (1/Å^2) and H.
+
+    Attributes
+    ----------
+    own : (N, 4, 4)
+        Of each atom.
+    pairs : (M, 2)
+        Neighbours, the nearest first.
+    cross : (M, 4, 4)
+        Between the two of a pair: rows are the first atom's parameters, columns the second's.
+    """
+
+    own: Floats
+    pairs: NDArray[np.int64]
+    cross: Floats
+
+
+def fisher(problem: Problem, state: State, weight: NDArray[np.float32], reach_A: float) -> Information:
+    """Information of every atom about itself and together with its neighbours.
+
+    Parameters
+    ----------
+    problem : Problem
+    state : State
+    weight : (T, V, U) float32
+        1 / variance of every pixel; 0 where it does not count.
+    reach_A : float
+        Atoms closer than this are neighbours.
+    """
+    model = problem.model
+    kernels = _Kernels(problem, state.width)
+    rotations = np.ascontiguousarray(problem.rotations(state))
+    n, t = len(state.height), len(problem)
+    members = [np.flatnonzero(state.species == s) for s in range(len(state.width))]
+    products = [kernels.products(s) if len(m) else None for s, m in enumerate(members)]
+    k, pad, pixel = model.canvas.oversampling, model.canvas.pad, model.canvas.pixel_size_A
+
+    def one_tilt(j: int) -> Floats:
+        u, v, w = rotations[j] @ state.positions.T
+        row = pad + k * (model.center_px[0] + state.shifts[j, 1]) + v / pixel
+        column = pad + k * (model.center_px[1] + state.shifts[j, 0]) + u / pixel
+        canvas = torch.zeros(model.canvas.shape)
+        model.canvas.crop(canvas)[:] = torch.from_numpy(weight[j])
+        spectrum = fft.rfft2(canvas.numpy().astype(np.float64))
+        by_depth = interpolation_matrix(kernels.depth_A, w)
+        total = np.zeros((n, len(_PRODUCTS)))
+        for these, product in zip(members, products, strict=True):
+            if product is None:
+                continue
+            place = [row[these], column[these]]
+            for d in range(len(kernels.depth_A)):
+                for m in range(len(_PRODUCTS)):
+                    image = fft.irfft2(spectrum * product[d, m], s=kernels.shape)
+                    value = ndimage.map_coordinates(image, place, order=1, mode="constant", cval=0.0)
+                    total[these, m] += by_depth[these, d] * value
+        return state.scale[j] ** 2 * total
+
+    seen = np.stack(model._run(one_tilt, t))
+    own = np.zeros((n, PARAMETERS, PARAMETERS))
+    for j in range(t):
+        jacobian = np.zeros((3, PARAMETERS))  # of (u, v, H) by (x, y, z, H)
+        jacobian[:2, :3], jacobian[2, 3] = rotations[j, :2], 1.0
+        block = np.zeros((n, 3, 3))
+        for m, (a, b) in enumerate(_PRODUCTS):
+            block[:, a, b] = block[:, b, a] = seen[j, :, m]
+        block[:, :2] *= state.height[:, None, None]
+        block[:, :, :2] *= state.height[:, None, None]
+        own += jacobian.T @ block @ jacobian
+
+    pairs = cKDTree(state.positions).query_pairs(reach_A, output_type="ndarray").astype(np.int64)
+    apart = np.linalg.norm(state.positions[pairs[:, 0]] - state.positions[pairs[:, 1]], axis=1)
+    pairs = pairs[np.argsort(apart, kind="stable")]
+    cross = np.zeros((len(pairs), PARAMETERS, PARAMETERS))
+    # the mean weight that each atom sees: its information about the height over that of weight 1 everywhere
+    mean = np.zeros((t, n))
+    for s, these in enumerate(members):
+        if len(these):
+            middle = kernels.overlap(s, s).shape[-1] // 2
+            energy = kernels.overlap(s, s)[:, -1, middle, middle].mean()
+            mean[:, these] = np.maximum(seen[:, these, -1], 0.0) / energy
+    for s, first in enumerate(members):
+        for r, second in enumerate(members):
+            if len(first) and len(second):
+                chosen = np.flatnonzero((state.species[pairs[:, 0]] == s) & (state.species[pairs[:, 1]] == r))
+                table = kernels.overlap(s, r)
+                _cross(state.positions, state.height, rotations, mean, pairs, chosen, kernels.depth_A, table, cross)
+    return Information(own, pairs, cross)
+
+
+@nb.njit(nogil=True, cache=True)
+def _cross(  # type: ignore[no-untyped-def]  # pragma: no cover - compiled
+    positions, height, rotations, weights, pairs, chosen, depth, table, cross
+):
+    """Information between the atoms of each pair, summed over the tilts."""
+    size = table.shape[2]
+    middle = size // 2
+    c = np.empty((3, 3))
+    for p in chosen:
+        i, k = pairs[p, 0], pairs[p, 1]
+        dx = positions[k, 0] - positions[i, 0]
+        dy = positions[k, 1] - positions[i, 1]
+        dz = positions[k, 2] - positions[i, 2]
+        mx = 0.5 * (positions[k, 0] + positions[i, 0])
+        my = 0.5 * (positions[k, 1] + positions[i, 1])
+        mz = 0.5 * (positions[k, 2] + positions[i, 2])
+        for j in range(rotations.shape[0]):
+            turn = rotations[j]
+            du = (turn[0, 0] * dx + turn[0, 1] * dy + turn[0, 2] * dz) / TABLE_STEP_A + middle
+            dv = (turn[1, 0] * dx + turn[1, 1] * dy + turn[1, 2] * dz) / TABLE_STEP_A + middle
+            iu, iv = int(np.floor(du)), int(np.floor(dv))
+            if iu < 0 or iv < 0 or iu >= size - 1 or iv >= size - 1:
+                continue
+            fu, fv = du - iu, dv - iv
+            w = turn[2, 0] * mx + turn[2, 1] * my + turn[2, 2] * mz
+            near = 0
+            for d in range(1, depth.shape[0]):
+                if abs(depth[d] - w) < abs(depth[near] - w):
+                    near = d
+            weight = np.sqrt(weights[j, i] * weights[j, k])
+            for m in range(6):
+                t = table[near, m]
+                value = weight * (
+                    (1 - fv) * ((1 - fu) * t[iv, iu] + fu * t[iv, iu + 1])
+                    + fv * ((1 - fu) * t[iv + 1, iu] + fu * t[iv + 1, iu + 1])
+                )
+                if m == 0:
+                    c[0, 0] = value
+                elif m == 1:
+                    c[0, 1] = value
+                    c[1, 0] = value
+                elif m == 2:
+                    c[0, 2] = value
+                    c[2, 0] = -value
+                elif m == 3:
+                    c[1, 1] = value
+                elif m == 4:
+                    c[1, 2] = value
+                    c[2, 1] = -value
+                else:
+                    c[2, 2] = value
+            hi, hk = height[i], height[k]
+            for a in range(3):
+                for b in range(3):
+                    value = (
+                        hi
+                        * hk
+                        * (
+                            turn[0, a] * (c[0, 0] * turn[0, b] + c[0, 1] * turn[1, b])
+                            + turn[1, a] * (c[1, 0] * turn[0, b] + c[1, 1] * turn[1, b])
+                        )
+                    )
+                    cross[p, a, b] += value
+                cross[p, a, 3] += hi * (turn[0, a] * c[0, 2] + turn[1, a] * c[1, 2])
+                cross[p, 3, a] += hk * (turn[0, a] * c[2, 0] + turn[1, a] * c[2, 1])
+            cross[p, 3, 3] += c[2, 2]
+
+
+def inflation(problem: Problem, state: State, residual: NDArray[np.float32], use: NDArray[np.bool_]) -> float:
+    """Factor on error bars for residuals that are correlated between pixels (denoised images, an imperfect model).
+
+    What moves an atom is the part of the residual that looks like the slope of an atom's image: its power in the band
+    of that slope over the power that white noise of the same variance has there.
+
+    Parameters
+    ----------
+    residual : (T, V, U)
+        Measured less calculated, over its standard deviation.
+    use : (T, V, U) bool
+        Pixels of the object that count.
+    """
+    width = float(np.median(state.width[state.species]))
+    shape, pixel = residual.shape[1:], problem.model.image_pixel_A
+    q2 = np.fft.fftfreq(shape[0], pixel)[:, None] ** 2 + np.fft.rfftfreq(shape[1], pixel)[None, :] ** 2
+    band = q2 * np.exp(-2 * (np.pi * width) ** 2 * q2)
+    band[:, 1 : (shape[1] + 1) // 2] *= 2  # the half of the spectrum that is not stored
+    found = expected = 0.0
+    for image, inside in zip(residual, use, strict=True):
+        if inside.any():
+            inner = np.where(inside, image, 0.0).astype(np.float64)
+            found += float((np.abs(fft.rfft2(inner)) ** 2 * band).sum())
+            expected += float((inner**2).sum() * band.sum())
+    return float(np.sqrt(found / expected)) if expected > 0 else 1.0
+
+
+def covariance(information: Information, joint: bool = True) -> Floats:
+    """Covariance (N, 4, 4) of each atom's parameters, with ``joint`` those of its neighbours being unknown as well.
+
+    What couples atoms that are no neighbours of each other falls off with the distance and is left out.
+    """
+    n = len(information.own)
+    if not joint:
+        information = Information(information.own, np.zeros((0, 2), np.int64), np.zeros((0, PARAMETERS, PARAMETERS)))
+    # neighbours of each atom, and which pair it is (+ as it stands, - transposed, shifted by one)
+    first, second = information.pairs.T
+    order = np.argsort(np.concatenate([first, second]), kind="stable")
+    of = np.concatenate([first, second])[order]
+    other = np.concatenate([second, first])[order]
+    numbers = np.arange(1, len(first) + 1)
+    pair = np.concatenate([numbers, -numbers])[order]
+    start = np.searchsorted(of, np.arange(n + 1))
+    found = np.empty((n, PARAMETERS, PARAMETERS))
+    # every parameter in units of its own standard deviation: well conditioned whatever the units
+    own = information.own.copy()
+    scale = 1.0 / np.sqrt(np.maximum(np.diagonal(own, axis1=1, axis2=2), 1e-300))
+    _local_inverse(own, information.cross, start, other, pair, scale, np.array(RIDGES), found)
+    return found
+
+
+@nb.njit(nogil=True, cache=True)
+def _local_inverse(own, cross, start, other, pair, scale, ridges, found):  # type: ignore[no-untyped-def]  # pragma: no cover - compiled
+    place = np.full(own.shape[0], -1, np.int64)
+    for i in range(own.shape[0]):
+        count = 1 + min(start[i + 1] - start[i], MOST_NEIGHBOURS)
+        atoms = np.empty(count, np.int64)
+        atoms[0] = i
+        atoms[1:] = other[start[i] : start[i] + count - 1]
+        for m in range(count):
+            place[atoms[m]] = m
+        matrix = np.zeros((4 * count, 4 * count))
+        for m in range(count):
+            a = atoms[m]
+            for r in range(4):
+                for c in range(4):
+                    matrix[4 * m + r, 4 * m + c] = own[a, r, c] * scale[a, r] * scale[a, c]
+            for e in range(start[a], start[a + 1]):
+                b = other[e]
+                k = place[b]
+                if k <= m:
+                    continue
+                p = abs(pair[e]) - 1
+                for r in range(4):
+                    for c in range(4):
+                        value = cross[p, r, c] if pair[e] > 0 else cross[p, c, r]
+                        value *= scale[a, r] * scale[b, c]
+                        matrix[4 * m + r, 4 * k + c] = value
+                        matrix[4 * k + c, 4 * m + r] = value
+        rhs = np.zeros((4 * count, 4))
+        for r in range(4):
+            rhs[r, r] = 1.0
+        solution = rhs
+        before = 0.0
+        for ridge in ridges:
+            for m in range(4 * count):
+                matrix[m, m] += ridge - before
+            before = ridge
+            solution = np.linalg.solve(matrix, rhs)[:4]
+            if solution[0, 0] > 0 and solution[1, 1] > 0 and solution[2, 2] > 0 and solution[3, 3] > 0:
+                break
+        for r in range(4):
+            for c in range(4):
+                found[i, r, c] = solution[r, c] * scale[i, r] * scale[i, c]
+        for m in range(count):
+            place[atoms[m]] = -1
