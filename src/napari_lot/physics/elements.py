@@ -45,12 +45,18 @@ def nearest_neighbour_A(element: str) -> float:
         ) from None
 
 
-def weakest_contrast(elements: Sequence[str]) -> float:
-    """How bright the lightest of some elements is in HAADF, relative to the heaviest: 1 for one, 0 with an unknown.
+def relative_strengths(elements: Sequence[str]) -> list[float]:
+    """Brightness of elements in HAADF relative to the heaviest of them; 1 for an unknown one (X).
 
-    Brightness goes with Z^1.7 (Krivanek et al., Nature 464, 571 (2010): 1.64 at medium angles; Rutherford: 2).
+    It goes with Z^1.7 (Krivanek et al., Nature 464, 571 (2010): 1.64 at medium angles; Rutherford: 2).
     """
+    numbers = [SYMBOLS.index(symbol) for symbol in elements]
+    heaviest = max(numbers)
+    return [(number / heaviest) ** 1.7 if number else 1.0 for number in numbers]
+
+
+def weakest_contrast(elements: Sequence[str]) -> float:
+    """Brightness of the lightest of some elements relative to the heaviest: 1 for one, 0 with an unknown among them."""
     if len(elements) == 1:
         return 1.0
-    numbers = [SYMBOLS.index(symbol) for symbol in elements]
-    return float((min(numbers) / max(numbers)) ** 1.7)
+    return 0.0 if "X" in elements else min(relative_strengths(elements))

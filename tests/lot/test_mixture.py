@@ -1,0 +1,67 @@
+"""Species by their scattering strength: found, counted and uncertain where they should be."""
+
+import numpy as np
+import pytest
+
+from napari_lot.lot.mixture import fit_mixture
+
+MEANS = np.array([0.16, 0.41, 1.0])
+
+
+def draw(error, parts=(0.3, 0.4, 0.3), n=3000, scatter=0.03, seed=0):
+    rng = np.random.default_rng(seed)
+    kind = rng.choice(len(parts), n, p=parts)
+    own = MEANS[: len(parts)][kind] * (1 + scatter * rng.normal(size=n))
+    return own + error * rng.normal(size=n), kind
+
+
+@pytest.mark.parametrize(
+    "how", [{"elements": ("Co", "Pd", "Pt")}, {"species": 3}, {}], ids=["elements", "given", "bic"]
+)
+def test_three_species(how):
+    strength, kind = draw(0.03)
+    found = fit_mixture(strength, 0.03, **how)
+    assert len(found) == 3
+    np.testing.assert_allclose(found.mean, MEANS, rtol=0.02)
+    np.testing.assert_allclose(found.part, [0.3, 0.4, 0.3], atol=0.03)
+    assert (found.probability.argmax(1) == kind).mean() > 0.998
+    np.testing.assert_allclose(found.probability.sum(1), 1.0)
+
+
+def test_a_rare_light_element_is_found():
+    strength, kind = draw(0.02, parts=(0.02, 0.08, 0.9))
+    found = fit_mixture(strength, 0.02, elements=("Co", "Pd", "Pt"))
+    assert (found.probability.argmax(1) == kind).mean() > 0.995
+
+
+def test_one_species_is_one_however_large_the_error_bars():
+    rng = np.random.default_rng(1)
+    for error in (0.02, 0.2):
+        found = fit_mixture(1 + error * rng.normal(size=800), error)
+        assert len(found) == 1
+        assert found.scatter[0] < 0.08, "the scatter is that of the error bars"
+
+
+def test_probabilities_are_as_often_right_as_they_say():
+    strength, kind = draw(0.13, parts=(0.5, 0.5), n=20000)
+    found = fit_mixture(strength, 0.13, species=2)
+    best = found.probability.argmax(1)
+    p = found.probability[np.arange(len(best)), best]
+    for low, high in ((0.5, 0.7), (0.7, 0.9), (0.9, 0.99)):
+        chosen = (p >= low) & (p < high)
+        assert (best == kind)[chosen].mean() == pytest.approx(p[chosen].mean(), abs=0.04)
+
+
+def test_error_bars_of_every_atom_count():
+    """An atom of the same strength is less certain with a wider error bar."""
+    strength, _ = draw(0.02, parts=(0.5, 0.5))
+    error = np.full(len(strength), 0.02)
+    strength[:2] = 0.3
+    error[:2] = 0.01, 0.3
+    found = fit_mixture(strength, error, species=2)
+    assert found.probability[0].max() > found.probability[1].max()
+
+
+def test_too_few_atoms():
+    with pytest.raises(ValueError, match="2 atoms are too few for 3 species"):
+        fit_mixture([1.0, 2.0], species=3)
