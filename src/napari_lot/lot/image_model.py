@@ -11,7 +11,6 @@ factor f(q; B) / f(q; s) = exp(pi^2 q^2 e^2), the same for every B, goes into Ph
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
@@ -25,6 +24,7 @@ from scipy.fft import next_fast_len
 from torch import Tensor
 
 from napari_lot.lot.spread import cpu, reference
+from napari_lot.machine import usable_cores
 from napari_lot.physics.probe import DepthBasis, depth_basis
 from napari_lot.settings import Microscope
 
@@ -127,27 +127,37 @@ class ImageModel:
         self.basis: DepthBasis = depth_basis(
             microscope, depth_range_A, self.canvas.shape, self.canvas.pixel_size_A, tolerance
         )
-        self.threads = threads or os.cpu_count() or 1
+        self.threads = threads or usable_cores()
         self._pool: ThreadPoolExecutor | None = None
         self._poly = np.ascontiguousarray(self.basis.polynomial, dtype=np.float32)
         self._w0 = float(self.basis.depth_A[0])
         self._inv_dw = 1.0 / self.basis.step_A
+        self.kernel: NDArray[np.float64] | None = None
         self.set_width(width_A)
 
     def oversampled(self, oversampling: int, width_A: float) -> ImageModel:
         """The same model calculated with so many canvas pixels per image pixel."""
-        return ImageModel(
+        return self._like(self.microscope, oversampling, width_A)
+
+    def with_microscope(self, microscope: Microscope, width_A: float) -> ImageModel:
+        """The same model with another probe."""
+        return self._like(microscope, self.canvas.oversampling, width_A)
+
+    def _like(self, microscope: Microscope | None, oversampling: int, width_A: float) -> ImageModel:
+        model = ImageModel(
             self.rotations.numpy(),
             self.canvas.image_shape,
             self.image_pixel_A,
             self.center_px,
-            self.microscope,
+            microscope,
             self.depth_range_A,
             width_A,
             tolerance=self.tolerance,
             oversampling=oversampling,
             threads=self.threads,
         )
+        model.set_kernel(self.kernel)
+        return model
 
     # -- widths -------------------------------------------------------------------------------------------------
 
@@ -159,9 +169,29 @@ class ImageModel:
         v, u = self.canvas.shape
         q2 = np.fft.fftfreq(v, pixel)[:, None] ** 2 + np.fft.rfftfreq(u, pixel)[None, :] ** 2
         sharpen = np.exp(np.pi**2 * q2 * self._extra2).astype(np.float32)
-        self._transfer = torch.from_numpy(self.basis.transfer * sharpen)
+        self._transfer = torch.from_numpy(np.asarray(self.basis.transfer * sharpen * self._correction(), np.complex64))
         self._transfer_conj = self._transfer.conj().resolve_conj()
-        self._plain = self.basis.rank == 1 and bool(np.all(self.basis.transfer == 1)) and self._extra2 == 0.0
+        self._plain = (
+            self.basis.rank == 1
+            and bool(np.all(self.basis.transfer == 1))
+            and self._extra2 == 0.0
+            and self.kernel is None
+        )
+
+    def set_kernel(self, kernel: NDArray[np.float64] | None) -> None:
+        """Convolve every image with 1 + a small kernel (2 n + 1, 2 n + 1) in image pixels, or no more with any."""
+        self.kernel = kernel
+        self.set_width(self._width_range[0] / 0.8)
+
+    def _correction(self) -> NDArray[np.complex128] | float:
+        """The kernel's factor on the spectra of the canvas."""
+        if self.kernel is None:
+            return 1.0
+        n, k = len(self.kernel) // 2, self.canvas.oversampling
+        canvas = np.zeros(self.canvas.shape)
+        place = np.arange(-n, n + 1) * k
+        canvas[np.ix_(place % canvas.shape[0], place % canvas.shape[1])] = self.kernel
+        return np.asarray(1.0 + np.fft.rfft2(canvas))
 
     def fits_width(self, width_A: float) -> bool:
         """True while ``set_width`` need not be called again for orbitals of this width."""
@@ -214,12 +244,18 @@ class ImageModel:
         return result
 
     def adjoint(
-        self, tilts: Any, weights: Tensor, positions: Tensor, width: Tensor, shifts_px: Tensor | None
+        self,
+        tilts: Any,
+        weights: Tensor,
+        positions: Tensor,
+        width: Tensor,
+        shifts_px: Tensor | None,
+        rotations: Tensor | None = None,
     ) -> Tensor:
         """Back-projection: inner product of ``weights`` (n, V, U) with a unit-height orbital at each position, (N,)."""
         height = torch.ones(len(positions), dtype=torch.float64, requires_grad=True)
         with torch.enable_grad():
-            images = self.images(tilts, positions.detach(), height, width, shifts_px)
+            images = self.images(tilts, positions.detach(), height, width, shifts_px, rotations)
             (response,) = torch.autograd.grad(images, height, weights)
         return response
 
