@@ -14,7 +14,10 @@ from napari_lot.atoms import Orbitals
 from napari_lot.errors import InputError
 from napari_lot.physics.elements import nearest_neighbour_A
 from napari_lot.series.tilt_series import TiltSeries
-from napari_lot.settings import Model, Settings
+from napari_lot.settings import REFINED_BY_DEFAULT, Model, Settings
+
+LEAST_TILTS_FOR_PROBE = 8
+"""Each tilt sees every atom at another depth: a few depths are needed before a probe can be told from its atoms."""
 
 
 class Control:
@@ -27,8 +30,9 @@ class Control:
         self.is_paused = False
 
     def pause(self) -> None:
-        """Hold the solver at the next mini-batch; nothing is lost."""
-        self._running.clear()
+        """Hold the solver at the next mini-batch; nothing is lost. A run that is stopping goes on to its end."""
+        if self._stop is None:
+            self._running.clear()
 
     def resume(self) -> None:
         """Go on after a pause."""
@@ -113,7 +117,11 @@ class Result:
     """What a finished run leaves.
 
     ``calculated`` and ``residual`` are (T, V, U) float32 in the measured images' units; ``center_px`` is (row, column);
-    ``shifts_px`` (T, 2) holds (du, dv) per tilt beyond the centre; ``scale`` and ``background`` are (T,).
+    ``shifts_px`` (T, 2) holds (du, dv) per tilt beyond the centre; ``scale`` and ``background`` are (T,);
+    ``angles_deg`` (T, 3) are turns about u, v and w after each tilt's own rotation.
+    ``probe`` is the one that was fitted, ``probe_before`` that of the settings.
+    ``sigma_A`` (N, 3) are standard deviations of x, y and z, ``p_element`` (N,) and ``p_exists`` (N,) the probabilities
+    that an atom is of its element and that it exists; None where not computed.
     ``r_factor`` (Eq. 11) and ``correlation`` (Pearson) are (T,), NaN for tilts left out; those of the tilts in
     ``withheld`` are of a prediction by atoms that were fitted without them. ``warnings`` are doubts, a sentence each.
     ``stop_reason`` is 'converged', 'finished early', 'cancelled' or 'time limit', as a sentence in ``message``.
@@ -134,9 +142,26 @@ class Result:
     message: str
     settings: Settings
     correlation: NDArray[np.float64] = field(default_factory=lambda: np.zeros(0))
+    probe_before: ProbeSlices | None = None
+    angles_deg: NDArray[np.float64] = field(default_factory=lambda: np.zeros((0, 3)))
+    sigma_A: NDArray[np.float64] | None = None
+    p_element: NDArray[np.float64] | None = None
+    p_exists: NDArray[np.float64] | None = None
     withheld: tuple[int, ...] = ()
     warnings: tuple[str, ...] = ()
     details: dict[str, Any] = field(default_factory=dict)
+
+    @property
+    def columns(self) -> dict[str, NDArray[Any]]:
+        """What is known of every atom besides its orbital, under the names of the exported columns."""
+        found: dict[str, NDArray[Any]] = {}
+        if self.sigma_A is not None:
+            found |= {f"sigma_{axis}_A": values for axis, values in zip("xyz", self.sigma_A.T, strict=True)}
+        if self.p_element is not None:
+            found["p_element"] = self.p_element
+        if self.p_exists is not None:
+            found["p_exists"] = self.p_exists
+        return found | {"tilts_seen": np.asarray(self.tilts_seen, np.int64)}
 
     def agreement(self, withheld: bool = False) -> tuple[float, float] | None:
         """Mean R and mean correlation of the fitted or of the withheld tilts; None where there are none to judge."""
@@ -169,6 +194,13 @@ class Job:
     start : Orbitals or None
         Given atoms to refine in place of the grid.
 
+    Attributes
+    ----------
+    result : Result or None
+        None before the end of a run, after a cancel, and where a run was stopped before there was an atom.
+    stop_reason : str or None
+        How the last run ended: as in ``Result``.
+
     Raises
     ------
     InputError
@@ -184,8 +216,10 @@ class Job:
         self.fitted = self._without_withheld()
         self.start = start
         self.result: Result | None = None
+        self.stop_reason: str | None = None
         self.spacing_A = expected_spacing_A(settings.model)
         check(settings)
+        check_agreement(settings, series, start)
 
     def _without_withheld(self) -> TiltSeries:
         if self.settings.data.withhold is not None and not self.withheld:
@@ -228,6 +262,49 @@ def expected_spacing_A(model: Model) -> float:
             "give the element (--element Pt) or the spacing (--spacing 2.8)."
         )
     return min(nearest_neighbour_A(element) for element in model.elements)
+
+
+def check_agreement(settings: Settings, series: TiltSeries, start: Orbitals | None) -> None:
+    """Settings that say something of the series or the start say the same as these do.
+
+    Raises
+    ------
+    InputError
+        They contradict each other: the setting would be ignored.
+    """
+    data, solver = settings.data, settings.solver
+    if settings.model.likelihood == "poisson" and not series.counts:
+        raise InputError(
+            f"{series.source}: the Poisson likelihood needs electron counts (--likelihood poisson): say that the "
+            "images are counts (--counts), or take least squares (--likelihood lsq)."
+        )
+    for name, given, own in (
+        ("pixel_size_A", data.pixel_size_A, series.pixel_size_A),
+        ("tilt_axis_deg", data.tilt_axis_deg, series.tilt_axis_deg),
+        ("counts", data.counts, series.counts),
+    ):
+        if name in data.model_fields_set and given is not None and given != own:
+            raise InputError(
+                f"{series.source}: data.{name} is {given} in the settings but {own} in the series: "
+                "read the series with the value that holds."
+            )
+    if settings.start.kind != "grid" and start is None:
+        raise InputError(
+            f"start.kind: the atoms of {settings.start.kind} are to be read and given to the job as its start."
+        )
+    optics = settings.model.probe == "adaptive" or "defocus" in (solver.refine or ())
+    if settings.model.probe == "direct" and "defocus" in (solver.refine or ()):
+        raise InputError("--refine defocus: direct projection has no probe: take a rigid or an adaptive one (--probe).")
+    if optics and len(series.used) < LEAST_TILTS_FOR_PROBE:
+        raise InputError(
+            f"{series.source}: {len(series.used)} tilts cannot tell a probe from heights and widths of the atoms: take "
+            f"--probe rigid without defocus to refine, or at least {LEAST_TILTS_FOR_PROBE} tilts."
+        )
+    free = set(solver.refine or REFINED_BY_DEFAULT) - set(solver.fix)
+    if start is None and not {"positions", "heights"} <= free:
+        raise InputError(
+            "Without atoms to start from, positions and heights must be refined: refine them, or give atoms (--start)."
+        )
 
 
 def check(settings: Settings) -> None:

@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from napari_lot.errors import InputError
 from napari_lot.export import write_atoms_csv, write_atoms_xyz, write_stack
@@ -104,8 +105,8 @@ def write_results(out: str | Path, series: TiltSeries, result: Result, run: dict
             "residual.tif": lambda path: write_stack(path, result.residual, pixel),
             "probe.tif": lambda path: write_stack(path, probe.images, probe.pixel_size_A, axes="ZYX"),
             "report.json": lambda path: write_json(path, report),
-            "atoms.csv": lambda path: write_atoms_csv(path, result.orbitals, result.tilts_seen),
-            "atoms.xyz": lambda path: write_atoms_xyz(path, result.orbitals, result.tilts_seen),
+            "atoms.csv": lambda path: write_atoms_csv(path, result.orbitals, result.columns),
+            "atoms.xyz": lambda path: write_atoms_xyz(path, result.orbitals, result.columns),
         },
     )
 
@@ -116,17 +117,33 @@ def make_report(series: TiltSeries, result: Result, run: dict[str, Any]) -> dict
     wall["total"] = wall.pop("total", sum(wall.values()))
     fitted, withheld = result.agreement() or (None, None), result.agreement(withheld=True) or (None, None)
     settings = result.settings
+
+    def of_used(values: NDArray[np.float64]) -> NDArray[np.float64]:
+        """What was found for each tilt; unknown for those that were left out."""
+        known = np.array(values, np.float64)
+        known[list(series.excluded)] = np.nan
+        return known
+
     report = {
         "atoms": len(result.orbitals),
         "r_factor": {"mean": fitted[0], "per_tilt": result.r_factor},
         "correlation": {"mean": fitted[1], "per_tilt": result.correlation},
         "corrections": {
             "center_px": result.center_px,
-            "shifts_px": result.shifts_px,
-            "scale": result.scale,
-            "background": result.background,
+            "shifts_px": of_used(result.shifts_px),
+            "angles_deg": of_used(result.angles_deg) if len(result.angles_deg) else None,
+            "scale": of_used(result.scale),
+            "background": of_used(result.background),
+            "defocus_A": (result.details.get("microscope") or {}).get("defocus_A"),
         },
-        "probe": {"depths_A": result.probe.depth_A, "pixel_size_A": result.probe.pixel_size_A},
+        "probe": {
+            "depths_A": result.probe.depth_A,
+            "pixel_size_A": result.probe.pixel_size_A,
+            "microscope": result.details.get("microscope"),
+        },
+        "object": {"kind": result.details.get("object"), "thickness_A": result.details.get("thickness_A")},
+        "refined": result.details.get("refined"),
+        "error_bars": {"inflation": result.details.get("error_bar_inflation")},
         "wall_seconds": wall,
         "peak_memory_gb": peak_memory_gb(),
         "stop_reason": result.stop_reason,
@@ -143,6 +160,7 @@ def make_report(series: TiltSeries, result: Result, run: dict[str, Any]) -> dict
         "settings": settings.model_dump(mode="json"),
         "versions": versions(),
         "device": result.details.get("device", "cpu"),
+        "threads": result.details.get("threads"),
         "seed": settings.solver.seed,
         "command": run.get("command"),
     }

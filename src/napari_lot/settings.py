@@ -16,7 +16,9 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_valida
 from napari_lot.errors import InputError
 from napari_lot.physics.elements import SYMBOLS
 
-Refinable = Literal["positions", "heights", "width", "center", "shifts", "scale", "background"]
+Refinable = Literal[
+    "positions", "heights", "width", "center", "shifts", "angles", "scale", "background", "defocus", "probe"
+]
 REFINED_BY_DEFAULT: tuple[Refinable, ...] = (
     "positions",
     "heights",
@@ -25,6 +27,7 @@ REFINED_BY_DEFAULT: tuple[Refinable, ...] = (
     "shifts",
     "scale",
     "background",
+    "probe",
 )
 
 
@@ -40,7 +43,7 @@ class Microscope(_Frozen):
     """The probe-forming lens (aberrations in Krivanek's names, as abTEM has them)."""
 
     energy_eV: float | None = Field(None, gt=1e3, le=3e6, description="Electron energy in eV.")
-    semiangle_mrad: float | None = Field(None, gt=0, le=200, description="Convergence semi-angle in mrad.")
+    semiangle_mrad: float | None = Field(None, ge=1, le=200, description="Convergence semi-angle in mrad.")
     defocus_A: float = Field(
         0.0, ge=-1e5, le=1e5, description="Focal plane in Å from the rotation centre, downstream positive."
     )
@@ -68,7 +71,8 @@ class Data(_Frozen):
         0.0, ge=-360, le=360, description="Tilt axis in the image in degrees from vertical, clockwise positive."
     )
     center_px: tuple[float, float] | None = Field(
-        None, description="Rotation centre (row, column) in pixels; found from the images when absent."
+        None,
+        description="Rotation centre (row, column) in pixels; when absent from the file, or found from the images.",
     )
     counts: bool = Field(False, description="The images are electron counts: noise is Poisson.")
     thickness_A: float | None = Field(
@@ -83,8 +87,10 @@ class Data(_Frozen):
 class Model(_Frozen):
     """What an atom and its image look like."""
 
-    probe: Literal["direct", "rigid"] = Field(
-        "rigid", description="Direct projection, or rigid depth-dependent interaction with the microscope's probe."
+    probe: Literal["direct", "rigid", "adaptive"] = Field(
+        "rigid",
+        description="Direct projection; depth-dependent interaction with the microscope's probe, rigid; or adaptive, "
+        "where the images correct the probe.",
     )
     elements: tuple[str, ...] = Field(
         ("X",), min_length=1, description="Element symbols, such as Pt; X where the element is unknown."
@@ -98,6 +104,15 @@ class Model(_Frozen):
     depth_tolerance: float = Field(
         1e-4, gt=1e-8, le=0.1, description="Largest error of the depth basis relative to the probe's peak."
     )
+
+    @field_validator("elements", mode="before")
+    @classmethod
+    def _as_symbols(cls, elements: Any) -> Any:
+        """``Au``, ``au`` or ``Co, Pd, Pt`` as a file may have them."""
+        parts = elements.split(",") if isinstance(elements, str) else elements
+        if isinstance(parts, list | tuple) and all(isinstance(part, str) for part in parts):
+            return tuple(part.strip().capitalize() for part in parts)
+        return elements
 
     @field_validator("elements")
     @classmethod
@@ -123,7 +138,12 @@ class Start(_Frozen):
 class Solver(_Frozen):
     """How the fit runs."""
 
-    refine: tuple[Refinable, ...] = Field(REFINED_BY_DEFAULT, description="What is refined.")
+    refine: tuple[Refinable, ...] | None = Field(
+        None,
+        description="What is refined; when absent positions, heights, width, center, scale, background, the shifts "
+        "of an object that does not leave the field, and the probe where it is adaptive.",
+    )
+    fix: tuple[Refinable, ...] = Field((), description="What is not refined, of what would be.")
     seed: int = Field(0, ge=0, description="Seed of everything random; the same seed gives the same result.")
     device: Literal["auto", "cpu"] = Field("auto", description="Where the fit runs; auto takes the fastest there is.")
     threads: int | None = Field(None, ge=1, le=1024, description="Threads; all cores when absent.")
@@ -192,6 +212,16 @@ class Solver(_Frozen):
         le=1,
         description="Contrast beyond the Nyquist frequency of the pixels above which a finer grid is calculated.",
     )
+    error_bars: Literal["none", "block", "joint"] = Field(
+        "joint",
+        description="Error bars of the atoms: none, block (each atom by itself), or joint (neighbours unknown, too).",
+    )
+    probe_rounds: int = Field(
+        6, ge=0, le=100, description="Rounds in which atoms and probe are fitted in turn (adaptive probe)."
+    )
+    probe_reach_A: float = Field(
+        2.5, gt=0, le=20, description="Radius in Å within which the images correct an adaptive probe."
+    )
     polish_steps: int = Field(100, ge=0, le=10000, description="Quasi-Newton steps over all tilts at the end, at most.")
     tolerance: float = Field(1e-7, gt=0, lt=1, description="Done when a step promises less than this part of the loss.")
 
@@ -234,6 +264,10 @@ def settings_from_dict(
         if first["type"] == "extra_forbidden":
             message = "there is no such setting"
         given = first["input"] if first["type"] != "value_error" else _value_at(values, first["loc"][:2])
+        if isinstance(given, tuple | list) and all(isinstance(part, str) for part in given):
+            given = ",".join(given)
+        if isinstance(given, float) and given != given:
+            message = "must be a number"
         # An unknown section has no origin of its own, but what was put into it has.
         source = next((o for s, o in (origins or {}).items() if s == name or s.startswith(f"{name}.")), None)
         place = source if source is not None and source.startswith("--") else f"{source or where}: {name}"
@@ -276,8 +310,3 @@ def load_settings(path: str | Path) -> dict[str, Any]:
     if not isinstance(values, dict):
         raise InputError(f"{path}: expected sections such as 'microscope:', found {type(values).__name__}.")
     return values
-
-
-def dump_settings(settings: Settings) -> str:
-    """YAML text of all settings."""
-    return yaml.safe_dump(settings.model_dump(mode="json"), sort_keys=False)

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import copy
+import re
 import threading
 import time
 from dataclasses import replace
 
 import numpy as np
 import pytest
+from scipy import ndimage
 
 from napari_lot.atoms import Orbitals
 from napari_lot.errors import InputError
@@ -318,3 +320,132 @@ def test_the_spacing_must_be_known(direct):
         Job(direct, settings_from_dict({"model": {"probe": "direct"}}))
     with pytest.raises(InputError, match="rigid probe needs"):
         Job(direct, settings_from_dict({"model": {"elements": ["Pt"]}}))
+
+
+# -- what a user may leave out, hide, move or fix ---------------------------------------------------------------------
+
+
+def found_by(series, probe="direct", start=None, data=None, **solver):
+    values = settings(probe, **solver).model_dump(exclude_unset=True)
+    job = Job(series, settings_from_dict({**values, "data": data or {}}), start)
+    list(job.run())
+    return job.result
+
+
+@pytest.mark.parametrize("left_out", [range(0, 21, 2), range(1, 21, 2), range(7, 20)], ids=["even", "odd", "most"])
+def test_many_tilts_may_be_left_out(particle, direct, left_out):
+    result = found_by(direct, data={"exclude": list(left_out)})
+    assert len(result.orbitals) == pytest.approx(30, abs=1)
+    assert np.isnan(result.r_factor[list(left_out)]).all()
+    assert np.nanmean(result.r_factor) < 0.2
+
+
+def test_a_few_masked_pixels_leave_a_particle_a_particle(particle, direct):
+    drift = np.random.default_rng(2).normal(0, 1.0, (len(ANGLES), 2))
+    moved = simulate_series(particle, ANGLES, 0.4, None, image_shape=(48, 52))
+    images = np.stack([ndimage.shift(i, (v, u), order=3) for i, (u, v) in zip(moved.images, drift, strict=True)])
+    mask = np.ones(images.shape, bool)
+    mask[:, :2, :2] = False
+    images[:, :2, :2] = 40.0
+    result = found_by(direct.with_changes(images=images.astype(np.float32), mask=mask))
+    assert result.details["object"] == "particle"
+    assert_complete(result.orbitals, particle, rmsd_A=0.03)
+
+
+def test_an_axis_far_from_the_middle(particle):
+    """The particle stands at the rim of a large field, and its axis with it."""
+    series = simulate_series(particle, ANGLES, 0.4, None, image_shape=(48, 52))
+    wide = np.pad(series.images, ((0, 0), (0, 60), (0, 70)))
+    result = found_by(series.with_changes(images=wide, center_px=(23.5, 25.5), center_known=True))
+    assert_complete(result.orbitals, particle, rmsd_A=0.03)
+    assert result.center_px == pytest.approx((23.5, 25.5), abs=0.1)
+
+
+def test_a_given_centre_is_where_the_fit_begins(direct, monkeypatch):
+    begun = []
+    original = lot_run.ImageModel
+    monkeypatch.setattr(lot_run, "ImageModel", lambda *a, **k: begun.append(a[3]) or original(*a, **k))
+    given = direct.with_changes(center_px=(24.0, 27.0), center_known=True)
+    for series in (given, given.with_changes(center_known=False)):
+        control = Control()
+        job = Job(series, settings())
+        for _ in job.run(control):
+            control.cancel()
+    assert begun[0] == (24.0, 27.0)
+    assert begun[1] != (24.0, 27.0), "nobody said so: it is searched for"
+
+
+def test_what_is_fixed_stays(particle, direct):
+    away = Orbitals.create(particle.positions + np.array([0.3, 0.2, -0.3]), 1.0, 0.6, elements=("Pt",))
+    result = found_by(direct, start=away, fix=["positions"])
+    order = np.argsort(result.orbitals.id)
+    np.testing.assert_array_equal(result.orbitals.positions[order], away.positions)
+    result = found_by(direct, start=particle, fix=["heights"])
+    assert len(result.orbitals) == 30, "nothing is born or dies where heights may not change"
+    assert np.ptp(result.orbitals.height) < 1e-9 * result.orbitals.height.max()
+    result = found_by(direct, fix=["center", "shifts"])
+    assert result.center_px == direct.center_px
+    np.testing.assert_array_equal(result.shifts_px, 0)
+
+
+@pytest.mark.parametrize(
+    ("changed", "sentence"),
+    [
+        ({"model": {"likelihood": "poisson"}}, "the Poisson likelihood needs electron counts"),
+        ({"data": {"counts": True}}, "data.counts is True in the settings but False in the series"),
+        ({"data": {"pixel_size_A": 9.0}}, "data.pixel_size_A is 9.0 in the settings but 0.4"),
+        ({"data": {"tilt_axis_deg": 45.0}}, "data.tilt_axis_deg is 45.0"),
+        ({"start": {"kind": "atoms.xyz"}}, "the atoms of atoms.xyz are to be read"),
+        ({"solver": {"fix": ["positions"]}}, "positions and heights must be refined"),
+    ],
+)
+def test_settings_that_would_be_ignored_are_refused(direct, changed, sentence):
+    values = settings().model_dump(exclude_unset=True)
+    with pytest.raises(InputError, match=re.escape(sentence)):
+        Job(direct, settings_from_dict({k: {**values.get(k, {}), **changed.get(k, {})} for k in {*values, *changed}}))
+
+
+def stopped_at(series, stage):
+    """A job whose run was finished early, at the first snapshot of a stage."""
+    control, job = Control(), Job(series, settings(**SHORT))
+    for snapshot in job.run(control):
+        if snapshot.stage == stage:
+            control.finish()
+    return job
+
+
+def test_a_run_that_ends_before_there_are_atoms(direct, every_snapshot):
+    for stage in ("prepare", "positions"):
+        job = stopped_at(direct, stage)
+        assert job.stop_reason == "finished early"
+        assert 20 < len(job.result.orbitals) < 40, "the peaks of the grid, not the grid"
+        assert any("first guess" in warning for warning in job.result.warnings)
+
+
+def test_images_that_atoms_do_not_explain_are_doubted(direct, reference):
+    assert not reference.warnings
+    inverted = direct.with_changes(images=direct.images.max() - direct.images)
+    assert any("hardly explain" in warning for warning in found_by(inverted, **SHORT).warnings)
+
+
+def test_a_pause_does_not_count_against_the_time_limit(direct, every_snapshot):
+    control, job = Control(), Job(direct, settings(**SHORT, max_minutes=0.1))
+    for step, _ in enumerate(job.run(control)):
+        if step == 2:
+            control.pause()
+            threading.Timer(7.0, control.resume).start()
+    assert job.stop_reason == "converged"
+
+
+def test_a_run_that_is_stopping_is_not_held():
+    control = Control()
+    control.finish()
+    control.pause()
+    control.wait_while_paused()  # would wait for ever
+    assert not control.pause_requested
+
+
+def test_the_last_snapshot_tells_of_withheld_tilts_too(direct):
+    job = Job(direct, settings_from_dict({**settings(**SHORT).model_dump(exclude_unset=True), "data": {"withhold": 5}}))
+    *_, last = job.run()
+    assert np.isfinite(last.r_factor).all()

@@ -83,7 +83,7 @@ def test_drift_gain_and_background_of_a_withheld_tilt_are_fitted(kind):
     truth.shifts[1], truth.scale[1], truth.background[1] = (0.7, -0.4), 1.2, 0.5
     problem = tiny.make_problem(truth, kind=kind)
     start = tiny.make_state()
-    found = predicted(problem, start, (1,), None, np.zeros(2))
+    found = predicted(problem, start, (1,), None, np.zeros(2), 8.0)
     np.testing.assert_allclose(found.shifts, truth.shifts, atol=1e-3)
     np.testing.assert_allclose(found.scale, truth.scale, atol=1e-3)
     np.testing.assert_allclose(found.background, truth.background, atol=1e-3)

@@ -29,7 +29,7 @@ def test_depth_of_focus_and_resolution() -> None:
 
 @pytest.mark.parametrize(
     ("settings", "named"),
-    [({"semiangle_mrad": 20}, "energy_eV"), ({"energy_eV": 3e5}, "semiangle_mrad"), ({}, "energy_eV")],
+    [({"semiangle_mrad": 20}, "--energy"), ({"energy_eV": 3e5}, "--semiangle"), ({}, "--energy")],
 )
 def test_missing_settings_are_one_sentence(settings: dict, named: str) -> None:
     with pytest.raises(InputError, match=named) as caught:

@@ -106,7 +106,7 @@ def test_one_flat_layer_and_bad_ranges() -> None:
     for bad in ((5.0, -5.0), (0.0, np.nan)):
         with pytest.raises(ValueError, match="depth range"):
             depth_basis(PLAIN, bad, (64, 64), 0.35)
-    with pytest.raises(InputError, match="energy_eV"):
+    with pytest.raises(InputError, match="--energy"):
         depth_basis(Microscope(), (-5, 5), (64, 64), 0.35)
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from scipy import ndimage
+from scipy import ndimage, special
 from scipy.spatial import cKDTree
 
 from napari_lot.lot import population
@@ -59,6 +59,11 @@ class Evidence:
             variance = self.variance = self.noise_variance(images)
         return images, self.problem.weight(images, torch.arange(n), variance)
 
+    def residual_variance(self, state: State) -> float:
+        """Variance of a pixel about the state's images, as ``variance``."""
+        self.images_and_weights(state)
+        return self.variance
+
     def noise_variance(self, calculated: torch.Tensor) -> float:
         """Mean square residual where the object is: noise and what the model misses together."""
         squares = (self.problem.observed - calculated) ** 2
@@ -74,7 +79,7 @@ class Evidence:
         """
         model = self.problem.model
         one = torch.ones(1, dtype=torch.float64)
-        width = torch.from_numpy(state.width)[:1]
+        width = torch.tensor([state.typical_width], dtype=torch.float64)
         alone = model.images(range(len(self.problem)), torch.zeros(1, 3, dtype=torch.float64), one, width, None)
         energy = (alone**2).sum((1, 2)).numpy().astype(np.float64) * state.scale**2
         along_v, along_u = torch.gradient(alone / model.image_pixel_A, dim=(1, 2))
@@ -85,9 +90,9 @@ class Evidence:
         """Second derivative of the negative log-likelihood by the height of an orbital at each point (M, 3), (M,)."""
         model = self.problem.model
         energy, _ = self._unit_atom(state)
-        sigma = 0.7 * float(state.width[0]) / model.image_pixel_A
+        sigma = 0.7 * state.typical_width / model.image_pixel_A
         total = np.zeros(len(points))
-        rotations = model.rotations.numpy()
+        rotations = self.problem.rotations(state)
         for j in range(len(self.problem)):
             smooth = ndimage.gaussian_filter(weight[j], sigma)
             row, column = project(points, rotations[j], model.image_pixel_A, model.center_px)
@@ -98,7 +103,6 @@ class Evidence:
     def curvatures(self, state: State, groups: tuple[str, ...]) -> dict[str, Floats]:
         """Gauss-Newton curvature of the loss for every parameter of the groups, neighbours left out of account."""
         problem = self.problem
-        t = len(problem)
         images, weight = self.images_and_weights(state, variance=1.0)
         _, sharpness = self._unit_atom(state)
         height = self.curvature(state, state.positions, weight.numpy())
@@ -114,15 +118,33 @@ class Evidence:
             "scale": (weight * signal**2).sum((1, 2)).numpy(),
             "background": weight.sum((1, 2)).numpy(),
         }
+        if "angles" in groups:
+            every["angles"] = self._angle_curvature(state, height * sharpness, signal, weight)
         if "width" in groups:
             wider = state.copy()
             wider.width = state.width * 1.02
-            some = np.arange(0, t, max(1, t // 8))
+            fitted = problem.fitted
+            some = fitted[:: max(1, len(fitted) // 8)]
             change = problem.evaluate(wider, some, ()).calculated - images[some].numpy()
-            part = weight[some].numpy() * (change / (0.02 * state.width[0])) ** 2
-            every["width"] = np.full(len(state.width), part.sum(dtype=np.float64) * t / len(some))
-        # what hardly any pixel sees has next to no curvature of its own and must not take endless steps
-        return {g: np.maximum(every[g], 1e-2 * np.median(every[g])) for g in groups}
+            part = weight[some].numpy() * (change / (0.02 * state.typical_width)) ** 2
+            every["width"] = np.full(len(state.width), part.sum(dtype=np.float64) * len(fitted) / len(some))
+        return {g: _floored(every[g]) for g in groups}
+
+    def _angle_curvature(self, state: State, sharpness: Floats, signal: torch.Tensor, weight: torch.Tensor) -> Floats:
+        """Curvature (T, 3) of the loss for turns of each tilt about u, v and w.
+
+        About w the whole image turns; about u and v each atom moves by its depth.
+        """
+        model = self.problem.model
+        t, rows, columns = signal.shape
+        v = (torch.arange(rows, dtype=torch.float64)[:, None] - model.center_px[0]) * model.image_pixel_A
+        u = (torch.arange(columns, dtype=torch.float64)[None, :] - model.center_px[1]) * model.image_pixel_A
+        along_v, along_u = torch.gradient(signal / model.image_pixel_A, dim=(1, 2))
+        about_w = (weight * (u * along_v - v * along_u) ** 2).sum((1, 2)).numpy()
+        depth = np.einsum("tj,nj->tn", self.problem.rotations(state)[:, 2], state.positions)
+        # an axis of the specimen lies in the image in two thirds of the tilts: hence 3/2 for one that does
+        about = 1.5 * depth**2 @ (state.height**2 * sharpness) / t
+        return np.column_stack([about, about, about_w])
 
     def proposals(self, state: State) -> tuple[Floats, Floats, Floats]:
         """Places where the residual asks for another atom: points (M, 3), height that it asks for, significance.
@@ -139,10 +161,11 @@ class Evidence:
         points = self._surroundings(state, constant)
         if len(points) == 0:
             return np.zeros((0, 3)), np.zeros(0), np.zeros(0)
-        width = torch.from_numpy(state.width)[0]
+        width = torch.tensor(state.typical_width, dtype=torch.float64)
         scale = torch.from_numpy(state.scale).float()[:, None, None]
         shifts = torch.from_numpy(state.shifts)
-        g = model.adjoint(range(n), residual * scale, torch.from_numpy(points), width, shifts).numpy()
+        turned = torch.from_numpy(self.problem.rotations(state))
+        g = model.adjoint(range(n), residual * scale, torch.from_numpy(points), width, shifts, turned).numpy()
         curvature = self.curvature(state, points, weight.numpy())
         with np.errstate(divide="ignore", invalid="ignore"):
             height = np.where(curvature > 0, g / curvature, 0.0)
@@ -178,6 +201,14 @@ class Evidence:
             price += 0.5 * (lack / s.height_scatter) ** 2
         return price
 
+    def existence(self, state: State, sigma_height: Floats) -> Floats:
+        """Probability (N,) that each orbital is an atom: its gain in log-likelihood against its price.
+
+        A height of H with standard deviation sigma gains (H / sigma)^2 / 2 over no atom there.
+        """
+        significance = np.minimum(state.height / np.maximum(sigma_height, 1e-30), 1e3)
+        return np.asarray(special.expit(0.5 * significance**2 - self.price(state)), np.float64)
+
     def height_prior(self, state: State) -> HeightPrior | None:
         """The prior of the heights in units of the loss, where there is one.
 
@@ -197,3 +228,9 @@ class Evidence:
         loss = found.loss + (prior.cost(state.height) if prior is not None else 0.0)
         noise = 1.0 if self.problem.kind == "poisson" else self.variance
         return loss / (noise * self.inflation**2) + 0.5 * self.settings.birth_significance**2 * len(state.height)
+
+
+def _floored(curvature: Floats) -> Floats:
+    """What hardly any pixel sees has next to no curvature of its own, and must not take endless steps."""
+    seen = curvature[curvature > 0]
+    return np.maximum(curvature, 1e-2 * float(np.median(seen)) if len(seen) else 1.0)

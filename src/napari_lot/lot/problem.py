@@ -12,6 +12,7 @@ from torch import Tensor
 
 from napari_lot.lot import likelihood
 from napari_lot.lot.image_model import ImageModel
+from napari_lot.physics.geometry import rotations_torch
 
 Floats = NDArray[np.float64]
 
@@ -21,7 +22,8 @@ class State:
     """Everything that is refined. Arrays are replaced, not shared, when the population changes.
 
     positions (N, 3) Å; height (N,) in the solver's intensity unit; width (S,) Å, one per species; species (N,);
-    ids (N,); shifts (T, 2) du, dv in pixels; scale (T,); background (T,) in the solver's unit.
+    ids (N,); shifts (T, 2) du, dv in pixels; scale (T,); background (T,) in the solver's unit; angles (T, 3) rad, turns
+    about u, v and w after the tilt's own rotation.
     """
 
     positions: Floats
@@ -33,6 +35,16 @@ class State:
     scale: Floats
     background: Floats
     next_id: int = 0
+    angles: Floats = field(default_factory=lambda: np.zeros((0, 3)))
+
+    def __post_init__(self) -> None:
+        if len(self.angles) != len(self.shifts):
+            self.angles = np.zeros((len(self.shifts), 3))
+
+    @property
+    def typical_width(self) -> float:
+        """Mean width of the orbitals in Å."""
+        return float(self.width[self.species].mean()) if len(self.species) else float(self.width.mean())
 
     def copy(self) -> State:
         """An independent copy."""
@@ -108,11 +120,16 @@ class Problem:
     def __len__(self) -> int:
         return len(self.observed)
 
+    def rotations(self, state: State) -> Floats:
+        """``[u v w] = R [x y z]`` of every tilt, its correction included, (T, 3, 3)."""
+        own = self.model.rotations
+        return (rotations_torch(torch.from_numpy(state.angles)) @ own).numpy() if state.angles.any() else own.numpy()
+
     def evaluate(self, state: State, tilts: Any, groups: tuple[str, ...]) -> Evaluation:
         """Loss of the given tilts and its gradients with respect to the groups.
 
-        Groups: positions, height, width, shifts, scale, background; gradients of per-tilt groups are for the given
-        tilts only.
+        Groups: positions, height, width, shifts, angles, scale, background; gradients of per-tilt groups are
+        for the given tilts only.
         """
         index = torch.as_tensor(np.asarray(tilts, dtype=np.int64))
         leaf: dict[str, Tensor] = {
@@ -120,6 +137,7 @@ class Problem:
             "height": torch.from_numpy(state.height),
             "width": torch.from_numpy(state.width),
             "shifts": torch.from_numpy(state.shifts)[index],
+            "angles": torch.from_numpy(state.angles)[index],
             "scale": torch.from_numpy(state.scale)[index],
             "background": torch.from_numpy(state.background)[index],
         }
@@ -127,7 +145,10 @@ class Problem:
             leaf[name] = leaf[name].detach().clone().requires_grad_()
         with torch.set_grad_enabled(bool(groups)):
             width = leaf["width"][torch.from_numpy(state.species)]
-            images = self.model.images(index, leaf["positions"], leaf["height"], width, leaf["shifts"])
+            turned = None
+            if "angles" in groups or state.angles.any():
+                turned = rotations_torch(leaf["angles"]) @ self.model.rotations[index]
+            images = self.model.images(index, leaf["positions"], leaf["height"], width, leaf["shifts"], turned)
             scale, background = leaf["scale"].float(), leaf["background"].float()
             calculated = images * scale[:, None, None] + background[:, None, None]
             weights = None if self.weights is None else self.weights[index]

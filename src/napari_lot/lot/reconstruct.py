@@ -4,27 +4,51 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
 from scipy.spatial import cKDTree
+from scipy.spatial.transform import Rotation
 
 from napari_lot.lot import polish, population
+from napari_lot.lot.aberrations import fit_aberrations
 from napari_lot.lot.adam import Adam
+from napari_lot.lot.adaptive import fit_kernel
+from napari_lot.lot.align import match_shifts
 from napari_lot.lot.evidence import Evidence
+from napari_lot.lot.mixture import Mixture, fit_mixture
 from napari_lot.lot.problem import Problem, State
-from napari_lot.lot.start import Hull, grid
+from napari_lot.lot.start import Hull, grid, split_shifts
+from napari_lot.physics.elements import relative_strengths, weakest_contrast
 from napari_lot.physics.optics import contrast_bound
-from napari_lot.settings import Solver
+from napari_lot.settings import REFINED_BY_DEFAULT, Solver
 
 Floats = NDArray[np.float64]
+FIRST_GUESS_BLUR = 0.35
+"""Blur in nearest-neighbour distances that finds peaks on a grid whose points have hardly moved yet."""
+FIRST_GUESS_S = 5.0
+CENTER_SIGMA_A = 0.5
+"""How well the rotation centre is known before the fit: a centre of mass, or the middle of an aligned series."""
 PER_ATOM = ("positions", "height")
 MOST_OVERSAMPLING = 4
 
 
 class Stopped(Exception):
     """The consumer asked for an end (finish or cancel), or time is up."""
+
+
+def refined_groups(settings: Solver, isolated: bool) -> set[str]:
+    """What is refined of an object that does, or does not, lie within the field at every tilt.
+
+    What lies outside the field of a film is not modelled and pulls at every tilt; drift and structure then trade
+    places. The images of films come aligned to each other, so that is kept unless drift is asked for.
+    """
+    if settings.refine is not None:
+        asked: set[str] = {*settings.refine}
+        return asked - {*settings.fix}
+    refine: set[str] = {*REFINED_BY_DEFAULT}
+    return (refine if isolated else refine - {"shifts"}) - {*settings.fix}
 
 
 @dataclass(frozen=True)
@@ -51,8 +75,10 @@ class Reconstruction:
     spacing_A : float
         Expected nearest-neighbour distance.
     settings : Solver
-    weakest : float
-        Height of the lightest element's atoms relative to the heaviest's; 1 where all atoms are of one element.
+    elements : tuple of str
+        Symbols of what the orbitals may be.
+    adaptive : bool
+        The images correct the probe.
     poll : callable
         Called before every mini-batch; raises ``Stopped``.
     """
@@ -64,7 +90,8 @@ class Reconstruction:
         hull: Hull,
         spacing_A: float,
         settings: Solver,
-        weakest: float = 1.0,
+        elements: tuple[str, ...] = ("X",),
+        adaptive: bool = False,
         poll: Callable[[], None] = lambda: None,
     ) -> None:
         self.problem = problem
@@ -72,23 +99,24 @@ class Reconstruction:
         self.hull = hull
         self.spacing_A = spacing_A
         self.settings = settings
-        self.weakest = weakest
+        self.elements = elements
+        self.adaptive = adaptive
+        self.weakest = weakest_contrast(elements)
+        self.p_element: Floats | None = None
         self.poll = poll
         self.rng = np.random.default_rng(settings.seed)
         self.adam = Adam()
         self.stage = "start"
         self.step = 0
         self.steps_total = self._plan()
+        self.mixture: Mixture | None = None
         self.log: list[str] = []
         self.seconds: dict[str, float] = {}
-        self.evidence = Evidence(problem, hull, spacing_A, settings, one_height=weakest == 1.0)
+        self.evidence = Evidence(problem, hull, spacing_A, settings, one_height=len(elements) == 1)
         self.settled: State | None = None
-        self.refine = set(settings.refine)
-        if not hull.isolated and "refine" not in settings.model_fields_set:
-            # What lies outside the field of a film is not modelled and pulls at every tilt; drift and structure then
-            # trade places. The images of films come aligned to each other, so that is kept unless drift is asked for.
-            self.refine -= {"shifts"}
-            self._note("the object leaves the field: shifts are refined only on request")
+        self.condensed = False
+        self.refine = refined_groups(settings, hull.isolated)
+        self.population_is_free = {"positions", "heights"} <= self.refine
 
     # -- the road -----------------------------------------------------------------------------------------------
 
@@ -106,26 +134,100 @@ class Reconstruction:
         """Heights, positions, gathering, merging: a grid of orbitals condenses to atoms."""
         s = self.settings
         yield from self.passes("heights", s.heights_passes, ("height", "background"))
+        self._align()
         self._cull(0.02)
         groups = ("positions", "height", "center")
         yield from self.passes("positions", s.positions_passes, groups)
+        self._align()
         self._cull(s.cull[0])
         self._gather(s.gather * self.spacing_A)
+        self.condensed = True
         yield from self.passes("merge", s.merge_passes, groups)
         for k, distance in enumerate(s.merge_distances):
             part = s.cull[min(k + 1, len(s.cull) - 1)]
             self._cull(min(part, max(0.5 * self.weakest, s.cull[0])))
             self._merge(distance * self.spacing_A)
+            self._align()
             yield from self.passes("merge", s.merge_passes, (*groups, "width", "background", "scale"))
+
+    def _align(self) -> None:
+        """Move tilts whose calculated image lies elsewhere than the measured one by more than noise explains."""
+        if "shifts" not in self.refine:
+            return
+        moves = match_shifts(self.problem, self.state, self.spacing_A / self.problem.model.image_pixel_A)
+        self.state = replace(self.state, shifts=self.state.shifts + moves)
+        self._note(f"aligned {(moves != 0).any(1).sum()} tilts, by {np.sqrt((moves**2).mean()):.2f} pixels rms")
+        self._fix_gauge(("shifts",))
+
+    def settle(self) -> None:
+        """What counts where a run is stopped: settled atoms, or the peaks of a grid that was still condensing."""
+        if self.settled is not None:
+            self.state = self.settled
+        elif not self.condensed:
+            # a grid that has hardly seen the images has no peaks yet: as many passes as a person waits for
+            self.poll, until = lambda: None, time.perf_counter() + FIRST_GUESS_S
+            planned = ["heights"] * max(3 - self.step, 0) + ["positions"] * 5
+            for stage in planned:
+                if time.perf_counter() < until:
+                    groups = ("height", "background") if stage == "heights" else ("positions", "height", "center")
+                    for _ in self.passes(stage, 1, groups):
+                        pass
+            self._cull(self.settings.cull[0])
+            self._gather(FIRST_GUESS_BLUR * self.spacing_A)
+            self._cull(min(self.settings.cull[-1], max(0.5 * self.weakest, self.settings.cull[0])))
 
     def to_atoms(self) -> Iterator[Progress]:
         """Births and deaths while they explain the images better, then the final fit."""
         s = self.settings
-        groups = ("positions", "height", "width", "shifts", "scale", "background")
+        groups = ("positions", "height", "width", "shifts", "angles", "scale", "background")
+        self.condensed = True
         self._sample_finely()
         yield from self.passes("refine", s.refine_passes, groups, cosine=True)
-        self.evidence.proposals(self.state)  # sets the level of the noise
+        if len(self.state.height):
+            self.evidence.proposals(self.state)  # sets the level of the noise
         yield from self.fit("refine", s.birth_steps, groups)
+        if self.population_is_free:
+            yield from self._mend_population(groups)
+        self._sample_finely()  # the width has settled only now
+        if self.tells_species():
+            yield from self.fit("species", s.birth_steps, groups)
+        yield from self._adapt(groups)
+        yield from self.fit("polish", s.polish_steps, groups)
+        self.tells_species()
+
+    def _adapt(self, groups: tuple[str, ...]) -> Iterator[Progress]:
+        """Atoms and probe in turn, while the probe gains: its aberrations first, its pixels then."""
+        s, expected = self.settings, self.problem.model.microscope
+        optics = [g for g in ("defocus", "probe") if g in self.refine and (self.adaptive or g == "defocus")]
+        if not optics or expected is None or not len(self.state.height):
+            return
+        yield from self.fit("probe", s.birth_steps, groups)
+        for _ in range(s.probe_rounds):
+            variance = self.evidence.residual_variance(self.state)
+            found = fit_aberrations(self.problem, self.state, optics, expected, variance)
+            if found is None:
+                break
+            self.problem.model.close()
+            self.problem.model, self.state = found
+            lens = self.problem.model.microscope or expected
+            self._note(f"probe: defocus {lens.defocus_A:.1f}, C12 {lens.c12_A:.1f}, C21 {lens.c21_A:.0f} Å")
+            yield from self.fit("probe", s.birth_steps, groups)
+        for _ in range(s.probe_rounds if self.adaptive and "probe" in self.refine else 0):
+            variance = self.evidence.residual_variance(self.state)
+            kernel = fit_kernel(self.problem, self.state, s.probe_reach_A, variance)
+            self._note(f"probe: log evidence {kernel.significance:.1f}")
+            if kernel.significance <= 0:
+                self.problem.model.set_kernel(None)
+                break
+            self.problem.model.set_kernel(kernel.pixels)
+            yield from self.fit("probe", 2 * s.birth_steps, groups)
+        if self.population_is_free:  # with another probe other orbitals may be atoms
+            yield from self._births_and_deaths(groups)
+            self._prune()
+
+    def _mend_population(self, groups: tuple[str, ...]) -> Iterator[Progress]:
+        """Births, deaths and new arrangements, while the images ask for them."""
+        s = self.settings
         yield from self._births_and_deaths(groups)
         for _ in range(s.melt_rounds):
             before = self.state
@@ -140,12 +242,37 @@ class Reconstruction:
             if not self._worth_it(before):
                 break
         self._prune()
-        self._sample_finely()  # the width has settled only now
-        yield from self.fit("polish", s.polish_steps, groups)
+
+    def tells_species(self) -> bool:
+        """Give every orbital the element that its scattering strength speaks for; False where there is only one.
+
+        Elements are in the order of their strengths. The widths, one an element, begin as what the orbitals have.
+        """
+        state, n = self.state, len(self.state.height)
+        if len(self.elements) < 2 or "X" in self.elements or n < 2 * len(self.elements):
+            return False
+        _, weight = self.evidence.images_and_weights(state)
+        area = np.pi * state.width[state.species] ** 2
+        error = self.evidence.inflation / np.sqrt(self.evidence.curvature(state, state.positions, weight.numpy()))
+        self.mixture = fit_mixture(area * state.height, area * error, elements=self.elements)
+        of_component = np.argsort(relative_strengths(self.elements), kind="stable")
+        best = self.mixture.probability.argmax(1)
+        width = state.width[state.species]
+        state = state.copy()
+        state.species = of_component[best]
+        known = [width[state.species == k] for k in range(len(self.elements))]
+        state.width = np.array([float(b.mean()) if len(b) else float(width.mean()) for b in known])
+        # what an image measures is pi H B^2
+        state.height = state.height * (width / state.width[state.species]) ** 2
+        self.state = state
+        self.p_element = self.mixture.probability[np.arange(n), best]
+        counts = np.bincount(state.species, minlength=len(self.elements))
+        self._note("species: " + ", ".join(f"{c} {e}" for c, e in zip(counts, self.elements, strict=True)))
+        return True
 
     def _births_and_deaths(self, groups: tuple[str, ...]) -> Iterator[Progress]:
         s = self.settings
-        for _ in range(s.birth_rounds):
+        for _ in range(s.birth_rounds if len(self.state.height) else 0):
             before = self.state
             places = self.evidence.proposals(self.state)
             if not self._deaths() + self._doubles() + self._births(*places):
@@ -202,7 +329,7 @@ class Reconstruction:
 
         The grid of orbitals condenses without: 20 orbitals per atom would pay for it, and find the same places.
         """
-        model, width = self.problem.model, float(self.state.width[0])
+        model, width = self.problem.model, self.state.typical_width
         fine = 1
         while fine < MOST_OVERSAMPLING and (
             contrast_bound(model.microscope, width, 0.5 * fine / model.image_pixel_A) > self.settings.aliasing
@@ -247,7 +374,7 @@ class Reconstruction:
         batches = max(1, round(len(fitted) / self.settings.batch_tilts))
         steps = count * batches
         done = 0
-        for _ in range(count):
+        for _ in range(count if len(self.state.height) else 0):
             order = self.rng.permutation(fitted)
             for tilts in np.array_split(order, batches):
                 self.poll()
@@ -266,18 +393,18 @@ class Reconstruction:
         self.adam = Adam()  # its memory does not outlive a fit by other means
         self._sort()
         groups = self._allowed(groups)
-        while steps > 0 and groups:
+        while steps > 0 and groups and len(self.state.height):
             fitting = self.problem.model
             for progress in self._descend(steps, groups):
                 steps -= 1
                 yield progress
                 self.poll()
-                if not fitting.fits_width(float(self.state.width[0])):
+                if not fitting.fits_width(self.state.typical_width):
                     break  # the sampling of the windows no longer suits the width: set it anew, and go on
             else:
                 steps = 0
             self._fix_gauge(groups)
-            fitting.set_width(float(self.state.width[0]))
+            fitting.set_width(self.state.typical_width)
         self.seconds[stage] = self.seconds.get(stage, 0.0) + time.perf_counter() - began
 
     def _descend(self, steps: int, groups: tuple[str, ...]) -> Iterator[Progress]:
@@ -317,8 +444,8 @@ class Reconstruction:
         if "width" in g:
             change = self.adam.step("width", g["width"], rate * s.width_step_A, len(state.width))
             state.width = np.clip(state.width + change, 0.15, 2.0)
-            if not self.problem.model.fits_width(float(state.width[0])):
-                self.problem.model.set_width(float(state.width[0]))
+            if not self.problem.model.fits_width(state.typical_width):
+                self.problem.model.set_width(state.typical_width)
         pixel = self.problem.model.image_pixel_A
         if "shifts" in groups:
             change = self.adam.step("shifts", g["shifts"], rate * s.shift_step_A / pixel, t, tilts)
@@ -327,6 +454,12 @@ class Reconstruction:
         elif "center" in groups:
             change = self.adam.step("center", g["shifts"].sum(0, keepdims=True), rate * s.shift_step_A / pixel, 1)
             state.shifts = state.shifts + change
+        if "angles" in g:
+            # as far as the outermost atoms move by a step of the positions
+            reach = float(np.linalg.norm(state.positions, axis=1).max()) + 1e-6
+            rate_angles = rate * s.position_step_A / reach
+            state.angles = state.angles.copy()
+            state.angles[tilts] += self.adam.step("angles", g["angles"], rate_angles, t, tilts)
         if "scale" in g:
             state.scale = state.scale.copy()
             state.scale[tilts] += self.adam.step("scale", g["scale"], rate * s.scale_step, t, tilts)
@@ -339,16 +472,32 @@ class Reconstruction:
         )
 
     def _fix_gauge(self, groups: tuple[str, ...]) -> None:
-        """Mean scale 1; the part of the shifts that is a translation of the object goes to the positions."""
+        """Mean scale 1; what shifts and angles have in common, a motion of the object, goes to the positions."""
         state = self.state
-        mean = float(state.scale[self.problem.fitted].mean())
-        state.scale = state.scale / mean
-        state.height = state.height * mean
-        if "shifts" in groups or "center" in groups:
+        if "angles" in groups and "positions" in self.refine:
+            self._fix_turn()
+        if {"scale", "heights"} <= self.refine:
+            mean = float(state.scale[self.problem.fitted].mean())
+            state.scale = state.scale / mean
+            state.height = state.height * mean
+        if ("shifts" in groups or "center" in groups) and "positions" in self.refine:
             move, _ = self.split_shifts()
-            turn = self.problem.model.rotations.numpy()[:, :2]
+            turn = self.problem.rotations(state)[:, :2]
             state.positions = state.positions + move
             state.shifts = state.shifts - (turn @ move) / self.problem.model.image_pixel_A
+
+    def _fix_turn(self) -> None:
+        """Turn the object by what the corrections of all tilts have in common, and take it from them."""
+        own, fitted = self.problem.model.rotations.numpy(), self.problem.fitted
+        state = self.state
+        for _ in range(3):  # small turns add up only nearly
+            turned = self.problem.rotations(state)
+            design = turned[fitted].reshape(-1, 3)  # a turn q of the specimen is the turn R_j q of tilt j
+            common = np.linalg.lstsq(design, state.angles[fitted].reshape(-1), rcond=1e-6)[0]
+            turn = Rotation.from_rotvec(common).as_matrix()
+            state.positions = state.positions @ turn.T
+            rest = turned @ turn.T @ own.transpose(0, 2, 1)
+            state.angles = Rotation.from_matrix(rest).as_euler("xyz")
 
     def split_shifts(self) -> tuple[Floats, Floats]:
         """What the shifts (T, 2) hold besides drift: a translation (3,) in Å and a centre (du, dv) in pixels.
@@ -356,14 +505,10 @@ class Reconstruction:
         Where a centre cannot be told from a translation (along a single tilt axis) it is counted as a translation.
         """
         fitted = self.problem.fitted
-        turn = self.problem.model.rotations.numpy()[fitted]
         pixel = self.problem.model.image_pixel_A
-        t = len(turn)
-        constant = np.tile(np.eye(2), (t, 1, 1))
-        design = np.concatenate([turn[:, :2] / pixel, constant], 2).reshape(2 * t, 5)
-        weight = np.array([1.0, 1.0, 1.0, 1e-3, 1e-3])
-        solution = np.linalg.lstsq(design * weight, self.state.shifts[fitted].reshape(-1), rcond=1e-6)[0] * weight
-        return solution[:3], solution[3:]
+        turn = self.problem.rotations(self.state)[fitted, :2]
+        move, center = split_shifts(self.state.shifts[fitted] * pixel, turn, CENTER_SIGMA_A)
+        return move, center / pixel
 
     def _sort(self) -> None:
         """Orbitals in the order of image rows: near in memory is near on the canvas, at every tilt about y."""
@@ -422,7 +567,9 @@ class Reconstruction:
         typical = population.typical_height(self.state)
         evidence = 0.5 * np.maximum(score / self.evidence.inflation, 0.0) ** 2
         # neighbours have been pulled towards a missing atom, so that the residual asks for less than all of it
-        good = (height > s.birth_height * typical) & (evidence > 0.5 * s.birth_significance**2)
+        good = (height > s.birth_height * max(self.weakest, 0.05) * typical) & (
+            evidence > 0.5 * s.birth_significance**2
+        )
         points, height, score = points[good], height[good], score[good]
         chosen = population.separate(points, score, 0.6 * self.spacing_A, self.state.positions, 0.6 * self.spacing_A)
         # the best first: neighbours of a birth are judged again once it has been fitted

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Literal
 
@@ -15,13 +15,14 @@ from napari_lot.atoms import Orbitals
 from napari_lot.errors import InputError
 from napari_lot.job import Control, ProbeSlices, Result, Snapshot
 from napari_lot.lot import likelihood, start
+from napari_lot.lot.doubts import agreement, doubts
 from napari_lot.lot.given import start_heights
 from napari_lot.lot.image_model import ImageModel
+from napari_lot.lot.precision import error_bars
 from napari_lot.lot.problem import Problem, State
-from napari_lot.lot.reconstruct import Progress, Reconstruction, Stopped
+from napari_lot.lot.reconstruct import Progress, Reconstruction, Stopped, refined_groups
 from napari_lot.lot.thickness import film_thickness
 from napari_lot.lot.withheld import correlation, parted, predicted
-from napari_lot.physics.elements import weakest_contrast
 from napari_lot.physics.geometry import series_rotations
 from napari_lot.physics.probe import probe_slices
 from napari_lot.series.prepare import intensity_limits
@@ -32,6 +33,10 @@ if TYPE_CHECKING:
 Floats = NDArray[np.float64]
 SNAPSHOT_INTERVAL_S = 0.15
 """Least time between snapshots: more are never looked at, and each copies the orbitals."""
+LONGEST_PREPARATION_S = 20.0
+STOP_REASONS = {"finish": "finished early", "cancel": "cancelled"}
+ERROR_BAR_REACH = 1.6
+"""Expected nearest-neighbour distances up to which atoms count as neighbours for the error bars."""
 PROBE_SLICES = 41
 PROBE_EXTENT_PX = 64
 
@@ -45,6 +50,15 @@ class _Prepared:
     zero: float
     probe: ProbeSlices
     center: tuple[float, float]
+    thickness_A: float | None
+
+    @property
+    def object(self) -> str:
+        """What the field shows, in words."""
+        if self.hull.isolated:
+            return "a particle that lies within the field at every tilt"
+        known = "" if self.thickness_A is None else f" of {self.thickness_A:.0f} Å thickness"
+        return f"a film{known} that leaves the field"
 
 
 def run_job(job: Job, control: Control) -> Iterator[Snapshot]:
@@ -65,19 +79,33 @@ def _run(job: Job, control: Control) -> Iterator[Snapshot]:
     began = time.perf_counter()
     seconds: dict[str, float] = {}
     limit = job.settings.solver.max_minutes
-    ready = _prepare(job)
-    seconds["prepare"] = time.perf_counter() - began
-    live = _Live(job, ready, began)
-    message = f"{len(ready.state.height)} orbitals inside the hull of the object"
-    yield live.snapshot("prepare", 0, 1, ready.state, message, probe=ready.probe)
+    paused = 0.0
 
     def poll() -> None:
+        nonlocal paused
         if control.pause_requested:
+            mark = time.perf_counter()
             control.wait_while_paused()
+            paused += time.perf_counter() - mark
         if control.stop_request is not None:
             raise Stopped(control.stop_request)
-        if limit is not None and time.perf_counter() - began > 60 * limit:
+        if limit is not None and time.perf_counter() - began - paused > 60 * limit:
             raise Stopped("time limit")
+
+    def poll_early() -> None:
+        # whoever wants what there is gets a first guess, unless already the grid takes longer than anybody waits
+        if control.stop_request == "cancel" or time.perf_counter() - began > LONGEST_PREPARATION_S:
+            poll()
+
+    try:
+        ready = _prepare(job, poll_early)
+    except Stopped as stop:  # there is nothing to show yet
+        job.stop_reason = STOP_REASONS.get(str(stop), str(stop))
+        return
+    seconds["prepare"] = time.perf_counter() - began
+    live = _Live(job, ready, began)
+    message = f"{len(ready.state.height)} orbitals inside the hull of the object, {ready.object}"
+    yield live.snapshot("prepare", 0, 1, ready.state, message, probe=ready.probe)
 
     solver = Reconstruction(
         ready.problem,
@@ -85,7 +113,8 @@ def _run(job: Job, control: Control) -> Iterator[Snapshot]:
         ready.hull,
         job.spacing_A,
         job.settings.solver,
-        weakest_contrast(job.settings.model.elements),
+        job.settings.model.elements,
+        job.settings.model.probe == "adaptive",
         poll,
     )
     reason = "converged"
@@ -96,11 +125,14 @@ def _run(job: Job, control: Control) -> Iterator[Snapshot]:
         for progress in solver.to_atoms():
             yield from live.after(progress, solver.state)
     except Stopped as stop:
-        solver.state = solver.settled or solver.state
-        reason = {"finish": "finished early", "cancel": "cancelled"}.get(str(stop), str(stop))
-    if reason == "cancelled":
+        reason = STOP_REASONS.get(str(stop), str(stop))
+    job.stop_reason = reason
+    if reason not in ("converged", "cancelled"):
+        solver.settle()
+    if reason == "cancelled" or (reason != "converged" and not len(solver.state.height)):
         ready.problem.model.close()
-        yield live.snapshot("finished", solver.step, solver.step, solver.state, "Cancelled; no result was kept.")
+        why = "Cancelled" if reason == "cancelled" else "Ended before there was an atom"
+        yield live.snapshot("finished", solver.step, solver.step, solver.state, f"{why}; no result was kept.")
         return
     seconds |= solver.seconds
     mark = time.perf_counter()
@@ -121,6 +153,7 @@ class _Live:
         self.last = 0.0
         self.stage = ""
         self.loss = np.nan
+        self.final = False
 
     def after(self, progress: Progress, state: State) -> Iterator[Snapshot]:
         for j, image in zip(progress.tilts, progress.calculated, strict=True):
@@ -134,7 +167,7 @@ class _Live:
 
     def everything(self, result: Result) -> None:
         """Make all tilts of a result part of the next snapshot."""
-        self.r = result.r_factor.copy()
+        self.r, self.final = result.r_factor.copy(), True
         self.fresh = {j: (image - self.ready.zero) / self.ready.unit for j, image in enumerate(result.calculated)}
 
     def snapshot(
@@ -143,7 +176,7 @@ class _Live:
         ready, tilts = self.ready, np.array(sorted(self.fresh), np.int64)
         shape = self.job.series.images.shape[1:]
         calculated = np.stack([self.fresh[int(j)] for j in tilts]) if len(tilts) else np.zeros((0, *shape), np.float32)
-        if len(tilts):
+        if len(tilts) and not self.final:  # the result's hold withheld tilts, too
             observed = ready.problem.observed[tilts].numpy()
             mask = None if ready.problem.weights is None else ready.problem.weights[tilts].numpy() > 0
             self.r[tilts] = likelihood.r_factor(observed, calculated, state.background[tilts], mask)
@@ -168,13 +201,20 @@ STAGES = {
     "positions": "Orbitals move to where the images want them",
     "merge": "Orbitals of one atom are merged",
     "birth": "Missing atoms are added, false ones removed",
+    "species": "Atoms are told apart by their strength",
+    "probe": "The images correct the probe",
     "refine": "Final fit of all parameters",
     "polish": "Last digits",
 }
 
 
-def _prepare(job: Job) -> _Prepared:
+def _prepare(job: Job, poll: Callable[[], None] = lambda: None) -> _Prepared:
     series, settings = job.series, job.settings
+    if series.pixel_size_A > 0.6 * job.spacing_A:
+        raise InputError(
+            f"{series.source}: pixels of {series.pixel_size_A:g} Å cannot show atoms {job.spacing_A:.3g} Å apart: "
+            "check the pixel size (--pixel-size, in Å; 100 pm are 1 Å) and the element or spacing."
+        )
     kind: Literal["lsq", "poisson"] = "poisson" if series.counts else "lsq"
     if settings.model.likelihood != "auto":
         kind = settings.model.likelihood
@@ -194,20 +234,29 @@ def _prepare(job: Job) -> _Prepared:
         )
     assert series.center_px is not None
     center = settings.data.center_px or series.center_px
-    if settings.data.center_px is None:
-        center = start.find_center(observed, mask, rotations, center, level) or center
+    shifts = np.zeros((len(series), 2))
+    drift = 0.5 * job.spacing_A / series.pixel_size_A
+    aligned = start.find_alignment(observed, mask, rotations, center, level, drift)
+    refined = refined_groups(settings.solver, isolated=aligned is not None)
+    if aligned is not None and "shifts" in refined:
+        shifts = aligned.shifts_px
+    known = settings.data.center_px is not None or series.center_known
+    if aligned is not None and "center" in refined and not known:
+        center = aligned.center_px
     hull = start.make_hull(observed, mask, rotations, series.pixel_size_A, center, job.spacing_A, level)
     microscope = None if settings.model.probe == "direct" else settings.microscope
-    low, high = start.box(observed.shape[1:], rotations, series.pixel_size_A, hull.least_seen)
+    low, high = start.box(observed.shape[1:], rotations, series.pixel_size_A, center, hull.least_seen)
+    thickness = settings.data.thickness_A
     if settings.data.thickness_A is not None:
         low[2], high[2] = -0.5 * settings.data.thickness_A, 0.5 * settings.data.thickness_A
     elif not hull.isolated and job.start is None:
         slab = film_thickness(observed, mask, rotations, series.pixel_size_A, center, high[2] - low[2])
         if slab is not None:
+            thickness = slab[0]
             # a film thins out rather than ends: the slab of equal coherence, widened by half its thickness on each side
             low[2], high[2] = max(low[2], slab[1] - slab[0]), min(high[2], slab[1] + slab[0])
     if job.start is None:
-        points = start.grid(hull, low, high, settings.start.grid_spacing * job.spacing_A)
+        points = start.grid(hull, low, high, settings.start.grid_spacing * job.spacing_A, poll=poll)
     else:
         points = job.start.positions.copy()
     if len(points) == 0:
@@ -243,7 +292,7 @@ def _prepare(job: Job) -> _Prepared:
         width=np.full(int(species.max()) + 1, width),
         species=species,
         ids=ids,
-        shifts=np.zeros((t, 2)),
+        shifts=shifts,
         scale=np.ones(t),
         background=np.full(t, level.background),
         next_id=int(ids.max()) + 1,
@@ -252,7 +301,7 @@ def _prepare(job: Job) -> _Prepared:
     slices = probe_slices(
         microscope, np.linspace(-far, far, PROBE_SLICES), PROBE_EXTENT_PX, min(0.2, series.pixel_size_A)
     )
-    return _Prepared(Problem(model, everything, weights, kind), state, hull, unit, zero, slices, center)
+    return _Prepared(Problem(model, everything, weights, kind), state, hull, unit, zero, slices, center, thickness)
 
 
 def _orbitals(job: Job, ready: _Prepared, state: State) -> Orbitals:
@@ -266,6 +315,25 @@ def _orbitals(job: Job, ready: _Prepared, state: State) -> Orbitals:
     )
 
 
+def _fitted_probe(before: ProbeSlices, model: ImageModel) -> ProbeSlices:
+    """The probe slices of a fitted model: its aberrations and its kernel."""
+    if model.microscope is None:
+        return before
+    slices = probe_slices(model.microscope, before.depth_A, before.images.shape[-1], before.pixel_size_A)
+    if model.kernel is None:
+        return slices
+    # the kernel is known up to the finest detail that the measured pixels show
+    n = len(model.kernel) // 2
+    step = np.arange(-n, n + 1) * model.image_pixel_A
+    q = np.fft.fftfreq(slices.images.shape[-1], slices.pixel_size_A)
+    turn = np.exp(-2j * np.pi * q[:, None] * step)
+    shown = np.abs(q) < 0.5 / model.image_pixel_A
+    factor = 1.0 + np.where(shown[:, None] & shown, turn @ model.kernel @ turn.T, 0.0)
+    images = np.fft.ifft2(np.fft.fft2(slices.images) * factor).real
+    images /= images.sum((1, 2), keepdims=True)
+    return replace(slices, images=images.astype(np.float32))
+
+
 def _result(
     job: Job,
     ready: _Prepared,
@@ -275,20 +343,34 @@ def _result(
     mark: float,
     began: float,
 ) -> Result:
-    state, problem, series = solver.state, ready.problem, job.series
+    state, problem, series, settings = solver.state, ready.problem, job.series, job.settings
+    n = len(state.height)
     mask = series.usable
-    _, mean = solver.split_shifts()
+    mean = solver.split_shifts()[1] if "center" in solver.refine else np.zeros(2)
     if job.withheld:
-        state = solver.state = predicted(problem, state, job.withheld, mask, mean)
+        reach = 2.0 * job.spacing_A / series.pixel_size_A
+        state = solver.state = predicted(problem, state, job.withheld, mask, mean, reach)
     calculated = np.concatenate([problem.evaluate(state, [j], ()).calculated for j in range(len(problem))])
     observed = problem.observed.numpy()
     r = likelihood.r_factor(observed, calculated, state.background, mask)
+    use = ready.hull.silhouettes if mask is None else ready.hull.silhouettes & mask
+    blurred = agreement(observed, calculated, use, 0.5 * job.spacing_A / series.pixel_size_A)[problem.fitted]
+    agree = float(np.nanmean(blurred)) if np.isfinite(blurred).any() else 0.0
+    precision = None
+    if n and solver.condensed and settings.solver.error_bars != "none":
+        precision = error_bars(
+            problem,
+            state,
+            calculated,
+            ready.hull.silhouettes,
+            ERROR_BAR_REACH * job.spacing_A,
+            settings.solver.error_bars == "joint",
+        )
     images = (calculated * np.float32(ready.unit) + np.float32(ready.zero)).astype(np.float32)
     seen, _ = ready.hull.seen_and_missed(state.positions)
     seconds = dict(seconds)
     seconds["result"] = time.perf_counter() - mark
     seconds["total"] = time.perf_counter() - began
-    n = len(state.height)
     how = {"converged": "Converged", "finished early": "Finished early", "time limit": "Time limit reached"}.get(
         reason, reason
     )
@@ -301,7 +383,12 @@ def _result(
         shifts_px=state.shifts - mean,
         scale=state.scale.copy(),
         background=state.background * ready.unit + ready.zero,
-        probe=ready.probe,
+        sigma_A=None if precision is None else precision.position_A,
+        p_exists=None if precision is None else solver.evidence.existence(state, precision.height),
+        p_element=solver.p_element,
+        angles_deg=np.rad2deg(state.angles),
+        probe=_fitted_probe(ready.probe, problem.model),
+        probe_before=ready.probe,
         tilts_seen=seen,
         wall_seconds=seconds,
         stop_reason=reason,
@@ -309,13 +396,26 @@ def _result(
         settings=job.settings,
         correlation=correlation(observed, calculated, mask),
         withheld=job.withheld,
-        details={"width_A": state.width.tolist(), "log": list(solver.log), "rank": problem.model.basis.rank},
+        details={
+            "width_A": state.width.tolist(),
+            "log": list(solver.log),
+            "rank": problem.model.basis.rank,
+            "refined": sorted(solver.refine),
+            "microscope": None if problem.model.microscope is None else problem.model.microscope.model_dump(),
+            "object": "particle" if ready.hull.isolated else "film",
+            "thickness_A": ready.thickness_A,
+            "threads": problem.model.threads,
+            "agreement": agree,
+            "error_bar_inflation": None if precision is None else precision.inflation,
+        },
     )
     fitted, withheld = result.agreement(), result.agreement(withheld=True)
     known = [f"{n} atoms", f"R {100 * fitted[0]:.2f} %" if fitted else "no R"]
-    doubts = []
+    warnings = list(doubts(agree, state.positions, job.spacing_A))
+    if not solver.condensed:
+        warnings.append("the run ended before the orbitals had become atoms: the atoms are a first guess.")
     if withheld is not None:
         known.append(f"withheld R {100 * withheld[0]:.2f} % and correlation {withheld[1]:.3f}")
-        doubts = [text] if fitted and (text := parted(fitted[0], withheld[0])) else []
+        warnings += [text] if fitted and (text := parted(fitted[0], withheld[0])) else []
     message = f"{how}: {', '.join(known)}, {seconds['total']:.1f} s."
-    return replace(result, message=message, warnings=tuple(doubts))
+    return replace(result, message=message, warnings=tuple(warnings))

@@ -7,6 +7,7 @@ import torch
 from numpy.typing import NDArray
 
 from napari_lot.lot import likelihood
+from napari_lot.lot.align import match_shifts
 from napari_lot.lot.problem import Problem, State
 
 Floats = NDArray[np.float64]
@@ -31,7 +32,12 @@ def parted(fitted: float, withheld: float) -> str | None:
 
 
 def predicted(
-    problem: Problem, state: State, tilts: tuple[int, ...], mask: NDArray[np.bool_] | None, center_px: Floats
+    problem: Problem,
+    state: State,
+    tilts: tuple[int, ...],
+    mask: NDArray[np.bool_] | None,
+    center_px: Floats,
+    reach_px: float,
 ) -> State:
     """The state with shift, scale and background of some tilts fitted to them; the atoms stay.
 
@@ -46,10 +52,18 @@ def predicted(
         Pixels that may be used, those of the withheld tilts included.
     center_px : (2,)
         (du, dv) that all tilts share: where the search for the shift begins.
+    reach_px : float
+        How far it goes.
     """
     state = state.copy()
     for tilt in tilts:
         state.shifts[tilt] = center_px
+    # the whole object first: a fit finds a drift only within an atom's width
+    unmasked = Problem(
+        problem.model, problem.observed.numpy(), None if mask is None else mask.astype(np.float32), "lsq"
+    )
+    state.shifts += match_shifts(unmasked, state, reach_px, tilts)
+    for tilt in tilts:
         use = np.ones(problem.observed.shape[1:], bool) if mask is None else mask[tilt]
         if use.sum() > 4:
             _fit_one(problem, state, tilt, use)
@@ -61,9 +75,11 @@ def _fit_one(problem: Problem, state: State, tilt: int, use: NDArray[np.bool_]) 
     width = torch.from_numpy(state.width[state.species])
     positions, height = torch.from_numpy(state.positions), torch.from_numpy(state.height)
     observed = problem.observed[tilt].numpy().astype(np.float64)
+    turned = torch.from_numpy(problem.rotations(state))[index]
     for _ in range(STEPS):
         with torch.no_grad():
-            image = problem.model.images([tilt], positions, height, width, torch.from_numpy(state.shifts)[index])
+            shift = torch.from_numpy(state.shifts)[index]
+            image = problem.model.images([tilt], positions, height, width, shift, turned)
         unit = image[0].numpy().astype(np.float64)
         along_v, along_u = np.gradient(unit)
         calculated = state.scale[tilt] * unit + state.background[tilt]

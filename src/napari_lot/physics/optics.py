@@ -36,13 +36,15 @@ def require_probe(microscope: Microscope) -> tuple[float, float]:
     missing = [
         text
         for text, value in (
-            ("microscope.energy_eV (electron energy in eV)", microscope.energy_eV),
-            ("microscope.semiangle_mrad (convergence semi-angle in mrad)", microscope.semiangle_mrad),
+            ("the electron energy (--energy, in eV)", microscope.energy_eV),
+            ("the convergence semi-angle (--semiangle, in mrad)", microscope.semiangle_mrad),
         )
         if value is None
     ]
     if missing or microscope.energy_eV is None or microscope.semiangle_mrad is None:
-        raise InputError(f"The probe needs {' and '.join(missing)}: set it, or choose direct projection.")
+        raise InputError(
+            f"The probe needs {' and '.join(missing)}: give it, or choose direct projection (--probe direct)."
+        )
     return wavelength_A(microscope.energy_eV), 1e-3 * microscope.semiangle_mrad
 
 
