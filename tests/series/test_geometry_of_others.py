@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from scipy.spatial.transform import Rotation
 
 from napari_lot.errors import InputError
+from napari_lot.physics.geometry import series_rotations
 from napari_lot.series import read_series
 from napari_lot.series.angles import angles_from_rotations, to_lot_angles
 from series.writers import write_mat5, write_mat73, write_tiff
@@ -76,7 +77,7 @@ def their_projections(geometry: str) -> NDArray[np.float64]:
 def assert_our_frame_finds_the_points(series) -> None:
     assert series.images.shape == (len(ANGLES), N_COLUMNS, N_ROWS)  # row became u
     assert series.center_px == (N_COLUMNS // 2, N_ROWS // 2)
-    seen = series.rotation_matrices() @ POINTS_A.T / series.pixel_size_A
+    seen = series_rotations(series) @ POINTS_A.T / series.pixel_size_A
     row, column = series.center_px
     clear = 0
     for t, image in enumerate(series.images):

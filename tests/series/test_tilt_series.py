@@ -7,6 +7,7 @@ import pytest
 import tifffile
 
 from napari_lot.errors import InputError
+from napari_lot.physics.geometry import series_rotations
 from napari_lot.series import TiltSeries
 from napari_lot.series.layer import layer_data, series_from_layer_data
 from napari_lot.series.sample import load_sample, sample_facts, sample_path, sample_truth_path
@@ -73,7 +74,7 @@ def test_rotation_matrices_follow_the_convention(series):
     expected = [
         (turn * Rotation.from_euler("xyz", a, degrees=True) * turn.inv()).as_matrix() for a in series.angles_deg
     ]
-    np.testing.assert_allclose(series.rotation_matrices(), expected, atol=1e-12)
+    np.testing.assert_allclose(series_rotations(series), expected, atol=1e-12)
 
 
 def test_layer_is_four_dimensional_in_angstrom_with_the_centre_at_the_origin(series):
@@ -180,7 +181,7 @@ def test_sample_atoms_lie_where_the_images_show_them():
     series = load_sample()
     rows = [line.split() for line in sample_truth_path().read_text().splitlines()[2:]]
     atoms = np.array([[float(x) for x in row[1:4]] for row in rows])
-    seen = np.einsum("tij,nj->tni", series.rotation_matrices(), atoms) / series.pixel_size_A
+    seen = np.einsum("tij,nj->tni", series_rotations(series), atoms) / series.pixel_size_A
     mirrored = seen * [-1, 1, 1]
 
     def brightness(positions):

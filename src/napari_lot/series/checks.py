@@ -286,7 +286,9 @@ def checked_center(
 def checked_pixel_size(value: Any, source: str) -> float:
     """A pixel size in Å that a microscope can have."""
     if value is None:
-        raise InputError(f"{source}: the pixel size is not known, for nothing here says it: give it in Å.")
+        raise InputError(
+            f"{source}: the pixel size is not known, for nothing here says it: give it in Å (--pixel-size)."
+        )
     size = finite_number(value, "pixel size", source)
     low, high = PIXEL_SIZE_RANGE_A
     if size <= 0:

@@ -88,7 +88,7 @@ def series_from_layer_data(
     Raises
     ------
     InputError
-        Not a stack, no angles, no pixel size, and everything that ``TiltSeries`` refuses.
+        Not a stack, no angles, no pixel size, pixels that are not square, and everything that ``TiltSeries`` refuses.
     """
     images = np.asarray(array)
     if images.ndim == 4 and images.shape[1] == 1:
@@ -107,7 +107,7 @@ def series_from_layer_data(
         center_px = center_px if center_px is not None else facts.get("center_px")
         mask = mask if mask is not None else facts.get("mask")
     values: dict[str, Any] = {
-        "pixel_size_A": _first(pixel_size_A, _scale_in_A(scale, units), facts.get("pixel_size_A")),
+        "pixel_size_A": _first(pixel_size_A, _scale_in_A(scale, units, name), facts.get("pixel_size_A")),
         "tilt_axis_deg": _first(tilt_axis_deg, facts.get("tilt_axis_deg"), 0.0),
         "counts": _first(counts, facts.get("counts"), False),
         "excluded": tuple(exclude) or (tuple(facts.get("excluded", ())) if same_shape else ()),
@@ -127,9 +127,16 @@ def _first(*values: Any) -> Any:
     return next((v for v in values if v is not None), None)
 
 
-def _scale_in_A(scale: Sequence[float] | None, units: Sequence[Any] | None) -> float | None:
-    """Pixel size along u, where the layer's units are lengths."""
-    if scale is None or units is None or not len(scale) or not len(units):
+def _scale_in_A(scale: Sequence[float] | None, units: Sequence[Any] | None, name: str) -> float | None:
+    """Pixel size, where the layer's units are lengths; InputError where it differs along u and v."""
+    if scale is None or units is None or len(scale) < 2 or len(units) < 2:
         return None
-    factor = unit_in_A(str(list(units)[-1]))
-    return None if factor is None else plausible_pixel_size(float(list(scale)[-1]) * factor)
+    y, x = (_length_A(s, u) for s, u in list(zip(scale, units, strict=False))[-2:])
+    if x is not None and y is not None and abs(x - y) > 1e-3 * x:
+        raise InputError(f"{name}: the pixels are not square ({x:g} x {y:g} Å): resample the series to square pixels.")
+    return x
+
+
+def _length_A(scale: float, unit: Any) -> float | None:
+    factor = unit_in_A(str(unit))
+    return None if factor is None else plausible_pixel_size(float(scale) * factor)

@@ -42,7 +42,9 @@ class RawSeries:
 def check_readable(path: Path, what: str) -> None:
     """Refuse a missing file, a folder, an empty or unreadable file."""
     if path.is_dir():
-        raise InputError(f"{path}: this is a folder, not a {what}: give the file itself.")
+        raise InputError(
+            f"{path}: this is a folder, not {'an' if what[0] in 'aeiou' else 'a'} {what}: give the file itself."
+        )
     try:
         with path.open("rb") as stream:
             first = stream.read(1)

@@ -110,6 +110,7 @@ def read_series(
         mask_array = raw.mask
     mask_array = check_mask(mask_array, images.shape, str(mask) if isinstance(mask, (str, Path)) else str(path))
     centre = center_px if center_px is not None else raw.center_px
+    known = centre is not None
     warnings = raw.warnings
     if transposed:
         images = images.transpose(0, 2, 1)
@@ -137,6 +138,7 @@ def read_series(
         angles_deg=lot_angles,
         pixel_size_A=size,  # type: ignore[arg-type]  # None is judged where everything is
         center_px=centre,
+        center_known=known,
         tilt_axis_deg=axis,
         mask=mask_array,
         counts=bool(raw.counts) if counts is None else counts,

@@ -38,6 +38,8 @@ class TiltSeries:
     pixel_size_A : float
     center_px : (row, column) float
         Pixel at which the rotation centre is expected; (n-1)/2 by default.
+    center_known : bool
+        Somebody said where it is; else it may be searched for. By default true where a centre is given.
     tilt_axis_deg : float
         In-plane direction of the tilt axis from v (the y axis), positive clockwise on the screen:
         ``Rz(a) R Rz(-a)``.
@@ -74,6 +76,7 @@ class TiltSeries:
     metadata: dict[str, Any] = field(default_factory=dict)
     excluded: tuple[int, ...] = ()
     warnings: tuple[str, ...] = ()
+    center_known: bool | None = None
 
     def __post_init__(self) -> None:
         images = checked_stack(self.images, self.source)
@@ -92,6 +95,7 @@ class TiltSeries:
             "angles_deg": angles,
             "pixel_size_A": checked_pixel_size(self.pixel_size_A, self.source),
             "center_px": center,
+            "center_known": self.center_px is not None if self.center_known is None else self.center_known,
             "tilt_axis_deg": finite_number(self.tilt_axis_deg, "tilt axis", self.source),
             "mask": mask,
             "counts": bool(self.counts),
@@ -138,9 +142,3 @@ class TiltSeries:
             rotations=None if self.rotations is None else self.rotations[index],
             excluded=(),
         )
-
-    def rotation_matrices(self) -> NDArray[np.float64]:
-        """R of every tilt, (T, 3, 3): ``[u v w] = R [x y z]`` (Eq. 3), the tilt axis included."""
-        from napari_lot.physics.geometry import series_rotations
-
-        return np.asarray(series_rotations(self), dtype=np.float64)
