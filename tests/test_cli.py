@@ -14,7 +14,9 @@ import tifffile
 from napari_lot.cli.app import run
 from napari_lot.cli.options import gather
 from napari_lot.errors import InputError
+from napari_lot.lot.reconstruct import refined_groups
 from napari_lot.report import RESULT_FILES
+from napari_lot.settings import REFINED_BY_DEFAULT
 from quick_job import QuickJob
 
 SOURCE = ["--energy", "300e3", "--semiangle", "25", "--element", "Pt"]
@@ -61,7 +63,7 @@ def test_a_run_writes_the_files_of_the_contract(call, tmp_path, series):
     report = json.loads((tmp_path / "out" / "report.json").read_text(), parse_constant=pytest.fail)
     assert report["atoms"] == 4
     assert report["r_factor"] == {"mean": 0.05, "per_tilt": [0.05, 0.05, 0.05, 0.05, None]}
-    assert set(report["corrections"]) == {"center_px", "shifts_px", "scale", "background"}
+    assert set(report["corrections"]) == {"center_px", "shifts_px", "angles_deg", "scale", "background", "defocus_A"}
     assert report["corrections"]["center_px"] == [7.5, 8.5]
     assert np.shape(report["corrections"]["shifts_px"]) == (5, 2)
     assert report["wall_seconds"]["refine"] == 0.2
@@ -108,7 +110,8 @@ def test_the_job_gets_what_the_flags_say(call, fake, tmp_path):
         2.4,
         "poisson",
     )
-    assert s.solver.refine == ("positions", "heights", "center", "shifts", "background")
+    assert s.solver.refine is None
+    assert s.solver.fix == ("width", "scale")
     assert (s.solver.seed, s.solver.threads, s.solver.max_minutes) == (3, 2, 2)
     assert (job.series.tilt_axis_deg, job.series.center_px, job.series.counts) == (12, (7, 9.5), True)
     assert job.series.excluded == (0,)
@@ -128,10 +131,15 @@ def test_precedence(tmp_path):
     assert (settings.model.elements, settings.data.counts, settings.model.probe) == (("Pt",), True, "rigid")
 
 
-def test_fix_takes_from_what_any_source_refines(tmp_path):
+def test_what_is_fixed_is_not_refined_whatever_else_is_said(tmp_path):
     (tmp_path / "run.yaml").write_text("solver: {refine: [positions, heights, width]}\n")
-    assert gather({"fix": "width"}, tmp_path / "run.yaml").settings().solver.refine == ("positions", "heights")
-    assert gather({"refine": "positions,scale", "fix": "scale"}).settings().solver.refine == ("positions",)
+    given = gather({"fix": "width"}, tmp_path / "run.yaml").settings().solver
+    assert refined_groups(given, isolated=True) == {"positions", "heights"}
+    given = gather({"refine": "positions,scale", "fix": "scale"}).settings().solver
+    assert refined_groups(given, isolated=True) == {"positions"}
+    given = gather({"fix": "scale"}).settings().solver
+    assert refined_groups(given, isolated=True) == set(REFINED_BY_DEFAULT) - {"scale"}
+    assert refined_groups(given, isolated=False) == set(REFINED_BY_DEFAULT) - {"scale", "shifts"}, "a film's are kept"
 
 
 def test_start_from_a_file(call, fake, tmp_path):
@@ -144,11 +152,10 @@ def test_start_from_a_file(call, fake, tmp_path):
 
 USAGE = {
     "unknown flag": (["--orbitals", "5"], "No such option: --orbitals"),
-    "not built probe": (["--probe", "adaptive"], "'adaptive' is not one of 'direct', 'rigid'"),
     "not built orbital": (["--orbital", "slater"], "'slater' is not"),
     "not built device": (["--device", "cuda"], "'cuda' is not one of 'auto', 'cpu'"),
-    "not built refine": (["--refine", "positions,angles"], "--refine: input should be 'positions'"),
-    "not built fix": (["--fix", "defocus"], "--fix: 'defocus' is not one of positions"),
+    "not built refine": (["--refine", "positions,affine"], "--refine: input should be 'positions'"),
+    "not built fix": (["--fix", "affine"], "--fix: input should be 'positions'"),
     "not built start": (["--start", "peaks", *SOURCE], "peaks: atoms are read from"),
     "no number": (["--energy", "high"], "Invalid value for '--energy'"),
     "no integer": (["--threads", "1.5"], "Invalid value for '--threads'"),

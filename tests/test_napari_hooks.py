@@ -4,18 +4,25 @@ from __future__ import annotations
 
 import subprocess
 import sys
+from importlib import resources
 
 import numpy as np
 import pytest
 import tifffile
+import yaml
 
 from napari_lot.errors import InputError
+from napari_lot.export import read_atoms
 from napari_lot.napari_hooks import get_atoms_reader, get_series_reader, sample_pt_deca, write_atoms
 from napari_lot.series.layer import series_from_layer_data
 from napari_lot.series.sample import sample_path, sample_truth_path
 
 STACK = np.random.default_rng(0).random((5, 8, 9)).astype(np.float32)
 THETAS = np.linspace(-60, 60, 5)
+
+
+def manifest():
+    return yaml.safe_load(resources.files("napari_lot").joinpath("napari.yaml").read_text(encoding="utf-8"))
 
 
 def test_nothing_of_napari_or_qt_is_imported():
@@ -37,23 +44,35 @@ def test_sample_is_one_image_layer():
     np.testing.assert_array_equal(series.angles_deg[:, 1], np.arange(-70, 71, 4))
 
 
-def test_series_with_its_angles_is_taken():
-    reader = get_series_reader(str(sample_path()))
+def test_series_with_its_angles_is_taken(tmp_path):
+    path = tmp_path / "series.npz"
+    np.savez(path, images=STACK, angles_deg=THETAS, pixel_size_A=0.3)
+    reader = get_series_reader(str(path))
     assert reader is not None
-    ((data, _, kind),) = reader(str(sample_path()))
-    assert (data.shape, kind) == ((36, 1, 114, 114), "image")
-    assert get_series_reader([str(sample_path())]) is not None
+    ((data, _, kind),) = reader(str(path))
+    assert (data.shape, kind) == ((5, 1, 8, 9), "image")
+    assert get_series_reader([str(path)]) is not None
+
+
+def test_no_reader_for_every_tiff():
+    """napari goes by names alone: where two readers claim a name, it asks which one at every such file."""
+    from fnmatch import fnmatch
+
+    assert get_series_reader(str(sample_path())) is None, "not even with angles beside it"
+    patterns = [p for r in manifest()["contributions"]["readers"] for p in r["filename_patterns"]]
+    for name in ("photo.tif", "photo.tiff", "photo.npy"):
+        assert not any(fnmatch(name, pattern) for pattern in patterns)
 
 
 def test_what_is_not_a_tilt_series_is_left_to_others(tmp_path):
     tifffile.imwrite(tmp_path / "photo.tif", STACK)
-    assert get_series_reader(str(tmp_path / "photo.tif")) is None  # no angles beside it
+    assert get_series_reader(str(tmp_path / "photo.tif")) is None
     np.savez(tmp_path / "volume.npz", images=STACK)
     assert get_series_reader(str(tmp_path / "volume.npz")) is None
     np.savez(tmp_path / "other.npz", weights=np.eye(3))
     assert get_series_reader(str(tmp_path / "other.npz")) is None
-    (tmp_path / "photo.tlt").write_text("1\n2\n3\n")  # another count: not the angles of these images
-    assert get_series_reader(str(tmp_path / "photo.tif")) is None
+    (tmp_path / "volume.tlt").write_text("1\n2\n3\n")  # another count: not the angles of these images
+    assert get_series_reader(str(tmp_path / "volume.npz")) is None
     (tmp_path / "broken.mrc").write_bytes(b"nothing")
     assert get_series_reader(str(tmp_path / "broken.mrc")) is None
     assert get_series_reader(str(tmp_path / "nowhere.mrc")) is None
@@ -93,6 +112,38 @@ def test_points_are_written_in_the_specimen_frame(tmp_path):
     np.testing.assert_array_equal(back["features"]["id"], options["features"]["id"])
 
 
+def test_points_that_are_not_shown_are_not_written(tmp_path):
+    points = np.arange(18.0).reshape(6, 3)
+    features = {"element": ["Pt", "Fe", "Pt", "X", "X", "X"], "height": np.arange(6.0), "id": np.arange(10, 16)}
+    shown = np.arange(6) < 3
+    for name in ("a.xyz", "a.csv"):
+        write_atoms(str(tmp_path / name), points, {"features": features, "shown": shown})
+        atoms = read_atoms(tmp_path / name)
+        np.testing.assert_allclose(atoms.positions, points[:3, ::-1])
+        assert atoms.symbols == ["Pt", "Fe", "Pt"]
+        assert atoms.height.tolist() == [0, 1, 2]
+        assert atoms.id.tolist() == [10, 11, 12]
+    with pytest.raises(InputError, match="only a Points layer of atoms"):
+        write_atoms(str(tmp_path / "none.xyz"), points, {"shown": np.zeros(6, bool)})
+
+
+def test_numbers_among_the_features_become_columns(tmp_path):
+    features = {
+        "element": ["Pt", "Pt"],
+        "sigma_x_A": np.array([0.01, 0.02]),
+        "tilts_seen": np.array([36, 35]),
+        "remark": ["a", "b"],
+        "no name": np.array([1.0, 2.0]),
+    }
+    for name in ("a.csv", "a.xyz"):
+        write_atoms(str(tmp_path / name), np.arange(6.0).reshape(2, 3), {"features": features})
+        assert len(read_atoms(tmp_path / name)) == 2
+    header, first, _ = (tmp_path / "a.csv").read_text().splitlines()
+    assert header.endswith("integrated_A2,sigma_x_A,tilts_seen")
+    assert first.endswith(",0.01,36")
+    assert "sigma_x_A:R:1:tilts_seen:I:1" in (tmp_path / "a.xyz").read_text()
+
+
 @pytest.mark.parametrize("points", [np.zeros((0, 3)), np.zeros((4, 2)), np.zeros((4, 4))])
 def test_other_points_are_not_written(points, tmp_path):
     with pytest.raises(InputError, match=r"only a Points layer of atoms in 3-D"):
@@ -108,11 +159,7 @@ def test_a_folder_that_cannot_be_written_to(tmp_path):
 @pytest.mark.parametrize("name", ["read_series", "read_atoms", "write_atoms", "sample_pt_deca"])
 def test_the_manifest_names_what_is_there(name):
     import importlib
-    from importlib import resources
 
-    import yaml
-
-    manifest = yaml.safe_load(resources.files("napari_lot").joinpath("napari.yaml").read_text(encoding="utf-8"))
-    command = next(c for c in manifest["contributions"]["commands"] if c["id"] == f"napari-lot.{name}")
+    command = next(c for c in manifest()["contributions"]["commands"] if c["id"] == f"napari-lot.{name}")
     module, function = command["python_name"].split(":")
     assert callable(getattr(importlib.import_module(module), function))

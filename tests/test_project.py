@@ -31,8 +31,7 @@ BUILT = {
     "devices": "",
 }
 NOT_BUILT = {
-    "reconstruct": "--probe adaptive, --orbital slater, --orbital f.csv, --device cuda, --device mps, "
-    "--refine angles, --refine defocus, --fix probe, --start peaks",
+    "reconstruct": "--orbital slater, --orbital f.csv, --device cuda, --device mps, --start peaks",
     "resume": "run.lot.h5",
     "voxel": "resire",
 }

@@ -118,23 +118,14 @@ def compare(found: Orbitals, truth: Orbitals, cutoff_A: float = 1.0, rotate: boo
         )
     if not cutoff_A > 0:
         raise InputError(f"The cutoff must be positive, not {cutoff_A} Å.")
-    tree = cKDTree(truth.positions)
-    pairs = partner = np.zeros(0, np.int64)
-    shift, rotation = np.zeros(3), np.eye(3)
-    for _ in range(_MAX_ITERATIONS):
-        moved = found.positions @ rotation.T - shift
-        distance, nearest = tree.query(moved)
-        partner = np.asarray(nearest, np.int64)
-        back = np.asarray(cKDTree(moved).query(truth.positions)[1])
-        pairs = np.flatnonzero((back[partner] == np.arange(len(moved))) & (distance <= cutoff_A))
-        if not len(pairs):
-            break
-        ours, theirs = found.positions[pairs], truth.positions[partner[pairs]]
-        if rotate:
-            rotation = _best_rotation(ours, theirs)
-        shift = (ours @ rotation.T - theirs).mean(axis=0)
-        if np.abs(ours @ rotation.T - shift - moved[pairs]).max() < _SETTLED_A:
-            break
+    best = _match(found.positions, truth.positions, cutoff_A, rotate, np.zeros(3))
+    smaller = min(len(found), len(truth))
+    if smaller > 2 and len(best[0]) < 0.5 * smaller:
+        # an origin along a single tilt axis is arbitrary: the shift between the middles may bring them together
+        apart = found.positions.mean(0) - truth.positions.mean(0)
+        other = _match(found.positions, truth.positions, cutoff_A, rotate, apart)
+        best = max(best, other, key=lambda tried: len(tried[0]))
+    pairs, partner, shift, rotation = best
     partners = partner[pairs]
     ours, theirs = np.array(found.symbols)[pairs], np.array(truth.symbols)[partners]
     return Comparison(
@@ -148,6 +139,30 @@ def compare(found: Orbitals, truth: Orbitals, cutoff_A: float = 1.0, rotate: boo
         cutoff_A=cutoff_A,
         species_accuracy=float(np.mean(ours == theirs)) if len(pairs) else float("nan"),
     )
+
+
+def _match(
+    found: NDArray[np.float64], truth: NDArray[np.float64], cutoff_A: float, rotate: bool, shift: NDArray[np.float64]
+) -> tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.float64], NDArray[np.float64]]:
+    """Pairs, nearest reference atom of every found one, shift and rotation, from a first shift on."""
+    tree = cKDTree(truth)
+    pairs = partner = np.zeros(0, np.int64)
+    rotation = np.eye(3)
+    for _ in range(_MAX_ITERATIONS):
+        moved = found @ rotation.T - shift
+        distance, nearest = tree.query(moved)
+        partner = np.asarray(nearest, np.int64)
+        back = np.asarray(cKDTree(moved).query(truth)[1])
+        pairs = np.flatnonzero((back[partner] == np.arange(len(moved))) & (distance <= cutoff_A))
+        if not len(pairs):
+            break
+        ours, theirs = found[pairs], truth[partner[pairs]]
+        if rotate:
+            rotation = _best_rotation(ours, theirs)
+        shift = (ours @ rotation.T - theirs).mean(axis=0)
+        if np.abs(ours @ rotation.T - shift - moved[pairs]).max() < _SETTLED_A:
+            break
+    return pairs, partner, shift, rotation
 
 
 def _best_rotation(found: NDArray[np.float64], truth: NDArray[np.float64]) -> NDArray[np.float64]:

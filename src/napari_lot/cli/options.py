@@ -9,14 +9,14 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Any, Literal, get_args
+from typing import Annotated, Any, Literal
 
 import typer
 import yaml
 from pydantic.fields import FieldInfo
 
 from napari_lot.errors import InputError
-from napari_lot.settings import REFINED_BY_DEFAULT, Refinable, Settings, load_settings, settings_from_dict
+from napari_lot.settings import Settings, load_settings, settings_from_dict
 
 DATA, PROBE, ATOMS, FIT, RUN = "Data", "Probe", "Atoms", "Fit", "Run"
 
@@ -43,6 +43,7 @@ SETTING_OF: dict[str, tuple[str, ...]] = {
     "likelihood": ("model.likelihood",),
     "start": ("start.kind",),
     "refine": ("solver.refine",),
+    "fix": ("solver.fix",),
     "device": ("solver.device",),
     "threads": ("solver.threads",),
     "seed": ("solver.seed",),
@@ -102,7 +103,7 @@ def _own(flag: str, panel: str, help: str, metavar: str | None = None) -> Any:
     return typer.Option(flag, help=help, metavar=metavar, rich_help_panel=panel, show_default=False)
 
 
-Series = Annotated[Path, typer.Argument(metavar="SERIES", help="Tilt series: TIFF, MRC/ST/ALI, NPZ or MAT.")]
+Series = Annotated[Path, typer.Argument(metavar="SERIES", help="Tilt series: TIFF, MRC, HDF5/EMD, NPZ, NPY or MAT.")]
 Out = Annotated[Path, _own("--out", RUN, "Folder for the results; absent or empty unless --overwrite.", "DIR")]
 Overwrite = Annotated[bool, typer.Option("--overwrite", help="Replace results in DIR.", rich_help_panel=RUN)]
 
@@ -116,7 +117,7 @@ Mask = Annotated[Path | None, _own("--mask", DATA, "TIFF, one image for all tilt
 Counts = Annotated[bool | None, _setting("counts", DATA)]
 Thickness = Annotated[float | None, _setting("thickness", DATA, "A")]
 
-Probe = Annotated[Literal["direct", "rigid"] | None, _setting("probe", PROBE)]
+Probe = Annotated[Literal["direct", "rigid", "adaptive"] | None, _setting("probe", PROBE)]
 Energy = Annotated[float | None, _setting("energy", PROBE, "EV")]
 Semiangle = Annotated[float | None, _setting("semiangle", PROBE, "MRAD")]
 Defocus = Annotated[float | None, _setting("defocus", PROBE, "A")]
@@ -133,7 +134,7 @@ Start = Annotated[str | None, _setting("start", ATOMS, "grid|FILE")]
 
 Likelihood = Annotated[Literal["auto", "lsq", "poisson"] | None, _setting("likelihood", FIT)]
 Refine = Annotated[str | None, _setting("refine", FIT, "LIST")]
-Fix = Annotated[str | None, _own("--fix", FIT, "What is not refined, of what --refine lists.", "LIST")]
+Fix = Annotated[str | None, _setting("fix", FIT, "LIST")]
 Withhold = Annotated[int | None, _setting("withhold", FIT, "N")]
 Exclude = Annotated[str | None, _setting("exclude", FIT, "I,J,...")]
 
@@ -198,6 +199,20 @@ def split_numbers(text: str, flag: str, names: Sequence[str]) -> list[float]:
     return numbers
 
 
+def tilt_numbers(text: str, flag: str) -> tuple[int, ...]:
+    """``"3, 17, 20-22"`` -> ``(3, 17, 20, 21, 22)``."""
+    found: list[int] = []
+    for part in split_list(text, flag):
+        first, dash, last = part.partition("-")
+        try:
+            found += range(int(first), int(last) + 1) if dash else [int(part)]
+        except ValueError:
+            raise InputError(
+                f"{flag}: expected tilt numbers counted from 0, such as 3,17,20-22 (given: {text!r})."
+            ) from None
+    return tuple(found)
+
+
 def _flag_values(parameter: str, value: Any) -> Sequence[Any]:
     """Values of the settings that a flag stands for."""
     flag = flag_of(parameter)
@@ -208,11 +223,8 @@ def _flag_values(parameter: str, value: Any) -> Sequence[Any]:
     if parameter == "element":
         return [(value,)]
     if parameter == "exclude":
-        try:
-            return [tuple(int(part) for part in split_list(value, flag))]
-        except ValueError:
-            raise InputError(f"{flag}: expected tilt numbers counted from 0 (given: {value!r}).") from None
-    if parameter in ("elements", "refine"):
+        return [tilt_numbers(value, flag)]
+    if parameter in ("elements", "refine", "fix"):
         return [tuple(split_list(value, flag))]
     return [value]
 
@@ -230,7 +242,11 @@ def gather(flags: Mapping[str, Any], config: Path | None = None, sets: Sequence[
         setting, equals, value = text.partition("=")
         setting = setting.strip()
         if not equals or setting.count(".") != 1:
-            raise InputError(f"--set: expected section.name=value, such as solver.seed=1 (given: {text!r}).")
+            sections = ", ".join(Settings.model_fields)
+            raise InputError(
+                f"--set: expected section.name=value, such as solver.seed=1, with a section of {sections} "
+                f"(given: {text!r})."
+            )
         try:
             parsed = yaml.safe_load(value)
         except yaml.YAMLError:
@@ -242,13 +258,4 @@ def gather(flags: Mapping[str, Any], config: Path | None = None, sets: Sequence[
         if parameter in SETTING_OF and value is not None:
             for setting, part in zip(SETTING_OF[parameter], _flag_values(parameter, value), strict=True):
                 _put(values, origins, setting, part, flag_of(parameter))
-    if flags.get("fix") is not None:
-        fixed = split_list(flags["fix"], "--fix")
-        for name in fixed:
-            if name not in get_args(Refinable):
-                raise InputError(f"--fix: {name!r} is not one of {', '.join(get_args(Refinable))}.")
-        refined = values.get("solver", {}).get("refine", REFINED_BY_DEFAULT)
-        if isinstance(refined, list | tuple):
-            kept = tuple(name for name in refined if name not in fixed)
-            _put(values, origins, "solver.refine", kept, origins.get("solver.refine", "--fix"))
     return Given(values, origins)

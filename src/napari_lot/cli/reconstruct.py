@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 import tempfile
 import time
-from collections.abc import Mapping
+from collections.abc import Collection, Iterable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -71,7 +71,8 @@ def reconstruct(
     given.settings()  # wrong settings are told before a large file is read
     files = {"series": series, "angles": angles, "mask": mask}
     check_output_folder(out, overwrite)
-    check_inputs_survive(out, files.values())
+    begin_at = given.settings().start.kind
+    check_inputs_survive(out, [*files.values(), config, None if begin_at == "grid" else Path(begin_at)], RESULT_FILES)
     began = time.monotonic()
     return run_and_write(read(given, files), given, out, began, context.obj)
 
@@ -96,6 +97,11 @@ def run_and_write(measured: TiltSeries, given: o.Given, out: Path, began: float,
             if interrupt.asked:
                 print("Interrupted before there was an atom: nothing was written.", file=sys.stderr)
                 return INTERRUPTED
+            if job.stop_reason == "time limit":
+                raise InputError(
+                    f"--max-minutes {job.settings.solver.max_minutes:g}: time was up before there was an atom, and "
+                    "nothing was written; allow more time."
+                )
             raise InputError(
                 f"{measured.source}: no atoms were found; check the pixel size, the angles and the spacing, and that "
                 "atoms are bright on a dark background."
@@ -146,10 +152,10 @@ def read_start(given: o.Given) -> tuple[Orbitals | None, o.Given]:
     return with_elements(atoms, given.settings().model.elements, settings.start.kind), given
 
 
-def check_inputs_survive(out: Path, inputs: Any) -> None:
-    """Refuse a folder where a result would replace one of the measured files."""
+def check_inputs_survive(out: Path, inputs: Iterable[Path | None], written: Collection[str]) -> None:
+    """Refuse a folder where what is ``written`` would replace one of the inputs."""
     for path in inputs:
-        if path is not None and path.name in RESULT_FILES and path.resolve().parent == out.resolve():
+        if path is not None and path.name in written and path.resolve().parent == out.resolve():
             raise InputError(f"{path}: would be replaced by the result of the same name; give another --out.")
 
 

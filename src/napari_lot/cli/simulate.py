@@ -9,11 +9,14 @@ from typing import Annotated, Any
 import typer
 
 from napari_lot.cli import options as o
+from napari_lot.cli.reconstruct import check_inputs_survive
 from napari_lot.errors import InputError
 from napari_lot.report import check_output_folder, to_plain, versions, write_folder, write_json
 
 FILES = ("series.tif", "angles.csv", "truth.xyz", "simulation.json")
 RECORDING = "Recording"
+LARGEST_SIDE = 16384
+"""Pixels: no detector of a scan has more, and a slip must not ask for terabytes."""
 
 
 def simulate(
@@ -67,6 +70,7 @@ def simulate(
     given = o.gather(context.params, config, sets or ())
     settings = given.settings()
     check_output_folder(out, overwrite)
+    check_inputs_survive(out, (atoms, angles, config), FILES)
 
     import numpy as np
 
@@ -143,8 +147,10 @@ def _image_shape(size: str | None) -> tuple[int, int] | None:
     if size is None:
         return None
     rows, columns = o.split_numbers(size, "--size", ("ROWS", "COLS"))
-    if rows != int(rows) or columns != int(columns):
+    if not (float(rows).is_integer() and float(columns).is_integer()):
         raise InputError(f"--size: expected whole numbers of pixels (given: {size!r}).")
+    if not (0 < rows <= LARGEST_SIDE and 0 < columns <= LARGEST_SIDE):
+        raise InputError(f"--size: give between 1 and {LARGEST_SIDE} pixels on each side (given: {size!r}).")
     return int(rows), int(columns)
 
 

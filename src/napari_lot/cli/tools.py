@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import platform
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -131,7 +130,9 @@ def devices() -> None:
     """Say what this computer offers, and what a run would take."""
     import torch
 
-    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
+    from napari_lot.machine import usable_cores
+
+    cores = usable_cores()
     rows = {
         "cpu": f"{cores} cores, {platform.processor() or platform.machine()}; used by --device auto and --device cpu",
         "PyTorch": torch.__version__,
