@@ -17,7 +17,7 @@ import napari
 from PIL import Image
 from qtpy.QtCore import Qt
 from qtpy.QtTest import QTest
-from qtpy.QtWidgets import QApplication, QPushButton, QWidget
+from qtpy.QtWidgets import QApplication, QComboBox, QPushButton, QWidget
 
 from napari_lot.gui.workbench import Workbench
 
@@ -54,6 +54,15 @@ class Tour:
         self.bench.scroll.ensureWidgetVisible(button)
         self.wait(0.1)
         QTest.mouseClick(button, Qt.MouseButton.LeftButton)
+        self.wait(0.2)
+
+    def choose(self, name: str, text: str) -> None:
+        box = self.widget(name)
+        assert isinstance(box, QComboBox)
+        assert box.findText(text) >= 0, f"{text} is not offered"
+        box.setFocus()
+        while box.currentText() != text:
+            QTest.keyClick(box, Qt.Key.Key_Down if box.findText(text) > box.currentIndex() else Qt.Key.Key_Up)
         self.wait(0.2)
 
     def toggle(self, step: str) -> None:
@@ -94,6 +103,10 @@ class Tour:
         self.wait(400, lambda: not bench.state.running)
         self.scroll_to("run")
         self.shot("4_atoms")
+        self.choose("color_by", "error bar")
+        self.scroll_to("inspect")
+        self.shot("8_error_bars")
+        self.choose("color_by", "height")
         self.click("view_images")
         self.scroll_to("inspect")
         self.shot("5_images")

@@ -10,13 +10,14 @@ import numpy as np
 
 from napari_lot.errors import InputError
 from napari_lot.series.layer import layer_data
-from napari_lot.series.read import READERS, find_angle_file, holds_series, read_series
+from napari_lot.series.read import READERS, holds_series, read_series
 
 LayerData = tuple[Any, dict[str, Any], str]
 PathOrPaths = str | Path | Sequence[str | Path]
 
-# These say their geometry themselves or with a side file; everything else is anybody's image.
-_NEEDS_SIDE_FILE = (".tif", ".tiff", ".npy")
+# Anybody's images: napari goes by names alone, so a claim on these would make it ask at every TIFF which reader to use.
+# The workbench takes them as files, or as layers with an angle file beside their file.
+_NOT_CLAIMED = (".tif", ".tiff", ".npy")
 
 
 def _single(path: PathOrPaths) -> Path | None:
@@ -28,13 +29,10 @@ def _single(path: PathOrPaths) -> Path | None:
 def get_series_reader(path: PathOrPaths) -> Callable[[PathOrPaths], list[LayerData]] | None:
     """A reader when the file looks like a tilt series, otherwise None so that another reader takes it.
 
-    TIFF and NPY are taken only with an angle file beside them, whose count fits; a volume in MRC, NPZ, MAT or HDF5
-    without angles is not a tilt series either.
+    TIFF and NPY stay with napari's own reader; a volume in MRC, NPZ, MAT or HDF5 without angles is not a tilt series.
     """
     file = _single(path)
-    if file is None or not file.is_file() or file.suffix.lower() not in READERS:
-        return None
-    if file.suffix.lower() in _NEEDS_SIDE_FILE and find_angle_file(file) is None:
+    if file is None or not file.is_file() or file.suffix.lower() not in READERS.keys() - _NOT_CLAIMED:
         return None
     return read_series_layers if holds_series(file) else None
 
@@ -94,7 +92,8 @@ def write_atoms(path: str, data: Any, attributes: dict[str, Any]) -> list[str]:
     """Write a 3-D Points layer (z, y, x) as extended XYZ or CSV, by the extension; returns the path written.
 
     Positions are taken in the world frame (scale and translate applied), which for this package's layers is the
-    specimen frame in Å.
+    specimen frame in Å. Points that are not shown (the spare rows of a layer that atoms stream into) are left out.
+    Features that are numbers (error bars and probabilities after a run) become columns of their own.
 
     Raises
     ------
@@ -102,28 +101,31 @@ def write_atoms(path: str, data: Any, attributes: dict[str, Any]) -> list[str]:
         Not a 3-D layer, no points, or a folder that cannot be written to.
     """
     from napari_lot.atoms import Orbitals
-    from napari_lot.export import write_atoms_csv, write_atoms_xyz
+    from napari_lot.export import UNKNOWN_HEIGHT, UNKNOWN_WIDTH_A, atom_columns, write_atoms_csv, write_atoms_xyz
 
     points = np.asarray(data, dtype=np.float64)
-    if points.ndim != 2 or points.shape[1] != 3 or not len(points):
+    shown = np.broadcast_to(np.asarray(attributes.get("shown", True), bool), len(points))
+    if points.ndim != 2 or points.shape[1] != 3 or not shown.any():
         raise InputError(f"{path}: only a Points layer of atoms in 3-D (z, y, x) can be written: select that layer.")
     scale = np.asarray(attributes.get("scale", (1.0, 1.0, 1.0)), np.float64)[-3:]
     translate = np.asarray(attributes.get("translate", (0.0, 0.0, 0.0)), np.float64)[-3:]
     features = attributes.get("features", {})
-    columns = set(features.keys()) if hasattr(features, "keys") else set()
-    symbols = [str(s) for s in features["element"]] if "element" in columns else ["X"] * len(points)
+    known = {name: np.asarray(features[name])[shown] for name in features} if len(features) else {}
+    symbols = [str(s) for s in known.get("element", ["X"] * int(shown.sum()))]
     elements = tuple(dict.fromkeys(symbols))
     atoms = Orbitals.create(
-        (points * scale + translate)[:, ::-1],
-        height=np.asarray(features["height"], np.float64) if "height" in columns else 1.0,
-        width=np.asarray(features["width_A"], np.float64) if "width_A" in columns else 0.5,
+        (points[shown] * scale + translate)[:, ::-1],
+        height=known.get("height", UNKNOWN_HEIGHT),
+        width=known.get("width_A", UNKNOWN_WIDTH_A),
         species=np.array([elements.index(s) for s in symbols]),
         elements=elements,
-        id=np.asarray(features["id"], np.int64) if "id" in columns else None,
+        id=known.get("id"),
     )
+    own = atom_columns(atoms)
+    more = {n: v for n, v in known.items() if n not in own and n.isidentifier() and v.dtype.kind in "iuf"}
     write = write_atoms_csv if Path(path).suffix.lower() == ".csv" else write_atoms_xyz
     try:
-        write(path, atoms)
+        write(path, atoms, more)
     except OSError as error:
         raise InputError(f"{path}: cannot be written: {error.strerror}: choose another folder.") from None
     return [str(path)]

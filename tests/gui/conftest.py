@@ -146,6 +146,19 @@ def workbench(viewer: Any, qtbot: Any) -> Any:
 
 
 @pytest.fixture
+def ready(workbench: Any, hand: Any) -> Any:
+    """A workbench with the sample loaded and a stand-in for the solver that goes on until it is stopped."""
+    from stand_in import StandInJob
+    from steps import child, open_step
+
+    workbench.run.make_job = lambda series, settings: StandInJob(series, settings, step_s=0.05, steps=10_000)
+    hand.click(child(workbench, "open_sample"))
+    hand.until(workbench.run.start_button.isEnabled)
+    open_step(workbench, hand, "run")
+    return workbench
+
+
+@pytest.fixture
 def notified(viewer: Any) -> Callable[[], list[str]]:
     """Messages that napari has shown since the viewer opened."""
     from napari.utils.notifications import notification_manager

@@ -16,7 +16,11 @@ from napari_lot.settings import Settings
 
 
 class StandInJob:
-    """Walks noisy atoms to the truth of the sample; ``error`` is raised half-way."""
+    """Walks noisy atoms to the truth of the sample.
+
+    ``error`` is raised half-way; with ``knows_errors`` the result has error bars and probabilities; ``ends_empty`` is
+    how a run ends that was stopped before there was an atom.
+    """
 
     def __init__(
         self,
@@ -25,10 +29,14 @@ class StandInJob:
         error: BaseException | None = None,
         step_s: float = 0.02,
         steps: int = 40,
+        knows_errors: bool = False,
+        ends_empty: str | None = None,
     ) -> None:
         self.series, self.settings, self.error = series, settings, error
         self.step_s, self.steps = step_s, steps
+        self.knows_errors, self.ends_empty = knows_errors, ends_empty
         self.result: Result | None = None
+        self.stop_reason: str | None = None
 
     def run(self, control: Control | None = None) -> Iterator[Snapshot]:
         control = control or Control()
@@ -72,8 +80,15 @@ class StandInJob:
                 elapsed_s=time.monotonic() - began,
                 message=f"{len(orbitals)} orbitals",
             )
-        if control.stop_request == "cancel":
+        self.stop_reason = {"cancel": "cancelled", "finish": "finished early"}.get(control.stop_request, "converged")
+        if self.ends_empty is not None:
+            self.stop_reason = self.ends_empty
+        if control.stop_request == "cancel" or self.ends_empty is not None:
             return
+        n = len(truth)
+        sigma_A = np.full((n, 3), 0.02)
+        sigma_A[:, 2] = np.linspace(0.01, 0.05, n)
+        p_exists = np.where(np.arange(n) < 2, 0.6, 0.999)
         atoms = Orbitals.create(truth.positions, 1.0, 0.5, elements=self.settings.model.elements)
         self.result = Result(
             orbitals=atoms,
@@ -87,8 +102,11 @@ class StandInJob:
             probe=probe,
             tilts_seen=np.full(len(atoms), t),
             wall_seconds={"total": time.monotonic() - began},
-            stop_reason="finished early" if control.stop_request else "converged",
-            message="The stand-in is done.",
+            stop_reason=self.stop_reason,
+            message="Finished early: the stand-in is done." if control.stop_request else "The stand-in is done.",
+            sigma_A=sigma_A if self.knows_errors else None,
+            p_exists=p_exists if self.knows_errors else None,
+            p_element=np.full(n, 0.99) if self.knows_errors else None,
             settings=self.settings,
             correlation=np.full(t, 0.98),
             withheld=withheld_tilts(t, self.settings.data.withhold),

@@ -98,6 +98,33 @@ def test_an_unset_length_stays_unset(qtbot: Any, model: Any, name: str) -> None:
     assert form.values() == {}
 
 
+@pytest.mark.parametrize("text", ["0.3216", "0.19447", "12", "0.2"])
+def test_a_length_is_shown_as_it_was_typed(qtbot: Any, hand: Any, text: str) -> None:
+    form = make(Data, ["pixel_size_A"], qtbot)
+    box = form.fields["pixel_size_A"].native
+    hand.type(box, text)
+    assert form.values() == {"pixel_size_A": float(text)}
+    assert box.text() == f"{text} Å", "all digits, and no zeros at the end"
+    assert box.fontMetrics().horizontalAdvance(box.text()) < box.lineEdit().width(), "nothing is cut off"
+
+
+def test_a_default_can_be_left_to_the_file(qtbot: Any, hand: Any) -> None:
+    form = make(Data, ["tilt_axis_deg", "counts"], qtbot, unset=dict.fromkeys(("tilt_axis_deg", "counts"), "ask it"))
+    axis, counts = (form.fields[name].native for name in ("tilt_axis_deg", "counts"))
+    assert form.values() == {}
+    assert (axis.text(), counts.currentText()) == ("ask it", "ask it")
+    hand.type(axis, "0")
+    hand.choose(counts, "no")
+    assert form.values() == {"tilt_axis_deg": 0.0, "counts": False}
+    hand.type(axis, "-4.25")
+    hand.choose(counts, "yes")
+    assert form.values() == {"tilt_axis_deg": -4.25, "counts": True}
+    hand.type(axis, "")
+    hand.choose(counts, "ask it")
+    assert form.values() == {}, "emptied, it is the file's again"
+    assert axis.text() == "ask it"
+
+
 def test_choices_come_from_the_literals() -> None:
     from napari_lot.gui.forms import choices_of
 

@@ -45,6 +45,7 @@ def chiral_cluster(viewer: Any, qtbot: Any) -> Any:
     colors = np.zeros((len(layers.atoms.layer.data), 4), np.float32)
     colors[:4] = [WHITE, RED, GREEN, BLUE]
     layers.atoms.layer.face_color = colors
+    layers.atoms.layer.face_colorbar.visible = False  # it is coloured, too
     qtbot.wait(100)
     return layers
 
@@ -150,6 +151,7 @@ def test_streaming_leaves_no_atom_behind(viewer: Any, qtbot: Any) -> None:
     assert (layer.face_color[1:, 3] == 0).all()
     viewer.canvas.overlays.text.visible = False
     viewer.canvas.overlays.scale_bar.visible = False
+    layer.face_colorbar.visible = False
     qtbot.wait(100)
     picture = viewer.screenshot(canvas_only=True, flash=False)
     middle = np.array(picture.shape[:2]) / 2

@@ -62,7 +62,7 @@ def test_mailbox_never_holds_up_a_fast_writer() -> None:
 
 
 class Breaking:
-    result = None
+    result = stop_reason = None
 
     def __init__(self, error: BaseException) -> None:
         self.error = error
@@ -101,7 +101,7 @@ def test_every_failure_comes_back_as_a_sentence(error: BaseException, says: str,
 
 def test_stopping_wakes_a_paused_run_and_waits_for_its_end() -> None:
     class Endless:
-        result = None
+        result = stop_reason = None
 
         def run(self, control: Control | None = None) -> Iterator[Snapshot]:
             assert control is not None

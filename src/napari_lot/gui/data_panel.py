@@ -23,8 +23,9 @@ from qtpy.QtWidgets import (
 
 from napari_lot.errors import InputError
 from napari_lot.gui.forms import SettingsForm
-from napari_lot.gui.layers import short_angle_text
+from napari_lot.gui.labels import short_angle_text
 from napari_lot.gui.state import WorkbenchState
+from napari_lot.gui.words import in_window_words
 from napari_lot.series import TiltSeries
 from napari_lot.settings import Data
 
@@ -41,6 +42,8 @@ class DataPanel(QWidget):
         self.state = state
         self.viewer = viewer
         self._source: tuple[str, Any] | None = None
+        # The source that the form speaks of; None while it is filled in for one that is not open yet.
+        self._described: tuple[str, Any] | None = None
         self.used_layer: Any = None
         self.setAcceptDrops(True)
 
@@ -83,7 +86,9 @@ class DataPanel(QWidget):
         self.step = _degrees("Step between tilts in degrees.", 2.0, "angle_step")
 
         self.form = SettingsForm(
-            Data, ["pixel_size_A", "tilt_axis_deg", "counts"], unset={"pixel_size_A": "from the file"}
+            Data,
+            ["pixel_size_A", "tilt_axis_deg", "counts"],
+            unset=dict.fromkeys(("pixel_size_A", "tilt_axis_deg", "counts"), "from the file"),
         )
         self.more_form = SettingsForm(Data, ["thickness_A"], unset={"thickness_A": "estimated"})
         self.exclude = QLineEdit(placeholderText="none, or for example 3, 17")
@@ -266,13 +271,11 @@ class DataPanel(QWidget):
             self._load(("layer", self.viewer.layers[name]))
 
     def _open_sample(self) -> None:
-        # What was said about another series does not hold for the sample.
-        for name, field in self.form.fields.items():
-            field.value = Data.model_fields[name].default
-        self.more_form.fields["thickness_A"].value = None
-        for line in (self.path, self.exclude, self.mask):
-            line.clear()
+        # The sample is known entirely: nothing that was typed for a series to come holds for it.
+        self.path.clear()
+        self._forget()
         self.angle_kind.setCurrentText(FROM_FILE)
+        self._described = None
         self._load(("sample", None))
 
     def _apply(self) -> None:
@@ -280,26 +283,45 @@ class DataPanel(QWidget):
             self._load(self._source)
 
     def _load(self, source: tuple[str, Any]) -> None:
-        """Read from one of the three sources; a problem becomes a sentence and leaves everything as it was."""
+        """Read from one of the three sources; a problem becomes a sentence, and what was open stays open."""
+        another, thickness_A = source != self._described, self.state.thickness_A
+        if another and self._described is not None:
+            self._forget()
+            if self.angle_kind.currentText() != FROM_FILE and self._has_angles(*source):
+                self.angle_kind.setCurrentText(FROM_FILE)
         self._source = source
         try:
             series, microscope, element = self._read(*source)
         except InputError as error:
+            if another:
+                self._described = None
+                self.state.thickness_A = thickness_A  # of the series that stays
             self._changed = True
-            self._note(f'<span style="color:#e57373">{error}</span>')
+            self._note(f'<span style="color:#e57373">{in_window_words(str(error))}</span>')
             self._enable()
             self.state.fail(str(error))
             return
         self._changed = False
+        self._described = source
         self.used_layer = source[1] if source[0] == "layer" else None
-        self.state.set_series(series, element)
-        if microscope is not None:
-            self.state.microscope = microscope
-        notes = [f'<span style="color:#e5a33d">⚠ {w}</span>' for w in series.warnings]
+        self.state.thickness_A = self.thickness_A
+        self.state.set_series(series)
+        if another:
+            self.state.take_facts(microscope, element, alone=source[0] == "sample")
+        notes = [f'<span style="color:#e5a33d">⚠ {in_window_words(w)}</span>' for w in series.warnings]
         if "pixel_size_A" in self.form.values():
             notes.append(f"Pixel size {series.pixel_size_A:g} Å as typed here, whatever the file says.")
+        if self.angle_kind.currentText() != FROM_FILE:
+            notes.append(f"Tilt angles {self.angle_kind.currentText()} as given here, whatever the file says.")
         self._note("<br>".join(notes))
         self._enable()
+
+    def _forget(self) -> None:
+        """Empty the fields that describe the series that was open."""
+        self.form.clear()
+        self.more_form.clear()
+        self.exclude.clear()
+        self.mask.clear()
 
     def _note(self, text: str) -> None:
         self.notes.setText(text)
@@ -307,14 +329,7 @@ class DataPanel(QWidget):
 
     def _given(self) -> dict[str, Any]:
         """What the form says about the series, for the reader."""
-        values = self.form.values()
-        given: dict[str, Any] = {}
-        if "pixel_size_A" in values:
-            given["pixel_size_A"] = values["pixel_size_A"]
-        if values.get("tilt_axis_deg"):
-            given["tilt_axis_deg"] = values["tilt_axis_deg"]
-        if values.get("counts"):
-            given["counts"] = True
+        given = self.form.values()
         excluded = self._excluded()
         if excluded:
             given["exclude"] = excluded
@@ -337,6 +352,14 @@ class DataPanel(QWidget):
         if kind == TYPED:
             return self._typed_angles
         return None
+
+    def _has_angles(self, kind: str, what: Any) -> bool:
+        """Whether a series can be read with angles of its own."""
+        from napari_lot.gui import sources
+
+        if kind == "layer":
+            return sources.has_angles(sources.from_layer, what)
+        return kind == "sample" or sources.has_angles(sources.from_file, Path(what).expanduser())
 
     def _read(self, kind: str, what: Any) -> tuple[TiltSeries, Any, str | None]:
         from napari_lot.gui import sources
@@ -361,11 +384,21 @@ def _degrees(tip: str, value: float, name: str) -> QDoubleSpinBox:
     return box
 
 
-def summary(series: TiltSeries) -> str:
-    """One line about a series: name, images, pixel size, tilt range."""
+def summary(series: TiltSeries, thickness_A: float | None = None) -> str:
+    """One line about a series: name, images, pixel size, tilt range and axis, and what restricts it."""
     t, v, u = series.images.shape
     name = Path(series.source).name
     angles = sorted(range(t), key=lambda i: float(series.angles_deg[i][1]))
     span = f"{short_angle_text(series, angles[0])} to {short_angle_text(series, angles[-1])}"
     kind = "counts" if series.counts else "intensity"
-    return f"{name}: {t} tilts of {v} × {u} pixels, {series.pixel_size_A:g} Å, {span}, {kind}"
+    axis = f"axis at {series.tilt_axis_deg:g}°".replace("-", "−")
+    parts = [f"{name}: {t} tilts of {v} × {u} pixels, {series.pixel_size_A:g} Å, {span}, {axis}, {kind}"]
+    if series.excluded:
+        listed = ", ".join(str(tilt) for tilt in series.excluded[:8])
+        more = f" and {len(series.excluded) - 8} more" if len(series.excluded) > 8 else ""
+        parts.append(f"without tilt{'s' if len(series.excluded) > 1 else ''} {listed}{more}")
+    if series.mask is not None:
+        parts.append("mask")
+    if thickness_A is not None:
+        parts.append(f"film of {thickness_A:g} Å")
+    return " · ".join(parts)

@@ -1,4 +1,4 @@
-"""Step 5: atoms as CSV or XYZ, calculated and residual stacks as TIFF."""
+"""Step 5: atoms as CSV or XYZ, calculated and residual stacks as TIFF, the report, or all of it."""
 
 from __future__ import annotations
 
@@ -12,12 +12,17 @@ from napari_lot.errors import InputError
 from napari_lot.export import write_atoms_csv, write_atoms_xyz, write_stack
 from napari_lot.gui.state import WorkbenchState
 from napari_lot.job import Result
+from napari_lot.report import check_output_folder, make_report, write_json, write_results
+from napari_lot.series import TiltSeries
 
+EVERYTHING = "Everything, folder"
 KINDS = {
     "Atoms, XYZ": ("atoms.xyz", ".xyz"),
     "Atoms, CSV": ("atoms.csv", ".csv"),
     "Calculated tilts, TIFF": ("calculated.tif", ".tif"),
     "Residual tilts, TIFF": ("residual.tif", ".tif"),
+    "Report, JSON": ("report.json", ".json"),
+    EVERYTHING: ("results", ""),
 }
 
 
@@ -33,13 +38,13 @@ class ExportPanel(QWidget):
         self.kind.setToolTip("What to save; coordinates are in Å in the specimen frame, 0 is the rotation centre.")
         self.path = QLineEdit()
         self.path.setObjectName("export_path")
-        self.path.setToolTip("File to write.")
+        self.path.setToolTip("File to write; for everything: a folder, new or empty.")
         self.browse = QPushButton("Choose…")
         self.browse.setToolTip("Choose where to save.")
         self.browse.clicked.connect(self._browse)
-        self.overwrite = QCheckBox("replace an existing file")
+        self.overwrite = QCheckBox("replace what is there")
         self.overwrite.setObjectName("export_overwrite")
-        self.overwrite.setToolTip("Without this an existing file is left alone.")
+        self.overwrite.setToolTip("Without this an existing file, or a folder that is not empty, is left alone.")
         self.save = QPushButton("Save")
         self.save.setObjectName("export_save")
         self.save.clicked.connect(self._save)
@@ -71,7 +76,9 @@ class ExportPanel(QWidget):
     def _enable(self) -> None:
         ready = self.state.result is not None
         self.save.setEnabled(ready)
-        self.save.setToolTip("Write the file." if ready else "Needs a finished reconstruction (step 3).")
+        self.save.setToolTip(
+            f"Write what run {self.state.result_run} found." if ready else "Needs a finished reconstruction (step 3)."
+        )
         if not ready:
             self.note.setText("")
 
@@ -86,6 +93,11 @@ class ExportPanel(QWidget):
             self.path.setText(str(Path(current).with_suffix(suffix)))
 
     def _browse(self) -> None:
+        if self.kind.currentText() == EVERYTHING:
+            folder = QFileDialog.getExistingDirectory(self, "Save into", self.path.text())
+            if folder:
+                self.path.setText(folder)
+            return
         suffix = KINDS[self.kind.currentText()][1]
         name, _ = QFileDialog.getSaveFileName(self, "Save", self.path.text(), f"*{suffix};;All files (*)")
         if name:
@@ -96,40 +108,55 @@ class ExportPanel(QWidget):
         result, series = self.state.result, self.state.series
         if result is None or series is None:
             return
-        path = Path(self.path.text().strip()).expanduser()
+        kind = self.kind.currentText()
         try:
-            save(self.kind.currentText(), path, result, series.pixel_size_A, self.overwrite.isChecked())
+            text = self.path.text().strip()
+            if not text:
+                what = "folder" if kind == EVERYTHING else "file"
+                raise InputError(f"No {what} is named: type a name, for example {KINDS[kind][0]}, or choose a place.")
+            path = Path(text).expanduser()
+            save(kind, path, series, result, self.overwrite.isChecked())
         except InputError as error:
-            self.note.setText(f'<span style="color:#e57373">{error}</span>')
-            self.state.fail(str(error))
+            self.note.setText(f'<span style="color:#e57373">{self.state.fail(str(error))}</span>')
             return
         self.overwrite.setChecked(False)
-        self.note.setText(f"Saved {path.resolve()}")
+        self.note.setText(f"Saved {path.resolve()} (run {self.state.result_run})")
 
 
-def save(kind: str, path: Path, result: Result, pixel_size_A: float, overwrite: bool) -> None:
-    """Write one file, whole or not at all.
+def save(kind: str, path: Path, series: TiltSeries, result: Result, overwrite: bool) -> None:
+    """Write one file, or everything into a folder; whole or not at all.
 
     Raises
     ------
     InputError
-        No name, an existing file without ``overwrite``, or a place that cannot be written.
+        No name, something there already without ``overwrite``, or a place that cannot be written.
     """
+    if kind == EVERYTHING:
+        if not path.name:
+            raise InputError(f"{path}: this is not the name of a folder: give one, for example {KINDS[kind][0]}.")
+        check_output_folder(path, overwrite)
+        try:
+            write_results(path, series, result)
+        except OSError as error:
+            raise InputError(f"{path}: cannot write there: {error.strerror or error}: choose another folder.") from None
+        return
     if not path.name or path.is_dir():
         raise InputError(f"{path}: this is not a file name: give one, for example {KINDS[kind][0]}.")
     if path.exists() and not overwrite:
-        raise InputError(f"{path}: the file exists already: choose another name, or tick 'replace an existing file'.")
+        raise InputError(f"{path}: the file exists already: choose another name, or tick 'replace what is there'.")
     temporary: str | None = None
     try:
         handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.stem}-", suffix=path.suffix)
         os.close(handle)
         if kind == "Atoms, XYZ":
-            write_atoms_xyz(temporary, result.orbitals, result.tilts_seen)
+            write_atoms_xyz(temporary, result.orbitals, result.columns)
         elif kind == "Atoms, CSV":
-            write_atoms_csv(temporary, result.orbitals, result.tilts_seen)
+            write_atoms_csv(temporary, result.orbitals, result.columns)
+        elif kind == "Report, JSON":
+            write_json(temporary, make_report(series, result, {}))
         else:
             images = result.calculated if kind.startswith("Calculated") else result.residual
-            write_stack(temporary, images, pixel_size_A)
+            write_stack(temporary, images, series.pixel_size_A)
         # A temporary file is private; the saved one gets the rights that any new file has.
         mask = os.umask(0)
         os.umask(mask)

@@ -4,55 +4,23 @@ from __future__ import annotations
 
 import types
 import typing
+from collections.abc import Callable
 from typing import Any, Literal, get_args, get_origin
 
 import annotated_types
 from magicgui.widgets import create_widget
 from pydantic import BaseModel
 from pydantic.fields import FieldInfo
-from qtpy.QtCore import Qt, Signal
-from qtpy.QtWidgets import QAbstractSpinBox, QCheckBox, QFormLayout, QLabel, QSizePolicy, QWidget
+from qtpy.QtCore import Signal
+from qtpy.QtWidgets import QCheckBox, QFormLayout, QLabel, QWidget
 
-UNITS = {"eV": "eV", "mrad": "mrad", "A": "Å", "deg": "°", "px": "px", "minutes": "min"}
+from napari_lot.gui.number_box import NumberBox
+from napari_lot.gui.words import label_of, row_label, unit_of
+
 NOT_SET = "not set"
 
-# What a person calls a setting, where the field's own name says it badly.
-LABELS = {
-    "energy_eV": "Energy",
-    "semiangle_mrad": "Semi-angle",
-    "defocus_A": "Defocus",
-    "c12_A": "Astigmatism C12",
-    "phi12_deg": "  azimuth φ12",
-    "c21_A": "Coma C21",
-    "phi21_deg": "  azimuth φ21",
-    "c23_A": "3-fold astig. C23",
-    "phi23_deg": "  azimuth φ23",
-    "c30_A": "Spherical C30 (Cs)",
-    "c50_A": "5th order C50",
-    "source_size_A": "Source size (FWHM)",
-    "focal_spread_A": "Focal spread (σ)",
-    "pixel_size_A": "Pixel size",
-    "tilt_axis_deg": "Tilt axis",
-    "thickness_A": "Film thickness",
-    "spacing_A": "Neighbour distance",
-    "probe": "Model",
-}
-
-# (decimals, step) by unit: fine enough to type any sensible value, coarse enough to read.
-_PRECISION = {"eV": (0, 10_000.0), "mrad": (2, 0.5), "Å": (3, 1.0), "°": (2, 1.0), "px": (2, 0.5), "min": (1, 1.0)}
-
-
-def unit_of(name: str) -> str:
-    """Unit that a field's name ends in, '' for a plain number."""
-    return UNITS.get(name.rsplit("_", 1)[-1], "") if "_" in name else ""
-
-
-def label_of(name: str) -> str:
-    """Label of a field: its name without the unit, in words."""
-    if name in LABELS:
-        return LABELS[name]
-    stem = name.rsplit("_", 1)[0] if unit_of(name) else name
-    return stem.replace("_", " ").capitalize()
+# (decimals, step) by unit: fine enough to type any sensible value; zeros at the end are not shown.
+_PRECISION = {"eV": (0, 10_000.0), "mrad": (3, 0.5), "Å": (5, 1.0), "°": (3, 1.0), "px": (3, 0.5), "min": (1, 1.0)}
 
 
 def bounds_of(field: FieldInfo) -> tuple[float | None, float | None]:
@@ -81,75 +49,85 @@ def _split_optional(annotation: Any) -> tuple[Any, bool]:
 
 
 class Field:
-    """One setting as a labelled widget; an optional number shows 'not set' at the bottom of its range."""
+    """One setting as a labelled widget.
 
-    def __init__(self, name: str, info: FieldInfo, unset_text: str = NOT_SET) -> None:
+    A number that may be unset shows ``unset_text`` at the bottom of its range; a yes or no that may be unset is a
+    choice of three. A setting is optional where its default is None, or where ``optional`` says so.
+    """
+
+    def __init__(self, name: str, info: FieldInfo, unset_text: str = NOT_SET, optional: bool = False) -> None:
         self.name = name
-        kind, self.optional = _split_optional(info.annotation)
+        self._kind, by_itself = _split_optional(info.annotation)
+        self.optional = optional or by_itself
         self.unit = unit_of(name)
-        low, high = bounds_of(info)
-        default = info.get_default(call_default_factory=True)
-        options: dict[str, Any] = {"tooltip": info.description or ""}
-        self._number = kind in (int, float)
         self._exact: Any = None
         self._shown: Any = None
+        self._choices: dict[str, bool | None] = {}
+        default = None if optional else info.get_default(call_default_factory=True)
+        tip = info.description or ""
+        self._number = self._kind in (int, float)
+        self.native: QWidget
         if self._number:
-            # The bottom of an optional number means "not set", so it has to lie outside the valid range.
-            self._unset = min(0, low or 0) if not (low is not None and low < 0) else low - 1
-            if kind is int and self.optional:
-                self._unset = (low or 0) - 1
-            options["min"] = self._unset if self.optional else (low if low is not None else -1_000_000_000)
-            options["max"] = high if high is not None else 1_000_000_000
-            if kind is float:
-                options["step"] = _PRECISION.get(self.unit, (4, 0.01))[1]
-            value = self._unset if default is None else default
+            self.native = self._number_box(info, unset_text)
+            self._changed = self.native.valueChanged
         else:
-            value = default
-        # magicgui's box for whole numbers cannot say "not set"; the one for decimals can, with none of them.
-        self._whole = kind is int and self.optional
-        if self._whole:
-            options["step"] = 1
-        shown_as = float if self._whole else kind
-        self.widget = create_widget(value=value, annotation=shown_as, name=name, options=options)
-        native: QWidget = self.widget.native
-        self.native = native
-        native.setObjectName(name)
-        native.setToolTip(info.description or "")
-        native.setAccessibleName(label_of(name))
-        if isinstance(native, QCheckBox):
-            native.setText("")  # the row has the label already
-        if self._number and isinstance(native, QAbstractSpinBox):
-            if kind is float:
-                native.setDecimals(_PRECISION.get(self.unit, (4, 0.01))[0])
-            elif self._whole:
-                native.setDecimals(0)
-            if self.unit:
-                native.setSuffix(f" {self.unit}" if self.unit != "°" else "°")
-            if self.optional:
-                native.setSpecialValueText(unset_text)
-            native.setButtonSymbols(QAbstractSpinBox.ButtonSymbols.NoButtons)
-            native.setAlignment(Qt.AlignmentFlag.AlignRight)
-            native.setMinimumWidth(90)
-            native.setSizePolicy(QSizePolicy.Policy.Expanding, QSizePolicy.Policy.Fixed)
-            # Scrolling the panel must never change a number under the pointer.
-            native.setFocusPolicy(Qt.FocusPolicy.StrongFocus)
-            native.wheelEvent = lambda event: event.ignore()
+            if self._kind is bool and self.optional:
+                self._choices = {unset_text: None, "yes": True, "no": False}
+                widget = create_widget(value=unset_text, name=name, options={"choices": list(self._choices)})
+            else:
+                widget = create_widget(value=default, annotation=self._kind, name=name, options={"tooltip": tip})
+            self._widget, self.native, self._changed = widget, widget.native, widget.changed
+        self.native.setObjectName(name)
+        self.native.setToolTip(tip)
+        self.native.setAccessibleName(label_of(name))
+        if isinstance(self.native, QCheckBox):
+            self.native.setText("")  # the row has the label already
+        if self._number:
+            self.value = default
+
+    def _number_box(self, info: FieldInfo, unset_text: str) -> NumberBox:
+        low, high = bounds_of(info)
+        # The bottom of an optional number means "not set", so it has to lie outside the valid range.
+        self._unset = min(0, low or 0) if not (low is not None and low < 0) else low - 1
+        if self._kind is int and self.optional:
+            self._unset = (low or 0) - 1
+        decimals, step = _PRECISION.get(self.unit, (4, 0.01)) if self._kind is float else (0, 1.0)
+        box = NumberBox(decimals, unset_text if self.optional else "")
+        bottom = self._unset if self.optional else low
+        box.setRange(-1_000_000_000 if bottom is None else bottom, 1_000_000_000 if high is None else high)
+        box.setSingleStep(step)
+        if self.unit:
+            box.setSuffix(f" {self.unit}" if self.unit != "°" else "°")
+        self._box = box
+        return box
+
+    def on_change(self, call: Callable[..., Any]) -> None:
+        """Call when the value changes."""
+        self._changed.connect(call)
 
     @property
     def value(self) -> Any:
         """The setting's value; None where an optional one is not set."""
-        value = self.widget.value
-        if self._number and self.optional and value <= self._unset:
+        if not self._number:
+            value = self._widget.value
+            return self._choices[value] if self._choices else value
+        number = self._box.value()
+        if self.optional and number <= self._unset:
             return None
-        if self._whole:
-            return int(value)
-        # The box shows three digits; what was put in keeps all of them until somebody types.
-        return self._exact if self._exact is not None and value == self._shown else value
+        if self._kind is int:
+            return round(number)
+        # The box shows a few digits; what was put in keeps all of them until somebody types.
+        return self._exact if self._exact is not None and number == self._shown else number
 
     @value.setter
     def value(self, value: Any) -> None:
-        self.widget.value = self._unset if (value is None and self._number) else value
-        self._exact, self._shown = value, self.widget.value
+        if self._number:
+            self._box.setValue(self._unset if value is None else value)
+            self._exact, self._shown = value, self._box.value()
+        elif self._choices:
+            self._widget.value = next(text for text, meant in self._choices.items() if meant is value)
+        else:
+            self._widget.value = value
 
 
 class SettingsForm(QWidget):
@@ -162,7 +140,8 @@ class SettingsForm(QWidget):
     names : sequence of str
         Fields to show, in order.
     unset : dict, optional
-        What an optional number shows while it is not set, by field ('from the file', 'all cores', ...).
+        What a field shows while it is not set ('from the file', 'all cores', ...); a setting with a default of its
+        own can be left unset where it is named here.
     """
 
     changed = Signal()
@@ -179,15 +158,16 @@ class SettingsForm(QWidget):
         layout.setContentsMargins(0, 0, 0, 0)
         layout.setVerticalSpacing(4)
         layout.setFieldGrowthPolicy(QFormLayout.FieldGrowthPolicy.AllNonFixedFieldsGrow)
+        self._model = model
         self.fields: dict[str, Field] = {}
         for name in names:
             info = model.model_fields[name]
-            field = Field(name, info, (unset or {}).get(name, NOT_SET))
-            label = QLabel(label_of(name))
+            field = Field(name, info, (unset or {}).get(name, NOT_SET), optional=name in (unset or {}))
+            label = QLabel(row_label(name, field.optional))
             label.setToolTip(info.description or "")
             label.setBuddy(field.native)
             layout.addRow(label, field.native)
-            field.widget.changed.connect(self._emit)
+            field.on_change(self._emit)
             self.fields[name] = field
 
     def _emit(self, *_: Any) -> None:
@@ -197,6 +177,11 @@ class SettingsForm(QWidget):
         """Field values by name; unset optional ones are left out."""
         return {name: field.value for name, field in self.fields.items() if field.value is not None}
 
+    def clear(self) -> None:
+        """Every field back to unset, or to its default where it cannot be unset."""
+        for name, field in self.fields.items():
+            field.value = None if field.optional else self._model.model_fields[name].default
+
     def set_values(self, values: dict[str, Any]) -> None:
         """Fill the form; names that it does not show are ignored."""
         for name, value in values.items():
@@ -205,8 +190,8 @@ class SettingsForm(QWidget):
 
 
 def choices_of(model: type[BaseModel], name: str) -> tuple[str, ...]:
-    """The allowed words of a Literal field, or of a tuple of Literals."""
-    annotation = model.model_fields[name].annotation
+    """The allowed words of a Literal field, or of a tuple of Literals; optional or not."""
+    annotation, _ = _split_optional(model.model_fields[name].annotation)
     if get_origin(annotation) is tuple:
         annotation = get_args(annotation)[0]
     if get_origin(annotation) is not Literal:

@@ -1,66 +1,154 @@
-"""Step 4: R-factor per tilt and the heights of the atoms."""
+"""Step 4: R-factor per tilt, how sure the atoms are, and what colours them."""
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
-from qtpy.QtWidgets import QLabel, QVBoxLayout, QWidget
+from qtpy.QtWidgets import QComboBox, QHBoxLayout, QLabel, QPushButton, QVBoxLayout, QWidget
 
-from napari_lot.gui.layers import WorkbenchLayers, angle_text
-from napari_lot.gui.plots import HeightHistogram, TiltBars
+from napari_lot.errors import InputError
+from napari_lot.gui.colors import HEIGHT, WANTED, missing, summary
+from napari_lot.gui.labels import angle_text, short_angle_text
+from napari_lot.gui.layers import WorkbenchLayers
+from napari_lot.gui.plots import ColorHistogram, TiltBars
 from napari_lot.gui.state import WorkbenchState
-from napari_lot.job import Snapshot
+from napari_lot.job import Result, Snapshot, expected_spacing_A
 
 
 class InspectPanel(QWidget):
-    """Bars of R per tilt (a click goes to the tilt) and the histogram of heights."""
+    """Bars of R per tilt (a click goes to the tilt), the atoms' colours, and the histogram of what they mean."""
 
     def __init__(self, state: WorkbenchState, layers: WorkbenchLayers, parent: QWidget | None = None) -> None:
         super().__init__(parent)
         self.state = state
         self.layers = layers
+        self.on_change: Callable[[], None] = lambda: None
+        # Whose bars are shown; None while a run is followed, and after one that left nothing.
+        self.result: Result | None = None
         self.bars = TiltBars(self._go_to)
-        self.heights = HeightHistogram(layers.colors)
+        self.histogram = ColorHistogram()
         self.text = QLabel()
         self.text.setObjectName("tilt_text")
+        self.text.setWordWrap(True)
+        self.sure = QLabel()
+        self.sure.setObjectName("atoms_text")
+        self.sure.setWordWrap(True)
+        self.color_by = QComboBox()
+        self.color_by.setObjectName("color_by")
+        self.color_by.setToolTip("What the colours of the atoms in 3D mean; the bars below are their legend.")
+        self.color_by.textActivated.connect(self._on_color_by)
+        self.color_by.currentTextChanged.connect(self._on_color_by)
+        self.back = QPushButton()
+        self.back.setObjectName("show_result_again")
+        self.back.setToolTip("Put the result of the last run that finished, which Export saves, on screen again.")
+        self.back.clicked.connect(self._show_result_again)
+        self._colors = QWidget()
+        row = QHBoxLayout(self._colors)
+        row.setContentsMargins(0, 0, 0, 0)
+        label = QLabel("Colour by")
+        label.setBuddy(self.color_by)
+        row.addWidget(label)
+        row.addWidget(self.color_by, 1)
         layout = QVBoxLayout(self)
         layout.setContentsMargins(0, 0, 0, 0)
-        layout.addWidget(self.bars)
-        layout.addWidget(self.text)
-        layout.addWidget(self.heights)
+        for widget in (self.back, self.bars, self.text, self.sure, self._colors, self.histogram):
+            layout.addWidget(widget)
         layers.viewer.dims.events.current_step.connect(self._on_step)
         state.result_changed.connect(self._on_result)
+        state.running_changed.connect(self._on_running)
         self._empty()
 
     def shutdown(self) -> None:
         """Stop listening."""
         self.layers.viewer.dims.events.current_step.disconnect(self._on_step)
         self.state.result_changed.disconnect(self._on_result)
+        self.state.running_changed.disconnect(self._on_running)
 
     def _empty(self) -> None:
-        self.text.setText("R-factor per tilt and heights appear here while a reconstruction runs.")
-        self.text.setWordWrap(True)
-        self.bars.hide()
-        self.heights.hide()
+        self.result = None
+        self.text.setText("R-factor per tilt and what is known of the atoms appear here while a reconstruction runs.")
+        for widget in (self.back, self.bars, self.sure, self._colors, self.histogram):
+            widget.hide()
 
     def show_snapshot(self, snapshot: Snapshot) -> None:
         """Follow a running reconstruction."""
-        self._show(snapshot.r_factor, snapshot.orbitals.height)
+        self._show(snapshot.r_factor, ())
+
+    def _on_running(self) -> None:
+        if self.state.running:
+            self._empty()
+        # Only an end without a result leaves the layers of one run and the result of another.
+        result = self.state.result
+        other = not self.state.running and result is not None and self.layers.result is not result
+        if other:
+            self.back.setText(f"Show run {self.state.result_run} again")
+        self.back.setVisible(other)
 
     def _on_result(self) -> None:
         result = self.state.result
         if result is None:
             self._empty()
-        else:
-            self._show(result.r_factor, result.orbitals.height, result.withheld)
+            return
+        self.result = result
+        self._show(result.r_factor, result.withheld)
+        self.sure.setText(summary(result))
+        self.sure.setVisible(bool(self.sure.text()))
+        self.back.hide()
 
-    def _show(self, r_factor: np.ndarray, height: np.ndarray, withheld: tuple[int, ...] = ()) -> None:
+    def _show_result_again(self) -> None:
+        result = self.state.result
+        if result is None:
+            return
+        try:
+            spacing_A = expected_spacing_A(result.settings.model)
+        except InputError as error:
+            self.state.fail(str(error))
+            return
+        self.layers.remove_results()
+        self.layers.show_result(result, spacing_A)
+        self.layers.settle_atoms()
+        self._on_result()
+        self.on_change()
+
+    # -- bars and histogram -----------------------------------------------------------------------------------
+
+    def _show(self, r_factor: np.ndarray, withheld: tuple[int, ...]) -> None:
+        series = self.state.series
+        if series is not None and not self.bars.isVisibleTo(self):
+            self.bars.show_angles([short_angle_text(series, t) for t in range(len(series))])
         self.bars.show()
-        self.heights.show()
         self.bars.show_values(r_factor, withheld)
-        self.heights.show_values(height)
+        self._offer_colors()
+        self._show_colors()
         self._on_step()
+
+    def _offer_colors(self) -> None:
+        """List what the atoms on screen can be coloured by; what was chosen last stays the wish."""
+        result = self.layers.result
+        names = [name for name in WANTED if missing(name, result) is None]
+        chosen = self.layers.color_by if self.layers.color_by in names else HEIGHT
+        if names != [self.color_by.itemText(i) for i in range(self.color_by.count())] or (
+            self.color_by.currentText() != chosen
+        ):
+            self.color_by.blockSignals(True)
+            self.color_by.clear()
+            self.color_by.addItems(names)
+            self.color_by.setCurrentText(chosen)
+            self.color_by.blockSignals(False)
+
+    def _on_color_by(self, name: str) -> None:
+        if name and name != self.layers.color_by:
+            self.layers.color_atoms(name)
+            self._show_colors()
+
+    def _show_colors(self) -> None:
+        there = self.layers.orbitals is not None
+        self._colors.setVisible(there)
+        self.histogram.setVisible(there)
+        if there:
+            self.histogram.show_coloring(self.layers.coloring())
 
     def _go_to(self, tilt: int) -> None:
         self.layers.go_to_tilt(tilt)
@@ -75,7 +163,10 @@ class InspectPanel(QWidget):
         self.bars.mark(tilt)
         r = self.bars.values[tilt]
         value = f"R {100 * r:.2f} %" if np.isfinite(r) else "no R yet"
-        result = self.state.result
-        if result is not None and tilt in result.withheld:
-            value += f", withheld (correlation {result.correlation[tilt]:.3f})"
-        self.text.setText(f"tilt {tilt}, {angle_text(series, tilt)}: {value}")
+        if self.result is not None and tilt in self.result.withheld:
+            value += f", withheld (correlation {self.result.correlation[tilt]:.3f})"
+        lines = [f"tilt {tilt}, {angle_text(series, tilt)}: {value}"]
+        limit = self.layers.stacks.residual_limit
+        if limit is not None:
+            lines.append(f"residual scale ±{limit:.3g} {self.layers.intensity}")
+        self.text.setText("<br>".join(lines))

@@ -26,20 +26,22 @@ class RunnableJob(Protocol):
     """What the runner needs of a job."""
 
     result: Result | None
+    stop_reason: str | None
 
     def run(self, control: Control | None = None) -> Iterator[Snapshot]: ...
 
 
 @dataclass(frozen=True)
 class Outcome:
-    """How a run ended: a result, a failure in one sentence, or neither (cancelled).
+    """How a run ended: a result, a failure in one sentence, or neither.
 
-    ``detail`` is a traceback where the failure is a fault of the program.
+    ``detail`` is a traceback where the failure is a fault of the program, ``stop_reason`` the job's own word.
     """
 
     result: Result | None = None
     failure: str | None = None
     detail: str | None = None
+    stop_reason: str | None = None
 
 
 @dataclass
@@ -117,7 +119,7 @@ class Runner:
         try:
             for snapshot in self.job.run(self.control):
                 self.mailbox.put(snapshot)
-            self.outcome = Outcome(result=self.job.result)
+            self.outcome = Outcome(result=self.job.result, stop_reason=self.job.stop_reason)
         except BaseException as error:
             self.outcome = Outcome(None, *sentence_of(error))
 

@@ -10,11 +10,13 @@ from numpy.typing import NDArray
 from qtpy.QtCore import Qt
 from qtpy.QtWidgets import QVBoxLayout, QWidget
 
+from napari_lot.gui.colors import EXISTENCE, Coloring
 from napari_lot.job import ProbeSlices
 
 BACKGROUND, TEXT = "#1e2228", "#d6d6d6"
 LOSS_COLOR, R_COLOR, BAR_COLOR, MARK_COLOR = "#f0a202", "#4fb3ff", "#4fb3ff", "#f0a202"
 WITHHELD_COLOR = "#c586e0"
+BARS_TIP = "R-factor of each tilt in percent, withheld tilts in violet; click a bar to look at that tilt."
 
 
 def _plot(left: str, bottom: str, height: int) -> pg.PlotWidget:
@@ -99,25 +101,37 @@ class TiltBars(QWidget):
     def __init__(self, go_to: Callable[[int], None], parent: QWidget | None = None) -> None:
         super().__init__(parent)
         self._go_to = go_to
-        self.plot = _plot("R (%)", "tilt", 130)
-        self.plot.setToolTip(
-            "R-factor of each tilt in percent, withheld tilts in violet; click a bar to look at that tilt."
-        )
+        self.plot = _plot("R (%)", "tilt and its angle", 150)
+        axis = self.plot.getPlotItem().getAxis("bottom")
+        axis.setHeight(52)  # two lines of ticks and the label
+        axis.setStyle(hideOverlappingLabels=False)  # else the first and the last are left out
+        self.plot.setToolTip(BARS_TIP)
         self._bars = pg.BarGraphItem(x=[], height=[], width=0.8, brush=BAR_COLOR, pen=None)
         self._mark = pg.InfiniteLine(angle=90, pen=pg.mkPen(MARK_COLOR, width=2))
         self.plot.addItem(self._bars)
         self.plot.addItem(self._mark)
         self._mark.hide()
         self.values: NDArray[np.float64] = np.zeros(0)
+        self._withheld: tuple[int, ...] = ()
+        self.angles: list[str] = []
         self.colors: list[object] = []
         self.plot.scene().sigMouseClicked.connect(self._clicked)
+        self.plot.scene().sigMouseMoved.connect(self._moved)
         layout = QVBoxLayout(self)
         layout.setContentsMargins(0, 0, 0, 0)
         layout.addWidget(self.plot)
 
+    def show_angles(self, angles: list[str]) -> None:
+        """The angle of every tilt, in words, for the axis and the tooltip."""
+        self.angles = angles
+        step = next((s for s in (1, 2, 5, 10, 20, 50, 100) if len(angles) <= 5 * s), 200)
+        ticks = [(t, f"{t}\n{angles[t].replace('.0°', '°')}") for t in range(0, len(angles), step)]
+        self.plot.getPlotItem().getAxis("bottom").setTicks([ticks, [(t, "") for t in range(len(angles))]])
+
     def show_values(self, r_factor: NDArray[np.float64], withheld: tuple[int, ...] = ()) -> None:
         """R of every tilt, (T,); NaN is drawn as nothing, tilts that were predicted in another colour."""
         self.values = np.asarray(r_factor, float)
+        self._withheld = withheld
         height = 100 * np.nan_to_num(self.values)
         self.colors = [pg.mkBrush(WITHHELD_COLOR if t in withheld else BAR_COLOR) for t in range(len(height))]
         self._bars.setOpts(x=np.arange(len(height)), height=height, width=0.8, brushes=self.colors)
@@ -130,6 +144,18 @@ class TiltBars(QWidget):
         self._mark.setValue(tilt)
         self._mark.setVisible(len(self.values) > 0)
 
+    def _moved(self, position: object) -> None:
+        tilt = round(self.plot.getPlotItem().vb.mapSceneToView(position).x())
+        if not 0 <= tilt < min(len(self.values), len(self.angles)):
+            self.plot.setToolTip(BARS_TIP)
+            return
+        r = self.values[tilt]
+        known = f"R {100 * r:.2f} %" if np.isfinite(r) else "no R"
+        self.plot.setToolTip(
+            f"tilt {tilt}, {self.angles[tilt]}: {known}{', withheld' if tilt in self._withheld else ''}; "
+            "click to look at it"
+        )
+
     def _clicked(self, event: object) -> None:
         position = self.plot.getPlotItem().vb.mapSceneToView(event.scenePos())  # type: ignore[attr-defined]
         tilt = round(position.x())
@@ -137,35 +163,50 @@ class TiltBars(QWidget):
             self._go_to(tilt)
 
 
-class HeightHistogram(QWidget):
-    """Histogram of the orbitals' heights in the colours that the atoms have: the legend of the 3-D view."""
+class ColorHistogram(QWidget):
+    """Histogram of what the atoms are coloured by, in their colours: the legend of the 3-D view."""
 
-    def __init__(
-        self, colors: Callable[[NDArray[np.float64]], NDArray[np.float32]], parent: QWidget | None = None
-    ) -> None:
+    def __init__(self, parent: QWidget | None = None) -> None:
         super().__init__(parent)
-        self._colors = colors
         self.plot = _plot("atoms", "height (image units)", 130)
-        self.plot.setToolTip("Heights of the atoms; the colours are those of the atoms in 3-D.")
         self._bars = pg.BarGraphItem(x=[], height=[], width=1.0, pen=None)
         self.plot.addItem(self._bars)
         layout = QVBoxLayout(self)
         layout.setContentsMargins(0, 0, 0, 0)
         layout.addWidget(self.plot)
+        self.title = ""
 
-    def show_values(self, height: NDArray[np.float64]) -> None:
-        """Heights (N,) of the atoms."""
-        if not len(height):
+    def show_coloring(self, coloring: Coloring) -> None:
+        """How many atoms have which value."""
+        values = coloring.values[np.isfinite(coloring.values)]
+        if not len(values):
             return
-        top = float(height.max()) or 1.0
-        counts, edges = np.histogram(height, bins=40, range=(0.0, 1.05 * top))
-        middle = 0.5 * (edges[1:] + edges[:-1])
-        # The colours are relative to all heights, so the middles are coloured together with them.
-        colors = self._colors(np.concatenate([height, middle]))[len(height) :]
-        brushes = [pg.mkBrush(*(int(255 * c) for c in color[:3])) for color in colors]
-        self._bars.setOpts(x=middle, height=counts, width=edges[1] - edges[0], brushes=brushes)
-        self.plot.setXRange(0, edges[-1], padding=0)
+        axis = self.plot.getPlotItem().getAxis("bottom")
+        self.title = coloring.title
+        self.plot.setLabel("bottom", coloring.title)
+        self.plot.setToolTip(f"Atoms by {coloring.title}; the colours are those of the atoms in 3D.")
+        if coloring.elements:
+            middle = np.arange(len(coloring.elements), dtype=float)
+            counts = np.bincount(values.astype(np.int64), minlength=len(middle))
+            low, high, width = -0.5, len(middle) - 0.5, 0.6
+            names = [f"{e}: {n}" for e, n in zip(coloring.elements, counts, strict=True)]
+            axis.setTicks([list(zip(middle, names, strict=True)), []])
+        else:
+            axis.setTicks(None)
+            low, high = self._range(coloring, values)
+            counts, edges = np.histogram(np.clip(values, low, high), bins=40, range=(low, high))
+            middle, width = 0.5 * (edges[1:] + edges[:-1]), edges[1] - edges[0]
+        brushes = [pg.mkBrush(*(int(255 * c) for c in color[:3])) for color in coloring.rgba(middle)]
+        self._bars.setOpts(x=middle, height=counts, width=width, brushes=brushes)
+        self.plot.setXRange(low, high, padding=0)
         self.plot.setYRange(0, counts.max() * 1.08, padding=0)
+
+    @staticmethod
+    def _range(coloring: Coloring, values: NDArray[np.float64]) -> tuple[float, float]:
+        # Everything but a far tail, which goes into the last bar.
+        low = min(coloring.limits[0], float(values.min()))
+        high = min(float(values.max()), low + 3 * (coloring.limits[1] - low))
+        return low, max(high * 1.02 if coloring.name != EXISTENCE else 1.0, coloring.limits[1])
 
 
 def reach_A(probe: ProbeSlices) -> float:

@@ -31,8 +31,9 @@ class PointsBuffer:
         """Put N points (N, 3) on screen, with RGBA colours (N, 4) or the layer's own."""
         n = len(zyx)
         layer = self.layer
-        if layer is None or layer not in viewer.layers or n > len(layer.data):
-            self._make(viewer, zyx, colors)
+        # A settled layer says something about each of its points: it cannot take others.
+        if layer is None or layer not in viewer.layers or n > len(layer.data) or len(layer.features.columns):
+            self._make(viewer, zyx, colors, max(256, int(1.25 * n)))
             return
         capacity = len(layer.data)
         layer.data[:] = _padded(zyx, capacity)
@@ -47,11 +48,28 @@ class PointsBuffer:
         self.count = n
         layer.refresh()
 
-    def _make(self, viewer: Any, zyx: NDArray[np.float64], colors: NDArray[np.float32] | None) -> None:
+    def recolor(self, colors: NDArray[np.float32]) -> None:
+        """Other colours (N, 4) for the points on screen."""
+        if self.layer is not None:
+            self.layer.face_color = _faces(colors, len(self.layer.data))
+
+    def settle(
+        self, viewer: Any, zyx: NDArray[np.float64], colors: NDArray[np.float32], features: dict[str, NDArray[Any]]
+    ) -> None:
+        """The last points, without spare rows and with what is known of each."""
+        self._make(viewer, zyx, colors, len(zyx), features=features)
+
+    def _make(
+        self,
+        viewer: Any,
+        zyx: NDArray[np.float64],
+        colors: NDArray[np.float32] | None,
+        capacity: int,
+        **more: Any,
+    ) -> None:
         n = len(zyx)
-        capacity = max(256, int(1.25 * n))
         shown = np.arange(capacity) < n
-        options = {"border_width": 0, **self.options}
+        options = {"border_width": 0, **self.options, **more}
         if colors is not None:
             options["face_color"] = _faces(colors, capacity)
         old = self.layer if self.layer is not None and self.layer in viewer.layers else None
@@ -70,11 +88,11 @@ class PointsBuffer:
         position = viewer.layers.index(old) if old is not None else None
         if old is not None:
             viewer.layers.remove(old)
+        # Before it is added: whoever hears of the new layer asks whether it is there.
+        self.layer, self.count = layer, n
         viewer.add_layer(layer)
         if position is not None:
             viewer.layers.move(len(viewer.layers) - 1, position)
-        self.layer = layer
-        self.count = n
 
 
 def _padded(zyx: NDArray[np.float64], capacity: int) -> NDArray[np.float64]:

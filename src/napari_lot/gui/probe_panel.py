@@ -13,6 +13,7 @@ from napari_lot.errors import InputError
 from napari_lot.gui.forms import SettingsForm
 from napari_lot.gui.plots import ProbeSection
 from napari_lot.gui.state import WorkbenchState
+from napari_lot.gui.words import in_window_words
 from napari_lot.job import ProbeSlices
 from napari_lot.physics.optics import depth_of_focus_A, rayleigh_limit_A, wavelength_A
 from napari_lot.physics.probe import probe_slices
@@ -161,7 +162,7 @@ class ProbePanel(QWidget):
         except InputError as error:
             self.probe = None
             self.section.hide()
-            self.numbers.setText(str(error))
+            self.numbers.setText(in_window_words(str(error)))
             return
         rayleigh, focus = rayleigh_limit_A(microscope), depth_of_focus_A(microscope)
         text = (

@@ -24,10 +24,12 @@ from qtpy.QtWidgets import (
 from napari_lot.errors import InputError
 from napari_lot.gui.forms import SettingsForm, choices_of
 from napari_lot.gui.layers import WorkbenchLayers
-from napari_lot.gui.live import Pace, RunnableJob, Runner, time_text
+from napari_lot.gui.live import Outcome, Pace, RunnableJob, Runner, time_text
 from napari_lot.gui.plots import ConvergencePlot
+from napari_lot.gui.section import DONE, DOUBT, READY
 from napari_lot.gui.state import WorkbenchState
-from napari_lot.job import Job, Snapshot, expected_spacing_A
+from napari_lot.gui.words import in_window_words
+from napari_lot.job import Job, Result, Snapshot, expected_spacing_A
 from napari_lot.series import TiltSeries
 from napari_lot.settings import REFINED_BY_DEFAULT, Data, Model, Settings, Solver, settings_from_dict
 
@@ -46,6 +48,20 @@ STAGES = {
     "finished": "Finished",
 }
 FALLBACK_SPACING_A = 2.5
+# Ends that leave no result: the word, what to do, and the mark of the step.
+NO_RESULT = {
+    "cancelled": ("Cancelled", "the layers show the last state.", READY),
+    "finished early": (
+        "Finished before there was an atom",
+        "there was nothing to keep yet; let it run until atoms appear, then finish.",
+        DOUBT,
+    ),
+    "time limit": (
+        "Time limit reached before there was an atom",
+        "there was nothing to keep yet; allow more minutes under More settings.",
+        DOUBT,
+    ),
+}
 
 
 class RunPanel(QWidget):
@@ -75,6 +91,8 @@ class RunPanel(QWidget):
         self._paused_since: float | None = None
         self._spacing_A = FALLBACK_SPACING_A
         self._settings: Settings | None = None
+        # How the last run of this series ended: a section's state and a sentence.
+        self.ended: tuple[str, str] | None = None
 
         self.model = SettingsForm(Model, ["probe", "spacing_A", "likelihood"], unset={"spacing_A": "from the element"})
         self.element = QLineEdit(placeholderText="Pt")
@@ -166,7 +184,8 @@ class RunPanel(QWidget):
         self._timer.setInterval(POLL_MS)
         self._timer.timeout.connect(self._poll)
         self.model.changed.connect(self.update_buttons)
-        self.element.textChanged.connect(lambda _text: self.update_buttons())
+        self.element.textChanged.connect(lambda text: setattr(self.state, "element", text))
+        state.element_changed.connect(self._on_element)
         state.series_changed.connect(self._on_series)
         state.microscope_changed.connect(self.update_buttons)
         self.on_change: Callable[[], None] = lambda: None
@@ -178,10 +197,16 @@ class RunPanel(QWidget):
         self.more.setVisible(shown)
         self.more_button.setText("More settings ▾" if shown else "More settings ▸")
 
+    def _on_element(self) -> None:
+        if self.element.text() != self.state.element:
+            self.element.setText(self.state.element)
+        self.update_buttons()
+
     def _on_series(self) -> None:
-        hint = self.state.element_hint
-        if hint:
-            self.element.setText(hint)
+        # How a run of another series went says nothing of this one.
+        self.ended = None
+        for widget in (self.stage, self.progress, self.detail, self.plot):
+            widget.hide()
         self.update_buttons()
 
     def settings(self) -> Settings:
@@ -196,7 +221,10 @@ class RunPanel(QWidget):
         if self.elements():
             model["elements"] = self.elements()
         solver = self.solver.values()
-        solver["refine"] = tuple(name for name, box in self.refine.items() if box.isChecked())
+        # Only what somebody has changed: what is refined without a word may depend on the data.
+        chosen = {name for name, box in self.refine.items() if box.isChecked()}
+        if chosen != set(REFINED_BY_DEFAULT):
+            solver["refine"] = tuple(name for name in self.refine if name in chosen)
         series = self.state.series
         data = {"thickness_A": self.state.thickness_A, "counts": series is not None and series.counts}
         data |= self.check.values()
@@ -209,8 +237,9 @@ class RunPanel(QWidget):
         """What is still missing for a start, None where nothing is."""
         if self.state.series is None:
             return "needs a tilt series (step 1)"
-        if self.model.fields["probe"].value == "rigid" and not self.state.has_probe:
-            return "the rigid model needs energy and semi-angle (step 2); 'direct' does not"
+        model = self.model.fields["probe"].value
+        if model != "direct" and not self.state.has_probe:
+            return f"the {model} model needs energy and semi-angle (step 2); 'direct' does not"
         if not self.elements() and self.model.fields["spacing_A"].value is None:
             return "needs the element or the neighbour distance"
         return None
@@ -258,7 +287,8 @@ class RunPanel(QWidget):
             self.state.fail(str(error))
             return
         self.layers.remove_results()
-        self.state.result = None
+        self.ended = None
+        self.state.runs += 1
         self.plot.clear()
         self._pace, self._paused_s, self._paused_since = Pace(), 0.0, None
         for widget in (self.stage, self.progress, self.detail, self.plot):
@@ -322,7 +352,9 @@ class RunPanel(QWidget):
         elapsed = snapshot.elapsed_s - self._paused_s
         runner = self.runner
         if runner is not None and runner.control.stop_request is None and not runner.control.is_paused:
-            self.stage.setText(f"<b>{STAGES.get(snapshot.stage, snapshot.stage)}</b>: {snapshot.message}")
+            self.stage.setText(
+                f"<b>{STAGES.get(snapshot.stage, snapshot.stage)}</b>: {in_window_words(snapshot.message)}"
+            )
         self.progress.setRange(0, max(snapshot.steps_total, 1))
         self.progress.setValue(min(snapshot.step, snapshot.steps_total))
         left = self._pace.left_s(snapshot.step, snapshot.steps_total, elapsed)
@@ -347,33 +379,50 @@ class RunPanel(QWidget):
         self.runner = None
         self.state.running = False
         self.progress.setRange(0, 100)
+        if outcome is not None and outcome.result is not None:
+            self.layers.show_result(outcome.result, self._spacing_A)
+        self.layers.settle_atoms()
         if outcome is None or outcome.failure is not None:
-            sentence = (
-                outcome.failure
-                if outcome is not None and outcome.failure
-                else "The reconstruction ended without a word."
-            )
-            self.stage.setText("<b>Stopped by an error</b>")
-            self.detail.setText(sentence)
-            self.progress.setValue(0)
-            self.progress.setFormat("stopped")
-            self.state.fail(sentence)
-            if outcome is not None and outcome.detail is not None:
-                _LOG.error("%s", outcome.detail)
+            self._end_in_failure(outcome)
         elif outcome.result is None:
-            self.stage.setText("<b>Cancelled</b>: the layers show the last state")
-            self.progress.setValue(0)
-            self.progress.setFormat("cancelled")
+            self._end_without_result(outcome.stop_reason or "cancelled")
         else:
-            result = outcome.result
-            self.progress.setValue(100)
-            self.progress.setFormat(result.stop_reason)
-            self.layers.show_result(result, self._spacing_A)
-            self.stage.setText(f"<b>Finished</b>: {result.message}")
-            self.detail.setText("<br>".join(f'<span style="color:#e5a33d">⚠ {w}</span>' for w in result.warnings))
-            self.detail.setVisible(bool(result.warnings))
-            self.state.result = result
+            self._end_with(outcome.result)
         self.update_buttons()
+
+    def _end_in_failure(self, outcome: Outcome | None) -> None:
+        sentence = outcome.failure if outcome is not None else None
+        self.stage.setText("<b>Stopped by an error</b>")
+        self.progress.setValue(0)
+        self.progress.setFormat("stopped")
+        self.detail.setText(self.state.fail(sentence or "The reconstruction ended without a word."))
+        if outcome is not None and outcome.detail is not None:
+            _LOG.error("%s", outcome.detail)
+        self.ended = DOUBT, f"Run {self.state.runs} was stopped by an error."
+
+    def _end_without_result(self, reason: str) -> None:
+        how, why, state = NO_RESULT.get(reason, NO_RESULT["cancelled"])
+        self.progress.setValue(0)
+        self.progress.setFormat(reason)
+        earlier = "" if self.state.result is None else f" Export still has run {self.state.result_run}."
+        self.stage.setText(f"<b>{how}</b>: {why}{earlier}")
+        self.detail.setText("")
+        self.ended = state, f"Run {self.state.runs}: {how[0].lower()}{how[1:]}."
+
+    def _end_with(self, result: Result) -> None:
+        self.progress.setValue(100)
+        self.progress.setFormat(result.stop_reason)
+        # The message begins with how the run ended, in its own words.
+        message = in_window_words(result.message)
+        how, colon, rest = message.partition(": ")
+        said = bool(colon) and how.lower().startswith(result.stop_reason)
+        self.stage.setText(f"<b>{how}</b>: {rest}" if said else f"<b>Finished</b>: {message}")
+        doubts = [in_window_words(w) for w in result.warnings]
+        self.detail.setText("<br>".join(f'<span style="color:#e5a33d">⚠ {w[:1].upper()}{w[1:]}</span>' for w in doubts))
+        self.detail.setVisible(bool(doubts))
+        known = f"{len(result.orbitals)} atoms, {result.stop_reason}"
+        self.ended = (DOUBT, f"{known}; see the doubts below.") if doubts else (DONE, f"{known}.")
+        self.state.keep(result)
 
     # -- the end ----------------------------------------------------------------------------------------------
 
@@ -381,6 +430,7 @@ class RunPanel(QWidget):
         """Cancel and wait for a run, stop the timer, stop listening; False if the thread would not end."""
         self._timer.stop()
         self.state.series_changed.disconnect(self._on_series)
+        self.state.element_changed.disconnect(self._on_element)
         self.state.microscope_changed.disconnect(self.update_buttons)
         stopped = True
         if self.runner is not None:
@@ -396,6 +446,9 @@ REFINE_TIPS = {
     "width": "One common width B per species.",
     "center": "One global offset (du, dv) of the rotation centre.",
     "shifts": "A shift (du, dv) of each tilt.",
+    "angles": "Three small turns of each tilt.",
     "scale": "A brightness factor of each tilt.",
     "background": "A constant background of each tilt.",
+    "defocus": "The focal plane of the probe.",
+    "probe": "The shape of an adaptive probe.",
 }

@@ -8,8 +8,13 @@ from qtpy.QtWidgets import QLabel, QSizePolicy, QVBoxLayout, QWidget
 from superqt import QCollapsible
 
 _UNLIMITED = 16_777_215  # QWIDGETSIZE_MAX
-NEEDS, READY, DONE = "needs", "ready", "done"
-_MARKS = {NEEDS: ("○", "#e5a33d"), READY: ("●", "#8fb4d8"), DONE: ("✓", "#7bbf7b")}
+NEEDS, READY, DONE, DOUBT = "needs", "ready", "done", "doubt"
+_MARKS = {
+    NEEDS: ("○", "#e5a33d"),
+    READY: ("●", "#8fb4d8"),
+    DONE: ("✓", "#7bbf7b"),
+    DOUBT: ("⚠", "#e5a33d"),
+}
 
 
 class Section(QCollapsible):
@@ -72,7 +77,7 @@ class Section(QCollapsible):
             self.collapse(animate=False)
 
     def set_status(self, state: str, text: str) -> None:
-        """State (needs, ready or done) and the line that explains it."""
+        """State (needs, ready, done or doubt) and the line that explains it."""
         mark, color = _MARKS[state]
         self.status.setText(f'<span style="color:{color}">{mark}</span>&nbsp; {text}')
         self.status.setAccessibleName(text)

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from psygnal import Signal
 
+from napari_lot.gui.words import in_window_words
 from napari_lot.job import Result
 from napari_lot.series import TiltSeries
 from napari_lot.settings import Microscope
@@ -14,6 +17,8 @@ class WorkbenchState:
 
     series_changed = Signal()
     microscope_changed = Signal()
+    element_changed = Signal()
+    thickness_changed = Signal()
     running_changed = Signal()
     result_changed = Signal()
     failed = Signal(str)
@@ -23,19 +28,23 @@ class WorkbenchState:
         self._microscope = Microscope()
         self._running = False
         self._result: Result | None = None
-        self.element_hint: str | None = None
-        self.thickness_A: float | None = None
+        self.runs = 0
+        self.result_run = 0
+        self._element = ""
+        self._thickness_A: float | None = None
+        # What came with the series and not from a person: it goes with the series.
+        self._came_with_series: tuple[dict[str, Any], str] = ({}, "")
 
     @property
     def series(self) -> TiltSeries | None:
         return self._series
 
-    def set_series(self, series: TiltSeries, element_hint: str | None = None) -> None:
+    def set_series(self, series: TiltSeries) -> None:
         """A new or changed series: an earlier result does not belong to it."""
         self._series = series
-        self.element_hint = element_hint
         had_result = self._result is not None
         self._result = None
+        self.runs = self.result_run = 0
         self.series_changed.emit()
         if had_result:
             self.result_changed.emit()
@@ -49,6 +58,45 @@ class WorkbenchState:
         if value != self._microscope:
             self._microscope = value
             self.microscope_changed.emit()
+
+    @property
+    def element(self) -> str:
+        """Element symbols as they are typed, '' for none."""
+        return self._element
+
+    @element.setter
+    def element(self, value: str) -> None:
+        if value != self._element:
+            self._element = value
+            self.element_changed.emit()
+
+    @property
+    def thickness_A(self) -> float | None:
+        """Thickness of a film, None where it is to be estimated."""
+        return self._thickness_A
+
+    @thickness_A.setter
+    def thickness_A(self, value: float | None) -> None:
+        if value != self._thickness_A:
+            self._thickness_A = value
+            self.thickness_changed.emit()
+
+    def take_facts(self, microscope: Microscope | None, element: str | None, alone: bool = False) -> None:
+        """Take over what another series says of microscope and element.
+
+        What the one before it said goes, unless somebody has changed it since; what a person typed stays where this
+        series says nothing, or goes as well where its facts stand ``alone``.
+        """
+        old, old_element = self._came_with_series
+        new = microscope.model_dump(exclude_unset=True) if microscope is not None else {}
+        now = self._microscope.model_dump(exclude_unset=True)
+        kept = {} if alone else {n: v for n, v in now.items() if n not in old or v != old[n]}
+        self._came_with_series = (new, element or "")
+        self.microscope = Microscope(**{**kept, **new})
+        if element:
+            self.element = element
+        elif alone or self.element == old_element:
+            self.element = ""
 
     @property
     def has_probe(self) -> bool:
@@ -67,13 +115,16 @@ class WorkbenchState:
 
     @property
     def result(self) -> Result | None:
+        """What the last run that finished has left; it stays until another finishes or the series changes."""
         return self._result
 
-    @result.setter
-    def result(self, value: Result | None) -> None:
-        self._result = value
+    def keep(self, result: Result) -> None:
+        """The run that was begun last has finished: its result takes the place of an earlier one."""
+        self._result, self.result_run = result, self.runs
         self.result_changed.emit()
 
-    def fail(self, sentence: str) -> None:
-        """Tell the person, wherever a panel noticed it."""
-        self.failed.emit(sentence)
+    def fail(self, sentence: str) -> str:
+        """Tell the person, wherever a panel noticed it; returns the sentence in the window's words."""
+        shown = in_window_words(sentence)
+        self.failed.emit(shown)
+        return shown

@@ -5,7 +5,6 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 import torch  # noqa: F401  imported here, on the main thread: importing it in the worker would stall the window
-from napari.utils.notifications import show_error
 from qtpy.QtCore import QEvent, QObject, Qt, QTimer
 from qtpy.QtWidgets import (
     QApplication,
@@ -23,6 +22,7 @@ from napari_lot.gui.data_panel import DataPanel, summary
 from napari_lot.gui.export_panel import ExportPanel
 from napari_lot.gui.inspect_panel import InspectPanel
 from napari_lot.gui.layers import WorkbenchLayers
+from napari_lot.gui.notices import Notices
 from napari_lot.gui.probe_panel import ProbePanel
 from napari_lot.gui.run_panel import RunPanel
 from napari_lot.gui.section import DONE, NEEDS, READY, Section
@@ -56,6 +56,7 @@ class Workbench(QWidget):
         self.viewer = viewer
         self.state = WorkbenchState()
         self.layers = WorkbenchLayers(viewer)
+        self.notices = Notices()
         self._closed = False
         self._window: QMainWindow | None = None
 
@@ -79,14 +80,16 @@ class Workbench(QWidget):
         }
         self._build()
 
-        self.state.failed.connect(show_error)
+        self.state.failed.connect(self.notices.show)
         self.state.series_changed.connect(self._on_series)
         self.state.microscope_changed.connect(self._update_steps)
+        self.state.thickness_changed.connect(self._update_steps)
         self.state.running_changed.connect(self._on_running)
         self.state.result_changed.connect(self._on_result)
         self.probe.probe_changed.connect(self._on_probe)
         self.run.on_snapshot = self._on_snapshot
         self.run.on_change = self._update_steps
+        self.inspect.on_change = self._on_shown_again
         viewer.layers.events.inserted.connect(self._update_views)
         viewer.layers.events.removed.connect(self._update_views)
         application = QApplication.instance()
@@ -161,7 +164,7 @@ class Workbench(QWidget):
         if series is None:
             steps["data"].set_status(NEEDS, "Needs a tilt series: open a file, use an open layer, or open the sample.")
         else:
-            steps["data"].set_status(DONE, summary(series))
+            steps["data"].set_status(DONE, summary(series, state.thickness_A))
         if state.has_probe:
             energy, angle = microscope.energy_eV or 0.0, microscope.semiangle_mrad or 0.0
             steps["probe"].set_status(
@@ -174,18 +177,22 @@ class Workbench(QWidget):
             steps["run"].set_status(READY, "Running.")
         elif needs is not None:
             steps["run"].set_status(NEEDS, needs[0].upper() + needs[1:] + ".")
-        elif result is not None:
-            steps["run"].set_status(DONE, f"{len(result.orbitals)} atoms, {result.stop_reason}.")
+        elif self.run.ended is not None:
+            steps["run"].set_status(*self.run.ended)
         else:
             steps["run"].set_status(READY, "Ready to start.")
-        if result is not None:
-            steps["inspect"].set_status(DONE, "Click a bar to look at that tilt.")
-            steps["export"].set_status(READY, f"{len(result.orbitals)} atoms to save.")
+        shown = self.layers.result
+        if state.running:
+            steps["inspect"].set_status(READY, f"Following run {state.runs}.")
+        elif shown is not None:
+            steps["inspect"].set_status(DONE, f"Run {state.result_run}. Click a bar to look at that tilt.")
+        elif self.layers.orbitals is not None:
+            steps["inspect"].set_status(READY, f"The last state of run {state.runs}, which left no result.")
         else:
-            steps["inspect"].set_status(
-                READY if state.running else NEEDS,
-                "Following the run." if state.running else "Needs a reconstruction (step 3).",
-            )
+            steps["inspect"].set_status(NEEDS, "Needs a reconstruction (step 3).")
+        if result is not None:
+            steps["export"].set_status(READY, f"{len(result.orbitals)} atoms of run {state.result_run} to save.")
+        else:
             steps["export"].set_status(NEEDS, "Needs a finished reconstruction (step 3).")
 
     # -- what happens -----------------------------------------------------------------------------------------
@@ -194,6 +201,7 @@ class Workbench(QWidget):
         series = self.state.series
         if series is None:
             return
+        self.notices.dismiss()
         self.layers.show_series(series, replacing=self.data.used_layer)
         self.sections["probe"].open()
         self._update_steps()
@@ -209,11 +217,16 @@ class Workbench(QWidget):
 
     def _on_running(self) -> None:
         if self.state.running:
+            self.notices.dismiss()
             for name in ("data", "probe", "export"):
                 self.sections[name].close_up()
             self.sections["run"].open()
             self.sections["inspect"].open()
         self._update_steps()
+
+    def _on_shown_again(self) -> None:
+        self._update_steps()
+        self._update_views()
 
     def _on_snapshot(self, snapshot: Snapshot) -> None:
         self.inspect.show_snapshot(snapshot)
@@ -270,9 +283,10 @@ class Workbench(QWidget):
             self._window.removeEventFilter(self)
         self.viewer.layers.events.inserted.disconnect(self._update_views)
         self.viewer.layers.events.removed.disconnect(self._update_views)
-        self.state.failed.disconnect(show_error)
+        self.state.failed.disconnect(self.notices.show)
         self.state.series_changed.disconnect(self._on_series)
         self.state.microscope_changed.disconnect(self._update_steps)
+        self.state.thickness_changed.disconnect(self._update_steps)
         self.state.running_changed.disconnect(self._on_running)
         self.state.result_changed.disconnect(self._on_result)
         self.run.shutdown()

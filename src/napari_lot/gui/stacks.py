@@ -1,0 +1,149 @@
+"""The stacks: measured, calculated and residual images as 4-D layers ``[tilt, 1, v, u]``."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from napari.layers import Image
+from napari.utils import Colormap
+from numpy.typing import NDArray
+
+from napari_lot.series import TiltSeries
+
+UNITS_4D = ("pixel", "angstrom", "angstrom", "angstrom")
+AXES_4D = ("tilt angle", "z", "y", "x")  # napari makes room for this; the angle itself is shown in its place
+MEASURED, CALCULATED, RESIDUAL = "Measured", "Calculated", "Residual"
+
+# Cool-warm (Moreland 2009): diverging, equal lightness steps on both sides of a light middle.
+_COOL_WARM = [
+    (0.230, 0.299, 0.754),
+    (0.407, 0.537, 0.934),
+    (0.603, 0.732, 0.999),
+    (0.788, 0.846, 0.939),
+    (0.865, 0.865, 0.865),
+    (0.931, 0.806, 0.752),
+    (0.968, 0.657, 0.537),
+    (0.887, 0.413, 0.325),
+    (0.706, 0.016, 0.150),
+]
+
+
+def residual_colormap() -> Colormap:
+    """Blue (too bright in the model) - light grey - red (too dark in the model)."""
+    return Colormap(np.array([(*c, 1.0) for c in _COOL_WARM]), name="cool-warm")
+
+
+def stack_layer(series: TiltSeries, images: NDArray[np.float32], name: str, **options: Any) -> Image:
+    """An Image layer ``[tilt, 1, v, u]`` in Å with the rotation centre at the origin."""
+    p = series.pixel_size_A
+    row, column = series.center_px if series.center_px is not None else (0.0, 0.0)
+    return Image(
+        images[:, None],
+        name=name,
+        scale=(1, p, p, p),
+        translate=(0, 0, -row * p, -column * p),
+        units=UNITS_4D,
+        axis_labels=AXES_4D,
+        projection_mode="mean",
+        metadata={"napari_lot_role": name.lower()},
+        **options,
+    )
+
+
+class Stacks:
+    """The three stacks of one series in a viewer; one that the user deleted is made anew when it is needed."""
+
+    def __init__(self, viewer: Any) -> None:
+        self.viewer = viewer
+        self.layers: dict[str, Image] = {}
+        self._series: TiltSeries | None = None
+        self._calculated: NDArray[np.float32] | None = None
+        self._residual: NDArray[np.float32] | None = None
+        self._residual_limits: tuple[float, float] | None = None
+        self._limits = (0.0, 1.0)
+
+    def has(self, name: str) -> bool:
+        """Whether a stack of this name is on screen."""
+        return name in self.layers and self.layers[name] in self.viewer.layers
+
+    def show_measured(self, series: TiltSeries) -> None:
+        """Show the measured images; another series' stacks go."""
+        self.remove_results()
+        if self.has(MEASURED):
+            self.viewer.layers.remove(self.layers[MEASURED])
+        self._series = series
+        lo, hi = np.quantile(series.images[:: max(1, len(series) // 12)], [0.001, 0.9995])
+        self._limits = limits(lo, hi)
+        self.restore(visible=True)
+
+    def restore(self, visible: bool) -> bool:
+        """Add the stacks that there are images for and that are not on screen; True where any was added."""
+        if self._series is None:
+            return False
+        images = {MEASURED: self._series.images, CALCULATED: self._calculated, RESIDUAL: self._residual}
+        missing = [(name, stack) for name, stack in images.items() if stack is not None and not self.has(name)]
+        for name, stack in missing:
+            if name == RESIDUAL:
+                look: dict[str, Any] = {"contrast_limits": self._residual_limits, "colormap": residual_colormap()}
+            else:
+                same = self.layers[MEASURED].contrast_limits if self.has(MEASURED) else self._limits
+                look = {"contrast_limits": same, "colormap": "gray"}
+            layer = self.layers[name] = stack_layer(self._series, stack, name, visible=visible, **look)
+            self.viewer.add_layer(layer)
+        return bool(missing)
+
+    @property
+    def residual_limit(self) -> float | None:
+        """Largest residual that has a colour of its own, None before there are residuals."""
+        return None if self._residual_limits is None else self._residual_limits[1]
+
+    def remove_results(self) -> None:
+        """Take away what belongs to an earlier run."""
+        for name in (CALCULATED, RESIDUAL):
+            if self.has(name):
+                self.viewer.layers.remove(self.layers[name])
+            self.layers.pop(name, None)
+        self._calculated = self._residual = None
+        self._residual_limits = None
+
+    def show_calculated(
+        self, tilts: NDArray[np.int64], calculated: NDArray[np.float32], shown_tilt: int, visible: bool
+    ) -> bool:
+        """Fill in calculated images (n, V, U) of some tilts and their residuals; True where layers were added.
+
+        Parameters
+        ----------
+        shown_tilt : int
+            The tilt on screen: only when it has changed is anything drawn anew.
+        visible : bool
+            Whether layers that have to be added are shown.
+        """
+        series = self._series
+        if series is None or not len(tilts):
+            return False
+        if self._calculated is None or self._residual is None:
+            self._calculated = np.zeros_like(series.images)
+            self._residual = np.zeros_like(series.images)
+        self._calculated[tilts] = calculated
+        self._residual[tilts] = series.images[tilts] - calculated
+        if self._residual_limits is None:
+            self.limit_residual(self._residual[tilts])
+        added = self.restore(visible)
+        if not added and shown_tilt in tilts:
+            for name in (CALCULATED, RESIDUAL):
+                self.layers[name].refresh(thumbnail=False, extent=False, highlight=False)
+        return added
+
+    def limit_residual(self, residual: NDArray[np.float32]) -> None:
+        """Symmetric limits around zero from the 99.5th percentile of |residual|."""
+        top = float(np.quantile(np.abs(residual), 0.995)) or 1e-6
+        self._residual_limits = (-top, top)
+        if self.has(RESIDUAL):
+            self.layers[RESIDUAL].contrast_limits_range = self._residual_limits
+            self.layers[RESIDUAL].contrast_limits = self._residual_limits
+
+
+def limits(lo: float, hi: float) -> tuple[float, float]:
+    """Contrast limits that differ."""
+    return (float(lo), float(hi)) if hi > lo else (float(lo), float(lo) + 1.0)

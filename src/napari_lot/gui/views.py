@@ -1,0 +1,163 @@
+"""The four ways to look at the workbench's layers: images side by side, overlay, atoms in 3-D, probe."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+from napari.layers import Layer
+
+from napari_lot.gui.sliders import Sliders
+from napari_lot.gui.stacks import AXES_4D, CALCULATED, MEASURED, RESIDUAL
+
+# In (z, y, x) napari's default 3-D camera shows a mirror image; with depth going away from the viewer it does not.
+RIGHT_HANDED = ("away", "down", "right")
+ATOMS, MARKERS, PROBE = "Atoms", "Atoms on tilt", "Probe"
+SHOWN = {
+    "images": (MEASURED, CALCULATED, RESIDUAL),
+    "markers": (MEASURED, MARKERS),
+    "atoms": (ATOMS,),
+    "probe": (PROBE,),
+}
+MAIN = {"images": MEASURED, "markers": MARKERS, "atoms": ATOMS, "probe": PROBE}
+NEEDS = {
+    "images": "needs a tilt series (step 1)",
+    "markers": "needs atoms (step 3)",
+    "atoms": "needs atoms (step 3)",
+    "probe": "needs energy and semi-angle (step 2)",
+}
+
+
+class Views:
+    """Arranges camera, grid and visibility; other people's layers are left alone.
+
+    Parameters
+    ----------
+    viewer : napari.viewer.Viewer
+    own : callable
+        The workbench's layers that are on screen, by name.
+    """
+
+    def __init__(self, viewer: Any, own: Callable[[], dict[str, Layer]]) -> None:
+        self.viewer = viewer
+        self.own = own
+        self.current: str | None = None
+        self.probe_reach_A = 1.0
+        self.sliders = Sliders(viewer, self._idle_axes)
+
+    def close(self) -> None:
+        """Stop listening to the viewer."""
+        self.sliders.close()
+
+    def available(self, view: str) -> str | None:
+        """None where a view can be shown, else what is missing."""
+        there = ATOMS if view == "markers" else MAIN[view]
+        return None if there in self.own() else NEEDS[view]
+
+    def arrange(self, view: str, reset: bool = True) -> None:
+        """Show one way to look; ``reset`` frames it anew."""
+        viewer = self.viewer
+        self.current = view
+        self.order()
+        own = self.own()
+        # Every change of a layer or the grid makes napari build its scene anew: only real changes, in one batch.
+        with viewer.layers.batched_update():
+            for name, layer in own.items():
+                if layer.visible != (name in SHOWN[view]):
+                    layer.visible = name in SHOWN[view]
+        # The grid outside the batch: napari sizes its boxes only when it is told about it.
+        grid = viewer.canvas.grid
+        grid.stride, grid.shape, grid.spacing = 1, (1, -1), 4
+        grid.enabled = view == "images" and CALCULATED in own
+        for name in SHOWN["images"]:
+            if name in own:
+                own[name].name_overlay.position = "top_left"
+                own[name].name_overlay.visible = grid.enabled
+        if RESIDUAL in own:
+            bar = own[RESIDUAL].colorbar
+            bar.position, bar.size, bar.font_size = "top_right", (10, 90), 8
+            bar.visible = grid.enabled
+        viewer.dims.ndisplay = 3 if view == "atoms" else 2
+        if view == "atoms":
+            viewer.scene.camera.orientation = RIGHT_HANDED
+        elif viewer.dims.ndim >= 4:
+            # The stacks and markers lie in the plane z = 0; the probe's focus is looked at from there as well.
+            viewer.dims.set_point(viewer.dims.ndim - 3, 0.0)
+        self._set_depth_margin(1e4 if view in ("images", "markers") else 0.0)
+        viewer.canvas.overlays.scale_bar.visible = True
+        viewer.canvas.overlays.scale_bar.gridded = False
+        if reset:
+            self._frame(view)
+        self.select_main()
+        self.sliders.update()
+
+    def select_main(self) -> None:
+        """Select the layer that the view is about: napari selects the newest."""
+        own, main = self.own(), MAIN.get(self.current or "")
+        if main in own:
+            self.viewer.layers.selection.active = own[main]
+
+    def order(self) -> None:
+        """Own layers to the top of the list, in reading order for the side-by-side view."""
+        own, layers = self.own(), self.viewer.layers
+        wanted = [own[n] for n in (PROBE, MEASURED, CALCULATED, RESIDUAL, MARKERS, ATOMS) if n in own]
+        if [layer for layer in layers if layer in wanted] != wanted:
+            for layer in wanted:
+                layers.move(layers.index(layer), len(layers))
+
+    def say(self, text: str, sliders: tuple[str, ...]) -> None:
+        """A line on the canvas ('' for none), and words beside the sliders of tilt and depth (none leaves them)."""
+        overlay = self.viewer.canvas.overlays.text
+        if text:
+            overlay.text = text
+            overlay.position = "bottom_left"
+            overlay.font_size = 11
+            overlay.gridded = False
+        overlay.visible = bool(text)
+        names = list(self.viewer.dims.axis_labels)
+        if sliders and len(names) >= 4:
+            names[-4 : len(sliders) - 4] = (word[: len(AXES_4D[0]) + 2] for word in sliders)
+            if tuple(names) != self.viewer.dims.axis_labels:
+                self.viewer.dims.axis_labels = tuple(names)
+
+    def _idle_axes(self) -> tuple[int, ...]:
+        """Axes whose sliders change nothing: depth beside projections, tilt beside the probe."""
+        n, own = self.viewer.dims.ndim, self.own().values()
+        if any(layer.visible and layer not in own and layer.ndim >= 3 for layer in self.viewer.layers):
+            return ()  # somebody else's layer may need them
+        return {"images": (n - 3,), "markers": (n - 3,), "probe": (n - 4,)}.get(self.current or "", ())
+
+    def _set_depth_margin(self, margin_A: float) -> None:
+        """Thickness of what is shown in 2-D along the beam: a projection has no depth, so moving z must not hide it."""
+        dims = self.viewer.dims
+        if dims.ndim >= 3:
+            margins = [0.0] * dims.ndim
+            margins[-3] = margin_A
+            dims.margin_left = dims.margin_right = tuple(margins)
+
+    def _frame(self, view: str) -> None:
+        """Fill the canvas with what is looked at, not with everything there is."""
+        viewer, own = self.viewer, self.own()
+        if view in ("images", "markers"):
+            if MEASURED in own:
+                viewer.reset_view(layers=[own[MEASURED]])
+            return
+        # napari 0.9 cannot frame a layer of fewer dimensions than the viewer has, so this is done by hand.
+        layer = own.get(MAIN[view])
+        if layer is None:
+            return
+        low, high = (np.asarray(edge)[-3:] for edge in layer.extent.world)
+        camera = viewer.scene.camera
+        if view == "probe":
+            reach = self.probe_reach_A
+            low, high = np.array([low[0], -reach, -reach]), np.array([high[0], reach, reach])
+            camera.center = (0.0, *((low + high) / 2)[1:])
+        else:
+            camera.angles = (0, 0, 0)
+            if MEASURED in own:
+                # The scale and the middle of the images, whatever far orbitals an early stage has.
+                low, high = (np.asarray(edge)[-3:] for edge in own[MEASURED].extent.world)
+            camera.center = tuple((low + high) / 2)
+        size = (high - low)[1:] if view == "probe" else high - low
+        camera.zoom = 0.85 * float(min(viewer.canvas.size)) / max(float(np.max(size)), 1e-3)

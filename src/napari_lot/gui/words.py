@@ -1,0 +1,87 @@
+"""The window's words: what a setting is called in it, and messages without the command line's flags. No Qt."""
+
+from __future__ import annotations
+
+import re
+
+from napari_lot.settings import Settings
+
+UNITS = {"eV": "eV", "mrad": "mrad", "A": "Å", "deg": "°", "px": "px", "minutes": "min"}
+
+# What a person calls a setting, where the field's own name says it badly.
+LABELS = {
+    "energy_eV": "Energy",
+    "semiangle_mrad": "Semi-angle",
+    "defocus_A": "Defocus",
+    "c12_A": "Astigmatism C12",
+    "phi12_deg": "  azimuth φ12",
+    "c21_A": "Coma C21",
+    "phi21_deg": "  azimuth φ21",
+    "c23_A": "3-fold astig. C23",
+    "phi23_deg": "  azimuth φ23",
+    "c30_A": "Spherical C30, Cs",
+    "c50_A": "5th order C50",
+    "source_size_A": "Source size, FWHM",
+    "focal_spread_A": "Focal spread, σ",
+    "pixel_size_A": "Pixel size",
+    "tilt_axis_deg": "Tilt axis",
+    "thickness_A": "Film thickness",
+    "spacing_A": "Neighbour distance",
+    "probe": "Model",
+    "max_minutes": "Time limit",
+    "seed": "Random seed",
+    "counts": "Electron counts",
+    "elements": "Element",
+    "exclude": "Exclude tilts",
+}
+
+
+def unit_of(name: str) -> str:
+    """Unit that a field's name ends in, '' for a plain number."""
+    return UNITS.get(name.rsplit("_", 1)[-1], "") if "_" in name else ""
+
+
+def label_of(name: str) -> str:
+    """Label of a field: its name without the unit, in words."""
+    if name in LABELS:
+        return LABELS[name]
+    stem = name.rsplit("_", 1)[0] if unit_of(name) else name
+    return stem.replace("_", " ").capitalize()
+
+
+# A label that says more than the name that a sentence needs.
+_LONG = {"withhold": "Withhold every N-th tilt"}
+
+
+def row_label(name: str, unset: bool) -> str:
+    """Label of a field in a form; with the unit, where the field does not show it while it is not set."""
+    unit = unit_of(name)
+    return _LONG.get(name, label_of(name)) + (f" ({unit})" if unset and unit else "")
+
+
+def _window_words() -> dict[str, str]:
+    """What the command line and the settings call a thing, and what the window calls it."""
+    words = {
+        "--out": "folder",
+        "--overwrite": "tick 'replace what is there'",
+        "--angles": "Tilt angles",
+        "--mask": "Mask",
+        "--element": "Element",
+        "--fix": "Refine",
+    }
+    for section, info in Settings.model_fields.items():
+        for name in info.annotation.model_fields:  # type: ignore[union-attr]
+            stem = name.rsplit("_", 1)[0] if unit_of(name) else name
+            for flag in (name, stem):
+                words.setdefault("--" + flag.replace("_", "-"), label_of(name))
+            words[f"{section}.{name}"] = label_of(name)
+    return words
+
+
+_WORDS = _window_words()
+_KNOWN = re.compile(rf"(?<![\w./\\-])({'|'.join(map(re.escape, sorted(_WORDS, key=len, reverse=True)))})(?![\w/\\-])")
+
+
+def in_window_words(sentence: str) -> str:
+    """A message with the window's labels where it names flags of the command line or settings."""
+    return _KNOWN.sub(lambda found: _WORDS[found[1]], sentence)

@@ -1,0 +1,121 @@
+"""How a run can end, what stays of an earlier one, and what the window says of both."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+from stand_in import StandInJob
+from steps import child, open_step
+
+from napari_lot.export import read_atoms
+
+
+def run(workbench: Any, hand: Any, button: str = "finish", **how: Any) -> None:
+    """Start a stand-in and end it by a button; '' waits for its own end."""
+    workbench.run.make_job = lambda series, settings: StandInJob(series, settings, step_s=0.02, **how)
+    hand.click(child(workbench, "start"))
+    if button:
+        hand.until(lambda: workbench.run.plot.points > 2)
+        hand.click(child(workbench, button))
+    hand.until(lambda: not workbench.state.running)
+
+
+def status(workbench: Any, step: str) -> str:
+    return str(workbench.sections[step].status.accessibleName())
+
+
+@pytest.mark.parametrize(
+    ("reason", "says"),
+    [
+        ("finished early", "Finished before there was an atom"),
+        ("time limit", "Time limit reached before there was an atom"),
+    ],
+)
+def test_an_end_before_there_was_an_atom_is_said(ready: Any, hand: Any, reason: str, says: str) -> None:
+    run(ready, hand, "", steps=8, ends_empty=reason)
+    assert says in child(ready, "stage").text()
+    assert "Cancelled" not in child(ready, "stage").text()
+    assert child(ready, "progress").text() == reason
+    assert status(ready, "run") == f"Run 1: {says[0].lower()}{says[1:]}."
+    assert "⚠" in ready.sections["run"].status.text()
+    assert ready.state.result is None
+
+
+def test_the_end_is_said_once(ready: Any, hand: Any) -> None:
+    run(ready, hand, steps=10_000)
+    assert child(ready, "stage").text() == "<b>Finished early</b>: the stand-in is done."
+    assert status(ready, "run") == "247 atoms, finished early."
+    assert "✓" in ready.sections["run"].status.text()
+
+
+def test_doubts_are_no_green_tick(ready: Any, hand: Any) -> None:
+    hand.click(child(ready, "more_run_settings"))
+    hand.type(child(ready, "withhold"), "6")
+    run(ready, hand, steps=10_000)
+    assert "⚠" in ready.sections["run"].status.text()
+    assert "✓" not in ready.sections["run"].status.text()
+    assert "The stand-in doubts." in child(ready, "detail").text()
+
+
+def test_a_cancelled_run_leaves_the_result_of_the_one_before(
+    ready: Any, viewer: Any, hand: Any, tmp_path: Path
+) -> None:
+    run(ready, hand, steps=10_000)
+    first = ready.state.result
+    run(ready, hand, "cancel", steps=10_000)
+    assert ready.state.result is first
+    assert "Export still has run 1" in child(ready, "stage").text()
+    assert status(ready, "export") == "247 atoms of run 1 to save."
+    assert status(ready, "inspect") == "The last state of run 2, which left no result."
+    assert len(viewer.layers["Atoms"].data) != 247
+    open_step(ready, hand, "export")
+    hand.type(child(ready, "export_path"), str(tmp_path / "a.xyz"), enter=False)
+    hand.click(child(ready, "export_save"))
+    assert len(read_atoms(tmp_path / "a.xyz")) == 247
+    assert "(run 1)" in child(ready, "export_note").text()
+    again = child(ready, "show_result_again")
+    assert again.text() == "Show run 1 again"
+    hand.click(again)
+    assert len(viewer.layers["Atoms"].data) == 247
+    assert not again.isVisible()
+    assert status(ready, "inspect").startswith("Run 1.")
+    # another run that finishes takes its place
+    run(ready, hand, steps=10_000)
+    assert ready.state.result is not first
+    assert status(ready, "export") == "247 atoms of run 3 to save."
+
+
+def test_another_series_has_no_runs_yet(ready: Any, hand: Any) -> None:
+    run(ready, hand, steps=10_000)
+    open_step(ready, hand, "data")
+    hand.click(child(ready, "open_sample"))
+    assert status(ready, "run") == "Ready to start."
+    assert not child(ready, "stage").isVisible()
+    assert status(ready, "export").startswith("Needs a finished reconstruction")
+
+
+def test_an_old_error_does_not_cover_the_next_run(ready: Any, viewer: Any, hand: Any) -> None:
+    from qtpy.QtWidgets import QApplication
+
+    def toasts() -> list[Any]:
+        return [w for w in QApplication.allWidgets() if type(w).__name__ == "NapariQtNotification" and w.isVisible()]
+
+    run(ready, hand, "", steps=4, error=MemoryError())
+    assert len(toasts()) == 1
+    assert status(ready, "run") == "Run 1 was stopped by an error."
+    run(ready, hand, steps=10_000)
+    hand.until(lambda: not toasts())
+
+
+def test_an_empty_name_is_a_sentence(ready: Any, hand: Any, notified: Any) -> None:
+    run(ready, hand, steps=10_000)
+    open_step(ready, hand, "export")
+    hand.type(child(ready, "export_path"), "", enter=False)
+    hand.click(child(ready, "export_save"))
+    assert notified() == ["No file is named: type a name, for example atoms.xyz, or choose a place."]
+    hand.choose(child(ready, "export_kind"), "Everything, folder")
+    hand.type(child(ready, "export_path"), " ", enter=False)
+    hand.click(child(ready, "export_save"))
+    assert notified()[1].startswith("No folder is named: type a name, for example results")

@@ -1,0 +1,160 @@
+"""One series after another in one window: what was said of the first does not hold for the second."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import tifffile
+from steps import child, open_step
+
+IMAGES = np.random.default_rng(0).random((5, 24, 24)).astype(np.float32) + 1
+THETAS = np.linspace(-60, 60, 5)
+
+
+def write_npz(path: Path, **facts: Any) -> Path:
+    values: dict[str, Any] = {"images": IMAGES, "angles_deg": THETAS, "pixel_size_A": 0.3, **facts}
+    np.savez(path, **{name: value for name, value in values.items() if value is not None})
+    return path
+
+
+def read(workbench: Any, hand: Any, path: Path) -> Any:
+    hand.type(child(workbench, "series_path"), str(path))
+    return workbench.state.series
+
+
+def status(workbench: Any) -> str:
+    return str(workbench.sections["data"].status.accessibleName())
+
+
+def test_a_file_can_be_overruled_by_zero_and_no(workbench: Any, hand: Any, tmp_path: Path) -> None:
+    path = write_npz(tmp_path / "a.npz", tilt_axis_deg=7.5, counts=True, images=np.round(100 * IMAGES))
+    axis, counts = child(workbench, "tilt_axis_deg"), child(workbench, "counts")
+    series = read(workbench, hand, path)
+    assert (series.tilt_axis_deg, series.counts) == (7.5, True)
+    assert (axis.text(), counts.currentText()) == ("from the file", "from the file")
+    assert "axis at 7.5°, counts" in status(workbench)
+    hand.type(axis, "0")
+    hand.choose(counts, "no")
+    hand.click(child(workbench, "apply_data"))
+    series = workbench.state.series
+    assert (series.tilt_axis_deg, series.counts) == (0.0, False)
+    assert "axis at 0°, intensity" in status(workbench)
+
+
+def test_a_fine_pixel_size_can_be_typed(workbench: Any, hand: Any, tmp_path: Path) -> None:
+    read(workbench, hand, write_npz(tmp_path / "a.npz"))
+    hand.type(child(workbench, "pixel_size_A"), "0.19447")
+    hand.click(child(workbench, "apply_data"))
+    assert workbench.state.series.pixel_size_A == 0.19447
+    assert child(workbench, "pixel_size_A").text() == "0.19447 Å"
+    assert "0.19447 Å" in status(workbench)
+
+
+def test_what_describes_one_series_goes_with_it(workbench: Any, hand: Any, tmp_path: Path) -> None:
+    first, second = write_npz(tmp_path / "first.npz"), write_npz(tmp_path / "second.npz", pixel_size_A=0.4)
+    tifffile.imwrite(tmp_path / "mask.tif", np.ones((24, 24), np.uint8))
+    read(workbench, hand, first)
+    hand.click(child(workbench, "more_data"))
+    hand.type(child(workbench, "pixel_size_A"), "0.35")
+    hand.type(child(workbench, "tilt_axis_deg"), "3")
+    hand.type(child(workbench, "exclude"), "0, 4", enter=False)
+    hand.type(child(workbench, "mask"), str(tmp_path / "mask.tif"), enter=False)
+    hand.type(child(workbench, "thickness_A"), "30")
+    hand.choose(child(workbench, "angle_kind"), "start and step")
+    hand.click(child(workbench, "apply_data"))
+    assert status(workbench).endswith("axis at 3°, intensity · without tilts 0, 4 · mask · film of 30 Å")
+    assert workbench.state.series.excluded == (0, 4)
+    assert workbench.state.series.angles_deg[0, 1] == -70
+
+    series = read(workbench, hand, second)
+    assert series.source == str(second)
+    assert (series.pixel_size_A, series.tilt_axis_deg, series.excluded, series.mask) == (0.4, 0.0, (), None)
+    assert series.angles_deg[:, 1] == pytest.approx(THETAS)
+    assert workbench.run.settings().data.thickness_A is None
+    assert status(workbench).endswith("axis at 0°, intensity")
+    for name in ("exclude", "mask"):
+        assert child(workbench, name).text() == ""
+    assert child(workbench, "angle_kind").currentText() == "from the series"
+
+
+def test_typed_angles_stay_for_a_series_without_any(workbench: Any, hand: Any, tmp_path: Path) -> None:
+    read(workbench, hand, write_npz(tmp_path / "first.npz"))
+    hand.choose(child(workbench, "angle_kind"), "start and step")
+    series = read(workbench, hand, write_npz(tmp_path / "second.npz", angles_deg=None))
+    assert series.angles_deg[:, 1] == pytest.approx(-70 + 2 * np.arange(5))
+    assert "Tilt angles start and step as given here" in child(workbench, "data_notes").text()
+
+
+def test_a_file_that_fails_changes_nothing_of_what_is_open(workbench: Any, hand: Any, tmp_path: Path) -> None:
+    series = read(workbench, hand, write_npz(tmp_path / "first.npz"))
+    hand.click(child(workbench, "more_data"))
+    hand.type(child(workbench, "thickness_A"), "30")
+    assert "film of 30 Å" in status(workbench)
+    assert read(workbench, hand, write_npz(tmp_path / "second.npz", pixel_size_A=None)) is series
+    assert workbench.run.settings().data.thickness_A == 30
+    assert "film of 30 Å" in status(workbench)
+    # what is typed now is meant for the file that failed
+    hand.type(child(workbench, "pixel_size_A"), "0.5")
+    hand.click(child(workbench, "apply_data"))
+    assert workbench.state.series.pixel_size_A == 0.5
+    assert "film" not in status(workbench)
+
+
+def test_facts_of_the_sample_go_and_typed_ones_stay(workbench: Any, hand: Any, tmp_path: Path) -> None:
+    hand.click(child(workbench, "open_sample"))
+    sample = workbench.state.microscope
+    assert sample.source_size_A > 0
+    assert child(workbench, "element").text() == "Pt"
+    open_step(workbench, hand, "probe")
+    hand.type(child(workbench, "defocus_A"), "12")
+    # the same series again: nothing that was typed is put back
+    hand.type(child(workbench, "tilt_axis_deg"), "1")
+    hand.click(child(workbench, "apply_data"))
+    assert workbench.state.microscope.defocus_A == 12
+    assert workbench.state.microscope.energy_eV == sample.energy_eV
+
+    read(workbench, hand, write_npz(tmp_path / "other.npz"))
+    microscope = workbench.state.microscope
+    assert (microscope.energy_eV, microscope.semiangle_mrad, microscope.source_size_A) == (None, None, 0.0)
+    assert microscope.defocus_A == 12
+    assert child(workbench, "element").text() == ""
+    assert child(workbench, "energy_eV").text() == "not set"
+    open_step(workbench, hand, "run")
+    hand.type(child(workbench, "element"), "Au", enter=False)
+    read(workbench, hand, write_npz(tmp_path / "third.npz", energy_eV=200e3))
+    assert child(workbench, "element").text() == "Au"
+    assert workbench.state.microscope.energy_eV == 200e3
+    read(workbench, hand, write_npz(tmp_path / "fourth.npz", element="Fe"))
+    assert child(workbench, "element").text() == "Fe"
+    hand.click(child(workbench, "open_sample"))
+    assert workbench.state.microscope == sample, "the sample is known entirely"
+
+
+def test_an_impossible_microscope_in_a_file_is_a_sentence(
+    workbench: Any, hand: Any, notified: Any, tmp_path: Path
+) -> None:
+    path = write_npz(tmp_path / "kilovolts.npz", energy_eV=300)
+    read(workbench, hand, path)
+    (text,) = notified()
+    assert text.startswith(f"{path}: Energy: input should be greater than 1000")
+    assert "300" in text
+    assert text.removeprefix(str(path)) in child(workbench, "data_notes").text()
+    assert workbench.state.series is None
+
+
+def test_a_layer_from_a_tiff_finds_the_angles_beside_its_file(
+    workbench: Any, viewer: Any, hand: Any, tmp_path: Path
+) -> None:
+    path = tmp_path / "stack.tif"
+    tifffile.imwrite(path, IMAGES)
+    (tmp_path / "stack.tlt").write_text("\n".join(str(t) for t in THETAS))
+    viewer.window._qt_viewer._qt_open([str(path)], stack=False)  # what napari does with a dropped file
+    hand.type(child(workbench, "pixel_size_A"), "0.3")
+    hand.until(child(workbench, "use_layer").isEnabled)
+    hand.click(child(workbench, "use_layer"))
+    series = workbench.state.series
+    assert series.angles_deg[:, 1] == pytest.approx(THETAS)
+    assert np.array_equal(series.images, IMAGES)

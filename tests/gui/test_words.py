@@ -1,0 +1,44 @@
+"""Messages in the window speak of its fields, not of flags."""
+
+from __future__ import annotations
+
+import pytest
+
+from napari_lot.errors import InputError
+from napari_lot.gui.words import in_window_words
+from napari_lot.job import check, expected_spacing_A
+from napari_lot.settings import Settings, settings_from_dict
+
+
+@pytest.mark.parametrize(
+    ("sentence", "shown"),
+    [
+        ("--withhold 40: too few tilts.", "Withhold 40: too few tilts."),
+        (
+            "give the element (--element Pt) or --spacing 2.8.",
+            "give the element (Element Pt) or Neighbour distance 2.8.",
+        ),
+        ("Reconstruct: solver.max_minutes: too small.", "Reconstruct: Time limit: too small."),
+        ("a.npz: microscope.semiangle_mrad: too small.", "a.npz: Semi-angle: too small."),
+        ("--tilt-axis: not a number.", "Tilt axis: not a number."),
+        ("/data/my--energy.tif: no such file.", "/data/my--energy.tif: no such file."),
+        ("/data/--out/a.tif: no such file.", "/data/--out/a.tif: no such file."),
+        ("--no-such-flag stays", "--no-such-flag stays"),
+    ],
+)
+def test_flags_become_labels(sentence: str, shown: str) -> None:
+    assert in_window_words(sentence) == shown
+
+
+def test_no_flag_is_left_in_what_the_job_says() -> None:
+    settings = Settings()
+    for problem in (
+        lambda: check(settings),
+        lambda: expected_spacing_A(settings.model),
+        lambda: settings_from_dict({"microscope": {"energy_eV": 300}}, "a.npz"),
+    ):
+        with pytest.raises(InputError) as caught:
+            problem()
+        shown = in_window_words(str(caught.value))
+        assert "--" not in shown
+        assert "_eV" not in shown
