@@ -80,8 +80,9 @@ def error_bars(
     variance = float((left[use].astype(np.float64) ** 2).mean()) / freedom if use.any() else 1.0
     weight = problem.weight(images, torch.arange(len(problem)), max(variance, 1e-300)).numpy()
     widened = inflation(problem, state, left * np.sqrt(weight), use)
-    if problem.kind == "poisson":  # counts scatter at least as counts do
-        widened = max(widened * float(np.sqrt((left[use] ** 2 * weight[use]).mean() / freedom)), 1.0)
+    if problem.kind == "poisson":  # counts may scatter more than counts do
+        widened *= float(np.sqrt((left[use] ** 2 * weight[use]).mean() / freedom))
+    widened = max(widened, 1.0)  # what a fit has smoothed away in the band of the atoms is no knowledge
     found = covariance(fisher(problem, state, weight, reach_A), joint)
     sigma = widened * np.sqrt(np.maximum(np.diagonal(found, axis1=1, axis2=2), 0.0))
     return Precision(sigma[:, :3], sigma[:, 3], widened)
