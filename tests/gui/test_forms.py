@@ -128,7 +128,7 @@ def test_a_default_can_be_left_to_the_file(qtbot: Any, hand: Any) -> None:
 def test_choices_come_from_the_literals() -> None:
     from napari_lot.gui.forms import choices_of
 
-    assert choices_of(Model, "probe") == ("direct", "rigid")
+    assert {"direct", "rigid"} <= set(choices_of(Model, "probe"))
     assert "positions" in choices_of(Solver, "refine")
     with pytest.raises(TypeError):
         choices_of(Model, "spacing_A")

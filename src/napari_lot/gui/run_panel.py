@@ -43,6 +43,8 @@ STAGES = {
     "positions": "Heights and positions",
     "merge": "Merging",
     "birth": "Adding missing atoms",
+    "species": "Telling elements apart",
+    "probe": "Correcting the probe",
     "refine": "Refining",
     "polish": "Last refinement",
     "finished": "Finished",
