@@ -14,7 +14,7 @@ import tifffile
 from napari_lot.cli.app import run
 from napari_lot.cli.options import gather
 from napari_lot.errors import InputError
-from napari_lot.lot.reconstruct import refined_groups
+from napari_lot.lot.fitting import refined_groups
 from napari_lot.report import RESULT_FILES
 from napari_lot.settings import REFINED_BY_DEFAULT
 from quick_job import QuickJob

@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 from tiny import ANGLES, MIDDLE, PIXEL, make_problem, make_state
 
+from napari_lot.lot import gauge
 from napari_lot.lot.reconstruct import Reconstruction
 from napari_lot.lot.start import Hull
 from napari_lot.physics.geometry import rotations
@@ -35,11 +36,11 @@ def test_the_gauge_leaves_the_images_unchanged(angles, group):
     solver.state.scale = rng.uniform(1.1, 1.5, 5)
     before, ids = images(solver), solver.state.ids.copy()
     positions = solver.state.positions.copy()
-    solver._fix_gauge((group, "scale"))
+    gauge.fix(solver.problem, solver.state, (group, "scale"), solver.refine)
     np.testing.assert_allclose(images(solver), before, atol=2e-5 * before.max())
     assert solver.state.scale.mean() == pytest.approx(1.0)
     assert np.linalg.norm(solver.state.positions - positions, axis=1).min() > 0.1, "something was moved"
-    left, _ = solver.split_shifts()
+    left, _ = gauge.split_shifts(solver.problem, solver.state)
     np.testing.assert_allclose(left, 0, atol=1e-3)
     np.testing.assert_array_equal(solver.state.ids, ids)
 
@@ -50,7 +51,7 @@ def test_shifts_that_are_not_refined_stay():
     before, shifts = images(solver), solver.state.shifts.copy()
     solver.state.scale = np.full(5, 2.0)
     doubled = images(solver)
-    solver._fix_gauge(("positions", "height"))
+    gauge.fix(solver.problem, solver.state, ("positions", "height"), solver.refine)
     np.testing.assert_array_equal(solver.state.shifts, shifts)
     np.testing.assert_allclose(images(solver), doubled, atol=2e-5 * before.max())
 
@@ -59,7 +60,7 @@ def test_a_translation_and_a_centre_are_told_apart_where_they_can_be():
     solver = make(TWO_AXES)
     move, center = np.array([0.3, -0.2, 0.25]), np.array([1.5, -0.8])
     solver.state.shifts = (rotations(TWO_AXES)[:, :2] @ move) / PIXEL + center
-    found_move, found_center = solver.split_shifts()
+    found_move, found_center = gauge.split_shifts(solver.problem, solver.state)
     np.testing.assert_allclose(found_move, move, atol=1e-3)
     np.testing.assert_allclose(found_center, center, atol=5e-3)
 
@@ -67,7 +68,31 @@ def test_a_translation_and_a_centre_are_told_apart_where_they_can_be():
 def test_along_a_single_axis_a_centre_is_a_translation():
     solver = make(ANGLES)
     solver.state.shifts = np.tile([1.5, -0.8], (5, 1))
-    move, center = solver.split_shifts()
+    move, center = gauge.split_shifts(solver.problem, solver.state)
     assert center[0] == pytest.approx(1.5, abs=5e-3)
     assert center[1] == pytest.approx(0.0, abs=1e-3)
     assert move[1] == pytest.approx(-0.8 * PIXEL, abs=1e-3)
+
+
+def test_a_turn_that_all_tilts_share_is_the_objects():
+    solver = make()
+    rng = np.random.default_rng(1)
+    common = np.deg2rad([0.8, -0.5, 0.6])
+    own = rng.normal(0, np.deg2rad(0.3), (5, 3))
+    solver.state.angles = rotations(ANGLES) @ common + own
+    before, positions = images(solver), solver.state.positions.copy()
+    gauge.fix(solver.problem, solver.state, ("angles",), solver.refine)
+    np.testing.assert_allclose(images(solver), before, atol=2e-5 * before.max())
+    assert np.linalg.norm(solver.state.positions - positions, axis=1).max() > 0.02, "the object has turned"
+    turned = solver.problem.rotations(solver.state)
+    mean = np.einsum("tji,tj->i", turned, solver.state.angles) / 5
+    np.testing.assert_allclose(mean, 0, atol=1e-5)
+
+
+def test_angles_stay_where_positions_are_fixed():
+    solver = make()
+    solver.state.angles = np.full((5, 3), 0.01)
+    positions = solver.state.positions.copy()
+    gauge.fix(solver.problem, solver.state, ("angles",), solver.refine - {"positions"})
+    np.testing.assert_array_equal(solver.state.positions, positions)
+    np.testing.assert_array_equal(solver.state.angles, 0.01)

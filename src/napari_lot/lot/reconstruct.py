@@ -4,83 +4,42 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 import numpy as np
 from numpy.typing import NDArray
 from scipy.spatial import cKDTree
-from scipy.spatial.transform import Rotation
 
-from napari_lot.lot import polish, population
+from napari_lot.lot import gauge, population
 from napari_lot.lot.aberrations import fit_aberrations
 from napari_lot.lot.adam import Adam
 from napari_lot.lot.adaptive import fit_kernel
 from napari_lot.lot.align import match_shifts
-from napari_lot.lot.evidence import Evidence
+from napari_lot.lot.fitting import PER_ATOM, Fit, Progress
 from napari_lot.lot.mixture import Mixture, fit_mixture
 from napari_lot.lot.problem import Problem, State
-from napari_lot.lot.start import Hull, grid, split_shifts
+from napari_lot.lot.start import Hull, grid
 from napari_lot.physics.elements import relative_strengths, weakest_contrast
-from napari_lot.physics.optics import contrast_bound
-from napari_lot.settings import REFINED_BY_DEFAULT, Solver
+from napari_lot.settings import Solver
 
 Floats = NDArray[np.float64]
 FIRST_GUESS_BLUR = 0.35
 """Blur in nearest-neighbour distances that finds peaks on a grid whose points have hardly moved yet."""
 FIRST_GUESS_S = 5.0
-CENTER_SIGMA_A = 0.5
-"""How well the rotation centre is known before the fit: a centre of mass, or the middle of an aligned series."""
-PER_ATOM = ("positions", "height")
-MOST_OVERSAMPLING = 4
+"""As long as a person waits for what there is."""
 
 
-class Stopped(Exception):
-    """The consumer asked for an end (finish or cancel), or time is up."""
-
-
-def refined_groups(settings: Solver, isolated: bool) -> set[str]:
-    """What is refined of an object that does, or does not, lie within the field at every tilt.
-
-    What lies outside the field of a film is not modelled and pulls at every tilt; drift and structure then trade
-    places. The images of films come aligned to each other, so that is kept unless drift is asked for.
-    """
-    if settings.refine is not None:
-        asked: set[str] = {*settings.refine}
-        return asked - {*settings.fix}
-    refine: set[str] = {*REFINED_BY_DEFAULT}
-    return (refine if isolated else refine - {"shifts"}) - {*settings.fix}
-
-
-@dataclass(frozen=True)
-class Progress:
-    """What one mini-batch leaves for a consumer; arrays are not changed afterwards."""
-
-    stage: str
-    step: int
-    steps_total: int
-    tilts: NDArray[np.int64]
-    calculated: NDArray[np.float32]
-    loss: float
-
-
-class Reconstruction:
-    """Fits a ``State`` to a ``Problem``; its stages are generators of ``Progress`` that may be stopped between steps.
+class Reconstruction(Fit):
+    """From a grid of orbitals, or from given atoms, to atoms: when to fit what, and which orbitals are atoms.
 
     Parameters
     ----------
-    problem : Problem
-    state : State
-    hull : Hull
-        Where births may happen.
-    spacing_A : float
-        Expected nearest-neighbour distance.
-    settings : Solver
+    problem, state, hull, spacing_A, settings, poll
+        As for ``Fit``.
     elements : tuple of str
         Symbols of what the orbitals may be.
     adaptive : bool
         The images correct the probe.
-    poll : callable
-        Called before every mini-batch; raises ``Stopped``.
     """
 
     def __init__(
@@ -94,28 +53,15 @@ class Reconstruction:
         adaptive: bool = False,
         poll: Callable[[], None] = lambda: None,
     ) -> None:
-        self.problem = problem
-        self.state = state
-        self.hull = hull
-        self.spacing_A = spacing_A
-        self.settings = settings
+        super().__init__(problem, state, hull, spacing_A, settings, len(elements) == 1, poll)
         self.elements = elements
         self.adaptive = adaptive
         self.weakest = weakest_contrast(elements)
         self.p_element: Floats | None = None
-        self.poll = poll
-        self.rng = np.random.default_rng(settings.seed)
-        self.adam = Adam()
-        self.stage = "start"
-        self.step = 0
-        self.steps_total = self._plan()
         self.mixture: Mixture | None = None
-        self.log: list[str] = []
-        self.seconds: dict[str, float] = {}
-        self.evidence = Evidence(problem, hull, spacing_A, settings, one_height=len(elements) == 1)
+        self.steps_total = self._plan()
         self.settled: State | None = None
         self.condensed = False
-        self.refine = refined_groups(settings, hull.isolated)
         self.population_is_free = {"positions", "heights"} <= self.refine
 
     # -- the road -----------------------------------------------------------------------------------------------
@@ -157,7 +103,7 @@ class Reconstruction:
         moves = match_shifts(self.problem, self.state, self.spacing_A / self.problem.model.image_pixel_A)
         self.state = replace(self.state, shifts=self.state.shifts + moves)
         self._note(f"aligned {(moves != 0).any(1).sum()} tilts, by {np.sqrt((moves**2).mean()):.2f} pixels rms")
-        self._fix_gauge(("shifts",))
+        gauge.fix(self.problem, self.state, ("shifts",), self.refine)
 
     def settle(self) -> None:
         """What counts where a run is stopped: settled atoms, or the peaks of a grid that was still condensing."""
@@ -324,22 +270,6 @@ class Reconstruction:
         self.adam = Adam()
         return int(melted.sum())
 
-    def _sample_finely(self) -> None:
-        """Calculate on a finer grid where the image pixels are too coarse for what the probe and the orbitals show.
-
-        The grid of orbitals condenses without: 20 orbitals per atom would pay for it, and find the same places.
-        """
-        model, width = self.problem.model, self.state.typical_width
-        fine = 1
-        while fine < MOST_OVERSAMPLING and (
-            contrast_bound(model.microscope, width, 0.5 * fine / model.image_pixel_A) > self.settings.aliasing
-        ):
-            fine += 1
-        if fine > model.canvas.oversampling:
-            self._note(f"calculated at {fine} points per pixel")
-            model.close()
-            self.problem.model = model.oversampled(fine, width)
-
     def _doubts(self) -> tuple[NDArray[np.bool_], NDArray[np.bool_], NDArray[np.int64]]:
         """Which orbitals are too close to another, which are too weak for their element, and the nearest of each."""
         s, state = self.settings, self.state
@@ -361,163 +291,6 @@ class Reconstruction:
         false = crowded & weak & (self.state.height < self.state.height[neighbour])
         self._note(f"prune: {false.sum()} of {len(false)}")
         self._select(~false)
-
-    # -- passes over the series -------------------------------------------------------------------------------------
-
-    def passes(self, stage: str, count: int, groups: tuple[str, ...], cosine: bool = False) -> Iterator[Progress]:
-        """``count`` mini-batched passes over the series, refining the allowed ones of ``groups``."""
-        began = time.perf_counter()
-        self.stage = stage
-        groups = self._allowed(groups)
-        self._sort()
-        fitted = self.problem.fitted
-        batches = max(1, round(len(fitted) / self.settings.batch_tilts))
-        steps = count * batches
-        done = 0
-        for _ in range(count if len(self.state.height) else 0):
-            order = self.rng.permutation(fitted)
-            for tilts in np.array_split(order, batches):
-                self.poll()
-                slow = 0.5 * (1 + np.cos(np.pi * done / steps)) if cosine else 1.0
-                progress = self._mini_batch(np.sort(tilts), groups, max(slow, 0.01))
-                done += 1
-                yield progress
-            self._fix_gauge(groups)
-            self.step += 1
-        self.seconds[stage] = self.seconds.get(stage, 0.0) + time.perf_counter() - began
-
-    def fit(self, stage: str, steps: int, groups: tuple[str, ...]) -> Iterator[Progress]:
-        """Full-batch quasi-Newton fit of the allowed groups, to convergence or for so many steps."""
-        began = time.perf_counter()
-        self.stage = stage
-        self.adam = Adam()  # its memory does not outlive a fit by other means
-        self._sort()
-        groups = self._allowed(groups)
-        while steps > 0 and groups and len(self.state.height):
-            fitting = self.problem.model
-            for progress in self._descend(steps, groups):
-                steps -= 1
-                yield progress
-                self.poll()
-                if not fitting.fits_width(self.state.typical_width):
-                    break  # the sampling of the windows no longer suits the width: set it anew, and go on
-            else:
-                steps = 0
-            self._fix_gauge(groups)
-            fitting.set_width(self.state.typical_width)
-        self.seconds[stage] = self.seconds.get(stage, 0.0) + time.perf_counter() - began
-
-    def _descend(self, steps: int, groups: tuple[str, ...]) -> Iterator[Progress]:
-        prior = self.evidence.height_prior(self.state)
-        curvature = self.evidence.curvatures(self.state, groups)
-        if prior is not None and "height" in curvature:
-            curvature["height"] = curvature["height"] + prior.strength
-        tilts = np.arange(len(self.problem))
-        path = polish.lbfgs(self.problem, self.state, groups, curvature, steps, self.settings.tolerance, prior)
-        for state, loss, calculated in path:
-            self.state = state
-            self.step += 1
-            yield Progress(self.stage, self.step, max(self.steps_total, self.step + 1), tilts, calculated, loss)
-
-    def _allowed(self, groups: tuple[str, ...]) -> tuple[str, ...]:
-        refine = self.refine
-        names = {"height": "heights"}
-        wanted = [g for g in groups if names.get(g, g) in refine]
-        if "shifts" in groups and "shifts" not in wanted and "center" in refine:
-            wanted.append("center")
-        return tuple(wanted)
-
-    def _mini_batch(self, tilts: NDArray[np.int64], groups: tuple[str, ...], rate: float) -> Progress:
-        state, s = self.state, self.settings
-        asked = tuple("shifts" if g == "center" else g for g in groups)
-        found = self.problem.evaluate(state, tilts, asked)
-        g = found.gradients
-        n, t = len(state.height), len(self.problem)
-        typical = max(population.typical_height(state), 1e-12)
-        state = state.select(slice(None))
-        if "positions" in g:
-            state.positions = state.positions + self.adam.step("positions", g["positions"], rate * s.position_step_A, n)
-        if "height" in g:
-            mean = float(state.height.mean())
-            change = self.adam.step("height", g["height"], rate * s.height_step * mean, n)
-            state.height = np.maximum(state.height + change, 0.0)
-        if "width" in g:
-            change = self.adam.step("width", g["width"], rate * s.width_step_A, len(state.width))
-            state.width = np.clip(state.width + change, 0.15, 2.0)
-            if not self.problem.model.fits_width(state.typical_width):
-                self.problem.model.set_width(state.typical_width)
-        pixel = self.problem.model.image_pixel_A
-        if "shifts" in groups:
-            change = self.adam.step("shifts", g["shifts"], rate * s.shift_step_A / pixel, t, tilts)
-            state.shifts = state.shifts.copy()
-            state.shifts[tilts] += change
-        elif "center" in groups:
-            change = self.adam.step("center", g["shifts"].sum(0, keepdims=True), rate * s.shift_step_A / pixel, 1)
-            state.shifts = state.shifts + change
-        if "angles" in g:
-            # as far as the outermost atoms move by a step of the positions
-            reach = float(np.linalg.norm(state.positions, axis=1).max()) + 1e-6
-            rate_angles = rate * s.position_step_A / reach
-            state.angles = state.angles.copy()
-            state.angles[tilts] += self.adam.step("angles", g["angles"], rate_angles, t, tilts)
-        if "scale" in g:
-            state.scale = state.scale.copy()
-            state.scale[tilts] += self.adam.step("scale", g["scale"], rate * s.scale_step, t, tilts)
-        if "background" in g:
-            state.background = state.background.copy()
-            state.background[tilts] += self.adam.step("background", g["background"], rate * 0.02 * typical, t, tilts)
-        self.state = state
-        return Progress(
-            self.stage, self.step, max(self.steps_total, self.step + 1), tilts, found.calculated, found.loss
-        )
-
-    def _fix_gauge(self, groups: tuple[str, ...]) -> None:
-        """Mean scale 1; what shifts and angles have in common, a motion of the object, goes to the positions."""
-        state = self.state
-        if "angles" in groups and "positions" in self.refine:
-            self._fix_turn()
-        if {"scale", "heights"} <= self.refine:
-            mean = float(state.scale[self.problem.fitted].mean())
-            state.scale = state.scale / mean
-            state.height = state.height * mean
-        if ("shifts" in groups or "center" in groups) and "positions" in self.refine:
-            move, _ = self.split_shifts()
-            turn = self.problem.rotations(state)[:, :2]
-            state.positions = state.positions + move
-            state.shifts = state.shifts - (turn @ move) / self.problem.model.image_pixel_A
-
-    def _fix_turn(self) -> None:
-        """Turn the object by what the corrections of all tilts have in common, and take it from them."""
-        own, fitted = self.problem.model.rotations.numpy(), self.problem.fitted
-        state = self.state
-        for _ in range(3):  # small turns add up only nearly
-            turned = self.problem.rotations(state)
-            design = turned[fitted].reshape(-1, 3)  # a turn q of the specimen is the turn R_j q of tilt j
-            common = np.linalg.lstsq(design, state.angles[fitted].reshape(-1), rcond=1e-6)[0]
-            turn = Rotation.from_rotvec(common).as_matrix()
-            state.positions = state.positions @ turn.T
-            rest = turned @ turn.T @ own.transpose(0, 2, 1)
-            state.angles = Rotation.from_matrix(rest).as_euler("xyz")
-
-    def split_shifts(self) -> tuple[Floats, Floats]:
-        """What the shifts (T, 2) hold besides drift: a translation (3,) in Å and a centre (du, dv) in pixels.
-
-        Where a centre cannot be told from a translation (along a single tilt axis) it is counted as a translation.
-        """
-        fitted = self.problem.fitted
-        pixel = self.problem.model.image_pixel_A
-        turn = self.problem.rotations(self.state)[fitted, :2]
-        move, center = split_shifts(self.state.shifts[fitted] * pixel, turn, CENTER_SIGMA_A)
-        return move, center / pixel
-
-    def _sort(self) -> None:
-        """Orbitals in the order of image rows: near in memory is near on the canvas, at every tilt about y."""
-        p = self.state.positions
-        self._select(np.lexsort((p[:, 0], np.floor(p[:, 1] / 2.0))))
-
-    def _select(self, index: NDArray[np.int64] | NDArray[np.bool_]) -> None:
-        self.state = self.state.select(index)
-        self.adam.select(PER_ATOM, index)
 
     # -- population -------------------------------------------------------------------------------------------------
 
@@ -579,9 +352,6 @@ class Reconstruction:
             self.state = self.state.add(points[chosen], np.minimum(height[chosen], typical))
             self.adam.extend(PER_ATOM, len(chosen))
         return len(chosen)
-
-    def _note(self, text: str) -> None:
-        self.log.append(text)
 
 
 def _distance(points: Floats, to: Floats) -> Floats:

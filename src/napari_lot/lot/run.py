@@ -14,13 +14,14 @@ from numpy.typing import NDArray
 from napari_lot.atoms import Orbitals
 from napari_lot.errors import InputError
 from napari_lot.job import Control, ProbeSlices, Result, Snapshot
-from napari_lot.lot import likelihood, start
+from napari_lot.lot import gauge, likelihood, start
 from napari_lot.lot.doubts import agreement, doubts
+from napari_lot.lot.fitting import Progress, Stopped, refined_groups
 from napari_lot.lot.given import start_heights
 from napari_lot.lot.image_model import ImageModel
 from napari_lot.lot.precision import error_bars
 from napari_lot.lot.problem import Problem, State
-from napari_lot.lot.reconstruct import Progress, Reconstruction, Stopped, refined_groups
+from napari_lot.lot.reconstruct import Reconstruction
 from napari_lot.lot.thickness import film_thickness
 from napari_lot.lot.withheld import correlation, parted, predicted
 from napari_lot.physics.geometry import series_rotations
@@ -346,7 +347,7 @@ def _result(
     state, problem, series, settings = solver.state, ready.problem, job.series, job.settings
     n = len(state.height)
     mask = series.usable
-    mean = solver.split_shifts()[1] if "center" in solver.refine else np.zeros(2)
+    mean = gauge.split_shifts(problem, state)[1] if "center" in solver.refine else np.zeros(2)
     if job.withheld:
         reach = 2.0 * job.spacing_A / series.pixel_size_A
         state = solver.state = predicted(problem, state, job.withheld, mask, mean, reach)

@@ -1,0 +1,230 @@
+"""Fits of a state: mini-batched passes by Adam, quasi-Newton fits of the whole series. No atom comes or goes here."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from napari_lot.lot import gauge, polish, population
+from napari_lot.lot.adam import Adam
+from napari_lot.lot.evidence import Evidence
+from napari_lot.lot.problem import Problem, State
+from napari_lot.lot.start import Hull
+from napari_lot.physics.optics import contrast_bound
+from napari_lot.settings import REFINED_BY_DEFAULT, Solver
+
+PER_ATOM = ("positions", "height")
+MOST_OVERSAMPLING = 4
+
+
+class Stopped(Exception):
+    """The consumer asked for an end (finish or cancel), or time is up."""
+
+
+def refined_groups(settings: Solver, isolated: bool) -> set[str]:
+    """What is refined of an object that does, or does not, lie within the field at every tilt.
+
+    What lies outside the field of a film is not modelled and pulls at every tilt; drift and structure then trade
+    places. The images of films come aligned to each other, so that is kept unless drift is asked for.
+    """
+    if settings.refine is not None:
+        asked: set[str] = {*settings.refine}
+        return asked - {*settings.fix}
+    refine: set[str] = {*REFINED_BY_DEFAULT}
+    return (refine if isolated else refine - {"shifts"}) - {*settings.fix}
+
+
+@dataclass(frozen=True)
+class Progress:
+    """What one mini-batch leaves for a consumer; arrays are not changed afterwards."""
+
+    stage: str
+    step: int
+    steps_total: int
+    tilts: NDArray[np.int64]
+    calculated: NDArray[np.float32]
+    loss: float
+
+
+class Fit:
+    """Fits a ``State`` to a ``Problem``; its stages are generators of ``Progress`` that may be stopped between steps.
+
+    Parameters
+    ----------
+    problem : Problem
+    state : State
+    hull : Hull
+        Where atoms may be.
+    spacing_A : float
+        Expected nearest-neighbour distance.
+    settings : Solver
+    one_height : bool
+        All atoms are of one element and so of about one height.
+    poll : callable
+        Called before every mini-batch; raises ``Stopped``.
+    """
+
+    def __init__(
+        self,
+        problem: Problem,
+        state: State,
+        hull: Hull,
+        spacing_A: float,
+        settings: Solver,
+        one_height: bool,
+        poll: Callable[[], None],
+    ) -> None:
+        self.problem = problem
+        self.state = state
+        self.hull = hull
+        self.spacing_A = spacing_A
+        self.settings = settings
+        self.poll = poll
+        self.rng = np.random.default_rng(settings.seed)
+        self.adam = Adam()
+        self.stage = "start"
+        self.step = 0
+        self.steps_total = 0
+        self.log: list[str] = []
+        self.seconds: dict[str, float] = {}
+        self.evidence = Evidence(problem, hull, spacing_A, settings, one_height)
+        self.refine = refined_groups(settings, hull.isolated)
+
+    def passes(self, stage: str, count: int, groups: tuple[str, ...], cosine: bool = False) -> Iterator[Progress]:
+        """``count`` mini-batched passes over the series, refining the allowed ones of ``groups``."""
+        began = time.perf_counter()
+        self.stage = stage
+        groups = self._allowed(groups)
+        self._sort()
+        fitted = self.problem.fitted
+        batches = max(1, round(len(fitted) / self.settings.batch_tilts))
+        steps = count * batches
+        done = 0
+        for _ in range(count if len(self.state.height) else 0):
+            order = self.rng.permutation(fitted)
+            for tilts in np.array_split(order, batches):
+                self.poll()
+                slow = 0.5 * (1 + np.cos(np.pi * done / steps)) if cosine else 1.0
+                progress = self._mini_batch(np.sort(tilts), groups, max(slow, 0.01))
+                done += 1
+                yield progress
+            gauge.fix(self.problem, self.state, groups, self.refine)
+            self.step += 1
+        self.seconds[stage] = self.seconds.get(stage, 0.0) + time.perf_counter() - began
+
+    def fit(self, stage: str, steps: int, groups: tuple[str, ...]) -> Iterator[Progress]:
+        """Full-batch quasi-Newton fit of the allowed groups, to convergence or for so many steps."""
+        began = time.perf_counter()
+        self.stage = stage
+        self.adam = Adam()  # its memory does not outlive a fit by other means
+        self._sort()
+        groups = self._allowed(groups)
+        while steps > 0 and groups and len(self.state.height):
+            fitting = self.problem.model
+            for progress in self._descend(steps, groups):
+                steps -= 1
+                yield progress
+                self.poll()
+                if not fitting.fits_width(self.state.typical_width):
+                    break  # the sampling of the windows no longer suits the width: set it anew, and go on
+            else:
+                steps = 0
+            gauge.fix(self.problem, self.state, groups, self.refine)
+            fitting.set_width(self.state.typical_width)
+        self.seconds[stage] = self.seconds.get(stage, 0.0) + time.perf_counter() - began
+
+    def _descend(self, steps: int, groups: tuple[str, ...]) -> Iterator[Progress]:
+        prior = self.evidence.height_prior(self.state)
+        curvature = self.evidence.curvatures(self.state, groups)
+        if prior is not None and "height" in curvature:
+            curvature["height"] = curvature["height"] + prior.strength
+        tilts = np.arange(len(self.problem))
+        path = polish.lbfgs(self.problem, self.state, groups, curvature, steps, self.settings.tolerance, prior)
+        for state, loss, calculated in path:
+            self.state = state
+            self.step += 1
+            yield Progress(self.stage, self.step, max(self.steps_total, self.step + 1), tilts, calculated, loss)
+
+    def _allowed(self, groups: tuple[str, ...]) -> tuple[str, ...]:
+        refine = self.refine
+        names = {"height": "heights"}
+        wanted = [g for g in groups if names.get(g, g) in refine]
+        if "shifts" in groups and "shifts" not in wanted and "center" in refine:
+            wanted.append("center")
+        return tuple(wanted)
+
+    def _mini_batch(self, tilts: NDArray[np.int64], groups: tuple[str, ...], rate: float) -> Progress:
+        state, s = self.state, self.settings
+        asked = tuple("shifts" if g == "center" else g for g in groups)
+        found = self.problem.evaluate(state, tilts, asked)
+        g = found.gradients
+        n, t = len(state.height), len(self.problem)
+        typical = max(population.typical_height(state), 1e-12)
+        state = state.select(slice(None))
+        if "positions" in g:
+            state.positions = state.positions + self.adam.step("positions", g["positions"], rate * s.position_step_A, n)
+        if "height" in g:
+            mean = float(state.height.mean())
+            change = self.adam.step("height", g["height"], rate * s.height_step * mean, n)
+            state.height = np.maximum(state.height + change, 0.0)
+        if "width" in g:
+            change = self.adam.step("width", g["width"], rate * s.width_step_A, len(state.width))
+            state.width = np.clip(state.width + change, 0.15, 2.0)
+            if not self.problem.model.fits_width(state.typical_width):
+                self.problem.model.set_width(state.typical_width)
+        pixel = self.problem.model.image_pixel_A
+        if "shifts" in groups:
+            change = self.adam.step("shifts", g["shifts"], rate * s.shift_step_A / pixel, t, tilts)
+            state.shifts = state.shifts.copy()
+            state.shifts[tilts] += change
+        elif "center" in groups:
+            change = self.adam.step("center", g["shifts"].sum(0, keepdims=True), rate * s.shift_step_A / pixel, 1)
+            state.shifts = state.shifts + change
+        if "angles" in g:
+            # as far as the outermost atoms move by a step of the positions
+            reach = float(np.linalg.norm(state.positions, axis=1).max()) + 1e-6
+            rate_angles = rate * s.position_step_A / reach
+            state.angles = state.angles.copy()
+            state.angles[tilts] += self.adam.step("angles", g["angles"], rate_angles, t, tilts)
+        if "scale" in g:
+            state.scale = state.scale.copy()
+            state.scale[tilts] += self.adam.step("scale", g["scale"], rate * s.scale_step, t, tilts)
+        if "background" in g:
+            state.background = state.background.copy()
+            state.background[tilts] += self.adam.step("background", g["background"], rate * 0.02 * typical, t, tilts)
+        self.state = state
+        return Progress(
+            self.stage, self.step, max(self.steps_total, self.step + 1), tilts, found.calculated, found.loss
+        )
+
+    def _sort(self) -> None:
+        """Orbitals in the order of image rows: near in memory is near on the canvas, at every tilt about y."""
+        p = self.state.positions
+        self._select(np.lexsort((p[:, 0], np.floor(p[:, 1] / 2.0))))
+
+    def _select(self, index: NDArray[np.int64] | NDArray[np.bool_]) -> None:
+        self.state = self.state.select(index)
+        self.adam.select(PER_ATOM, index)
+
+    def _sample_finely(self) -> None:
+        """Calculate on a finer grid where the image pixels are too coarse for what the probe and the orbitals show.
+
+        The grid of orbitals condenses without: 20 orbitals per atom would pay for it, and find the same places.
+        """
+        model, width = self.problem.model, self.state.typical_width
+        fine = 1
+        while fine < MOST_OVERSAMPLING and (
+            contrast_bound(model.microscope, width, 0.5 * fine / model.image_pixel_A) > self.settings.aliasing
+        ):
+            fine += 1
+        if fine > model.canvas.oversampling:
+            self._note(f"calculated at {fine} points per pixel")
+            model.close()
+            self.problem.model = model.oversampled(fine, width)
+
+    def _note(self, text: str) -> None:
+        self.log.append(text)

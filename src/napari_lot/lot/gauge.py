@@ -1,0 +1,67 @@
+"""What several groups of parameters have in common and no image can tell: pinned, without a trace in the images."""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.spatial.transform import Rotation
+
+from napari_lot.lot import start
+from napari_lot.lot.problem import Problem, State
+
+Floats = NDArray[np.float64]
+
+CENTER_SIGMA_A = 0.5
+"""How well the rotation centre is known before the fit: a centre of mass, or the middle of an aligned series."""
+
+
+def fix(problem: Problem, state: State, groups: Collection[str], refine: Collection[str]) -> None:
+    """Mean scale 1; what shifts and angles have in common, a motion of the object, goes to the positions.
+
+    Parameters
+    ----------
+    problem : Problem
+    state : State
+        Changed in place.
+    groups : collection of str
+        What has just been fitted.
+    refine : collection of str
+        What may be refined at all: nothing moves into what is fixed.
+    """
+    if "angles" in groups and "positions" in refine:
+        _fix_turn(problem, state)
+    if {"scale", "heights"} <= set(refine):
+        mean = float(state.scale[problem.fitted].mean())
+        state.scale = state.scale / mean
+        state.height = state.height * mean
+    if ("shifts" in groups or "center" in groups) and "positions" in refine:
+        move, _ = split_shifts(problem, state)
+        turn = problem.rotations(state)[:, :2]
+        state.positions = state.positions + move
+        state.shifts = state.shifts - (turn @ move) / problem.model.image_pixel_A
+
+
+def _fix_turn(problem: Problem, state: State) -> None:
+    """Turn the object by what the corrections of all tilts have in common, and take it from them."""
+    own, fitted = problem.model.rotations.numpy(), problem.fitted
+    for _ in range(3):  # small turns add up only nearly
+        turned = problem.rotations(state)
+        design = turned[fitted].reshape(-1, 3)  # a turn q of the specimen is the turn R_j q of tilt j
+        common = np.linalg.lstsq(design, state.angles[fitted].reshape(-1), rcond=1e-6)[0]
+        turn = Rotation.from_rotvec(common).as_matrix()
+        state.positions = state.positions @ turn.T
+        rest = turned @ turn.T @ own.transpose(0, 2, 1)
+        state.angles = Rotation.from_matrix(rest).as_euler("xyz")
+
+
+def split_shifts(problem: Problem, state: State) -> tuple[Floats, Floats]:
+    """What the shifts (T, 2) hold besides drift: a translation (3,) in Å and a centre (du, dv) in pixels.
+
+    Where a centre cannot be told from a translation (along a single tilt axis) it is counted as a translation.
+    """
+    pixel = problem.model.image_pixel_A
+    turn = problem.rotations(state)[problem.fitted, :2]
+    move, center = start.split_shifts(state.shifts[problem.fitted] * pixel, turn, CENTER_SIGMA_A)
+    return move, center / pixel
