@@ -168,3 +168,27 @@ def test_the_inverse_hessian_of_a_quadratic():
     )
     g = rng.normal(size=4)
     np.testing.assert_allclose(polish._inverse_hessian(g, pairs), np.linalg.solve(hessian, g), rtol=1e-10)
+
+
+def test_a_fit_ends_where_atoms_stand_still(monkeypatch):
+    """Noise-free data have no loss to stop at: single precision would be searched for a better one to the last step."""
+    truth = make_state()
+    problem = make_problem(truth)
+    state = truth.copy()
+    state.positions = state.positions + np.random.default_rng(0).normal(0, 0.1, state.positions.shape)
+    groups = ("height", "positions", "background")
+    found, path = fit(problem, state, groups, tolerance=1e-30)
+    assert len(path) < 60
+    np.testing.assert_allclose(found.positions, truth.positions, atol=2e-4)
+    steps = [path[k + 1][0].positions - path[k][0].positions for k in range(len(path) - 1)]
+    moves = [np.sqrt((step**2).sum(1).mean()) for step in steps[-polish.STILL_STEPS :]]
+    assert max(moves) < polish.STILL_A
+
+    evaluations = []
+    original = problem.evaluate
+    monkeypatch.setattr(problem, "evaluate", lambda *a: evaluations.append(1) or original(*a))
+    fit(problem, state, groups, tolerance=1e-30)
+    with_stop = len(evaluations)
+    monkeypatch.setattr(polish, "STILL_A", 0.0)
+    fit(problem, state, groups, tolerance=1e-30)
+    assert len(evaluations) - with_stop > 1.3 * with_stop

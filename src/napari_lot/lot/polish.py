@@ -17,6 +17,10 @@ from napari_lot.lot.problem import Problem, State
 
 Floats = NDArray[np.float64]
 
+STILL_A = 1e-5
+"""Root mean square move of the atoms in Å, a thousandth of a pm, below which a step is none."""
+STILL_STEPS = 3
+
 
 def pack(state: State, groups: tuple[str, ...]) -> Floats:
     """All refined parameters as one vector; "center" is a change of all shifts, and starts at 0."""
@@ -66,8 +70,9 @@ def lbfgs(
 ) -> Iterator[tuple[State, float, NDArray[np.float32]]]:
     """Yield (state, loss, calculated) after every accepted step; the loss is that of the images alone.
 
-    Ends after ``iterations`` steps, when the predicted gain of a step is below ``tolerance`` times the loss, or when no
-    step helps.
+    Ends after ``iterations`` steps, when the predicted gain of a step is below ``tolerance`` times the loss, when no
+    step helps, or when several steps in a row have moved the atoms by less than anybody can see (near noise-free data
+    single precision ends before the loss does).
     """
     tilts = np.arange(len(problem))
     asked = tuple("shifts" if g == "center" else g for g in groups)
@@ -88,6 +93,8 @@ def lbfgs(
     x = pack(state, groups) / scale
     loss, g, calculated = value(x)
     pairs: deque[tuple[Floats, Floats, float]] = deque(maxlen=memory)
+    where = _place_of(state, groups, "positions")
+    still = 0
     for _ in range(iterations):
         direction = -_inverse_hessian(g, pairs)
         slope = float(direction @ g)
@@ -115,6 +122,22 @@ def lbfgs(
             pairs.append((s, y, 1.0 / float(s @ y)))
         x, loss, g, calculated = trial, new_loss, new_g, new_calculated
         yield unpack(state, groups, x * scale), loss, calculated
+        if where.stop > where.start:
+            moved = float(np.sqrt(3.0 * np.mean((s * scale)[where] ** 2)))
+            still = still + 1 if moved < STILL_A else 0
+            if still == STILL_STEPS:
+                return
+
+
+def _place_of(state: State, groups: tuple[str, ...], group: str) -> slice:
+    """Where one group lies in the packed vector; an empty slice where it is not refined."""
+    start = 0
+    for g in groups:
+        size = 2 if g == "center" else getattr(state, g).size
+        if g == group:
+            return slice(start, start + size)
+        start += size
+    return slice(0, 0)
 
 
 def _inverse_hessian(g: Floats, pairs: deque[tuple[Floats, Floats, float]]) -> Floats:
