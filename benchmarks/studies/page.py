@@ -36,8 +36,8 @@ def make_page(found: dict[str, Any]) -> str:
         "# Studies",
         "",
         "Beyond finding atoms: what error bars, misalignment, several elements and an unknown probe do to a result.",
-        "Every run starts from the grid. Series are made by the package's own fast image model, which tests the fit and",
-        "not the physics, unless the case is named (see [accuracy](results-accuracy.md) for those).",
+        "Every run starts from the grid. Series are made by the package's own fast image model, which tests the fit",
+        "and not the physics, unless the case is named (see [accuracy](results-accuracy.md) for those).",
         "",
         "Make this page again: `python -m benchmarks.studies --full`.",
     ]
