@@ -31,6 +31,11 @@ TILTS = 64
 ROUNDS = 2
 LEAST_GAIN = 8.0
 """Gain in log-likelihood that a change must bring: four standard deviations."""
+SHARED = 4
+"""Numbers that all atoms share: height, width, and shifts along u and v."""
+STEP_SHARED = 0.02
+FOLDS = {"12": 2, "21": 1}
+"""Azimuthal symmetry of astigmatism and coma."""
 POWER = {"defocus_A": 2, "c12": 2, "c21": 3, "c30_A": 4}
 """What each aberration's phase grows with, of the angle."""
 
@@ -64,10 +69,10 @@ class Coordinates:
             "defocus_A": microscope.defocus_A + change.get("defocus_A", 0.0),
             "c30_A": microscope.c30_A + change.get("c30_A", 0.0),
         }
-        for name, fold in (("12", 2), ("21", 1)):
-            size, angle = getattr(microscope, f"c{name}_A"), np.deg2rad(getattr(microscope, f"phi{name}_deg"))
-            x = size * np.cos(fold * angle) + change.get(f"c{name}_x", 0.0)
-            y = size * np.sin(fold * angle) + change.get(f"c{name}_y", 0.0)
+        own = _cartesian(microscope)
+        for name, fold in FOLDS.items():
+            x = own[f"c{name}_x"] + change.get(f"c{name}_x", 0.0)
+            y = own[f"c{name}_y"] + change.get(f"c{name}_y", 0.0)
             values[f"c{name}_A"] = float(np.hypot(x, y))
             values[f"phi{name}_deg"] = float(np.rad2deg(np.arctan2(y, x)) / fold)
         return microscope.model_copy(update={k: float(v) for k, v in values.items()})
@@ -136,10 +141,6 @@ def fit_aberrations(
     return None if model is begun else (model, state)
 
 
-SHARED = 4
-STEP_SHARED = 0.02
-
-
 def _shared(state: State, change: Floats) -> State:
     """The state with all heights and widths changed by a factor 1 + change, and all shifts by pixels."""
     moved = state.copy()
@@ -151,18 +152,17 @@ def _shared(state: State, change: Floats) -> State:
 
 def _radians(coordinates: Coordinates, expected: Microscope, present: Microscope) -> Floats:
     """Where the present microscope is, from the expected one."""
-    found = []
-    for name, scale in zip(coordinates.names, coordinates.scale_A, strict=True):
-        if name in ("defocus_A", "c30_A"):
-            found.append((getattr(present, name) - getattr(expected, name)) / scale)
-            continue
-        which, fold = name[1:3], 2 if name.startswith("c12") else 1
-        ends = []
-        for m in (expected, present):
-            angle = fold * np.deg2rad(getattr(m, f"phi{which}_deg"))
-            ends.append(getattr(m, f"c{which}_A") * (np.cos(angle) if name.endswith("x") else np.sin(angle)))
-        found.append((ends[1] - ends[0]) / scale)
-    return np.array(found)
+    begun, now = _cartesian(expected), _cartesian(present)
+    return np.array([now[name] - begun[name] for name in coordinates.names]) / coordinates.scale_A
+
+
+def _cartesian(microscope: Microscope) -> dict[str, float]:
+    """All numbers of ``Coordinates`` in Å."""
+    found = {"defocus_A": microscope.defocus_A, "c30_A": microscope.c30_A}
+    for name, fold in FOLDS.items():
+        size, angle = getattr(microscope, f"c{name}_A"), fold * np.deg2rad(getattr(microscope, f"phi{name}_deg"))
+        found |= {f"c{name}_x": float(size * np.cos(angle)), f"c{name}_y": float(size * np.sin(angle))}
+    return found
 
 
 def _images(problem: Problem, state: State, model: ImageModel, tilts: NDArray[np.int64]) -> NDArray[np.float32]:

@@ -204,17 +204,15 @@ def fisher(problem: Problem, state: State, weight: NDArray[np.float32], reach_A:
     cross = np.zeros((len(pairs), PARAMETERS, PARAMETERS))
     # the mean weight that each atom sees: its information about the height over that of weight 1 everywhere
     mean = np.zeros((t, n))
-    for s, these in enumerate(members):
-        if len(these):
-            middle = kernels.overlap(s, s).shape[-1] // 2
-            energy = kernels.overlap(s, s)[:, -1, middle, middle].mean()
-            mean[:, these] = np.maximum(seen[:, these, -1], 0.0) / energy
-    for s, first in enumerate(members):
-        for r, second in enumerate(members):
-            if len(first) and len(second):
-                chosen = np.flatnonzero((state.species[pairs[:, 0]] == s) & (state.species[pairs[:, 1]] == r))
-                table = kernels.overlap(s, r)
-                _cross(state.positions, state.height, rotations, mean, pairs, chosen, kernels.depth_A, table, cross)
+    there = [s for s, these in enumerate(members) if len(these)]
+    tables = {(s, r): kernels.overlap(s, r) for s in there for r in there}
+    for s in there:
+        middle = tables[s, s].shape[-1] // 2
+        energy = tables[s, s][:, -1, middle, middle].mean()
+        mean[:, members[s]] = np.maximum(seen[:, members[s], -1], 0.0) / energy
+    for (s, r), table in tables.items():
+        chosen = np.flatnonzero((state.species[pairs[:, 0]] == s) & (state.species[pairs[:, 1]] == r))
+        _cross(state.positions, state.height, rotations, mean, pairs, chosen, kernels.depth_A, table, cross)
     return Information(own, pairs, cross)
 
 
