@@ -2,8 +2,13 @@
 
 import numpy as np
 import pytest
+from tiny import ANGLES, MIDDLE, PIXEL, make_problem, make_state
 
 from napari_lot.lot.mixture import fit_mixture
+from napari_lot.lot.reconstruct import Reconstruction
+from napari_lot.lot.start import Hull
+from napari_lot.physics.geometry import rotations
+from napari_lot.settings import Solver
 
 MEANS = np.array([0.16, 0.41, 1.0])
 
@@ -65,3 +70,18 @@ def test_error_bars_of_every_atom_count():
 def test_too_few_atoms():
     with pytest.raises(ValueError, match="2 atoms are too few for 3 species"):
         fit_mixture([1.0, 2.0], species=3)
+
+
+def test_a_run_that_is_stopped_has_the_probabilities_of_its_atoms():
+    """A fit sorts orbitals, births and deaths change their number: what was told before is of others."""
+    state = make_state()
+    problem = make_problem(state, 0.01)
+    everywhere = np.ones(problem.observed.shape, bool)
+    hull = Hull(everywhere, everywhere, rotations(ANGLES), PIXEL, MIDDLE, isolated=True)
+    solver = Reconstruction(problem, state, hull, 2.6, Solver(), ("Co", "Pt"))
+    assert solver.tells_species()
+    solver.condensed = True
+    solver._select(np.array([4, 2, 0, 1]))
+    solver.settle()
+    assert len(solver.p_element) == 4
+    np.testing.assert_array_equal(solver.p_element, solver.mixture.probability.max(1))

@@ -121,6 +121,8 @@ class Reconstruction(Fit):
             self._cull(self.settings.cull[0])
             self._gather(FIRST_GUESS_BLUR * self.spacing_A)
             self._cull(min(self.settings.cull[-1], max(0.5 * self.weakest, self.settings.cull[0])))
+        if self.p_element is not None:  # of orbitals in another order, or of others
+            self.tells_species()
 
     def to_atoms(self) -> Iterator[Progress]:
         """Births and deaths while they explain the images better, then the final fit."""
