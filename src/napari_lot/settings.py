@@ -95,6 +95,11 @@ class Model(_Frozen):
     elements: tuple[str, ...] = Field(
         ("X",), min_length=1, description="Element symbols, such as Pt; X where the element is unknown."
     )
+    orbital: str = Field(
+        "learnt",
+        description="Shape of an atom: gaussian, slater, learnt (a Gaussian that the images correct), or a CSV file of "
+        "radii in Å and values.",
+    )
     spacing_A: float | None = Field(
         None, gt=0.3, le=20, description="Expected nearest-neighbour distance in Å; from the element when absent."
     )
@@ -212,6 +217,27 @@ class Solver(_Frozen):
         le=1,
         description="Contrast beyond the Nyquist frequency of the pixels above which a finer grid is calculated.",
     )
+    widths: Literal["species", "common", "atom"] = Field(
+        "species", description="Widths of the orbitals: one a species, one for all, or one an atom."
+    )
+    width_scatter_A: float = Field(
+        0.03, gt=0, le=1, description="Expected scatter of the atoms' own widths in Å (thermal vibration)."
+    )
+    learnt_scatter: float = Field(
+        0.3, gt=0, le=10, description="Expected size of the corrections of a learnt orbital, in parts of the Gaussian."
+    )
+    distortion: Literal["none", "series", "tilt"] = Field(
+        "none", description="Stretch and shear of the images (scan distortion): one for the series, or one a tilt."
+    )
+    distortion_scatter: float = Field(
+        0.005, gt=0, le=0.2, description="Expected size of stretch and shear, in parts of the image."
+    )
+    tilt_defocus_A: float | None = Field(
+        None,
+        gt=0,
+        le=1e4,
+        description="Scatter of the focus from tilt to tilt in Å; it is refined where this is given.",
+    )
     error_bars: Literal["none", "block", "joint"] = Field(
         "joint",
         description="Error bars of the atoms: none, block (each atom by itself), or joint (neighbours unknown, too).",
@@ -221,6 +247,9 @@ class Solver(_Frozen):
     )
     probe_reach_A: float = Field(
         2.5, gt=0, le=20, description="Radius in Å within which the images correct an adaptive probe."
+    )
+    probe_with_depth: bool = Field(
+        True, description="An adaptive probe may change with depth beyond its aberrations, and be attenuated."
     )
     polish_steps: int = Field(100, ge=0, le=10000, description="Quasi-Newton steps over all tilts at the end, at most.")
     tolerance: float = Field(1e-7, gt=0, lt=1, description="Done when a step promises less than this part of the loss.")

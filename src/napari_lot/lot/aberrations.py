@@ -14,7 +14,6 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from napari_lot.lot import likelihood
 from napari_lot.lot.image_model import ImageModel
 from napari_lot.lot.problem import Problem, State
 from napari_lot.physics.optics import require_probe
@@ -177,9 +176,7 @@ def _loss(
     problem: Problem, state: State, model: ImageModel, tilts: NDArray[np.int64], place: Floats, noise_variance: float
 ) -> float:
     """Negative log-likelihood of some tilts and log-prior of the aberrations; width and height gain nothing here."""
-    calculated = torch.from_numpy(_images(problem, state, model, tilts))
-    weights = None if problem.weights is None else problem.weights[torch.from_numpy(tilts)]
-    loss = float(likelihood.loss(problem.kind, calculated, problem.observed[tilts], weights))
+    loss = problem.loss(_images(problem, state, model, tilts), tilts)
     return (
         loss / (1.0 if problem.kind == "poisson" else noise_variance) + 0.5 * float((place**2).sum()) / EXPECTED_RAD**2
     )

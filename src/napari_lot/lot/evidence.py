@@ -9,12 +9,15 @@ from scipy import ndimage, special
 from scipy.spatial import cKDTree
 
 from napari_lot.lot import population
-from napari_lot.lot.polish import HeightPrior
+from napari_lot.lot.polish import Prior
 from napari_lot.lot.problem import Problem, State
 from napari_lot.lot.start import Hull, project
 from napari_lot.settings import Solver
 
 Floats = NDArray[np.float64]
+
+STEPS = {"width": 0.01, "own_width": 0.01, "learnt": 0.02, "distortion": 1e-3, "focus": 3.0}
+"""Changes of the parameters (Å, or numbers) by which finite differences of the images are taken."""
 
 
 class Evidence:
@@ -92,7 +95,7 @@ class Evidence:
         energy, _ = self._unit_atom(state)
         sigma = 0.7 * state.typical_width / model.image_pixel_A
         total = np.zeros(len(points))
-        rotations = self.problem.rotations(state)
+        rotations = self.problem.projections(state)
         for j in range(len(self.problem)):
             smooth = ndimage.gaussian_filter(weight[j], sigma)
             row, column = project(points, rotations[j], model.image_pixel_A, model.center_px)
@@ -102,7 +105,6 @@ class Evidence:
 
     def curvatures(self, state: State, groups: tuple[str, ...]) -> dict[str, Floats]:
         """Gauss-Newton curvature of the loss for every parameter of the groups, neighbours left out of account."""
-        problem = self.problem
         images, weight = self.images_and_weights(state, variance=1.0)
         _, sharpness = self._unit_atom(state)
         height = self.curvature(state, state.positions, weight.numpy())
@@ -120,15 +122,54 @@ class Evidence:
         }
         if "angles" in groups:
             every["angles"] = self._angle_curvature(state, height * sharpness, signal, weight)
-        if "width" in groups:
-            wider = state.copy()
-            wider.width = state.width * 1.02
-            fitted = problem.fitted
-            some = fitted[:: max(1, len(fitted) // 8)]
-            change = problem.evaluate(wider, some, ()).calculated - images[some].numpy()
-            part = weight[some].numpy() * (change / (0.02 * state.typical_width)) ** 2
-            every["width"] = np.full(len(state.width), part.sum(dtype=np.float64) * len(fitted) / len(some))
+        for name in ("width", "learnt"):
+            if name in groups:
+                every[name] = self._shared_curvature(state, name, images, weight)
+        for name in ("distortion", "focus"):
+            if name in groups:
+                every[name] = self._tilt_curvature(state, name, images, weight)
+        if "own_width" in groups:
+            every["own_width"] = state.height**2 * height * self._width_sensitivity(state)
         return {g: _floored(every[g]) for g in groups}
+
+    def _shared_curvature(self, state: State, name: str, images: torch.Tensor, weight: torch.Tensor) -> Floats:
+        """Curvature of the loss for numbers that all orbitals share, by finite differences of a few tilts' images."""
+        fitted, values = self.problem.fitted, getattr(state, name)
+        some = fitted[:: max(1, len(fitted) // 8)]
+        found = np.zeros(values.shape)
+        # one number of a kind stands for all species: what scales a step need not be exact
+        for k in range(values.shape[1] if values.ndim == 2 else 1):
+            step = STEPS[name]
+            moved = state.copy()
+            place = (slice(None), k) if values.ndim == 2 else (slice(None),)
+            getattr(moved, name)[place] += step
+            change = self.problem.evaluate(moved, some, ()).calculated - images[some].numpy()
+            part = weight[some].numpy() * (change / step) ** 2
+            found[place] = part.sum(dtype=np.float64) * len(fitted) / len(some)
+        return found
+
+    def _tilt_curvature(self, state: State, name: str, images: torch.Tensor, weight: torch.Tensor) -> Floats:
+        """The same for numbers of each tilt; where one stands for the series, summed."""
+        values = getattr(state, name)
+        columns = values.reshape(len(values), -1)
+        found = np.zeros((len(self.problem), columns.shape[1]))
+        for k in range(columns.shape[1]):
+            moved = state.copy()
+            getattr(moved, name).reshape(len(values), -1)[:, k] += STEPS[name]
+            for j in self.problem.fitted:
+                change = self.problem.evaluate(moved, [j], ()).calculated[0] - images[j].numpy()
+                found[j, k] = float((weight[j].numpy() * (change / STEPS[name]) ** 2).sum(dtype=np.float64))
+        if len(values) < len(found):
+            found = found.sum(0, keepdims=True)
+        return found.reshape(values.shape)
+
+    def _width_sensitivity(self, state: State) -> float:
+        """Energy of the derivative of a unit orbital's image by its width over that of the image, 1/Å^2."""
+        model, ends = self.problem.model, []
+        for width in (state.typical_width, state.typical_width + STEPS["own_width"]):
+            one, at = torch.ones(1, dtype=torch.float64), torch.zeros(1, 3, dtype=torch.float64)
+            ends.append(model.images([0], at, one, torch.tensor([width], dtype=torch.float64))[0])
+        return float((((ends[1] - ends[0]) / STEPS["own_width"]) ** 2).sum() / (ends[0] ** 2).sum())
 
     def _angle_curvature(self, state: State, sharpness: Floats, signal: torch.Tensor, weight: torch.Tensor) -> Floats:
         """Curvature (T, 3) of the loss for turns of each tilt about u, v and w.
@@ -164,8 +205,9 @@ class Evidence:
         width = torch.tensor(state.typical_width, dtype=torch.float64)
         scale = torch.from_numpy(state.scale).float()[:, None, None]
         shifts = torch.from_numpy(state.shifts)
-        turned = torch.from_numpy(self.problem.rotations(state))
-        g = model.adjoint(range(n), residual * scale, torch.from_numpy(points), width, shifts, turned).numpy()
+        turned, focus = torch.from_numpy(self.problem.projections(state)), torch.from_numpy(state.focus)
+        where = torch.from_numpy(points)
+        g = model.adjoint(range(n), residual * scale, where, width, shifts, turned, focus_A=focus).numpy()
         curvature = self.curvature(state, points, weight.numpy())
         with np.errstate(divide="ignore", invalid="ignore"):
             height = np.where(curvature > 0, g / curvature, 0.0)
@@ -209,7 +251,22 @@ class Evidence:
         significance = np.minimum(state.height / np.maximum(sigma_height, 1e-30), 1e3)
         return np.asarray(special.expit(0.5 * significance**2 - self.price(state)), np.float64)
 
-    def height_prior(self, state: State) -> HeightPrior | None:
+    def priors(self, state: State, groups: tuple[str, ...]) -> dict[str, Prior]:
+        """What is known beforehand of some groups, in units of the loss."""
+        s, found = self.settings, {}
+        height = self.height_prior(state) if "height" in groups else None
+        if height is not None:
+            found["height"] = height
+        noise = self.inflation**2 * (1.0 if self.problem.kind == "poisson" else self.variance)
+        spread = {
+            "own_width": s.width_scatter_A,
+            "learnt": s.learnt_scatter,
+            "distortion": s.distortion_scatter,
+            "focus": s.tilt_defocus_A or 1.0,
+        }
+        return found | {g: Prior(0.0, noise / spread[g] ** 2) for g in groups if g in spread}
+
+    def height_prior(self, state: State) -> Prior | None:
         """The prior of the heights in units of the loss, where there is one.
 
         Counts need none: their noise is known, and pulling weak orbitals up would hide that they are not atoms.
@@ -220,9 +277,9 @@ class Evidence:
         if typical <= 0:
             return None
         noise = self.inflation**2 * self.variance
-        return HeightPrior(typical, noise / (self.settings.height_scatter * typical) ** 2)
+        return Prior(typical, noise / (self.settings.height_scatter * typical) ** 2)
 
-    def cost(self, state: State, prior: HeightPrior | None) -> float:
+    def cost(self, state: State, prior: Prior | None) -> float:
         """Cost of a population: negative log-likelihood and log-prior in units of the noise, and a price per atom."""
         found = self.problem.evaluate(state, np.arange(len(self.problem)), ())
         loss = found.loss + (prior.cost(state.height) if prior is not None else 0.0)

@@ -138,21 +138,33 @@ class Fit:
         self.seconds[stage] = self.seconds.get(stage, 0.0) + time.perf_counter() - began
 
     def _descend(self, steps: int, groups: tuple[str, ...]) -> Iterator[Progress]:
-        prior = self.evidence.height_prior(self.state)
+        priors = self.evidence.priors(self.state, groups)
         curvature = self.evidence.curvatures(self.state, groups)
-        if prior is not None and "height" in curvature:
-            curvature["height"] = curvature["height"] + prior.strength
+        for name, prior in priors.items():
+            curvature[name] = curvature[name] + prior.strength
         tilts = np.arange(len(self.problem))
-        path = polish.lbfgs(self.problem, self.state, groups, curvature, steps, self.settings.tolerance, prior)
+        path = polish.lbfgs(self.problem, self.state, groups, curvature, steps, self.settings.tolerance, priors)
         for state, loss, calculated in path:
             self.state = state
             self.step += 1
             yield Progress(self.stage, self.step, max(self.steps_total, self.step + 1), tilts, calculated, loss)
 
+    def _geometry(self) -> tuple[str, ...]:
+        """What of each image is refined besides its shift and angles, where the settings ask for it."""
+        s = self.settings
+        asked = {"distortion": s.distortion != "none", "focus": s.tilt_defocus_A is not None}
+        return tuple(name for name, wanted in asked.items() if wanted)
+
+    def _shape(self) -> tuple[str, ...]:
+        """What of the orbitals is refined besides a common width: not before it is clear which of them are atoms."""
+        asked = {"own_width": self.settings.widths == "atom", "learnt": self.state.learnt.size > 0}
+        return tuple(name for name, wanted in asked.items() if wanted)
+
     def _allowed(self, groups: tuple[str, ...]) -> tuple[str, ...]:
         refine = self.refine
-        names = {"height": "heights"}
-        wanted = [g for g in groups if names.get(g, g) in refine]
+        names = {"height": "heights", "own_width": "width", "learnt": "width"}
+        geometry = self._geometry()
+        wanted = [g for g in groups if names.get(g, g) in refine or g in geometry]
         if "shifts" in groups and "shifts" not in wanted and "center" in refine:
             wanted.append("center")
         return tuple(wanted)

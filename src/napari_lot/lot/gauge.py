@@ -30,6 +30,11 @@ def fix(problem: Problem, state: State, groups: Collection[str], refine: Collect
     refine : collection of str
         What may be refined at all: nothing moves into what is fixed.
     """
+    if "own_width" in groups:  # what all of a species are wider by is its width
+        for s in np.unique(state.width_of):
+            mean = float(state.own_width[state.width_of == s].mean())
+            state.width[s] += mean
+            state.own_width = state.own_width - np.where(state.width_of == s, mean, 0.0)
     if "angles" in groups and "positions" in refine:
         _fix_turn(problem, state)
     if {"scale", "heights"} <= set(refine):

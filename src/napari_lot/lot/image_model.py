@@ -1,12 +1,13 @@
 """Orbitals + probe + geometry -> calculated tilts and every gradient.
 
-    I_j(u, v) = sum_i H_i K(u - u_ij - du_j, v - v_ij - dv_j; w_ij, B_i)
+    I_j(u, v) = sum_i H_i K(u - u_ij - du_j, v - v_ij - dv_j; w_ij - df_j, B_i)
 
 Continuous depth by the low-rank depth basis: each orbital is spread into R channels with weights H_i c_r(w_i), one real
 FFT per channel, times Phi_r, one inverse FFT. The gradient runs the same road back with conj(Phi_r).
 
 A sampled Gaussian narrower than about 1.2 pixels aliases; such orbitals are spread wider, with s^2 = B^2 + e^2, and the
-factor f(q; B) / f(q; s) = exp(pi^2 q^2 e^2), the same for every B, goes into Phi.
+factor f(q; B) / f(q; s) = exp(pi^2 q^2 e^2), the same for every B, goes into Phi. Orbitals of another shape are spread
+as Gaussians too, and f(q; B) / f(q; s) of their species is a filter of its own, with gradients like all else.
 """
 
 from __future__ import annotations
@@ -15,70 +16,29 @@ from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any, Literal, NamedTuple
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from scipy.fft import next_fast_len
+from scipy.interpolate import CubicSpline
 from torch import Tensor
 
+from napari_lot.lot.canvas import SMALLEST_SPREAD_PX, WINDOW_EDGE, Canvas, margin_A
+from napari_lot.lot.correction import ProbeCorrection
 from napari_lot.lot.spread import cpu, reference
 from napari_lot.machine import usable_cores
+from napari_lot.physics.orbital import Gaussian, Orbital
 from napari_lot.physics.probe import DepthBasis, depth_basis
 from napari_lot.settings import Microscope
 
-SMALLEST_SPREAD_PX = 1.2
-"""Spread width below which a sampled Gaussian aliases by more than about 1e-4 of its height."""
-WINDOW_EDGE = 1e-5
-"""Height of an orbital at the edge of its window, after the sharpening filter, relative to its peak."""
 
+class Shapes(NamedTuple):
+    """What orbitals that are no Gaussians need to know: species (N,), width (S,) in Å, learnt numbers (S, K)."""
 
-@dataclass(frozen=True)
-class Canvas:
-    """The padded grid on which tilts are calculated.
-
-    ``shape`` (V, U) canvas pixels, ``pad`` pixels before the first image pixel (the same on both axes),
-    ``oversampling`` canvas pixels per image pixel, ``image_shape`` (V, U) image pixels, ``pixel_size_A`` of the canvas.
-    """
-
-    shape: tuple[int, int]
-    pad: int
-    oversampling: int
-    image_shape: tuple[int, int]
-    pixel_size_A: float
-
-    @classmethod
-    def around(
-        cls, image_shape: tuple[int, int], pixel_size_A: float, margin_A: float, oversampling: int = 1
-    ) -> Canvas:
-        """A canvas with at least ``margin_A`` on every side, of sizes that FFTs like."""
-        fine = pixel_size_A / oversampling
-        pad = int(np.ceil(margin_A / fine))
-        shape = tuple(next_fast_len(n * oversampling + 2 * pad, real=True) for n in image_shape)
-        even = tuple(n + n % 2 for n in shape)
-        return cls((even[0], even[1]), pad, oversampling, image_shape, fine)
-
-    def crop(self, canvas: Tensor) -> Tensor:
-        """Image pixels of a (V, U) canvas."""
-        v, u = self.image_shape
-        k, p = self.oversampling, self.pad
-        return canvas[p : p + k * v : k, p : p + k * u : k]
-
-
-def margin_A(
-    microscope: Microscope | None, depth_range_A: tuple[float, float], width_A: float, pixel_size_A: float
-) -> float:
-    """Padding in Å so that nothing wraps around and no atom that touches the field is dropped.
-
-    An orbital is left out once its window leaves the canvas, so twice the window, and the probe's geometric radius.
-    """
-    spread = 1.2 * max(width_A, SMALLEST_SPREAD_PX * pixel_size_A)
-    margin = 2.0 * spread * float(np.sqrt(-np.log(WINDOW_EDGE)))
-    if microscope is None or microscope.semiangle_mrad is None:
-        return margin
-    far = max(abs(edge - microscope.defocus_A) for edge in depth_range_A)
-    return margin + far * microscope.semiangle_mrad * 1e-3 + 2.0
+    species: Tensor
+    width: Tensor
+    learnt: Tensor
 
 
 class ImageModel:
@@ -98,6 +58,8 @@ class ImageModel:
         Depths that orbitals may take at any tilt.
     width_A : float
         Typical orbital width B; decides windows and padding. ``fits_width`` says when a new model is due.
+    orbital : Orbital
+        Shape of the orbitals.
     threads : int or None
         Worker threads over tilts; all cores when None. Results repeat bitwise for one number of threads.
     """
@@ -115,6 +77,7 @@ class ImageModel:
         tolerance: float = 1e-4,
         oversampling: int = 1,
         threads: int | None = None,
+        orbital: Orbital | None = None,
     ) -> None:
         self.rotations = torch.as_tensor(np.asarray(rotations), dtype=torch.float64)
         self.image_pixel_A = float(pixel_size_A)
@@ -122,17 +85,21 @@ class ImageModel:
         self.microscope = microscope
         self.depth_range_A = depth_range_A
         self.tolerance = tolerance
-        margin = margin_A(microscope, depth_range_A, width_A, pixel_size_A / oversampling)
+        self.orbital = orbital or Gaussian()
+        margin = margin_A(microscope, depth_range_A, width_A, pixel_size_A / oversampling, self.orbital)
         self.canvas = Canvas.around(image_shape, pixel_size_A, margin, oversampling)
         self.basis: DepthBasis = depth_basis(
             microscope, depth_range_A, self.canvas.shape, self.canvas.pixel_size_A, tolerance
         )
         self.threads = threads or usable_cores()
         self._pool: ThreadPoolExecutor | None = None
-        self._poly = np.ascontiguousarray(self.basis.polynomial, dtype=np.float32)
         self._w0 = float(self.basis.depth_A[0])
         self._inv_dw = 1.0 / self.basis.step_A
-        self.kernel: NDArray[np.float64] | None = None
+        v, u = self.canvas.shape
+        pixel = self.canvas.pixel_size_A
+        self.q2 = np.fft.fftfreq(v, pixel)[:, None] ** 2 + np.fft.rfftfreq(u, pixel)[None, :] ** 2
+        self.correction: ProbeCorrection | None = None
+        self._assemble()
         self.set_width(width_A)
 
     def oversampled(self, oversampling: int, width_A: float) -> ImageModel:
@@ -155,43 +122,78 @@ class ImageModel:
             tolerance=self.tolerance,
             oversampling=oversampling,
             threads=self.threads,
+            orbital=self.orbital,
         )
-        model.set_kernel(self.kernel)
+        model.set_correction(self.correction)
         return model
 
-    # -- widths -------------------------------------------------------------------------------------------------
+    # -- widths and the probe -----------------------------------------------------------------------------------
 
     def set_width(self, width_A: float) -> None:
-        """Choose the extra spread e^2 and the filter for orbitals of about this width (0.8 to 1.5 times it)."""
+        """Choose the extra spread e^2 and the filter for orbitals of about this width: see ``fits_width``."""
         pixel = self.canvas.pixel_size_A
-        self._width_range = (0.8 * width_A, 1.5 * width_A)
-        self._extra2 = max(0.0, (SMALLEST_SPREAD_PX * pixel) ** 2 - self._width_range[0] ** 2)  # Å^2
-        v, u = self.canvas.shape
-        q2 = np.fft.fftfreq(v, pixel)[:, None] ** 2 + np.fft.rfftfreq(u, pixel)[None, :] ** 2
-        sharpen = np.exp(np.pi**2 * q2 * self._extra2).astype(np.float32)
-        self._transfer = torch.from_numpy(np.asarray(self.basis.transfer * sharpen * self._correction(), np.complex64))
+        self._width_A = width_A
+        # shaped orbitals are spread as narrowly as sampling allows, so that their filters do not amplify what single
+        # precision has rounded away
+        self._width_range = (0.93 * width_A, 1.2 * width_A) if self.shaped else (0.8 * width_A, 1.5 * width_A)
+        self._extra2 = (SMALLEST_SPREAD_PX * pixel) ** 2 - self._width_range[0] ** 2  # Å^2
+        if self.shaped:
+            sharpen = np.ones_like(self.q2)
+        else:
+            self._extra2 = max(0.0, self._extra2)
+            sharpen = np.exp(np.pi**2 * self.q2 * self._extra2)
+        self._transfer = torch.from_numpy(np.asarray(self._spectra * sharpen, np.complex64))
         self._transfer_conj = self._transfer.conj().resolve_conj()
         self._plain = (
             self.basis.rank == 1
             and bool(np.all(self.basis.transfer == 1))
             and self._extra2 == 0.0
-            and self.kernel is None
+            and self.correction is None
+            and not self.shaped
         )
 
-    def set_kernel(self, kernel: NDArray[np.float64] | None) -> None:
-        """Convolve every image with 1 + a small kernel (2 n + 1, 2 n + 1) in image pixels, or no more with any."""
-        self.kernel = kernel
-        self.set_width(self._width_range[0] / 0.8)
+    @property
+    def shaped(self) -> bool:
+        """Whether the orbitals are of another shape than Gaussians."""
+        return not isinstance(self.orbital, Gaussian)
 
-    def _correction(self) -> NDArray[np.complex128] | float:
-        """The kernel's factor on the spectra of the canvas."""
-        if self.kernel is None:
-            return 1.0
-        n, k = len(self.kernel) // 2, self.canvas.oversampling
-        canvas = np.zeros(self.canvas.shape)
-        place = np.arange(-n, n + 1) * k
-        canvas[np.ix_(place % canvas.shape[0], place % canvas.shape[1])] = self.kernel
-        return np.asarray(1.0 + np.fft.rfft2(canvas))
+    def set_orbital(self, orbital: Orbital) -> None:
+        """Take orbitals of another shape; the canvas stays as it was made."""
+        self.orbital = orbital
+        self.set_width(self._width_A)
+
+    def set_correction(self, correction: ProbeCorrection | None) -> None:
+        """Correct the imaging kernel by what the images say of it, or no more."""
+        self.correction = correction
+        self._assemble()
+        self.set_width(self._width_A)
+
+    def _assemble(self) -> None:
+        """Channels of the corrected kernel: their coefficients over depth, and their spectra (R, V, U // 2 + 1)."""
+        basis, correction = self.basis, self.correction
+        if correction is None:
+            self._poly = np.ascontiguousarray(basis.polynomial, dtype=np.float32)
+            self._spectra = basis.transfer.astype(np.complex128)
+            self._over_depth = basis.at
+            return
+        g = correction.factor(basis.depth_A)[:, None]
+        change = correction.spectra(self.canvas.shape, self.canvas.oversampling)
+        t = (basis.depth_A / correction.depth_scale_A)[:, None]
+        coefficients = np.hstack([basis.coefficients * g * t**p for p in range(len(change))])
+        spline = CubicSpline(basis.depth_A, coefficients)
+        pieces = np.moveaxis(spline.c[::-1] * (basis.step_A ** np.arange(4))[:, None, None], 0, -1)
+        self._poly = np.ascontiguousarray(pieces, dtype=np.float32)
+        self._spectra = np.concatenate([basis.transfer * c for c in change])
+        self._over_depth = lambda depth: spline(np.atleast_1d(np.asarray(depth, np.float64)))
+
+    @property
+    def rank(self) -> int:
+        """Number of depth channels, those of a correction included."""
+        return len(self._spectra)
+
+    def transfer_at(self, depth_A: float) -> NDArray[np.complex128]:
+        """Spectrum of the (corrected) imaging kernel at one depth, (V, U // 2 + 1), on the canvas."""
+        return np.einsum("r,rvu->vu", self._over_depth(depth_A)[0], self._spectra)
 
     def fits_width(self, width_A: float) -> bool:
         """True while ``set_width`` need not be called again for orbitals of this width."""
@@ -208,6 +210,9 @@ class ImageModel:
         shifts_px: Tensor | None = None,
         rotations: Tensor | None = None,
         backend: Literal["cpu", "reference"] = "cpu",
+        *,
+        focus_A: Tensor | None = None,
+        shapes: Shapes | None = None,
     ) -> Tensor:
         """Calculated images (n, V, U) of the given tilts, before scale and background.
 
@@ -219,7 +224,11 @@ class ImageModel:
         shifts_px : (n, 2) or None
             (du, dv) of these tilts in image pixels.
         rotations : (n, 3, 3) or None
-            Replaces the model's own, for refined angles.
+            Replaces the model's own, for refined angles; rows 0 and 1 may distort the image besides.
+        focus_A : (n,) or None
+            Focal plane of each tilt downstream of that of the microscope, in Å.
+        shapes : Shapes or None
+            Species of orbitals that are no Gaussians; one for all, of the mean width, when None.
         backend : "cpu" (float32 windows, compiled) or "reference" (plain torch, the dtype of ``positions``)
         """
         index = torch.as_tensor(np.asarray(tilts, dtype=np.int64))
@@ -229,19 +238,47 @@ class ImageModel:
         units = torch.tensor([1.0 / pixel, 1.0 / pixel, 1.0], dtype=dtype)
         matrices = turn * units[:, None]
         row, column = self.center_px
-        offset = torch.tensor([self.canvas.pad + k * column, self.canvas.pad + k * row], dtype=dtype)
-        offsets = offset.expand(len(index), 2)
-        if shifts_px is not None:
-            offsets = offsets + k * shifts_px.to(dtype)
-        spread2 = width**2 + self._extra2
+        offset = torch.tensor([self.canvas.pad + k * column, self.canvas.pad + k * row, 0.0], dtype=dtype)
+        offsets = offset.expand(len(index), 3)
+        if shifts_px is not None or focus_A is not None:
+            moved = torch.zeros(len(index), 2, dtype=dtype) if shifts_px is None else k * shifts_px.to(dtype)
+            focus = torch.zeros(len(index), dtype=dtype) if focus_A is None else focus_A.to(dtype)
+            offsets = offsets + torch.cat([moved, -focus[:, None]], 1)
+        # an orbital far narrower than the others is spread wider than it should be rather than not at all
+        spread2 = (width**2 + self._extra2).clamp_min((0.5 * pixel) ** 2)
         amplitude = height * width**2 / spread2
         inv_s2 = pixel**2 / spread2
         if inv_s2.dim() == 0:
             inv_s2 = inv_s2.expand(len(positions))
+        filters, members = self._filters(shapes, positions, width)
         if backend == "reference":
-            return self._reference(positions, amplitude, inv_s2, matrices, offsets)
-        result: Tensor = _Render.apply(positions, amplitude, inv_s2, matrices, offsets, self)  # type: ignore[no-untyped-call]
+            return self._reference(positions, amplitude, inv_s2, matrices, offsets, filters, members)
+        arguments = (positions, amplitude, inv_s2, matrices, offsets, filters, members, self)
+        result: Tensor = _Render.apply(*arguments)  # type: ignore[no-untyped-call]
         return result
+
+    def _filters(
+        self, shapes: Shapes | None, positions: Tensor, width: Tensor
+    ) -> tuple[Tensor | None, tuple[NDArray[np.int64], ...]]:
+        """Filters (S, V, U // 2 + 1) that make spread Gaussians into the orbitals, and the orbitals of each."""
+        if not self.shaped:
+            return None, ()
+        if shapes is None:
+            none = torch.zeros(1, self.orbital.terms, dtype=torch.float64)
+            one = torch.zeros(len(positions), dtype=torch.int64)
+            shapes = Shapes(one, width.mean().reshape(1), none)
+        q2 = torch.from_numpy(self.q2)
+        of = shapes.species.numpy()
+        members = [np.flatnonzero(of == s) for s in range(len(shapes.width))]
+        filters = []
+        for s, some in enumerate(members):
+            if len(some):
+                b = shapes.width[s]
+                spread = torch.exp(np.pi**2 * q2 * (b**2 + self._extra2))
+                filters.append(self.orbital.form_factor(q2, b, shapes.learnt[s]) * spread)
+        if not filters:
+            return torch.zeros(0, *q2.shape), ()
+        return torch.stack(filters), tuple(some for some in members if len(some))
 
     def adjoint(
         self,
@@ -251,27 +288,41 @@ class ImageModel:
         width: Tensor,
         shifts_px: Tensor | None,
         rotations: Tensor | None = None,
+        **others: Any,
     ) -> Tensor:
-        """Back-projection: inner product of ``weights`` (n, V, U) with a unit-height orbital at each position, (N,)."""
+        """Back-projection: inner product of ``weights`` (n, V, U) with a unit-height orbital at each position, (N,).
+
+        ``others`` as for ``images``.
+        """
         height = torch.ones(len(positions), dtype=torch.float64, requires_grad=True)
         with torch.enable_grad():
-            images = self.images(tilts, positions.detach(), height, width, shifts_px, rotations)
+            images = self.images(tilts, positions.detach(), height, width, shifts_px, rotations, **others)
             (response,) = torch.autograd.grad(images, height, weights)
         return response
 
     def _reference(
-        self, positions: Tensor, amplitude: Tensor, inv_s2: Tensor, matrices: Tensor, offsets: Tensor
+        self,
+        positions: Tensor,
+        amplitude: Tensor,
+        inv_s2: Tensor,
+        matrices: Tensor,
+        offsets: Tensor,
+        filters: Tensor | None,
+        members: tuple[NDArray[np.int64], ...],
     ) -> Tensor:
         poly = torch.from_numpy(self._poly).to(positions.dtype)
         rows, columns = self.canvas.shape
         complex_dtype = torch.complex128 if positions.dtype == torch.float64 else torch.complex64
         transfer = self._transfer.to(complex_dtype)
+        groups = [slice(None)] if filters is None else [torch.from_numpy(some) for some in members]
         images = []
         for matrix, offset in zip(matrices, offsets, strict=True):
-            channels = reference.spread(
-                positions, amplitude, inv_s2, matrix, offset, self._w0, self._inv_dw, poly, rows, columns
-            )
-            spectrum = (torch.fft.rfft2(channels) * transfer).sum(0)
+            spectrum = torch.zeros(rows, columns // 2 + 1, dtype=complex_dtype)
+            for s, some in enumerate(groups):
+                atoms = (positions[some], amplitude[some], inv_s2[some])
+                channels = reference.spread(*atoms, matrix, offset, self._w0, self._inv_dw, poly, rows, columns)
+                part = (torch.fft.rfft2(channels) * transfer).sum(0)
+                spectrum = spectrum + (part if filters is None else part * filters[s])
             images.append(self.canvas.crop(torch.fft.irfft2(spectrum, s=(rows, columns))))
         return torch.stack(images)
 
@@ -288,51 +339,72 @@ class ImageModel:
 
     def _half(self, inv_s2: NDArray[np.float64]) -> int:
         widest = 1.0 / np.sqrt(inv_s2.min()) if len(inv_s2) else 1.0
-        amplification = 0.25 * np.pi**2 * self._extra2 / self.canvas.pixel_size_A**2  # ln of the filter at Nyquist
+        # ln of the filter at Nyquist, for shaped orbitals that of the whole spread Gaussian
+        amplification = 0.25 * np.pi**2 * (widest**2 if self.shaped else self._extra2 / self.canvas.pixel_size_A**2)
         return int(np.ceil(np.sqrt(amplification - np.log(WINDOW_EDGE)) * widest))
 
-    def _forward(self, atoms: _Atoms, geometry: _Geometry, j: int) -> Tensor:
+    def _channels(self, atoms: _Atoms, geometry: _Geometry, j: int) -> Tensor:
+        """Depth channels (V, U, R) of one tilt."""
         rows, columns = self.canvas.shape
-        rank = self.basis.rank
+        rank = len(self._transfer)
         flat = np.zeros(cpu.canvas_length(rows, columns, rank), np.float32)
         cpu.spread(*atoms.arrays, *geometry.at(j), self._w0, self._inv_dw, self._poly, atoms.half, rows, columns, flat)
-        channels = torch.from_numpy(flat[: rows * columns * rank]).view(rows, columns, rank)
+        return torch.from_numpy(flat[: rows * columns * rank]).view(rows, columns, rank)
+
+    def _summed(self, channels: Tensor) -> Tensor:
+        """Spectrum (V, U // 2 + 1) of an image from its depth channels."""
+        return (torch.fft.rfft2(channels, dim=(0, 1)).permute(2, 0, 1) * self._transfer).sum(0)
+
+    def _forward(self, groups: _Groups, geometry: _Geometry, j: int) -> Tensor:
         if self._plain:
-            return self.canvas.crop(channels[..., 0]).clone()
-        spectrum = torch.fft.rfft2(channels, dim=(0, 1)).permute(2, 0, 1)
-        image = torch.fft.irfft2((spectrum * self._transfer).sum(0), s=(rows, columns))
-        return self.canvas.crop(image).clone()
+            return self.canvas.crop(self._channels(groups.atoms[0], geometry, j)[..., 0]).clone()
+        total: Tensor | None = None
+        for s, atoms in enumerate(groups.atoms):
+            spectrum = self._summed(self._channels(atoms, geometry, j))
+            if groups.filters is not None:
+                spectrum = spectrum * groups.filters[s]
+            total = spectrum if total is None else total.add_(spectrum)
+        if total is None:
+            return torch.zeros(self.canvas.image_shape)
+        return self.canvas.crop(torch.fft.irfft2(total, s=self.canvas.shape)).clone()
 
     def _backward(
-        self, atoms: _Atoms, geometry: _Geometry, gradient: Tensor, j: int, level: int, g_atom: NDArray[np.float64]
+        self, groups: _Groups, geometry: _Geometry, gradient: Tensor, j: int, level: int, total: _Gradients
     ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
         rows, columns = self.canvas.shape
-        rank = self.basis.rank
+        rank = len(self._transfer)
         canvas = torch.zeros(rows, columns)
         self.canvas.crop(canvas)[:] = gradient
-        flat = np.zeros(cpu.canvas_length(rows, columns, rank), np.float32)
-        channels = torch.from_numpy(flat[: rows * columns * rank]).view(rows, columns, rank)
-        if self._plain:
-            channels[..., 0] = canvas
-        else:
-            spectrum = torch.fft.rfft2(canvas) * self._transfer_conj
-            channels.copy_(torch.fft.irfft2(spectrum, s=(rows, columns)).permute(1, 2, 0))
-        g_matrix, g_offset = np.zeros((3, 3)), np.zeros(2)
-        cpu.gather(
-            *atoms.arrays,
-            *geometry.at(j),
-            self._w0,
-            self._inv_dw,
-            self._poly,
-            atoms.half,
-            rows,
-            columns,
-            flat,
-            level,
-            g_atom,
-            g_matrix,
-            g_offset,
-        )
+        seen = None if self._plain else torch.fft.rfft2(canvas)
+        g_matrix, g_offset = np.zeros((3, 3)), np.zeros(3)
+        for s, atoms in enumerate(groups.atoms):
+            flat = np.zeros(cpu.canvas_length(rows, columns, rank), np.float32)
+            channels = torch.from_numpy(flat[: rows * columns * rank]).view(rows, columns, rank)
+            if seen is None:
+                channels[..., 0] = canvas
+            else:
+                here = seen if groups.filters is None else seen * groups.filters[s]
+                channels.copy_(torch.fft.irfft2(here * self._transfer_conj, s=(rows, columns)).permute(1, 2, 0))
+            cpu.gather(
+                *atoms.arrays,
+                *geometry.at(j),
+                self._w0,
+                self._inv_dw,
+                self._poly,
+                atoms.half,
+                rows,
+                columns,
+                flat,
+                level,
+                total.atoms[s],
+                g_matrix,
+                g_offset,
+            )
+            if total.filters is not None and seen is not None:
+                # image = irfft2(F X): half of the spectrum is stored, and stands for both halves
+                product = (seen.conj() * self._summed(self._channels(atoms, geometry, j))).real
+                product[:, 1 : (columns + 1) // 2] *= 2.0
+                total.filters[s] += product / (rows * columns)
         return g_matrix, g_offset
 
     def close(self) -> None:
@@ -346,6 +418,22 @@ class ImageModel:
 class _Atoms:
     arrays: tuple[NDArray[np.float64], NDArray[np.float64], NDArray[np.float64]]
     half: int
+
+
+@dataclass(frozen=True)
+class _Groups:
+    """Orbitals that share a filter, and the filters (S, V, U // 2 + 1); one group without a filter for Gaussians."""
+
+    atoms: tuple[_Atoms, ...]
+    filters: Tensor | None
+
+
+@dataclass
+class _Gradients:
+    """Sums of one worker: by the orbitals of each group (N_s, 5), and by the filters where asked for."""
+
+    atoms: list[NDArray[np.float64]]
+    filters: Tensor | None
 
 
 @dataclass(frozen=True)
@@ -378,40 +466,59 @@ class _Render(torch.autograd.Function):
         inv_s2: Tensor,
         matrices: Tensor,
         offsets: Tensor,
+        filters: Tensor | None,
+        members: tuple[NDArray[np.int64], ...],
         model: ImageModel,
     ) -> Tensor:
         def array(tensor: Tensor) -> NDArray[np.float64]:
             return np.ascontiguousarray(tensor.detach().numpy(), dtype=np.float64)
 
-        s2 = array(inv_s2)
-        atoms = _Atoms((array(positions), array(amplitude), s2), model._half(s2))
+        every = (array(positions), array(amplitude), array(inv_s2))
+        half = model._half(every[2])
+        if filters is None:
+            groups = _Groups((_Atoms(every, half),), None)
+        else:
+            parts = tuple(_Atoms((every[0][m], every[1][m], every[2][m]), half) for m in members)
+            groups = _Groups(parts, filters.detach().float())
         geometry = _Geometry(array(matrices), array(offsets))
-        ctx.model, ctx.atoms, ctx.geometry, ctx.dtype = model, atoms, geometry, positions.dtype
-        images = model._run(lambda j: model._forward(atoms, geometry, j), len(geometry.matrices))
+        ctx.model, ctx.groups, ctx.members, ctx.geometry = model, groups, members, geometry
+        ctx.count, ctx.dtype = len(every[1]), positions.dtype
+        ctx.filter_dtype = None if filters is None else filters.dtype
+        images = model._run(lambda j: model._forward(groups, geometry, j), len(geometry.matrices))
         return torch.stack(images)
 
     @staticmethod
     def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor | None, ...]:
-        model, atoms, geometry = ctx.model, ctx.atoms, ctx.geometry
-        want_pos, want_amp, want_s2, want_matrix, want_offset = ctx.needs_input_grad[:5]
+        model, groups, geometry = ctx.model, ctx.groups, ctx.geometry
+        want_pos, want_amp, want_s2, want_matrix, want_offset, want_filter = ctx.needs_input_grad[:6]
         level = 2 if want_s2 else (1 if want_pos or want_matrix or want_offset else 0)
-        count, n = len(geometry.matrices), len(atoms.arrays[0])
+        count = len(geometry.matrices)
         # each share of the tilts is summed in order by one worker: the sum does not depend on who is faster
         shares = min(model.threads, count)
         images = gradients[0]
 
-        def work(share: int) -> tuple[NDArray[np.float64], list[tuple[NDArray[np.float64], NDArray[np.float64]]]]:
-            total = np.zeros((n, 5))
+        def work(share: int) -> tuple[_Gradients, list[tuple[NDArray[np.float64], NDArray[np.float64]]]]:
+            total = _Gradients(
+                [np.zeros((len(atoms.arrays[0]), 5)) for atoms in groups.atoms],
+                torch.zeros_like(groups.filters) if want_filter else None,
+            )
             return total, [
-                model._backward(atoms, geometry, images[j], j, level, total) for j in range(share, count, shares)
+                model._backward(groups, geometry, images[j], j, level, total) for j in range(share, count, shares)
             ]
 
-        g_atom = np.zeros((n, 5))
-        g_matrices, g_offsets = np.zeros((count, 3, 3)), np.zeros((count, 2))
+        parts = [np.zeros((len(atoms.arrays[0]), 5)) for atoms in groups.atoms]
+        g_filter = torch.zeros_like(groups.filters) if want_filter else None
+        g_matrices, g_offsets = np.zeros((count, 3, 3)), np.zeros((count, 3))
         for share, (total, others) in enumerate(model._run(work, shares)):
-            g_atom += total
+            for part, found in zip(parts, total.atoms, strict=True):
+                part += found
+            if g_filter is not None:
+                g_filter += total.filters
             for j, (g_matrix, g_offset) in zip(range(share, count, shares), others, strict=True):
                 g_matrices[j], g_offsets[j] = g_matrix, g_offset
+        g_atom = parts[0] if groups.filters is None else np.zeros((ctx.count, 5))
+        for some, part in zip(ctx.members, parts, strict=False):
+            g_atom[some] = part
 
         def tensor(array: NDArray[np.float64], wanted: bool) -> Tensor | None:
             return torch.from_numpy(np.ascontiguousarray(array)).to(ctx.dtype) if wanted else None
@@ -422,5 +529,7 @@ class _Render(torch.autograd.Function):
             tensor(g_atom[:, 4], want_s2),
             tensor(g_matrices, want_matrix),
             tensor(g_offsets, want_offset),
+            None if g_filter is None else g_filter.to(ctx.filter_dtype),
+            None,
             None,
         )

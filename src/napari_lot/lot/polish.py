@@ -7,7 +7,7 @@ the whole image for shifts, scale, background and width), so that one step lengt
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
 import numpy as np
@@ -43,19 +43,19 @@ def unpack(state: State, groups: tuple[str, ...], vector: Floats) -> State:
 
 
 @dataclass(frozen=True)
-class HeightPrior:
-    """All atoms of one element have one height, within a scatter: half the squared deviation, times ``strength``."""
+class Prior:
+    """All numbers of a group are expected at one value, within a scatter: half the squared deviation x ``strength``."""
 
-    height: float
+    expected: float
     strength: float
 
-    def cost(self, height: Floats) -> float:
+    def cost(self, values: Floats) -> float:
         """Added to the loss."""
-        return 0.5 * self.strength * float(((height - self.height) ** 2).sum())
+        return 0.5 * self.strength * float(((values - self.expected) ** 2).sum())
 
-    def gradient(self, height: Floats) -> Floats:
-        """Added to the gradient with respect to the heights."""
-        return self.strength * (height - self.height)
+    def gradient(self, values: Floats) -> Floats:
+        """Added to the gradient with respect to the values."""
+        return self.strength * (values - self.expected)
 
 
 def lbfgs(
@@ -65,7 +65,7 @@ def lbfgs(
     curvature: dict[str, Floats],
     iterations: int,
     tolerance: float,
-    prior: HeightPrior | None = None,
+    priors: Mapping[str, Prior] | None = None,
     memory: int = 12,
 ) -> Iterator[tuple[State, float, NDArray[np.float32]]]:
     """Yield (state, loss, calculated) after every accepted step; the loss is that of the images alone.
@@ -84,9 +84,9 @@ def lbfgs(
         if "center" in groups:
             found.gradients["center"] = found.gradients["shifts"].sum(0)
         total = found.loss
-        if prior is not None and "height" in groups:
-            total += prior.cost(there.height)
-            found.gradients["height"] += prior.gradient(there.height)
+        for name, prior in (priors or {}).items():
+            total += prior.cost(getattr(there, name))
+            found.gradients[name] += prior.gradient(getattr(there, name))
         gradient = np.concatenate([found.gradients[g].ravel() for g in groups])
         return total, gradient * scale, found.calculated
 

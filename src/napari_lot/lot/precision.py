@@ -91,19 +91,24 @@ def error_bars(
 class _Kernels:
     """Images of a unit orbital of each species at some depths on the model's canvas, and what they have in common."""
 
-    def __init__(self, problem: Problem, width_A: Floats) -> None:
+    def __init__(self, problem: Problem, state: State) -> None:
         model = problem.model
         self.shape, self.pixel_A = model.canvas.shape, model.canvas.pixel_size_A
         lo, hi = (float(model.basis.depth_A[k]) for k in (0, -1))
-        count = 1 if model.basis.rank == 1 else model.basis.rank + 2
+        count = 1 if model.rank == 1 else model.rank + 2
         self.depth_A = 0.5 * (lo + hi) - 0.5 * (hi - lo) * np.cos(np.pi * (np.arange(count) + 0.5) / count)
         rows, columns = self.shape
         q_v, q_u = np.fft.fftfreq(rows, self.pixel_A)[:, None], np.fft.rfftfreq(columns, self.pixel_A)[None, :]
         # derivatives by u, v (1/Å) and by the height
         self.by = (-2j * np.pi * q_u, -2j * np.pi * q_v, np.ones((rows, columns // 2 + 1)))
         q2 = q_v**2 + q_u**2
-        self.factor = [np.pi * (b / self.pixel_A) ** 2 * np.exp(-((np.pi * b) ** 2) * q2) for b in width_A]
-        self.probe = np.stack([model.basis.transfer_at(w) for w in self.depth_A])
+        self.factor = [
+            np.pi
+            * (b / self.pixel_A) ** 2
+            * model.orbital.form_factor(*map(torch.from_numpy, (q2, np.array(b), a))).numpy()
+            for b, a in zip(state.width, state.learnt, strict=True)
+        ]
+        self.probe = np.stack([model.transfer_at(w) for w in self.depth_A])
 
     def products(self, species: int) -> NDArray[np.complex128]:
         """Conjugate spectra (D, 6, V, U // 2 + 1) of the products of two derivatives."""
@@ -159,10 +164,11 @@ def fisher(problem: Problem, state: State, weight: NDArray[np.float32], reach_A:
         Atoms closer than this are neighbours.
     """
     model = problem.model
-    kernels = _Kernels(problem, state.width)
-    rotations = np.ascontiguousarray(problem.rotations(state))
+    kernels = _Kernels(problem, state)
+    rotations = np.ascontiguousarray(problem.projections(state))
+    species = state.width_of
     n, t = len(state.height), len(problem)
-    members = [np.flatnonzero(state.species == s) for s in range(len(state.width))]
+    members = [np.flatnonzero(species == s) for s in range(len(state.width))]
     products = [kernels.products(s) if len(m) else None for s, m in enumerate(members)]
     k, pad, pixel = model.canvas.oversampling, model.canvas.pad, model.canvas.pixel_size_A
 
@@ -173,7 +179,7 @@ def fisher(problem: Problem, state: State, weight: NDArray[np.float32], reach_A:
         canvas = torch.zeros(model.canvas.shape)
         model.canvas.crop(canvas)[:] = torch.from_numpy(weight[j])
         spectrum = fft.rfft2(canvas.numpy().astype(np.float64))
-        by_depth = interpolation_matrix(kernels.depth_A, w)
+        by_depth = interpolation_matrix(kernels.depth_A, w - state.focus[j])
         total = np.zeros((n, len(_PRODUCTS)))
         for these, product in zip(members, products, strict=True):
             if product is None:
@@ -211,7 +217,7 @@ def fisher(problem: Problem, state: State, weight: NDArray[np.float32], reach_A:
         energy = tables[s, s][:, -1, middle, middle].mean()
         mean[:, members[s]] = np.maximum(seen[:, members[s], -1], 0.0) / energy
     for (s, r), table in tables.items():
-        chosen = np.flatnonzero((state.species[pairs[:, 0]] == s) & (state.species[pairs[:, 1]] == r))
+        chosen = np.flatnonzero((species[pairs[:, 0]] == s) & (species[pairs[:, 1]] == r))
         _cross(state.positions, state.height, rotations, mean, pairs, chosen, kernels.depth_A, table, cross)
     return Information(own, pairs, cross)
 
@@ -297,7 +303,7 @@ def inflation(problem: Problem, state: State, residual: NDArray[np.float32], use
     use : (T, V, U) bool
         Pixels of the object that count.
     """
-    width = float(np.median(state.width[state.species]))
+    width = float(np.median(state.widths))
     shape, pixel = residual.shape[1:], problem.model.image_pixel_A
     q2 = np.fft.fftfreq(shape[0], pixel)[:, None] ** 2 + np.fft.rfftfreq(shape[1], pixel)[None, :] ** 2
     band = q2 * np.exp(-2 * (np.pi * width) ** 2 * q2)

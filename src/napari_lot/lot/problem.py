@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from napari_lot.lot import likelihood
-from napari_lot.lot.image_model import ImageModel
+from napari_lot.lot.image_model import ImageModel, Shapes
 from napari_lot.physics.geometry import rotations_torch
 
 Floats = NDArray[np.float64]
@@ -21,9 +21,11 @@ Floats = NDArray[np.float64]
 class State:
     """Everything that is refined. Arrays are replaced, not shared, when the population changes.
 
-    positions (N, 3) Å; height (N,) in the solver's intensity unit; width (S,) Å, one per species; species (N,);
-    ids (N,); shifts (T, 2) du, dv in pixels; scale (T,); background (T,) in the solver's unit; angles (T, 3) rad, turns
-    about u, v and w after the tilt's own rotation.
+    positions (N, 3) Å; height (N,) in the solver's intensity unit; width (S,) Å, one per species, or one for all;
+    species (N,); ids (N,); shifts (T, 2) du, dv in pixels; scale (T,); background (T,) in the solver's unit;
+    angles (T, 3) rad, turns about u, v and w after the tilt's own rotation; own_width (N,) Å, what an orbital is wider
+    than its species; learnt (S, K), radial corrections; distortion (T, 4) or (1, 4), what the image is stretched and
+    sheared by: u += d0 u + d1 v, v += d2 u + d3 v; focus (T,) Å, focal plane of a tilt downstream of the microscope's.
     """
 
     positions: Floats
@@ -36,15 +38,35 @@ class State:
     background: Floats
     next_id: int = 0
     angles: Floats = field(default_factory=lambda: np.zeros((0, 3)))
+    own_width: Floats = field(default_factory=lambda: np.zeros(0))
+    learnt: Floats = field(default_factory=lambda: np.zeros((1, 0)))
+    distortion: Floats = field(default_factory=lambda: np.zeros((1, 4)))
+    focus: Floats = field(default_factory=lambda: np.zeros(0))
 
     def __post_init__(self) -> None:
         if len(self.angles) != len(self.shifts):
             self.angles = np.zeros((len(self.shifts), 3))
+        if len(self.focus) != len(self.shifts):
+            self.focus = np.zeros(len(self.shifts))
+        if len(self.own_width) != len(self.height):
+            self.own_width = np.zeros(len(self.height))
+        if len(self.learnt) != len(self.width):
+            self.learnt = np.resize(self.learnt, (len(self.width), self.learnt.shape[1]))
+
+    @property
+    def width_of(self) -> NDArray[np.int64]:
+        """Which of ``width`` each orbital has, (N,)."""
+        return self.species if len(self.width) > 1 else np.zeros_like(self.species)
+
+    @property
+    def widths(self) -> Floats:
+        """Width of every orbital, (N,) Å."""
+        return self.width[self.width_of] + self.own_width
 
     @property
     def typical_width(self) -> float:
         """Mean width of the orbitals in Å."""
-        return float(self.width[self.species].mean()) if len(self.species) else float(self.width.mean())
+        return float(self.width[self.width_of].mean()) if len(self.species) else float(self.width.mean())
 
     def copy(self) -> State:
         """An independent copy."""
@@ -61,6 +83,7 @@ class State:
             height=self.height[index],
             species=self.species[index],
             ids=self.ids[index],
+            own_width=self.own_width[index],
         )
 
     def add(self, positions: Floats, height: Floats, species: int = 0) -> State:
@@ -72,8 +95,12 @@ class State:
             height=np.concatenate([self.height, height]),
             species=np.concatenate([self.species, np.full(n, species, np.int64)]),
             ids=np.concatenate([self.ids, np.arange(self.next_id, self.next_id + n)]),
+            own_width=np.concatenate([self.own_width, np.zeros(n)]),
             next_id=self.next_id + n,
         )
+
+
+PER_TILT = ("shifts", "angles", "focus", "scale", "background")
 
 
 @dataclass
@@ -125,30 +152,67 @@ class Problem:
         own = self.model.rotations
         return (rotations_torch(torch.from_numpy(state.angles)) @ own).numpy() if state.angles.any() else own.numpy()
 
+    def projections(self, state: State) -> Floats:
+        """As ``rotations``, with the distortion of the images in rows 0 and 1: where atoms are seen, (T, 3, 3)."""
+        matrices = torch.from_numpy(self.rotations(state))
+        return (
+            _distorted(torch.from_numpy(state.distortion), matrices).numpy()
+            if state.distortion.any()
+            else matrices.numpy()
+        )
+
+    def images(self, state: State, tilts: Any, leaf: dict[str, Tensor] | None = None) -> Tensor:
+        """Calculated images (n, V, U) of the given tilts, before scale and background.
+
+        ``leaf`` holds tensors that stand for parts of the state (per-tilt ones of the given tilts), for gradients.
+        """
+        leaf = leaf or {}
+        index = torch.as_tensor(np.asarray(tilts, dtype=np.int64))
+
+        def part(name: str) -> Tensor:
+            return leaf[name] if name in leaf else torch.from_numpy(getattr(state, name))
+
+        def of_tilts(name: str) -> Tensor:
+            return leaf[name] if name in leaf else torch.from_numpy(getattr(state, name))[index]
+
+        which = torch.from_numpy(state.width_of)
+        width = part("width")[which]
+        if "own_width" in leaf or state.own_width.any():
+            width = width + part("own_width")
+        turned: Tensor | None = None
+        if "angles" in leaf or state.angles.any():
+            turned = rotations_torch(of_tilts("angles")) @ self.model.rotations[index]
+        if "distortion" in leaf or state.distortion.any():
+            distortion = part("distortion") if len(state.distortion) == 1 else of_tilts("distortion")
+            turned = _distorted(distortion, self.model.rotations[index] if turned is None else turned)
+        focus = of_tilts("focus") if "focus" in leaf or state.focus.any() else None
+        shapes = Shapes(which, part("width"), part("learnt")) if self.model.shaped else None
+        return self.model.images(
+            index,
+            part("positions"),
+            part("height"),
+            width,
+            of_tilts("shifts"),
+            turned,
+            focus_A=focus,
+            shapes=shapes,
+        )
+
     def evaluate(self, state: State, tilts: Any, groups: tuple[str, ...]) -> Evaluation:
         """Loss of the given tilts and its gradients with respect to the groups.
 
-        Groups: positions, height, width, shifts, angles, scale, background; gradients of per-tilt groups are
-        for the given tilts only.
+        Groups are fields of the state: positions, height, width, own_width, learnt, shifts, angles, distortion, focus,
+        scale, background; gradients of per-tilt groups are for the given tilts only.
         """
         index = torch.as_tensor(np.asarray(tilts, dtype=np.int64))
-        leaf: dict[str, Tensor] = {
-            "positions": torch.from_numpy(state.positions),
-            "height": torch.from_numpy(state.height),
-            "width": torch.from_numpy(state.width),
-            "shifts": torch.from_numpy(state.shifts)[index],
-            "angles": torch.from_numpy(state.angles)[index],
-            "scale": torch.from_numpy(state.scale)[index],
-            "background": torch.from_numpy(state.background)[index],
-        }
-        for name in groups:
-            leaf[name] = leaf[name].detach().clone().requires_grad_()
+        leaf: dict[str, Tensor] = {}
+        for name in (*groups, "scale", "background"):
+            value = torch.from_numpy(getattr(state, name))
+            if name in PER_TILT or (name == "distortion" and len(value) > 1):
+                value = value[index]
+            leaf[name] = value.detach().clone().requires_grad_(name in groups)
         with torch.set_grad_enabled(bool(groups)):
-            width = leaf["width"][torch.from_numpy(state.species)]
-            turned = None
-            if "angles" in groups or state.angles.any():
-                turned = rotations_torch(leaf["angles"]) @ self.model.rotations[index]
-            images = self.model.images(index, leaf["positions"], leaf["height"], width, leaf["shifts"], turned)
+            images = self.images(state, tilts, leaf)
             scale, background = leaf["scale"].float(), leaf["background"].float()
             calculated = images * scale[:, None, None] + background[:, None, None]
             weights = None if self.weights is None else self.weights[index]
@@ -157,6 +221,11 @@ class Problem:
         gradients = {name: gradient.numpy().astype(np.float64) for name, gradient in zip(groups, found, strict=True)}
         return Evaluation(float(loss.detach()), gradients, calculated.detach().numpy())
 
+    def loss(self, calculated: NDArray[np.float32], tilts: NDArray[np.int64]) -> float:
+        """Loss of given images (n, V, U) of some tilts, scale and background included."""
+        weights = None if self.weights is None else self.weights[torch.from_numpy(tilts)]
+        return float(likelihood.loss(self.kind, torch.from_numpy(calculated), self.observed[tilts], weights))
+
     def weight(self, calculated: Tensor, tilts: Tensor, noise_variance: float) -> Tensor:
         """Weight of every pixel of the given tilts, mask / variance: the Gauss-Newton view of the likelihood."""
         if self.kind == "poisson":
@@ -164,3 +233,9 @@ class Problem:
         else:
             weight = torch.full_like(calculated, 1.0 / noise_variance)
         return weight if self.weights is None else weight * self.weights[tilts]
+
+
+def _distorted(distortion: Tensor, rotations: Tensor) -> Tensor:
+    """Rotations (n, 3, 3) whose first two rows, where atoms are seen, are stretched and sheared: (n, 4) or (1, 4)."""
+    change = distortion.reshape(-1, 2, 2) @ rotations[:, :2]
+    return torch.cat([rotations[:, :2] + change, rotations[:, 2:]], 1)

@@ -13,16 +13,19 @@ from scipy.spatial import cKDTree
 from napari_lot.lot import gauge, population
 from napari_lot.lot.aberrations import fit_aberrations
 from napari_lot.lot.adam import Adam
-from napari_lot.lot.adaptive import fit_kernel
+from napari_lot.lot.adaptive import fit_correction
 from napari_lot.lot.align import match_shifts
 from napari_lot.lot.fitting import PER_ATOM, Fit, Progress
 from napari_lot.lot.mixture import Mixture, fit_mixture
 from napari_lot.lot.problem import Problem, State
 from napari_lot.lot.start import Hull, grid
 from napari_lot.physics.elements import relative_strengths, weakest_contrast
+from napari_lot.physics.orbital import Gaussian
 from napari_lot.settings import Solver
 
 Floats = NDArray[np.float64]
+LEAST_EVIDENCE = 5.0
+"""Natural logarithm of the odds at which a correction of the probe is believed: 150 to one."""
 FIRST_GUESS_BLUR = 0.35
 """Blur in nearest-neighbour distances that finds peaks on a grid whose points have hardly moved yet."""
 FIRST_GUESS_S = 5.0
@@ -57,6 +60,9 @@ class Reconstruction(Fit):
         self.elements = elements
         self.adaptive = adaptive
         self.weakest = weakest_contrast(elements)
+        self.orbital = problem.model.orbital
+        if self.orbital.terms:
+            problem.model.set_orbital(Gaussian())
         self.p_element: Floats | None = None
         self.mixture: Mixture | None = None
         self.steps_total = self._plan()
@@ -131,17 +137,26 @@ class Reconstruction(Fit):
         self.condensed = True
         self._sample_finely()
         yield from self.passes("refine", s.refine_passes, groups, cosine=True)
+        groups += self._geometry()
         if len(self.state.height):
             self.evidence.proposals(self.state)  # sets the level of the noise
         yield from self.fit("refine", s.birth_steps, groups)
         if self.population_is_free:
             yield from self._mend_population(groups)
         self._sample_finely()  # the width has settled only now
+        self._learn_shape()
+        groups += self._shape()
         if self.tells_species():
             yield from self.fit("species", s.birth_steps, groups)
         yield from self._adapt(groups)
         yield from self.fit("polish", s.polish_steps, groups)
         self.tells_species()
+
+    def _learn_shape(self) -> None:
+        """From here on the images correct the shape of the orbitals; while they condense, Gaussians do."""
+        if self.orbital.terms:
+            self.problem.model.set_orbital(self.orbital)
+            self.state = replace(self.state, learnt=np.zeros((len(self.state.width), self.orbital.terms)))
 
     def _adapt(self, groups: tuple[str, ...]) -> Iterator[Progress]:
         """Atoms and probe in turn, while the probe gains: its aberrations first, its pixels then."""
@@ -160,14 +175,18 @@ class Reconstruction(Fit):
             lens = self.problem.model.microscope or expected
             self._note(f"probe: defocus {lens.defocus_A:.1f}, C12 {lens.c12_A:.1f}, C21 {lens.c21_A:.0f} Å")
             yield from self.fit("probe", s.birth_steps, groups)
+        significance = 0.0
         for _ in range(s.probe_rounds if self.adaptive and "probe" in self.refine else 0):
             variance = self.evidence.residual_variance(self.state)
-            kernel = fit_kernel(self.problem, self.state, s.probe_reach_A, variance)
-            self._note(f"probe: log evidence {kernel.significance:.1f}")
-            if kernel.significance <= 0:
-                self.problem.model.set_kernel(None)
+            adapted = fit_correction(self.problem, self.state, s.probe_reach_A, variance, with_depth=s.probe_with_depth)
+            self._note(f"probe: log evidence {adapted.significance:.1f}")
+            if adapted.significance < LEAST_EVIDENCE:
+                self.problem.model.set_correction(None)
                 break
-            self.problem.model.set_kernel(kernel.pixels)
+            if adapted.significance < 1.01 * significance:
+                break
+            significance = adapted.significance
+            self.problem.model.set_correction(adapted.correction)
             yield from self.fit("probe", 2 * s.birth_steps, groups)
         if self.population_is_free:  # with another probe other orbitals may be atoms
             yield from self._births_and_deaths(groups)
@@ -194,24 +213,30 @@ class Reconstruction(Fit):
     def tells_species(self) -> bool:
         """Give every orbital the element that its scattering strength speaks for; False where there is only one.
 
-        Elements are in the order of their strengths. The widths, one an element, begin as what the orbitals have.
+        Elements are in the order of their strengths. Widths, where each element has its own, begin as what its
+        orbitals have.
         """
         state, n = self.state, len(self.state.height)
         if len(self.elements) < 2 or "X" in self.elements or n < 2 * len(self.elements):
             return False
         _, weight = self.evidence.images_and_weights(state)
-        area = np.pi * state.width[state.species] ** 2
+        width = state.widths
+        area = np.pi * width**2
         error = self.evidence.inflation / np.sqrt(self.evidence.curvature(state, state.positions, weight.numpy()))
         self.mixture = fit_mixture(area * state.height, area * error, elements=self.elements)
         of_component = np.argsort(relative_strengths(self.elements), kind="stable")
         best = self.mixture.probability.argmax(1)
-        width = state.width[state.species]
         state = state.copy()
+        learnt = state.learnt[state.width_of]
         state.species = of_component[best]
-        known = [width[state.species == k] for k in range(len(self.elements))]
-        state.width = np.array([float(b.mean()) if len(b) else float(width.mean()) for b in known])
+        if self.settings.widths != "common":
+            known = [state.species == k for k in range(len(self.elements))]
+            state.width = np.array([float(width[k].mean()) if k.any() else float(width.mean()) for k in known])
+            state.learnt = np.array([learnt[k].mean(0) if k.any() else learnt.mean(0) for k in known])
+        if self.settings.widths == "atom":
+            state.own_width = width - state.width[state.width_of]
         # what an image measures is pi H B^2
-        state.height = state.height * (width / state.width[state.species]) ** 2
+        state.height = state.height * (width / state.widths) ** 2
         self.state = state
         self.p_element = self.mixture.probability[np.arange(n), best]
         counts = np.bincount(state.species, minlength=len(self.elements))

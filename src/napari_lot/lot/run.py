@@ -25,6 +25,7 @@ from napari_lot.lot.reconstruct import Reconstruction
 from napari_lot.lot.thickness import film_thickness
 from napari_lot.lot.withheld import correlation, parted, predicted
 from napari_lot.physics.geometry import series_rotations
+from napari_lot.physics.orbital import orbital
 from napari_lot.physics.probe import probe_slices
 from napari_lot.series.prepare import intensity_limits
 
@@ -266,7 +267,8 @@ def _prepare(job: Job, poll: Callable[[], None] = lambda: None) -> _Prepared:
             "check the images, the angles, the mask and the rotation centre."
         )
     depth = np.einsum("tj,nj->tn", rotations[:, 2], points)
-    reach = (float(depth.min()) - 2.0, float(depth.max()) + 2.0)
+    margin = 2.0 + 3.0 * (settings.solver.tilt_defocus_A or 0.0)
+    reach = (float(depth.min()) - margin, float(depth.max()) + margin)
     width = settings.start.width_A if job.start is None else float(np.median(job.start.width))
     model = ImageModel(
         rotations,
@@ -278,6 +280,7 @@ def _prepare(job: Job, poll: Callable[[], None] = lambda: None) -> _Prepared:
         width,
         tolerance=settings.model.depth_tolerance,
         threads=settings.solver.threads,
+        orbital=orbital(settings.model.orbital),
     )
     weights = None if mask is None else mask.astype(np.float32)
     n, t = len(points), len(series)
@@ -290,12 +293,13 @@ def _prepare(job: Job, poll: Callable[[], None] = lambda: None) -> _Prepared:
     state = State(
         positions=points,
         height=height,
-        width=np.full(int(species.max()) + 1, width),
+        width=np.full(1 if settings.solver.widths == "common" else int(species.max()) + 1, width),
         species=species,
         ids=ids,
         shifts=shifts,
         scale=np.ones(t),
         background=np.full(t, level.background),
+        distortion=np.zeros((t if settings.solver.distortion == "tilt" else 1, 4)),
         next_id=int(ids.max()) + 1,
     )
     far = max(abs(edge) for edge in reach)
@@ -309,7 +313,7 @@ def _orbitals(job: Job, ready: _Prepared, state: State) -> Orbitals:
     return Orbitals(
         positions=state.positions.copy(),
         height=state.height * ready.unit,
-        width=state.width[state.species],
+        width=state.widths,
         species=state.species.copy(),
         elements=job.settings.model.elements,
         id=state.ids.copy(),
@@ -321,18 +325,31 @@ def _fitted_probe(before: ProbeSlices, model: ImageModel) -> ProbeSlices:
     if model.microscope is None:
         return before
     slices = probe_slices(model.microscope, before.depth_A, before.images.shape[-1], before.pixel_size_A)
-    if model.kernel is None:
+    correction = model.correction
+    if correction is None or not correction.kernels.any():
         return slices
     # the kernel is known up to the finest detail that the measured pixels show
-    n = len(model.kernel) // 2
+    n = correction.kernels.shape[-1] // 2
     step = np.arange(-n, n + 1) * model.image_pixel_A
     q = np.fft.fftfreq(slices.images.shape[-1], slices.pixel_size_A)
     turn = np.exp(-2j * np.pi * q[:, None] * step)
     shown = np.abs(q) < 0.5 / model.image_pixel_A
-    factor = 1.0 + np.where(shown[:, None] & shown, turn @ model.kernel @ turn.T, 0.0)
+    # beyond the depths of the atoms nothing is known of it
+    t = np.clip(slices.depth_A / correction.depth_scale_A, -1.0, 1.0)
+    kernels = np.einsum("pd,pvu->dvu", t[None] ** np.arange(len(correction.kernels))[:, None], correction.kernels)
+    factor = 1.0 + np.where(shown[:, None] & shown, turn @ kernels @ turn.T, 0.0)
     images = np.fft.ifft2(np.fft.fft2(slices.images) * factor).real
     images /= images.sum((1, 2), keepdims=True)
     return replace(slices, images=images.astype(np.float32))
+
+
+def _attenuation(model: ImageModel) -> list[list[float]] | None:
+    """(depth in Å, factor) of an adaptive probe's attenuation; None where there is none."""
+    correction = model.correction
+    if correction is None or not correction.attenuation.any():
+        return None
+    depth = np.linspace(-1.0, 1.0, 9) * correction.depth_scale_A
+    return np.column_stack([depth, correction.factor(depth)]).round(5).tolist()
 
 
 def _result(
@@ -400,7 +417,11 @@ def _result(
         details={
             "width_A": state.width.tolist(),
             "log": list(solver.log),
-            "rank": problem.model.basis.rank,
+            "rank": problem.model.rank,
+            "attenuation": _attenuation(problem.model),
+            "tilt_defocus_A": state.focus.tolist() if settings.solver.tilt_defocus_A is not None else None,
+            "distortion": state.distortion.tolist() if settings.solver.distortion != "none" else None,
+            "learnt_orbital": state.learnt.tolist() if state.learnt.size else None,
             "refined": sorted(solver.refine),
             "microscope": None if problem.model.microscope is None else problem.model.microscope.model_dump(),
             "object": "particle" if ready.hull.isolated else "film",

@@ -71,15 +71,10 @@ def predicted(
 
 
 def _fit_one(problem: Problem, state: State, tilt: int, use: NDArray[np.bool_]) -> None:
-    index = torch.tensor([tilt])
-    width = torch.from_numpy(state.width[state.species])
-    positions, height = torch.from_numpy(state.positions), torch.from_numpy(state.height)
     observed = problem.observed[tilt].numpy().astype(np.float64)
-    turned = torch.from_numpy(problem.rotations(state))[index]
     for _ in range(STEPS):
         with torch.no_grad():
-            shift = torch.from_numpy(state.shifts)[index]
-            image = problem.model.images([tilt], positions, height, width, shift, turned)
+            image = problem.images(state, [tilt])
         unit = image[0].numpy().astype(np.float64)
         along_v, along_u = np.gradient(unit)
         calculated = state.scale[tilt] * unit + state.background[tilt]

@@ -13,7 +13,8 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from napari_lot.atoms import Orbitals
 from napari_lot.errors import InputError
-from napari_lot.lot.image_model import SMALLEST_SPREAD_PX, ImageModel
+from napari_lot.lot.canvas import SMALLEST_SPREAD_PX
+from napari_lot.lot.image_model import ImageModel
 from napari_lot.physics.geometry import rotations
 from napari_lot.physics.optics import require_probe
 from napari_lot.series.tilt_series import TiltSeries

@@ -59,7 +59,7 @@ def spread(pos, amplitude, inv_s2, matrix, offset, w0, inv_dw, poly, half, rows,
     amplitude : (N,) float64, peak of the spread Gaussian
     inv_s2 : (N,) float64, 1 / (spread width in canvas pixels)^2
     matrix : (3, 3) float64; rows 0 and 1 give canvas pixels per Å along u and v, row 2 the depth w in Å
-    offset : (2,) float64, canvas pixel (u, v) of the rotation centre
+    offset : (3,) float64, canvas pixel (u, v) of the rotation centre, and what is added to the depth w in Å
     w0, inv_dw : first depth knot in Å and 1 / knot spacing
     poly : (K - 1, R, 4) float32, cubic pieces of the channel coefficients
     half : int, half window in pixels
@@ -82,7 +82,7 @@ def spread(pos, amplitude, inv_s2, matrix, offset, w0, inv_dw, poly, half, rows,
         kv = math.floor(v + 0.5)
         if ku < half or kv < half or ku >= columns - half or kv >= rows - half:
             continue
-        w = (matrix[2, 0] * x + matrix[2, 1] * y + matrix[2, 2] * z - w0) * inv_dw
+        w = (matrix[2, 0] * x + matrix[2, 1] * y + matrix[2, 2] * z + offset[2] - w0) * inv_dw
         piece = min(max(math.floor(w), 0), poly.shape[0] - 1)
         t = np.float32(min(max(w - piece, 0.0), 1.0))
         a = np.float32(amplitude[i])
@@ -120,7 +120,7 @@ def gather(  # type: ignore[no-untyped-def]
 
     ``adjoint`` is laid out as ``spread``'s canvas: the derivative of the loss with respect to it. Adds to ``g_atom``
     (N, 5) float64: derivatives with respect to amplitude, x, y, z and inv_s2; to ``g_matrix`` (3, 3) and to
-    ``g_offset`` (2,).
+    ``g_offset`` (3,).
     ``level`` 0 gives the amplitude only, 1 positions too, 2 widths too.
     """
     rank = poly.shape[1]
@@ -142,7 +142,7 @@ def gather(  # type: ignore[no-untyped-def]
         kv = math.floor(v + 0.5)
         if ku < half or kv < half or ku >= columns - half or kv >= rows - half:
             continue
-        w = (matrix[2, 0] * x + matrix[2, 1] * y + matrix[2, 2] * z - w0) * inv_dw
+        w = (matrix[2, 0] * x + matrix[2, 1] * y + matrix[2, 2] * z + offset[2] - w0) * inv_dw
         piece = min(max(math.floor(w), 0), poly.shape[0] - 1)
         t = np.float32(min(max(w - piece, 0.0), 1.0))
         inside = 1.0 if 0.0 <= w <= poly.shape[0] else 0.0  # beyond the knots the coefficients are held
@@ -209,3 +209,4 @@ def gather(  # type: ignore[no-untyped-def]
             g_matrix[j, 2] += g * z
         g_offset[0] += gu
         g_offset[1] += gv
+        g_offset[2] += gw

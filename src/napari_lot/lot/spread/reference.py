@@ -33,7 +33,7 @@ def spread(
 ) -> Tensor:
     """Depth channels (R, V, U) of one tilt; arguments as in ``spread.cpu.spread``."""
     uvw = positions @ matrix.T
-    c = amplitude[:, None] * depth_coefficients(uvw[:, 2], w0, inv_dw, poly)
+    c = amplitude[:, None] * depth_coefficients(uvw[:, 2] + offset[2], w0, inv_dw, poly)
     u = torch.arange(columns, dtype=positions.dtype) - (uvw[:, :1] + offset[0])
     v = torch.arange(rows, dtype=positions.dtype) - (uvw[:, 1:2] + offset[1])
     gu = torch.exp(-(u**2) * inv_s2[:, None])
