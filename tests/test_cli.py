@@ -152,7 +152,7 @@ def test_start_from_a_file(call, fake, tmp_path):
 
 USAGE = {
     "unknown flag": (["--orbitals", "5"], "No such option: --orbitals"),
-    "not built orbital": (["--orbital", "slater"], "'slater' is not"),
+    "unknown orbital": (["--orbital", "lorentzian"], "none of gaussian, slater, learnt"),
     "not built device": (["--device", "cuda"], "'cuda' is not one of 'auto', 'cpu'"),
     "not built refine": (["--refine", "positions,affine"], "--refine: input should be 'positions'"),
     "not built fix": (["--fix", "affine"], "--fix: input should be 'positions'"),

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from napari_lot.atoms import Orbitals
 from napari_lot.errors import InputError
 from napari_lot.physics.elements import nearest_neighbour_A
+from napari_lot.physics.orbital import orbital
 from napari_lot.series.tilt_series import TiltSeries
 from napari_lot.settings import REFINED_BY_DEFAULT, Model, Settings
 
@@ -273,6 +274,7 @@ def check_agreement(settings: Settings, series: TiltSeries, start: Orbitals | No
         They contradict each other: the setting would be ignored.
     """
     data, solver = settings.data, settings.solver
+    orbital(settings.model.orbital)  # an absent or unreadable table is told before the run
     if settings.model.likelihood == "poisson" and not series.counts:
         raise InputError(
             f"{series.source}: the Poisson likelihood needs electron counts (--likelihood poisson): say that the "
@@ -292,6 +294,19 @@ def check_agreement(settings: Settings, series: TiltSeries, start: Orbitals | No
         raise InputError(
             f"start.kind: the atoms of {settings.start.kind} are to be read and given to the job as its start."
         )
+    if settings.model.probe == "direct" and solver.tilt_defocus_A is not None:
+        raise InputError(
+            "solver.tilt_defocus_A: direct projection has no focus: take a rigid or an adaptive probe (--probe)."
+        )
+    for name, asked in (
+        ("solver.tilt_defocus_A", solver.tilt_defocus_A is not None),
+        ("solver.widths: atom", solver.widths == "atom"),
+    ):
+        if asked and len(series.used) < LEAST_TILTS_FOR_PROBE:
+            raise InputError(
+                f"{series.source}: {len(series.used)} tilts cannot tell what {name} asks for from the atoms' "
+                f"heights and positions: leave it out, or take at least {LEAST_TILTS_FOR_PROBE} tilts."
+            )
     optics = settings.model.probe == "adaptive" or "defocus" in (solver.refine or ())
     if settings.model.probe == "direct" and "defocus" in (solver.refine or ()):
         raise InputError("--refine defocus: direct projection has no probe: take a rigid or an adaptive one (--probe).")

@@ -5,7 +5,7 @@ import pytest
 from tiny import make_problem, make_state, unit_images
 
 from napari_lot.lot import polish
-from napari_lot.lot.polish import HeightPrior, lbfgs, pack, unpack
+from napari_lot.lot.polish import Prior, lbfgs, pack, unpack
 from napari_lot.lot.problem import Problem
 
 EVERY = ("positions", "height", "width", "shifts", "scale", "background")
@@ -25,8 +25,8 @@ def curvatures(state, tilts):
     }
 
 
-def fit(problem, state, groups, steps=200, tolerance=1e-9, prior=None):
-    path = list(lbfgs(problem, state, groups, curvatures(state, len(problem)), steps, tolerance, prior))
+def fit(problem, state, groups, steps=200, tolerance=1e-9, priors=None):
+    path = list(lbfgs(problem, state, groups, curvatures(state, len(problem)), steps, tolerance, priors))
     return path[-1][0], path
 
 
@@ -95,8 +95,8 @@ def test_pixels_of_weight_0_do_not_count():
 def test_a_prior_is_a_ridge_in_dense_least_squares():
     truth = make_state()
     problem = make_problem(truth, noise=0.1)
-    prior = HeightPrior(3.0, 15.0)
-    found, _ = fit(problem, truth.copy(), ("height",), prior=prior)
+    prior = Prior(3.0, 15.0)
+    found, _ = fit(problem, truth.copy(), ("height",), priors={"height": prior})
     design = unit_images(problem, truth).reshape(5, -1).T
     target = problem.observed.numpy().astype(float).ravel() - 0.3
     wanted = np.linalg.solve(design.T @ design + 15.0 * np.eye(5), design.T @ target + 15.0 * 3.0)
@@ -106,7 +106,7 @@ def test_a_prior_is_a_ridge_in_dense_least_squares():
 
 
 def test_gradient_of_the_prior_by_finite_differences():
-    prior = HeightPrior(2.0, 7.0)
+    prior = Prior(2.0, 7.0)
     heights = np.random.default_rng(0).uniform(0, 4, 6)
     for k in range(6):
         step = np.zeros(6)

@@ -40,6 +40,7 @@ SETTING_OF: dict[str, tuple[str, ...]] = {
     "element": ("model.elements",),
     "elements": ("model.elements",),
     "spacing": ("model.spacing_A",),
+    "orbital": ("model.orbital",),
     "likelihood": ("model.likelihood",),
     "start": ("start.kind",),
     "refine": ("solver.refine",),
@@ -129,7 +130,7 @@ FocalSpread = Annotated[float | None, _setting("focal_spread", PROBE, "A")]
 Element = Annotated[str | None, _own("--element", ATOMS, "Element symbol, such as Pt.", "X")]
 Elements = Annotated[str | None, _own("--elements", ATOMS, "Element symbols of an alloy.", "A,B,...")]
 Spacing = Annotated[float | None, _setting("spacing", ATOMS, "A")]
-Orbital = Annotated[Literal["gaussian"], _own("--orbital", ATOMS, "Shape of an orbital.")]
+Orbital = Annotated[str | None, _setting("orbital", ATOMS, "gaussian|slater|learnt|FILE.csv")]
 Start = Annotated[str | None, _setting("start", ATOMS, "grid|FILE")]
 
 Likelihood = Annotated[Literal["auto", "lsq", "poisson"] | None, _setting("likelihood", FIT)]

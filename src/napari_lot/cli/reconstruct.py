@@ -48,7 +48,7 @@ def reconstruct(
     element: o.Element = None,
     elements: o.Elements = None,
     spacing: o.Spacing = None,
-    orbital: o.Orbital = "gaussian",
+    orbital: o.Orbital = None,
     start: o.Start = None,
     likelihood: o.Likelihood = None,
     refine: o.Refine = None,

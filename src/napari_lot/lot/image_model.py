@@ -15,7 +15,6 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
-from dataclasses import dataclass
 from typing import Any, Literal, NamedTuple
 
 import numpy as np
@@ -24,9 +23,10 @@ from numpy.typing import NDArray
 from scipy.interpolate import CubicSpline
 from torch import Tensor
 
-from napari_lot.lot.canvas import SMALLEST_SPREAD_PX, WINDOW_EDGE, Canvas, margin_A
+from napari_lot.lot.canvas import SMALLEST_SPREAD_PX, Canvas, margin_A
 from napari_lot.lot.correction import ProbeCorrection
-from napari_lot.lot.spread import cpu, reference
+from napari_lot.lot.render import Render
+from napari_lot.lot.spread import reference
 from napari_lot.machine import usable_cores
 from napari_lot.physics.orbital import Gaussian, Orbital
 from napari_lot.physics.probe import DepthBasis, depth_basis
@@ -93,8 +93,8 @@ class ImageModel:
         )
         self.threads = threads or usable_cores()
         self._pool: ThreadPoolExecutor | None = None
-        self._w0 = float(self.basis.depth_A[0])
-        self._inv_dw = 1.0 / self.basis.step_A
+        self.first_depth_A = float(self.basis.depth_A[0])
+        self.inv_step = 1.0 / self.basis.step_A
         v, u = self.canvas.shape
         pixel = self.canvas.pixel_size_A
         self.q2 = np.fft.fftfreq(v, pixel)[:, None] ** 2 + np.fft.rfftfreq(u, pixel)[None, :] ** 2
@@ -136,18 +136,18 @@ class ImageModel:
         # shaped orbitals are spread as narrowly as sampling allows, so that their filters do not amplify what single
         # precision has rounded away
         self._width_range = (0.93 * width_A, 1.2 * width_A) if self.shaped else (0.8 * width_A, 1.5 * width_A)
-        self._extra2 = (SMALLEST_SPREAD_PX * pixel) ** 2 - self._width_range[0] ** 2  # Å^2
+        self.extra2 = (SMALLEST_SPREAD_PX * pixel) ** 2 - self._width_range[0] ** 2  # Å^2
         if self.shaped:
             sharpen = np.ones_like(self.q2)
         else:
-            self._extra2 = max(0.0, self._extra2)
-            sharpen = np.exp(np.pi**2 * self.q2 * self._extra2)
-        self._transfer = torch.from_numpy(np.asarray(self._spectra * sharpen, np.complex64))
-        self._transfer_conj = self._transfer.conj().resolve_conj()
-        self._plain = (
+            self.extra2 = max(0.0, self.extra2)
+            sharpen = np.exp(np.pi**2 * self.q2 * self.extra2)
+        self.transfer = torch.from_numpy(np.asarray(self._spectra * sharpen, np.complex64))
+        self.transfer_conj = self.transfer.conj().resolve_conj()
+        self.plain = (
             self.basis.rank == 1
             and bool(np.all(self.basis.transfer == 1))
-            and self._extra2 == 0.0
+            and self.extra2 == 0.0
             and self.correction is None
             and not self.shaped
         )
@@ -172,9 +172,9 @@ class ImageModel:
         """Channels of the corrected kernel: their coefficients over depth, and their spectra (R, V, U // 2 + 1)."""
         basis, correction = self.basis, self.correction
         if correction is None:
-            self._poly = np.ascontiguousarray(basis.polynomial, dtype=np.float32)
+            self.poly = np.ascontiguousarray(basis.polynomial, dtype=np.float32)
             self._spectra = basis.transfer.astype(np.complex128)
-            self._over_depth = basis.at
+            self._over_depth: Callable[[float], NDArray[np.float64]] = lambda depth: basis.at(depth)
             return
         g = correction.factor(basis.depth_A)[:, None]
         change = correction.spectra(self.canvas.shape, self.canvas.oversampling)
@@ -182,9 +182,9 @@ class ImageModel:
         coefficients = np.hstack([basis.coefficients * g * t**p for p in range(len(change))])
         spline = CubicSpline(basis.depth_A, coefficients)
         pieces = np.moveaxis(spline.c[::-1] * (basis.step_A ** np.arange(4))[:, None, None], 0, -1)
-        self._poly = np.ascontiguousarray(pieces, dtype=np.float32)
+        self.poly = np.ascontiguousarray(pieces, dtype=np.float32)
         self._spectra = np.concatenate([basis.transfer * c for c in change])
-        self._over_depth = lambda depth: spline(np.atleast_1d(np.asarray(depth, np.float64)))
+        self._over_depth = lambda depth: spline(np.atleast_1d(depth))
 
     @property
     def rank(self) -> int:
@@ -245,7 +245,7 @@ class ImageModel:
             focus = torch.zeros(len(index), dtype=dtype) if focus_A is None else focus_A.to(dtype)
             offsets = offsets + torch.cat([moved, -focus[:, None]], 1)
         # an orbital far narrower than the others is spread wider than it should be rather than not at all
-        spread2 = (width**2 + self._extra2).clamp_min((0.5 * pixel) ** 2)
+        spread2 = (width**2 + self.extra2).clamp_min((0.5 * pixel) ** 2)
         amplitude = height * width**2 / spread2
         inv_s2 = pixel**2 / spread2
         if inv_s2.dim() == 0:
@@ -254,7 +254,7 @@ class ImageModel:
         if backend == "reference":
             return self._reference(positions, amplitude, inv_s2, matrices, offsets, filters, members)
         arguments = (positions, amplitude, inv_s2, matrices, offsets, filters, members, self)
-        result: Tensor = _Render.apply(*arguments)  # type: ignore[no-untyped-call]
+        result: Tensor = Render.apply(*arguments)  # type: ignore[no-untyped-call]
         return result
 
     def _filters(
@@ -274,7 +274,7 @@ class ImageModel:
         for s, some in enumerate(members):
             if len(some):
                 b = shapes.width[s]
-                spread = torch.exp(np.pi**2 * q2 * (b**2 + self._extra2))
+                spread = torch.exp(np.pi**2 * q2 * (b**2 + self.extra2))
                 filters.append(self.orbital.form_factor(q2, b, shapes.learnt[s]) * spread)
         if not filters:
             return torch.zeros(0, *q2.shape), ()
@@ -310,25 +310,25 @@ class ImageModel:
         filters: Tensor | None,
         members: tuple[NDArray[np.int64], ...],
     ) -> Tensor:
-        poly = torch.from_numpy(self._poly).to(positions.dtype)
+        poly = torch.from_numpy(self.poly).to(positions.dtype)
         rows, columns = self.canvas.shape
         complex_dtype = torch.complex128 if positions.dtype == torch.float64 else torch.complex64
-        transfer = self._transfer.to(complex_dtype)
-        groups = [slice(None)] if filters is None else [torch.from_numpy(some) for some in members]
+        transfer = self.transfer.to(complex_dtype)
+        groups: list[Any] = [slice(None)] if filters is None else [torch.from_numpy(some) for some in members]
         images = []
         for matrix, offset in zip(matrices, offsets, strict=True):
             spectrum = torch.zeros(rows, columns // 2 + 1, dtype=complex_dtype)
             for s, some in enumerate(groups):
                 atoms = (positions[some], amplitude[some], inv_s2[some])
-                channels = reference.spread(*atoms, matrix, offset, self._w0, self._inv_dw, poly, rows, columns)
+                channels = reference.spread(
+                    *atoms, matrix, offset, self.first_depth_A, self.inv_step, poly, rows, columns
+                )
                 part = (torch.fft.rfft2(channels) * transfer).sum(0)
                 spectrum = spectrum + (part if filters is None else part * filters[s])
             images.append(self.canvas.crop(torch.fft.irfft2(spectrum, s=(rows, columns))))
         return torch.stack(images)
 
-    # -- the compiled road --------------------------------------------------------------------------------------
-
-    def _run(self, work: Callable[[int], Any], count: int) -> list[Any]:
+    def run(self, work: Callable[[int], Any], count: int) -> list[Any]:
         """Run ``work(0..count-1)`` on the threads; results in order."""
         if self.threads == 1:
             with _one_torch_thread():
@@ -337,112 +337,11 @@ class ImageModel:
             self._pool = ThreadPoolExecutor(self.threads, "lot", initializer=torch.set_num_threads, initargs=(1,))
         return list(self._pool.map(work, range(count)))
 
-    def _half(self, inv_s2: NDArray[np.float64]) -> int:
-        widest = 1.0 / np.sqrt(inv_s2.min()) if len(inv_s2) else 1.0
-        # ln of the filter at Nyquist, for shaped orbitals that of the whole spread Gaussian
-        amplification = 0.25 * np.pi**2 * (widest**2 if self.shaped else self._extra2 / self.canvas.pixel_size_A**2)
-        return int(np.ceil(np.sqrt(amplification - np.log(WINDOW_EDGE)) * widest))
-
-    def _channels(self, atoms: _Atoms, geometry: _Geometry, j: int) -> Tensor:
-        """Depth channels (V, U, R) of one tilt."""
-        rows, columns = self.canvas.shape
-        rank = len(self._transfer)
-        flat = np.zeros(cpu.canvas_length(rows, columns, rank), np.float32)
-        cpu.spread(*atoms.arrays, *geometry.at(j), self._w0, self._inv_dw, self._poly, atoms.half, rows, columns, flat)
-        return torch.from_numpy(flat[: rows * columns * rank]).view(rows, columns, rank)
-
-    def _summed(self, channels: Tensor) -> Tensor:
-        """Spectrum (V, U // 2 + 1) of an image from its depth channels."""
-        return (torch.fft.rfft2(channels, dim=(0, 1)).permute(2, 0, 1) * self._transfer).sum(0)
-
-    def _forward(self, groups: _Groups, geometry: _Geometry, j: int) -> Tensor:
-        if self._plain:
-            return self.canvas.crop(self._channels(groups.atoms[0], geometry, j)[..., 0]).clone()
-        total: Tensor | None = None
-        for s, atoms in enumerate(groups.atoms):
-            spectrum = self._summed(self._channels(atoms, geometry, j))
-            if groups.filters is not None:
-                spectrum = spectrum * groups.filters[s]
-            total = spectrum if total is None else total.add_(spectrum)
-        if total is None:
-            return torch.zeros(self.canvas.image_shape)
-        return self.canvas.crop(torch.fft.irfft2(total, s=self.canvas.shape)).clone()
-
-    def _backward(
-        self, groups: _Groups, geometry: _Geometry, gradient: Tensor, j: int, level: int, total: _Gradients
-    ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-        rows, columns = self.canvas.shape
-        rank = len(self._transfer)
-        canvas = torch.zeros(rows, columns)
-        self.canvas.crop(canvas)[:] = gradient
-        seen = None if self._plain else torch.fft.rfft2(canvas)
-        g_matrix, g_offset = np.zeros((3, 3)), np.zeros(3)
-        for s, atoms in enumerate(groups.atoms):
-            flat = np.zeros(cpu.canvas_length(rows, columns, rank), np.float32)
-            channels = torch.from_numpy(flat[: rows * columns * rank]).view(rows, columns, rank)
-            if seen is None:
-                channels[..., 0] = canvas
-            else:
-                here = seen if groups.filters is None else seen * groups.filters[s]
-                channels.copy_(torch.fft.irfft2(here * self._transfer_conj, s=(rows, columns)).permute(1, 2, 0))
-            cpu.gather(
-                *atoms.arrays,
-                *geometry.at(j),
-                self._w0,
-                self._inv_dw,
-                self._poly,
-                atoms.half,
-                rows,
-                columns,
-                flat,
-                level,
-                total.atoms[s],
-                g_matrix,
-                g_offset,
-            )
-            if total.filters is not None and seen is not None:
-                # image = irfft2(F X): half of the spectrum is stored, and stands for both halves
-                product = (seen.conj() * self._summed(self._channels(atoms, geometry, j))).real
-                product[:, 1 : (columns + 1) // 2] *= 2.0
-                total.filters[s] += product / (rows * columns)
-        return g_matrix, g_offset
-
     def close(self) -> None:
         """End the worker threads."""
         if self._pool is not None:
             self._pool.shutdown()
             self._pool = None
-
-
-@dataclass(frozen=True)
-class _Atoms:
-    arrays: tuple[NDArray[np.float64], NDArray[np.float64], NDArray[np.float64]]
-    half: int
-
-
-@dataclass(frozen=True)
-class _Groups:
-    """Orbitals that share a filter, and the filters (S, V, U // 2 + 1); one group without a filter for Gaussians."""
-
-    atoms: tuple[_Atoms, ...]
-    filters: Tensor | None
-
-
-@dataclass
-class _Gradients:
-    """Sums of one worker: by the orbitals of each group (N_s, 5), and by the filters where asked for."""
-
-    atoms: list[NDArray[np.float64]]
-    filters: Tensor | None
-
-
-@dataclass(frozen=True)
-class _Geometry:
-    matrices: NDArray[np.float64]
-    offsets: NDArray[np.float64]
-
-    def at(self, j: int) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-        return self.matrices[j], self.offsets[j]
 
 
 @contextmanager
@@ -453,83 +352,3 @@ def _one_torch_thread() -> Iterator[None]:
         yield
     finally:
         torch.set_num_threads(before)
-
-
-class _Render(torch.autograd.Function):
-    """The compiled image model as one differentiable operation; everything else is plain torch around it."""
-
-    @staticmethod
-    def forward(
-        ctx: Any,
-        positions: Tensor,
-        amplitude: Tensor,
-        inv_s2: Tensor,
-        matrices: Tensor,
-        offsets: Tensor,
-        filters: Tensor | None,
-        members: tuple[NDArray[np.int64], ...],
-        model: ImageModel,
-    ) -> Tensor:
-        def array(tensor: Tensor) -> NDArray[np.float64]:
-            return np.ascontiguousarray(tensor.detach().numpy(), dtype=np.float64)
-
-        every = (array(positions), array(amplitude), array(inv_s2))
-        half = model._half(every[2])
-        if filters is None:
-            groups = _Groups((_Atoms(every, half),), None)
-        else:
-            parts = tuple(_Atoms((every[0][m], every[1][m], every[2][m]), half) for m in members)
-            groups = _Groups(parts, filters.detach().float())
-        geometry = _Geometry(array(matrices), array(offsets))
-        ctx.model, ctx.groups, ctx.members, ctx.geometry = model, groups, members, geometry
-        ctx.count, ctx.dtype = len(every[1]), positions.dtype
-        ctx.filter_dtype = None if filters is None else filters.dtype
-        images = model._run(lambda j: model._forward(groups, geometry, j), len(geometry.matrices))
-        return torch.stack(images)
-
-    @staticmethod
-    def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor | None, ...]:
-        model, groups, geometry = ctx.model, ctx.groups, ctx.geometry
-        want_pos, want_amp, want_s2, want_matrix, want_offset, want_filter = ctx.needs_input_grad[:6]
-        level = 2 if want_s2 else (1 if want_pos or want_matrix or want_offset else 0)
-        count = len(geometry.matrices)
-        # each share of the tilts is summed in order by one worker: the sum does not depend on who is faster
-        shares = min(model.threads, count)
-        images = gradients[0]
-
-        def work(share: int) -> tuple[_Gradients, list[tuple[NDArray[np.float64], NDArray[np.float64]]]]:
-            total = _Gradients(
-                [np.zeros((len(atoms.arrays[0]), 5)) for atoms in groups.atoms],
-                torch.zeros_like(groups.filters) if want_filter else None,
-            )
-            return total, [
-                model._backward(groups, geometry, images[j], j, level, total) for j in range(share, count, shares)
-            ]
-
-        parts = [np.zeros((len(atoms.arrays[0]), 5)) for atoms in groups.atoms]
-        g_filter = torch.zeros_like(groups.filters) if want_filter else None
-        g_matrices, g_offsets = np.zeros((count, 3, 3)), np.zeros((count, 3))
-        for share, (total, others) in enumerate(model._run(work, shares)):
-            for part, found in zip(parts, total.atoms, strict=True):
-                part += found
-            if g_filter is not None:
-                g_filter += total.filters
-            for j, (g_matrix, g_offset) in zip(range(share, count, shares), others, strict=True):
-                g_matrices[j], g_offsets[j] = g_matrix, g_offset
-        g_atom = parts[0] if groups.filters is None else np.zeros((ctx.count, 5))
-        for some, part in zip(ctx.members, parts, strict=False):
-            g_atom[some] = part
-
-        def tensor(array: NDArray[np.float64], wanted: bool) -> Tensor | None:
-            return torch.from_numpy(np.ascontiguousarray(array)).to(ctx.dtype) if wanted else None
-
-        return (
-            tensor(g_atom[:, 1:4], want_pos),
-            tensor(g_atom[:, 0], want_amp),
-            tensor(g_atom[:, 4], want_s2),
-            tensor(g_matrices, want_matrix),
-            tensor(g_offsets, want_offset),
-            None if g_filter is None else g_filter.to(ctx.filter_dtype),
-            None,
-            None,
-        )

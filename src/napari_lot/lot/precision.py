@@ -192,7 +192,7 @@ def fisher(problem: Problem, state: State, weight: NDArray[np.float32], reach_A:
                     total[these, m] += by_depth[these, d] * value
         return state.scale[j] ** 2 * total
 
-    seen = np.stack(model._run(one_tilt, t))
+    seen = np.stack(model.run(one_tilt, t))
     own = np.zeros((n, PARAMETERS, PARAMETERS))
     for j in range(t):
         jacobian = np.zeros((3, PARAMETERS))  # of (u, v, H) by (x, y, z, H)

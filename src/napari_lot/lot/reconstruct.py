@@ -133,7 +133,7 @@ class Reconstruction(Fit):
     def to_atoms(self) -> Iterator[Progress]:
         """Births and deaths while they explain the images better, then the final fit."""
         s = self.settings
-        groups = ("positions", "height", "width", "shifts", "angles", "scale", "background")
+        groups: tuple[str, ...] = ("positions", "height", "width", "shifts", "angles", "scale", "background")
         self.condensed = True
         self._sample_finely()
         yield from self.passes("refine", s.refine_passes, groups, cosine=True)
