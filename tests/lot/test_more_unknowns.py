@@ -1,4 +1,4 @@
-"""Distortion of the images, focus of each tilt, widths of single atoms: gradients, and whole fits that start off them."""
+"""Distortion of the images, focus of each tilt, widths of single atoms: gradients, and fits that start off them."""
 
 from dataclasses import replace
 
@@ -85,17 +85,18 @@ def test_gradients_agree_with_finite_differences(per_tilt, orbital):
     groups = ("distortion", "focus", "own_width", "angles", "width") + (("learnt",) if orbital.terms else ())
     tilts = np.array([0, 3, 4, 9])
     gradients = problem.evaluate(state, tilts, groups).gradients
-    steps = {"distortion": 3e-4, "focus": 0.5, "own_width": 3e-3, "angles": 3e-4, "width": 3e-3, "learnt": 1e-2}
+    steps = {"distortion": 3e-4, "focus": 0.5, "own_width": 3e-3, "angles": 3e-4, "width": 1e-3, "learnt": 1e-2}
     for name, gradient in gradients.items():
         whole = getattr(state, name)
-        direction = rng.normal(size=whole.shape)
+        # along the gradient itself: single precision shows hardly more than its size
+        direction = np.zeros(whole.shape)
+        direction[tilts if len(gradient) < len(whole) else slice(None)] = gradient / np.linalg.norm(gradient)
         ends = []
         for sign in (1, -1):
             moved = state.copy()
             setattr(moved, name, whole + sign * steps[name] * direction)
             ends.append(problem.evaluate(moved, tilts, ()).loss)
-        along = direction if gradient.shape == direction.shape else direction[tilts]
-        assert (ends[0] - ends[1]) / (2 * steps[name]) == pytest.approx(float((gradient * along).sum()), rel=5e-3), name
+        assert (ends[0] - ends[1]) / (2 * steps[name]) == pytest.approx(np.linalg.norm(gradient), rel=5e-3), name
 
 
 def fitted(problem, truth, groups, **settings):
@@ -140,11 +141,19 @@ def test_distortions_of_single_tilts_are_found_up_to_a_deformation_of_the_object
     rng = np.random.default_rng(2)
     true = rng.normal(0, 0.004, (len(TILTS), 4))
     problem, truth = make_problem(make_state(), distortion=true)
-    _, without = fitted(problem, truth, ())
-    found, rmsd = fitted(problem, truth, ("distortion",), distortion="tilt")
+    plain, _ = fitted(problem, truth, ())
+    found, _ = fitted(problem, truth, ("distortion",), distortion="tilt")
     left = found.distortion - true
     assert np.sqrt(((left - left.mean(0)) ** 2).mean()) < 0.35 * np.sqrt((true**2).mean())
-    assert rmsd < 0.7 * without
+    # what all tilts have in common no image can tell from a deformed object
+    assert deformed_pm(found, truth) < 0.6 * deformed_pm(plain, truth)
+
+
+def deformed_pm(found, truth):
+    """RMSD in pm up to an affine deformation."""
+    with_one = np.column_stack([truth.positions, np.ones(len(truth.positions))])
+    left = found.positions - with_one @ np.linalg.lstsq(with_one, found.positions, rcond=None)[0]
+    return 100 * np.sqrt((left**2).sum(1).mean())
 
 
 def test_widths_of_single_atoms_are_found():

@@ -159,7 +159,7 @@ def read_table(path: Path) -> Tabulated:
     except (OSError, UnicodeDecodeError) as error:
         why = error.strerror if isinstance(error, OSError) else "it is not a text file"
         raise InputError(f"{path}: cannot read the orbital: {why}.") from None
-    rows = []
+    rows: list[list[float]] = []
     for number, line in enumerate(lines, 1):
         text = line.split("#")[0].strip()
         if not text:
