@@ -66,7 +66,7 @@ def fit_kernel(problem: Problem, state: State, reach_A: float, noise_variance: f
         spectrum = fft.rfft2(plain[j], s=shape)
         both = fft.irfft2(fft.rfft2(residual, s=shape) * spectrum.conj(), s=shape)
         right += both[offsets[:, 0], offsets[:, 1]]
-        power += fft.irfft2(np.abs(fft.rfft2(plain[j] * use, s=shape)) ** 2, s=shape)
+        power += fft.irfft2(np.abs(fft.rfft2(plain[j] * np.sqrt(use), s=shape)) ** 2, s=shape)
     if problem.kind == "poisson":
         # Even weights: those of counts differ between an atom and the ground beside it, and would make every pair of
         # offsets a sum of its own.
