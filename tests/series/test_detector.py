@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
+from napari_lot.cli.options import gather
 from napari_lot.errors import InputError
 from napari_lot.series import TiltSeries
 from napari_lot.series.detector import choose_likelihood
@@ -120,3 +121,12 @@ def test_weights_of_several_tilts():
 def test_weights_that_are_none(given, sentence):
     with pytest.raises(InputError, match=sentence):
         settings(tilt_weights=given)
+
+
+def test_weights_on_the_command_line():
+    """YAML takes 3:0.5 for a number of base 60, so that the sign is =."""
+    for value in ("3=0.5", '"3=0.5"', "{3: 0.5}", "[[3, 0.5]]"):
+        given = gather({}, sets=[f"data.tilt_weights={value}", "model.elements=Pt"])
+        assert given.settings().data.tilt_weights == ((3, 0.5),)
+    with pytest.raises(InputError, match=r"--set data\.tilt_weights: expected tilts and their weights"):
+        gather({}, sets=["data.tilt_weights=3:0.5"]).settings()

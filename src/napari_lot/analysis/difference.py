@@ -125,14 +125,17 @@ def compare_images(
             return None
         model = fit[0] * image + fit[1] + np.tensordot(fit[4:], _distortions(along_u, along_v), 1)
         left = np.where(inside, second - model, 0.0)
-        variance, gain = _variance(left, model, second, fit[0], inside, noise, _seen_noise(first, second, fit))
+        if step == 1:  # nearly aligned: from now on pixels count by their noise
+            seen = _seen_noise(first, second, fit)
+            weight = 1.0 / ndimage.gaussian_filter(_variance(left, model, second, fit[0], inside, noise, seen)[0], 4.0)
         columns = np.stack([image, np.ones_like(image), -fit[0] * along_u, -fit[0] * along_v])
         columns = np.concatenate([columns, _distortions(along_u, along_v)])
         change, sigma_scale = _step(left, columns, 0.5 * (second + model) - fit[1], inside, weight)
-        weight = 1.0 / ndimage.gaussian_filter(variance, 4.0)  # from now on pixels count by their noise
         fit = fit + change
         if step > 1 and np.abs(change[2:4]).max() < SETTLED_PX:
             break
+    seen = _seen_noise(first, second, fit)
+    variance, gain = _variance(left, model, second, float(fit[0]), inside, noise, seen)
     du, dv, scale = float(fit[2]), float(fit[3]), float(fit[0])
     z, place, p_value = _test(left, variance, inside)
     a, b = model[inside], second[inside]
@@ -182,7 +185,7 @@ def _step(left: Floats, columns: Floats, signal: Floats, inside: Mask, weight: F
     whose noise is not that of the difference.
     """
     smooth = ndimage.gaussian_filter(signal, 1.0)
-    along_v, along_u = np.gradient(smooth)
+    along_v, along_u = (np.asarray(d, np.float64) for d in np.gradient(smooth))
     every = np.stack([smooth, np.ones_like(smooth), -along_u, -along_v])
     design = columns[:, inside]
     root = np.sqrt(weight[inside])
