@@ -194,7 +194,7 @@ def _apart_deg(a: NDArray[np.float64], b: NDArray[np.float64]) -> float:
 
 
 def _listed(tilts: list[int]) -> str:
-    if len(tilts) == 2:
-        return f"{tilts[0]} and {tilts[1]}"
-    shown = ", ".join(str(t) for t in tilts[:6])
-    return shown + (f" and {len(tilts) - 6} more" if len(tilts) > 6 else "")
+    """'0 and 59', '0, 20 and 40', or the first few and how many more."""
+    shown = [str(t) for t in tilts[:6]]
+    last = f"{len(tilts) - 6} more" if len(tilts) > 6 else shown.pop()
+    return f"{', '.join(shown)} and {last}"
