@@ -14,6 +14,7 @@ from napari_lot.atoms import Orbitals
 from napari_lot.errors import InputError
 from napari_lot.physics.elements import nearest_neighbour_A
 from napari_lot.physics.orbital import orbital
+from napari_lot.series.detector import choose_likelihood
 from napari_lot.series.tilt_series import TiltSeries
 from napari_lot.settings import REFINED_BY_DEFAULT, Model, Settings
 
@@ -210,7 +211,9 @@ class Job:
 
     def __init__(self, series: TiltSeries, settings: Settings, start: Orbitals | None = None) -> None:
         self.settings = settings
-        self.series = series.exclude(*settings.data.exclude) if settings.data.exclude else series
+        left_out = settings.data.left_out
+        self.series = series.exclude(*left_out) if left_out else series
+        self.tilt_weights = checked_weights(series, settings)
         self.withheld = tuple(
             t for t in withheld_tilts(len(series), settings.data.withhold) if t not in self.series.excluded
         )
@@ -247,6 +250,25 @@ class Job:
         yield from run_job(self, control or Control())
 
 
+def checked_weights(series: TiltSeries, settings: Settings) -> NDArray[np.float64]:
+    """Factor (T,) on the log-likelihood of every tilt.
+
+    Raises
+    ------
+    InputError
+        A weight is given for a tilt that does not exist.
+    """
+    weights = np.ones(len(series))
+    for tilt, weight in settings.data.tilt_weights:
+        if tilt >= len(series):
+            raise InputError(
+                f"{series.source}: data.tilt_weights names tilt {tilt}: the {len(series)} tilts are counted from 0 to "
+                f"{len(series) - 1}."
+            )
+        weights[tilt] = weight
+    return weights
+
+
 def expected_spacing_A(model: Model) -> float:
     """Nearest-neighbour distance in Å that the start and the population expect.
 
@@ -275,11 +297,7 @@ def check_agreement(settings: Settings, series: TiltSeries, start: Orbitals | No
     """
     data, solver = settings.data, settings.solver
     orbital(settings.model.orbital)  # an absent or unreadable table is told before the run
-    if settings.model.likelihood == "poisson" and not series.counts:
-        raise InputError(
-            f"{series.source}: the Poisson likelihood needs electron counts (--likelihood poisson): say that the "
-            "images are counts (--counts), or take least squares (--likelihood lsq)."
-        )
+    choose_likelihood(series, settings)
     for name, given, own in (
         ("pixel_size_A", data.pixel_size_A, series.pixel_size_A),
         ("tilt_axis_deg", data.tilt_axis_deg, series.tilt_axis_deg),

@@ -121,7 +121,7 @@ def make_report(series: TiltSeries, result: Result, run: dict[str, Any]) -> dict
     def of_used(values: NDArray[np.float64]) -> NDArray[np.float64]:
         """What was found for each tilt; unknown for those that were left out."""
         known = np.array(values, np.float64)
-        known[list(series.excluded)] = np.nan
+        known[sorted({*series.excluded, *settings.data.left_out})] = np.nan
         return known
 
     report = {
@@ -143,6 +143,8 @@ def make_report(series: TiltSeries, result: Result, run: dict[str, Any]) -> dict
         },
         "object": {"kind": result.details.get("object"), "thickness_A": result.details.get("thickness_A")},
         "refined": result.details.get("refined"),
+        "likelihood": result.details.get("likelihood"),
+        "damage": result.details.get("damage"),
         "error_bars": {"inflation": result.details.get("error_bar_inflation")},
         "wall_seconds": wall,
         "peak_memory_gb": peak_memory_gb(),
@@ -166,7 +168,8 @@ def make_report(series: TiltSeries, result: Result, run: dict[str, Any]) -> dict
     }
     if result.withheld:
         report |= {"r_withheld": withheld[0], "correlation_withheld": withheld[1], "withheld": result.withheld}
-    details = {name: value for name, value in result.details.items() if name != "device"}
+    elsewhere = ("device", "likelihood", "damage")
+    details = {name: value for name, value in result.details.items() if name not in elsewhere}
     if details:
         report["details"] = details
     plain: dict[str, Any] = to_plain(report)

@@ -368,6 +368,20 @@ def test_duplicate_angles_are_a_warning(good, thetas):
     assert series.with_changes(pixel_size_A=0.4).warnings == series.warnings  # said once
 
 
+def test_angles_repeated_on_purpose_are_no_warning(stack, thetas):
+    assert not TiltSeries(stack, [0.0, -40, -20, 0, 20, 40, 0], 0.3).warnings, "before, within and after"
+    assert not TiltSeries(stack, [-40.0, -20, 0, 0, 0, 20, 40], 0.3).warnings, "sorted"
+    assert not TiltSeries(stack, [-20.0, -20, 0, 0, 20, 20, 40], 0.3).warnings, "every tilt twice"
+
+
+def test_an_image_that_is_there_twice_is_a_warning(stack, thetas):
+    stack = stack.copy()
+    stack[6] = stack[0]
+    (warning,) = TiltSeries(stack, [0.0, -40, -20, 10, 20, 40, 0], 0.3).warnings
+    assert "tilts 0, 6 hold the same image" in warning
+    assert not TiltSeries(stack, [0.0, -40, -20, 10, 20, 40, 0], 0.3, excluded=(6,)).warnings
+
+
 def test_matrices_that_are_not_rotations(stack, thetas):
     matrices = np.repeat(np.eye(3)[None], 7, axis=0)
     matrices[2] = np.diag([1, 1, -1])

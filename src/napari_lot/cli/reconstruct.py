@@ -14,6 +14,7 @@ import typer
 from napari_lot.cli import options as o
 from napari_lot.errors import InputError
 from napari_lot.report import RESULT_FILES, check_output_folder, write_results
+from napari_lot.series.detector import fitted_by
 from napari_lot.settings import facts_as_settings
 
 if TYPE_CHECKING:
@@ -127,7 +128,7 @@ def read(given: o.Given, files: Mapping[str, Path | None]) -> TiltSeries:
         center_px=data.center_px,
         mask=files.get("mask"),
         counts=data.counts if given.has("data.counts") else None,
-        exclude=data.exclude,
+        exclude=data.left_out,
     )
 
 
@@ -174,4 +175,6 @@ def write(out: Path, series: TiltSeries, result: Result, run: dict[str, Any]) ->
 
 def summary(result: Result, out: Path, seconds: float) -> str:
     """What a person wants to know at the end."""
-    return f"{len(result.orbitals)} atoms, {seconds:.1f} s: {out / 'atoms.xyz'}\n{result.message}"
+    text = f"{len(result.orbitals)} atoms, {seconds:.1f} s: {out / 'atoms.xyz'}\n{result.message}"
+    likelihood = result.details.get("likelihood")
+    return text if likelihood is None else f"{text}\nF{fitted_by(likelihood)[1:]}."

@@ -14,6 +14,7 @@ from napari_lot.cli import options as o
 
 if TYPE_CHECKING:
     from napari_lot.series.tilt_series import TiltSeries
+    from napari_lot.settings import Settings
 
 
 def _table(rows: dict[str, Any], title: str | None = None) -> None:
@@ -37,17 +38,25 @@ def info(
     mask: o.Mask = None,
     counts: o.Counts = None,
     exclude: o.Exclude = None,
+    sets: o.Sets = None,
 ) -> None:
-    """Say what is understood of a tilt series: size, pixel, angles, counts, warnings."""
+    """Say what is understood of a tilt series: size, pixel, angles, counts, beam damage, warnings."""
     from napari_lot.cli.reconstruct import read
 
-    given = o.gather(context.params)
-    _table(describe(read(given, {"series": series, "angles": angles, "mask": mask})))
+    given = o.gather(context.params, sets=sets or ())
+    measured = read(given, {"series": series, "angles": angles, "mask": mask})
+    _table(describe(measured, given.settings()))
 
 
-def describe(series: TiltSeries) -> dict[str, Any]:
+def describe(series: TiltSeries, settings: Settings) -> dict[str, Any]:
     """What is understood of a series, name to text."""
     import numpy as np
+
+    from napari_lot.analysis.damage import check_damage
+    from napari_lot.series.detector import choose_likelihood
+
+    choice = choose_likelihood(series, settings)
+    damage = check_damage(series, choice.detector, settings.data.denoised)
 
     tilts, rows, columns = series.images.shape
     size = series.pixel_size_A
@@ -73,6 +82,9 @@ def describe(series: TiltSeries) -> dict[str, Any]:
         f"mean {used.mean():.5g}",
         "mask": "none" if series.mask is None else f"{100 * series.mask.mean():.1f} % of the pixels are used",
     }
+    found |= {"to be fitted": choice.words.removeprefix("fitted "), "beam damage": damage.verdict}
+    if damage.gain is not None:
+        found["gain, estimated"] = f"{damage.gain:.3g} units per electron, if the noise of the repeats is all Poisson"
     found |= {name.replace("_", " "): value for name, value in series.metadata.items() if np.isscalar(value)}
     found |= {f"warning {i}": text for i, text in enumerate(series.warnings, start=1)} or {"warnings": "none"}
     return found

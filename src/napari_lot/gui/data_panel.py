@@ -21,13 +21,15 @@ from qtpy.QtWidgets import (
     QWidget,
 )
 
+from napari_lot.analysis.damage import check_damage, find_repeats
 from napari_lot.errors import InputError
 from napari_lot.gui.forms import SettingsForm
 from napari_lot.gui.labels import short_angle_text
 from napari_lot.gui.state import WorkbenchState
 from napari_lot.gui.words import in_window_words
 from napari_lot.series import TiltSeries
-from napari_lot.settings import Data
+from napari_lot.series.detector import detector_of
+from napari_lot.settings import Data, settings_from_dict
 
 SERIES_FILTER = "Tilt series (*.tif *.tiff *.mrc *.st *.ali *.npz *.npy *.mat *.h5 *.hdf5 *.emd);;All files (*)"
 ANGLES_FILTER = "Angles (*.csv *.tlt *.rawtlt *.mdoc *.txt *.mat);;All files (*)"
@@ -91,6 +93,12 @@ class DataPanel(QWidget):
             unset=dict.fromkeys(("pixel_size_A", "tilt_axis_deg", "counts"), "from the file"),
         )
         self.more_form = SettingsForm(Data, ["thickness_A"], unset={"thickness_A": "estimated"})
+        self.noise_form = SettingsForm(
+            Data, ["gain", "offset", "read_noise", "denoised"], unset={"gain": "counts, or not known"}
+        )
+        self.tilt_weights = QLineEdit(placeholderText="all 1, or for example 3=0.5, 20-22=0")
+        self.tilt_weights.setObjectName("tilt_weights")
+        self.tilt_weights.setToolTip(Data.model_fields["tilt_weights"].description or "")
         self.exclude = QLineEdit(placeholderText="none, or for example 3, 17")
         self.exclude.setObjectName("exclude")
         self.exclude.setToolTip(Data.model_fields["exclude"].description or "")
@@ -100,12 +108,14 @@ class DataPanel(QWidget):
         more_rows = self.more_form.layout()
         assert isinstance(more_rows, QFormLayout)
         more_rows.addRow("Exclude tilts", self.exclude)
+        more_rows.addRow("Tilt weights", self.tilt_weights)
         more_rows.addRow("Mask", self.mask)
+        more_rows.addRow(self.noise_form)
         self.more_form.hide()
         self.more_button = QPushButton("More about the data ▸")
         self.more_button.setObjectName("more_data")
         self.more_button.setCheckable(True)
-        self.more_button.setToolTip("Thickness of a film, tilts to leave out, mask.")
+        self.more_button.setToolTip("Thickness of a film, tilts to leave out or to weigh, mask, detector.")
         self.more_button.toggled.connect(self._show_more)
         self.apply = QPushButton("Apply changes")
         self.apply.setObjectName("apply_data")
@@ -145,6 +155,8 @@ class DataPanel(QWidget):
 
         self._on_angle_kind(FROM_FILE)
         self.more_form.changed.connect(lambda: setattr(self.state, "thickness_A", self.thickness_A))
+        self.noise_form.changed.connect(self._describe_images)
+        self.tilt_weights.textChanged.connect(self._describe_images)
         for line in (self.exclude, self.mask):
             line.textChanged.connect(self._mark_changed)
         for signal in (self.form.changed, self.start.valueChanged, self.step.valueChanged, self.angle_path.textChanged):
@@ -199,6 +211,25 @@ class DataPanel(QWidget):
         """Thickness of a film, None where it is to be estimated; used by the fit, not by the reader."""
         value: float | None = self.more_form.fields["thickness_A"].value
         return value
+
+    def _described_images(self) -> dict[str, Any]:
+        """What the form says of noise and weights: used by the fit and the check for beam damage, not by the reader."""
+        known = self.noise_form.values()
+        return known | ({"tilt_weights": weights} if (weights := self.tilt_weights.text().strip()) else {})
+
+    def _describe_images(self, *_: Any) -> None:
+        self.state.images = self._described_images()
+        self._mark_changed()
+
+    def _damage_notes(self, series: TiltSeries) -> list[str]:
+        """What repeated tilts say of beam damage; nothing where there are none."""
+        if not find_repeats(series):
+            return []
+        settings = settings_from_dict({"data": self._described_images()}, where="Data")
+        detector = detector_of(series, settings)
+        found = check_damage(series, detector, settings.data.denoised)
+        verdict = f"{found.verdict[:1].upper()}{found.verdict[1:]}"
+        return [f'<span style="color:#e5a33d">⚠ {verdict}</span>' if found.changed else verdict]
 
     def _excluded(self) -> list[int]:
         words = self.exclude.text().replace(";", ",").replace(",", " ").split()
@@ -284,7 +315,7 @@ class DataPanel(QWidget):
 
     def _load(self, source: tuple[str, Any]) -> None:
         """Read from one of the three sources; a problem becomes a sentence, and what was open stays open."""
-        another, thickness_A = source != self._described, self.state.thickness_A
+        another, thickness_A, images = source != self._described, self.state.thickness_A, self.state.images
         if another and self._described is not None:
             self._forget()
             if self.angle_kind.currentText() != FROM_FILE and self._has_angles(*source):
@@ -292,10 +323,11 @@ class DataPanel(QWidget):
         self._source = source
         try:
             series, microscope, element = self._read(*source)
+            damage = self._damage_notes(series)
         except InputError as error:
             if another:
                 self._described = None
-                self.state.thickness_A = thickness_A  # of the series that stays
+                self.state.thickness_A, self.state.images = thickness_A, images  # of the series that stays
             self._changed = True
             self._note(f'<span style="color:#e57373">{in_window_words(str(error))}</span>')
             self._enable()
@@ -304,11 +336,12 @@ class DataPanel(QWidget):
         self._changed = False
         self._described = source
         self.used_layer = source[1] if source[0] == "layer" else None
-        self.state.thickness_A = self.thickness_A
+        self.state.thickness_A, self.state.images = self.thickness_A, self._described_images()
         self.state.set_series(series)
         if another:
             self.state.take_facts(microscope, element, alone=source[0] == "sample")
         notes = [f'<span style="color:#e5a33d">⚠ {in_window_words(w)}</span>' for w in series.warnings]
+        notes += damage
         if "pixel_size_A" in self.form.values():
             notes.append(f"Pixel size {series.pixel_size_A:g} Å as typed here, whatever the file says.")
         if self.angle_kind.currentText() != FROM_FILE:
@@ -320,6 +353,8 @@ class DataPanel(QWidget):
         """Empty the fields that describe the series that was open."""
         self.form.clear()
         self.more_form.clear()
+        self.noise_form.clear()
+        self.tilt_weights.clear()
         self.exclude.clear()
         self.mask.clear()
 

@@ -15,6 +15,7 @@ from napari_lot.gui.layers import WorkbenchLayers
 from napari_lot.gui.plots import ColorHistogram, TiltBars
 from napari_lot.gui.state import WorkbenchState
 from napari_lot.job import Result, Snapshot, expected_spacing_A
+from napari_lot.series.detector import fitted_by
 
 
 class InspectPanel(QWidget):
@@ -93,7 +94,9 @@ class InspectPanel(QWidget):
             return
         self.result = result
         self._show(result.r_factor, result.withheld)
-        self.sure.setText(summary(result))
+        likelihood = result.details.get("likelihood")
+        lines = [summary(result), "" if likelihood is None else f"F{fitted_by(likelihood)[1:]}"]
+        self.sure.setText("<br>".join(line for line in lines if line))
         self.sure.setVisible(bool(self.sure.text()))
         self.back.hide()
 

@@ -229,7 +229,7 @@ class RunPanel(QWidget):
             solver["refine"] = tuple(name for name in self.refine if name in chosen)
         series = self.state.series
         data = {"thickness_A": self.state.thickness_A, "counts": series is not None and series.counts}
-        data |= self.check.values()
+        data |= self.check.values() | self.state.images
         return settings_from_dict(
             {"microscope": self.state.microscope.model_dump(), "model": model, "solver": solver, "data": data},
             where="Reconstruct",

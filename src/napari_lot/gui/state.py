@@ -32,6 +32,8 @@ class WorkbenchState:
         self.result_run = 0
         self._element = ""
         self._thickness_A: float | None = None
+        # What the data panel says of noise and tilt weights, for the settings of a run.
+        self.images: dict[str, Any] = {}
         # What came with the series and not from a person: it goes with the series.
         self._came_with_series: tuple[dict[str, Any], str] = ({}, "")
 

@@ -33,6 +33,8 @@ LABELS = {
     "counts": "Electron counts",
     "elements": "Element",
     "exclude": "Exclude tilts",
+    "gain": "Detector gain",
+    "offset": "Detector offset",
 }
 
 

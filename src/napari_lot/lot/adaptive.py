@@ -175,7 +175,7 @@ class _Images:
             spectrum = fft.rfft2(image, s=self.shape)
             both = fft.irfft2(fft.rfft2(residual, s=self.shape) * spectrum.conj(), s=self.shape)
             right += both[self.offsets[:, 0], self.offsets[:, 1]]
-            power += fft.irfft2(np.abs(fft.rfft2(image * use, s=self.shape)) ** 2, s=self.shape)
+            power += fft.irfft2(np.abs(fft.rfft2(image * np.sqrt(use), s=self.shape)) ** 2, s=self.shape)
         apart = self.offsets[:, None] - self.offsets[None]
         curvature = self.free.T @ power[apart[..., 0], apart[..., 1]] @ self.free / self.variance
         right = self.free.T @ right / self.variance

@@ -35,7 +35,8 @@ def match_shifts(problem: Problem, state: State, reach_px: float, tilts: Sequenc
     for j in problem.fitted if tilts is None else tilts:
         calculated = problem.evaluate(state, [int(j)], ()).calculated[0].astype(np.float64) - state.background[j]
         signal = problem.observed[int(j)].numpy().astype(np.float64) - state.background[j]
-        use = np.ones_like(signal) if problem.weights is None else problem.weights[int(j)].numpy().astype(np.float64)
+        # a tilt is compared with its own image alone: which pixels count matters, not how much the tilt does
+        use = np.ones_like(signal) if problem.weights is None else (problem.weights[int(j)].numpy() > 0).astype(float)
         noise = float((use * (signal - calculated) ** 2).sum() / max(use.sum(), 1.0))
         power = float((use * calculated**2).sum())
         if power <= 0 or noise <= 0:

@@ -71,9 +71,11 @@ class Evidence:
         """Mean square residual where the object is: noise and what the model misses together."""
         squares = (self.problem.observed - calculated) ** 2
         inside = torch.from_numpy(self.hull.silhouettes)
-        if self.problem.weights is not None:
-            inside = inside & (self.problem.weights > 0)
-        return float(squares[inside].mean())
+        if self.problem.weights is None:
+            return float(squares[inside].mean())
+        inside = inside & (self.problem.weights > 0)
+        weights = self.problem.weights[inside]  # a tilt of weight 2 counts as two
+        return float((weights * squares[inside]).sum() / weights.sum())
 
     def _unit_atom(self, state: State) -> tuple[Floats, float]:
         """Energy (T,) of the image of a unit orbital at the origin, and that of its gradient relative to it in 1/Å^2.

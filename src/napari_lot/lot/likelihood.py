@@ -25,7 +25,9 @@ def loss(kind: Literal["lsq", "poisson"], calculated: Tensor, observed: Tensor, 
         terms = 0.5 * (calculated - observed) ** 2
     else:
         rate = calculated.clamp_min(SMALLEST_RATE)
-        terms = rate - observed + torch.xlogy(observed, observed) - observed * rate.log()
+        # read noise takes single values below zero: they count as they are, for cutting them off would bias the rate
+        least = observed.clamp_min(0.0)
+        terms = rate - observed + torch.xlogy(least, least) - observed * rate.log()
         # below the floor: the tangent of the likelihood there
         terms = terms + (1.0 - observed / SMALLEST_RATE) * (calculated - rate)
     return (terms if weights is None else terms * weights).sum(dtype=torch.float64)

@@ -77,11 +77,12 @@ def error_bars(
     parameters = PARAMETERS * len(state.height) + 4 * len(problem.fitted)
     pixels = max(int(use.sum()), 1)
     freedom = max(1.0 - parameters / pixels, 0.1)  # what the fit has taken from the residual
-    variance = float((left[use].astype(np.float64) ** 2).mean()) / freedom if use.any() else 1.0
+    share = np.ones(int(use.sum())) if problem.weights is None else problem.weights.numpy()[use].astype(np.float64)
+    variance = float(np.average(left[use].astype(np.float64) ** 2, weights=share)) / freedom if use.any() else 1.0
     weight = problem.weight(images, torch.arange(len(problem)), max(variance, 1e-300)).numpy()
     widened = inflation(problem, state, left * np.sqrt(weight), use)
     if problem.kind == "poisson":  # counts may scatter more than counts do
-        widened *= float(np.sqrt((left[use] ** 2 * weight[use]).mean() / freedom))
+        widened *= float(np.sqrt((left[use] ** 2 * weight[use]).sum(dtype=np.float64) / share.sum() / freedom))
     widened = max(widened, 1.0)  # what a fit has smoothed away in the band of the atoms is no knowledge
     found = covariance(fisher(problem, state, weight, reach_A), joint)
     sigma = widened * np.sqrt(np.maximum(np.diagonal(found, axis1=1, axis2=2), 0.0))

@@ -5,12 +5,13 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from napari_lot.analysis.damage import check_damage
 from napari_lot.atoms import Orbitals
 from napari_lot.errors import InputError
 from napari_lot.job import Control, ProbeSlices, Result, Snapshot
@@ -27,7 +28,8 @@ from napari_lot.lot.withheld import correlation, parted, predicted
 from napari_lot.physics.geometry import series_rotations
 from napari_lot.physics.orbital import orbital
 from napari_lot.physics.probe import probe_slices
-from napari_lot.series.prepare import intensity_limits
+from napari_lot.series.detector import Choice, choose_likelihood
+from napari_lot.series.prepare import units_of_fit
 
 if TYPE_CHECKING:
     from napari_lot.job import Job
@@ -39,6 +41,10 @@ LONGEST_PREPARATION_S = 20.0
 STOP_REASONS = {"finish": "finished early", "cancel": "cancelled"}
 ERROR_BAR_REACH = 1.6
 """Expected nearest-neighbour distances up to which atoms count as neighbours for the error bars."""
+NOT_CALIBRATED = (
+    "the images were denoised, so that their noise is not known: the error bars say how consistent the images are with "
+    "the model, and are not calibrated."
+)
 PROBE_SLICES = 41
 PROBE_EXTENT_PX = 64
 
@@ -53,6 +59,7 @@ class _Prepared:
     probe: ProbeSlices
     center: tuple[float, float]
     thickness_A: float | None
+    likelihood: Choice
 
     @property
     def object(self) -> str:
@@ -106,7 +113,9 @@ def _run(job: Job, control: Control) -> Iterator[Snapshot]:
         return
     seconds["prepare"] = time.perf_counter() - began
     live = _Live(job, ready, began)
-    message = f"{len(ready.state.height)} orbitals inside the hull of the object, {ready.object}"
+    message = (
+        f"{len(ready.state.height)} orbitals inside the hull of the object, {ready.object}; {ready.likelihood.words}"
+    )
     yield live.snapshot("prepare", 0, 1, ready.state, message, probe=ready.probe)
 
     solver = Reconstruction(
@@ -217,10 +226,8 @@ def _prepare(job: Job, poll: Callable[[], None] = lambda: None) -> _Prepared:
             f"{series.source}: pixels of {series.pixel_size_A:g} Å cannot show atoms {job.spacing_A:.3g} Å apart: "
             "check the pixel size (--pixel-size, in Å; 100 pm are 1 Å) and the element or spacing."
         )
-    kind: Literal["lsq", "poisson"] = "poisson" if series.counts else "lsq"
-    if settings.model.likelihood != "auto":
-        kind = settings.model.likelihood
-    zero, unit = (0.0, 1.0) if series.counts else intensity_limits(job.fitted)
+    choice = choose_likelihood(series, settings)
+    zero, unit = units_of_fit(job.fitted, choice)
     everything = ((series.images - np.float32(zero)) / np.float32(unit)).astype(np.float32)
     usable, mask = series.usable, job.fitted.usable
     if usable is not None:
@@ -283,6 +290,9 @@ def _prepare(job: Job, poll: Callable[[], None] = lambda: None) -> _Prepared:
         orbital=orbital(settings.model.orbital),
     )
     weights = None if mask is None else mask.astype(np.float32)
+    if (job.tilt_weights != 1).any():
+        every = np.ones(observed.shape, np.float32) if weights is None else weights
+        weights = every * job.tilt_weights.astype(np.float32)[:, None, None]
     n, t = len(points), len(series)
     species, ids = np.zeros(n, np.int64), np.arange(n)
     if job.start is None:
@@ -306,7 +316,8 @@ def _prepare(job: Job, poll: Callable[[], None] = lambda: None) -> _Prepared:
     slices = probe_slices(
         microscope, np.linspace(-far, far, PROBE_SLICES), PROBE_EXTENT_PX, min(0.2, series.pixel_size_A)
     )
-    return _Prepared(Problem(model, everything, weights, kind), state, hull, unit, zero, slices, center, thickness)
+    problem = Problem(model, everything, weights, choice.kind)
+    return _Prepared(problem, state, hull, unit, zero, slices, center, thickness, choice)
 
 
 def _orbitals(job: Job, ready: _Prepared, state: State) -> Orbitals:
@@ -384,6 +395,7 @@ def _result(
             ERROR_BAR_REACH * job.spacing_A,
             settings.solver.error_bars == "joint",
         )
+    damage = check_damage(series, ready.likelihood.detector, settings.data.denoised)
     images = (calculated * np.float32(ready.unit) + np.float32(ready.zero)).astype(np.float32)
     seen, _ = ready.hull.seen_and_missed(state.positions)
     seconds = dict(seconds)
@@ -429,11 +441,17 @@ def _result(
             "threads": problem.model.threads,
             "agreement": agree,
             "error_bar_inflation": None if precision is None else precision.inflation,
+            "likelihood": {"kind": ready.likelihood.kind, "why": ready.likelihood.why},
+            "damage": damage.as_dict(),
         },
     )
     fitted, withheld = result.agreement(), result.agreement(withheld=True)
     known = [f"{n} atoms", f"R {100 * fitted[0]:.2f} %" if fitted else "no R"]
     warnings = list(doubts(agree, state.positions, job.spacing_A))
+    if precision is not None and settings.data.denoised:
+        warnings.append(NOT_CALIBRATED)
+    if damage.changed:
+        warnings.append(damage.verdict)
     if not solver.condensed:
         warnings.append("the run ended before the orbitals had become atoms: the atoms are a first guess.")
     if withheld is not None:

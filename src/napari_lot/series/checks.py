@@ -243,19 +243,42 @@ def checked_pixels(
 
 
 def duplicate_angles(
-    directions: NDArray[np.float64], angles: NDArray[np.float64], used: NDArray[np.int64], source: str
+    directions: NDArray[np.float64],
+    angles: NDArray[np.float64],
+    images: NDArray[np.float32],
+    used: NDArray[np.int64],
+    source: str,
 ) -> list[str]:
-    """A warning where tilts in use repeat an orientation."""
-    _, first, count = np.unique(np.round(directions[used], 6), axis=0, return_index=True, return_counts=True)
-    repeated = np.sort(first[count > 1])
-    if not len(repeated):
-        return []
-    thetas = ", ".join(f"{angles[used[i], 1]:g}" for i in repeated[:5])
-    more = f" and {len(repeated) - 5} more" if len(repeated) > 5 else ""
-    return [
-        f"{source}: {len(repeated)} angle{'s appear' if len(repeated) > 1 else ' appears'} more than once "
-        f"(theta {thetas}{more} degrees): check the angles."
-    ]
+    """Warnings where tilts in use repeat an orientation and that looks like a slip.
+
+    Repeats are recorded on purpose, too, to see what the beam does to a specimen: nothing is said of those. A slip is
+    an image that is there twice, or an angle said twice in a row beside one that a regular series skips.
+    """
+    rounded = np.round(directions[used], 6)
+    _, group, count = np.unique(rounded, axis=0, return_inverse=True, return_counts=True)
+    group = group.ravel()
+    doubts = []
+    for which in np.flatnonzero(count > 1):
+        first, *others = used[group == which]
+        same = [t for t in others if np.array_equal(images[first], images[t])]
+        if same:
+            doubts.append(
+                f"{source}: {_tilt_list([first, *same])} hold the same image: leave out all but one, or check how the "
+                "stack was put together."
+            )
+    steps = np.linalg.norm(np.diff(directions[used], axis=0), axis=1)
+    moving = steps[steps > 1e-6]
+    skip = 1.5 * float(np.median(moving)) if len(moving) else np.inf
+    around = np.concatenate([[0.0], steps, [0.0]])  # the steps before and after each tilt
+    slips = [i for i in np.flatnonzero(steps <= 1e-6) if max(around[i], around[i + 2]) >= skip]
+    if slips:
+        thetas = ", ".join(f"{angles[used[i], 1]:g}" for i in slips[:5])
+        more = f" and {len(slips) - 5} more" if len(slips) > 5 else ""
+        doubts.append(
+            f"{source}: {len(slips)} angle{'s appear' if len(slips) > 1 else ' appears'} more than once "
+            f"(theta {thetas}{more} degrees), where the series skips one: check the angles."
+        )
+    return doubts
 
 
 def checked_center(

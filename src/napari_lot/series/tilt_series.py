@@ -87,7 +87,8 @@ class TiltSeries:
         used = np.setdiff1d(np.arange(len(images)), excluded)
         check_enough(angles if rotations is None else rotations.reshape(-1, 9), used, self.source)
         images, doubts = checked_pixels(images, mask, used, self.counts, self.source)
-        doubts += duplicate_angles(angles if rotations is None else rotations.reshape(-1, 9), angles, used, self.source)
+        directions = angles if rotations is None else rotations.reshape(-1, 9)
+        doubts += duplicate_angles(directions, angles, images, used, self.source)
         center, off_centre = checked_center(self.center_px, images.shape, self.source)
         doubts += off_centre
         values: dict[str, Any] = {
