@@ -15,7 +15,7 @@ from napari_lot.atoms import Orbitals
 from napari_lot.physics.geometry import rotations
 from napari_lot.physics.optics import wavelength_A
 from napari_lot.settings import Microscope
-from napari_lot.simulate.alloy import cross_sections_A2, with_cross_section
+from napari_lot.simulate.alloy import cross_sections_A2, with_cross_section, with_width
 from napari_lot.simulate.particles import amorphous_sphere, decahedron
 from napari_lot.simulate.settings import Multislice
 
@@ -70,10 +70,46 @@ def amorphous(atoms: int, diameter_A: float) -> Orbitals:
     return with_cross_section(made, cross_sections_A2(["Si"]))
 
 
+def core_and_tail(atoms: Orbitals) -> Orbitals:
+    """The same atoms with a shape that is no Gaussian: 70 % of each in one of B = 0.35 Å, 30 % in one of B = 0.8 Å."""
+    parts = [with_width(replace(atoms, height=share * atoms.height), b) for share, b in ((0.7, 0.35), (0.3, 0.8))]
+    return Orbitals.create(
+        np.concatenate([p.positions for p in parts]),
+        np.concatenate([p.height for p in parts]),
+        np.concatenate([p.width for p in parts]),
+        np.concatenate([p.species for p in parts]),
+        atoms.elements,
+    )
+
+
+def m0(full: bool) -> Case:
+    """M0 by the fast image model: 25,588 atoms (25,790 in the paper) at 25 mrad, or 1,274 at 40."""
+    lens = Microscope(energy_eV=ENERGY_EV, semiangle_mrad=25.0 if full else 40.0)
+    atoms = twin(21, 18) if full else twin(8, 7)
+    theta = np.arange(-72.0, 71.0, 2.0)
+    return Case(f"M0, {len(atoms):,} atoms", atoms, lens, theta, 0.35 if full else 0.25)
+
+
 def m0_multislice() -> Case:
-    """M0 small enough for multislice on one core in an hour: 561 atoms, 14 Å depth of focus."""
+    """M0 small enough for multislice on one core in less than an hour: 561 atoms, 14 Å depth of focus.
+
+    The detector begins at 1.1 semi-angles (1.2 in the paper). The potential is that of atoms at rest, as there.
+    """
     lens = Microscope(energy_eV=ENERGY_EV, semiangle_mrad=50.0, source_size_A=0.8)
     settings = Multislice(
         inner_mrad=55.0, sampling_A=0.09, slice_A=2.0, interpolation=7, scan_step_A=0.13, margin_A=3.0
     )
     return Case("M0, 561 atoms", twin(6, 6), lens, np.arange(-70.0, 71.0, 5.0), 0.25, settings)
+
+
+# Atoms and diameter in Å of M1 to M6.
+FULL_SIZES = ((25_000, 90.0), (50_000, 120.0), (75_000, 140.0), (100_000, 150.0), (150_000, 170.0), (200_000, 190.0))
+SMALL_SIZES = (500, 1000, 2000, 4000)
+
+
+def sizes(full: bool) -> list[Case]:
+    """M1 to M6 at 25 mrad, or particles of M1's density with 500 to 4,000 atoms at 40; fast image model."""
+    lens = Microscope(energy_eV=ENERGY_EV, semiangle_mrad=25.0 if full else 40.0)
+    theta = np.arange(-72.0, 71.0, 2.0)
+    table = FULL_SIZES if full else [(n, 90.0 * (n / 25_000) ** (1 / 3)) for n in SMALL_SIZES]
+    return [Case(f"{n:,} Si", amorphous(n, diameter), lens, theta, 0.35 if full else 0.25) for n, diameter in table]
