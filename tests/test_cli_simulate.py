@@ -100,12 +100,13 @@ def test_a_particle_is_made_where_no_file_is_given(tmp_path, capsys):
         (["--particle", "fcc", "--shells", "1"], "The particle needs an element"),
         (
             ["--particle", "fcc", "--shells", "1", "--notch", "1", "--element", "Pt"],
-            "notch: a particle of kind fcc has",
+            "--notch: a particle of kind fcc has",
         ),
         (
             ["--particle", "fcc", "--shells", "1", "--elements", "Pt,Co", "--fractions", "1"],
             "--fractions: one for each",
         ),
+        (["one.xyz", "--read-noise", "-1"], "--read-noise: input should be greater than or equal to 0 (given: -1.0)"),
         (["one.xyz", "--inner", "50"], "--inner: is for multislice; give --multislice, too"),
         (["one.xyz", "--multislice"], "--probe direct: multislice has no direct projection"),
     ],

@@ -90,8 +90,7 @@ def simulate(
     """
     given = o.gather(context.params, config, sets or ())
     settings = given.settings()
-    seed_used = settings.solver.seed
-    recording = Recording.checked(**s.given(context.params, s.RECORDING_FLAGS), seed=seed_used)
+    recording = s.checked(Recording, context.params, s.RECORDING_FLAGS, seed=settings.solver.seed)
     slices = _multislice(context.params, settings)
     recipe = _recipe(context.params)
     tilts_folder = out / TILTS
@@ -161,7 +160,7 @@ def _recipe(given: dict[str, Any]) -> Recipe | None:
         return None
     if "kind" not in sizes:
         raise InputError("There are no atoms: give a file ATOMS, or --particle KIND with an --element.")
-    return Recipe.checked(**sizes)
+    return s.checked(Recipe, given, s.PARTICLE_FLAGS)
 
 
 def _multislice(given: dict[str, Any], settings: Settings) -> Multislice | None:
@@ -177,7 +176,7 @@ def _multislice(given: dict[str, Any], settings: Settings) -> Multislice | None:
     from napari_lot.simulate.multislice import require_abtem
 
     require_abtem()
-    return Multislice.checked(**values, seed=settings.solver.seed)
+    return s.checked(Multislice, given, s.MULTISLICE_FLAGS, seed=settings.solver.seed)
 
 
 def _atoms(given: dict[str, Any], settings: Settings, recipe: Recipe | None) -> Orbitals:

@@ -4,12 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, TypeVar
 
 import typer
 
 from napari_lot.cli import options as o
+from napari_lot.errors import InputError
 from napari_lot.simulate.settings import Checked, Kind, Multislice, Recipe, Recording
+
+Settings = TypeVar("Settings", bound=Checked)
 
 PARTICLE, RECORDING, MULTISLICE = "Particle (in place of ATOMS)", "Recording", "Multislice"
 
@@ -154,3 +157,13 @@ PhononRms = Annotated[float | None, _multislice("phonon_rms", "A")]
 def given(parameters: Mapping[str, Any], flags: Mapping[str, str]) -> dict[str, Any]:
     """``{field: value}`` of those flags that were given."""
     return {field: parameters[name] for name, field in flags.items() if parameters[name] is not None}
+
+
+def checked(model: type[Settings], parameters: Mapping[str, Any], flags: Mapping[str, str], **more: Any) -> Settings:
+    """Settings of the flags that were given and ``more``; a wrong value is told by its flag."""
+    try:
+        return model.checked(**given(parameters, flags), **more)
+    except InputError as error:
+        field, colon, rest = str(error).partition(":")
+        flag = next((flag_of(name) for name, of in flags.items() if of == field), field)
+        raise InputError(f"{flag}{colon}{rest}") from None
