@@ -3,9 +3,11 @@
 import json
 
 import numpy as np
+import pytest
 import tifffile
 
 from napari_lot.cli.app import run
+from napari_lot.export import read_atoms
 
 
 def test_a_simulated_series_shows_the_atom_where_it_is(tmp_path, capsys):
@@ -60,3 +62,99 @@ def test_wrong_use_is_one_line_and_writes_nothing(tmp_path, capsys):
         (line,) = capsys.readouterr().err.splitlines()
         assert sentence in line
         assert not (tmp_path / "sim").exists()
+
+
+def test_a_particle_is_made_where_no_file_is_given(tmp_path, capsys):
+    out = tmp_path / "sim"
+    args = ["simulate", "--particle", "amorphous", "--elements", "Co,Pt", "--fractions", "1,3", "--diameter", "14"]
+    args += ["--min-distance", "2.4", "--width", "0.4,0.6", "--pixel-size", "0.4", "--probe", "direct"]
+    args += ["--tilts", "0,20,10", "--dose", "1e5", "--gain", "2", "--offset", "30", "--read-noise", "1.5"]
+    args += ["--angle-error", "0.5", "--current-spread", "0.02", "--seed", "4", "--threads", "1"]
+    assert run([*args, "--out", str(out)]) == 0
+    record = json.loads((out / "simulation.json").read_text())
+    truth = read_atoms(out / "truth.xyz")
+    assert record["atoms"] == len(truth)
+    assert record["particle"] == {"kind": "amorphous", "diameter_A": 14.0, "min_distance_A": 2.4}
+    assert record["counts"] is False
+    assert record["recording"]["offset"] == 30.0
+    assert np.abs(record["angle_errors_deg"]).max() > 0.1
+    counts = np.bincount(truth.species)
+    assert abs(counts[list(truth.elements).index("Co")] - len(truth) / 4) < 1
+    np.testing.assert_allclose(sorted(set(truth.width)), [0.4, 0.6])
+    strong, weak = (truth.integrated[np.array(truth.symbols) == e][0] for e in ("Pt", "Co"))
+    assert strong / weak == pytest.approx((78 / 27) ** 1.7)
+    np.testing.assert_array_equal(
+        np.loadtxt(out / "angles.csv", delimiter=",", skiprows=1), [[0, 0, 0], [0, 10, 0], [0, 20, 0]]
+    )
+    images = tifffile.imread(out / "series.tif")
+    assert images[:, 0, :].mean() == pytest.approx(30.0, abs=1.0)
+
+
+@pytest.mark.parametrize(
+    ("flags", "sentence"),
+    [
+        (["one.xyz", "--particle", "fcc"], "ATOMS is given, and --particle"),
+        (["one.xyz", "--element", "Pt"], "ATOMS is given, and --element"),
+        ([], "There are no atoms: give a file ATOMS, or --particle KIND"),
+        (["--particle", "fcc", "--element", "Pt"], "A particle of kind fcc needs shells"),
+        (["--particle", "fcc", "--shells", "1"], "The particle needs an element"),
+        (
+            ["--particle", "fcc", "--shells", "1", "--notch", "1", "--element", "Pt"],
+            "--notch: a particle of kind fcc has",
+        ),
+        (
+            ["--particle", "fcc", "--shells", "1", "--elements", "Pt,Co", "--fractions", "1"],
+            "--fractions: one for each",
+        ),
+        (["one.xyz", "--read-noise", "-1"], "--read-noise: input should be greater than or equal to 0 (given: -1.0)"),
+        (["one.xyz", "--inner", "50"], "--inner: is for multislice; give --multislice, too"),
+        (["one.xyz", "--multislice"], "--probe direct: multislice has no direct projection"),
+    ],
+)
+def test_flags_that_do_not_go_together_are_one_line(tmp_path, capsys, monkeypatch, flags, sentence):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "one.xyz").write_text("1\n\nPt 0 0 0\n")
+    assert run(["simulate", *flags, "--out", "sim", "--pixel-size", "0.4", "--probe", "direct"]) == 2
+    (line,) = capsys.readouterr().err.splitlines()
+    assert sentence in line
+    assert not (tmp_path / "sim").exists()
+
+
+def test_a_broken_multislice_run_keeps_its_tilts_and_goes_on(tmp_path, capsys, monkeypatch):
+    import napari_lot.simulate.multislice as multislice
+    import napari_lot.simulate.tilts as tilts
+
+    (tmp_path / "one.xyz").write_text("1\n\nPt 0 0 0\n")
+    calls = []
+
+    def tilt(positions, symbols, cell, microscope, settings, threads):
+        calls.append(settings.slice_A)
+        if len(calls) == 3:
+            raise KeyboardInterrupt
+        return np.random.default_rng(1).random((cell.scan, cell.scan))
+
+    class Installed:
+        __version__ = "0"
+
+    for module in (multislice, tilts):
+        monkeypatch.setattr(module, "tilt_image", tilt)
+        monkeypatch.setattr(module, "require_abtem", Installed)
+    out = tmp_path / "sim"
+    args = ["simulate", str(tmp_path / "one.xyz"), "--out", str(out), "--pixel-size", "0.4", "--tilts", "0,30,10"]
+    args += ["--energy", "300e3", "--semiangle", "25", "--multislice", "--slice-thickness", "2"]
+    assert run(args) == 130
+    assert f"2 of 4 tilts are finished and kept in {out / 'multislice'}" in capsys.readouterr().err
+    assert not (out / "series.tif").exists()
+    assert run([*args[:-1], "3"]) == 2
+    assert "slice_A was 2.0, now 3.0" in capsys.readouterr().err
+    assert run(args) == 0
+    assert len(calls) == 5
+    assert calls[-1] == 2.0
+    said = capsys.readouterr()
+    assert "tilt 4/4 (2 were there)" in said.err
+    assert (out / "series.tif").exists()
+    assert json.loads((out / "simulation.json").read_text())["images"] == "multislice (abTEM)"
+    # finished: only --overwrite writes again, and another dose needs no tilt again
+    assert run(args) == 2
+    assert run([*args, "--overwrite", "--dose", "1e4"]) == 0
+    assert len(calls) == 5

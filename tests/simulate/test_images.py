@@ -10,6 +10,7 @@ import pytest
 
 from napari_lot.atoms import Orbitals
 from napari_lot.errors import InputError
+from napari_lot.physics.orbital import orbital
 from napari_lot.settings import Microscope
 from napari_lot.simulate.images import Recording, simulate_series, with_cross_section
 from napari_lot.simulate.particles import amorphous_sphere
@@ -168,3 +169,14 @@ def test_recordings_out_of_bounds_name_the_field(particle):
     negative = Orbitals.create([[0.0, 0.0, 0.0]], height=-1.0)
     with pytest.raises(InputError, match="must not be negative"):
         simulate_series(negative, [0.0, 1.0, 2.0], 0.4, None, recording=Recording(dose_e_per_A2=10.0))
+
+
+def test_slater_orbitals_are_not_gaussians_but_as_bright():
+    atoms = amorphous_sphere("Si", 8.0, 2.3, atoms=8, width_A=0.5, seed=2)
+    series = {
+        kind: simulate_series(atoms, [0.0, 30.0, 60.0], 0.25, MICROSCOPE, orbital=orbital(kind)).images
+        for kind in ("gaussian", "slater")
+    }
+    totals = {kind: images.sum((1, 2)) for kind, images in series.items()}
+    np.testing.assert_allclose(totals["slater"], totals["gaussian"], rtol=0.02)
+    assert np.abs(series["slater"] - series["gaussian"]).max() > 0.05 * series["gaussian"].max()
