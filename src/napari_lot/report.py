@@ -144,6 +144,7 @@ def make_report(series: TiltSeries, result: Result, run: dict[str, Any]) -> dict
         "object": {"kind": result.details.get("object"), "thickness_A": result.details.get("thickness_A")},
         "refined": result.details.get("refined"),
         "error_bars": {"inflation": result.details.get("error_bar_inflation")},
+        "handedness": result.details.get("handedness") or None,
         "wall_seconds": wall,
         "peak_memory_gb": peak_memory_gb(),
         "stop_reason": result.stop_reason,
@@ -166,7 +167,7 @@ def make_report(series: TiltSeries, result: Result, run: dict[str, Any]) -> dict
     }
     if result.withheld:
         report |= {"r_withheld": withheld[0], "correlation_withheld": withheld[1], "withheld": result.withheld}
-    details = {name: value for name, value in result.details.items() if name != "device"}
+    details = {name: value for name, value in result.details.items() if name not in ("device", "handedness")}
     if details:
         report["details"] = details
     plain: dict[str, Any] = to_plain(report)
