@@ -33,6 +33,7 @@ LABELS = {
     "counts": "Electron counts",
     "elements": "Element",
     "exclude": "Exclude tilts",
+    "handedness": "Which hand",
 }
 
 

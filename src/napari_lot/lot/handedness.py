@@ -12,10 +12,9 @@ complex conjugate; odd aberrations stay), and flips with the azimuths of its abe
 lens, and where the lens is its own mirror image (in focus, round) no image can tell the hands apart.
 
 Both hands are fitted alike until the difference of their log-likelihoods has settled. A verdict needs a difference of
-more than 8 (four standard deviations) and Vuong's statistic (Vuong, Econometrica 57, 307, 1989) above 3, over the tilts
-and, about a single axis, over slabs of the specimen across that axis as well: all tilts show the same atoms, and a lens
-that is a little wrong for both hands lets chance arrangements of atoms speak for one of them at every tilt. And the
-images must not ask for a lens that is half-way to one that could not tell the hands apart.
+more than 8 (four standard deviations) and Vuong's statistic over the tilts above 3 (Vuong, Econometrica 57, 307, 1989).
+And the images must not ask for another lens, half-way to one that could not tell the hands apart: a lens that is wrong
+for both hands lets a chance arrangement of atoms speak for one of them, at every tilt.
 """
 
 from __future__ import annotations
@@ -26,11 +25,9 @@ from dataclasses import asdict, dataclass
 from typing import Any, Literal, get_args
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
 from scipy import special, stats
 
-from napari_lot.lot import likelihood
 from napari_lot.lot.aberrations import fit_aberrations
 from napari_lot.lot.fitting import Fit, Progress
 from napari_lot.physics.optics import aberration_phase
@@ -44,11 +41,7 @@ QUESTIONS: tuple[Question, ...] = get_args(Question)
 LEAST_GAIN = 8.0
 """Difference of the log-likelihoods, four standard deviations, that a verdict needs."""
 LEAST_SIGNIFICANCE = 3.0
-"""Vuong's statistic that a verdict needs, in standard deviations of a normal distribution."""
-THINNEST_SLAB, LEAST_ATOMS_IN_SLAB = 0.5, 4
-"""Slabs are so many neighbour distances thick, so that hardly any atom counts in two, and hold so many atoms, or more."""
-SAME_AXIS = 1e-3
-"""Largest wander of the tilt axis in the images, as a sine, of a series about a single axis."""
+"""Vuong's statistic over the tilts that a verdict needs, in standard deviations of a normal distribution."""
 SAME_PHASE = 1e-6
 """Radians anywhere in the aperture below which two lenses are the same."""
 MOST_DOUBT = 0.25
@@ -82,7 +75,7 @@ class Hand:
     gain : float or None
         Log-likelihood of this hand less that of the other, in units of the noise; None where nothing was fitted.
     significance : float or None
-        Vuong's statistic, of the same sign: the smaller of that over the tilts and that over slabs.
+        Vuong's statistic over the tilts, of the same sign.
     sentence : str
         For a person.
     """
@@ -118,29 +111,16 @@ def phase_difference(lens: Microscope, other: Microscope) -> float:
     return float(np.abs(aberration_phase(lens, alpha, azimuth) - aberration_phase(other, alpha, azimuth)).max())
 
 
-def vuong(gains: Floats) -> float:
-    """Vuong's statistic sum / (sqrt(n) std) of gains (n,) that are independent of each other.
-
-    As a number of standard deviations of a normal distribution that is as improbable as the statistic is in Student's
-    distribution: a few gains know their scatter badly.
-    """
-    if len(gains) < 2 or not gains.any():
-        return 0.0
-    scatter = float(gains.std(ddof=1))
-    if scatter == 0:
-        return float(np.copysign(np.inf, gains[0]))
-    raw = float(gains.sum()) / (np.sqrt(len(gains)) * scatter)
-    return float(np.copysign(special.ndtri_exp(stats.t.logsf(abs(raw), len(gains) - 1)), raw))
-
-
 def judge(gains: Floats) -> tuple[Verdict, float, float]:
-    """Verdict, total gain and significance of the gains (T, S) in log-likelihood of this hand, by tilt and slab.
+    """Verdict, total gain and Vuong's statistic of the gains (T,) in log-likelihood that this hand has at each tilt.
 
-    One slab, S = 1, leaves the slabs out of account.
+    The statistic, sum / (sqrt(T) std), is given as the standard deviations of a normal distribution that are as
+    improbable as it is in Student's: a few tilts know their scatter badly.
     """
-    total = float(gains.sum())
-    found = [vuong(gains.sum(1))] + ([vuong(gains.sum(0))] if gains.shape[1] > 1 else [])
-    significance = float(np.copysign(min(abs(v) for v in found), total))
+    total, significance = float(gains.sum()), 0.0
+    if len(gains) > 1 and total != 0:
+        raw = total / (np.sqrt(len(gains)) * max(float(gains.std(ddof=1)), 1e-12 * abs(total)))
+        significance = float(np.copysign(special.ndtri_exp(stats.t.logsf(abs(raw), len(gains) - 1)), raw))
     if abs(total) <= LEAST_GAIN or abs(significance) <= LEAST_SIGNIFICANCE:
         return "undecidable", total, significance
     return "this hand" if total > 0 else "the other hand", total, significance
@@ -265,52 +245,16 @@ class Handedness:
 
 
 def _gains(this: Fit, other: Fit) -> Floats:
-    """Gain (n, S) in log-likelihood of one fit over another at each fitted tilt and slab, in units of the noise.
+    """Gain (n,) in log-likelihood of one fit over another at each fitted tilt, in units of the noise.
 
     The larger of both residual variances counts, and correlated residuals as in the error bars.
     """
-    slabs = _slabs(this)
+    fits = (this, other)
+    losses = [np.array([f.problem.evaluate(f.state, [j], ()).loss for j in f.problem.fitted]) for f in fits]
     noise = max(1.0, this.evidence.inflation) ** 2
     if this.problem.kind == "lsq":
-        noise *= max(f.evidence.residual_variance(f.state) for f in (this, other))
-    return (_losses(other, slabs) - _losses(this, slabs)) / noise
-
-
-def _losses(fit: Fit, slabs: NDArray[np.int64]) -> Floats:
-    """Loss (n, S) of each fitted tilt in each slab."""
-    problem = fit.problem
-    found = np.zeros((len(problem.fitted), int(slabs.max()) + 1))
-    for k, j in enumerate(problem.fitted):
-        calculated = torch.from_numpy(problem.evaluate(fit.state, [j], ()).calculated[0])
-        for slab in np.unique(slabs[k]):
-            use = torch.from_numpy(slabs[k] == slab)
-            weights = None if problem.weights is None else problem.weights[j][use]
-            found[k, slab] = float(likelihood.loss(problem.kind, calculated[use], problem.observed[j][use], weights))
-    return found
-
-
-def _slabs(fit: Fit) -> NDArray[np.int64]:
-    """The slab of every pixel of the fitted tilts, (n, V, U); all 0 where there is not a single tilt axis.
-
-    Slabs lie across the tilt axis, hold equally many atoms, and are seen in the same place of every tilt.
-    """
-    problem, state, fitted = fit.problem, fit.state, fit.problem.fitted
-    rows, columns = problem.observed.shape[1:]
-    none = np.zeros((len(fitted), rows, columns), np.int64)
-    rotations = problem.rotations(state)[fitted]
-    axis = np.linalg.svd((rotations - rotations.mean(0)).reshape(-1, 3))[2][2]
-    seen = rotations @ axis  # in the images, of every tilt
-    wander = np.abs(seen - seen.mean(0)).max()
-    height = state.positions @ axis
-    count = min(int(np.ptp(height) / (THINNEST_SLAB * fit.spacing_A)), len(height) // LEAST_ATOMS_IN_SLAB)
-    if wander > SAME_AXIS or np.abs(seen[:, 2]).max() > SAME_AXIS or count < 2:
-        return none
-    row, column = problem.model.center_px
-    du, dv = state.shifts[fitted].T[:, :, None, None]
-    v, u = np.arange(rows)[:, None] - row - dv, np.arange(columns) - column - du
-    along = (seen[:, 0, None, None] * u + seen[:, 1, None, None] * v) * problem.model.image_pixel_A
-    edges = np.quantile(height, np.linspace(0, 1, count + 1)[1:-1])
-    return np.asarray(np.searchsorted(edges, along), np.int64)
+        noise *= max(f.evidence.residual_variance(f.state) for f in fits)
+    return np.asarray((losses[1] - losses[0]) / noise, np.float64)
 
 
 def _contradiction(fit: Fit, question: Question, variance: float) -> str | None:
@@ -338,7 +282,7 @@ def _undecidable(question: Question, why: str) -> Hand:
 
 
 def _sentence(question: Question, verdict: Verdict, total: float, significance: float) -> str:
-    by = f"by {abs(total):.1f} in log-likelihood ({abs(significance):.1f} standard deviations)"
+    by = f"by {abs(total):.1f} in log-likelihood ({abs(significance):.1f} standard deviations over the tilts)"
     than = "less" if total > 0 else "more"
     if verdict == "undecidable":
         return (

@@ -415,6 +415,7 @@ def _result(
             "agreement": agree,
             "error_bar_inflation": None if precision is None else precision.inflation,
             "handedness": hands.as_dict(),
+            "mixture": None if solver.mixture is None else solver.mixture.as_dict(solver.elements, ready.unit),
         },
     )
     fitted, withheld = result.agreement(), result.agreement(withheld=True)
