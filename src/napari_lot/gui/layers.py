@@ -336,9 +336,7 @@ class WorkbenchLayers:
         elif view == "probe":
             z = self.viewer.dims.point[-3] if self.viewer.dims.ndim >= 3 else 0.0
             depth = f"z {z:+.1f} Å".replace("-", "−")
-            text = f"probe at depth {depth}"
-            if self.probe.before is not None:
-                text += ", in % of the largest intensity before the fit"
+            text = f"probe at depth {depth}" if self.probe.before is None else f"depth {depth}, % of peak before"
         elif view == "atoms" and self.orbitals is not None:
             text = f"{len(self.orbitals)} {self._noun}, coloured by {self.coloring().title}"
         self.views.say(text, (f"tilt {short_angle_text(self.series, t)}", depth))

@@ -4,15 +4,31 @@ from __future__ import annotations
 
 from typing import Any
 
+import numpy as np
 from napari.layers import Image, Layer
+from napari.utils import Colormap
 
 from napari_lot.gui.plots import reach_A
 from napari_lot.gui.points import AXES_3D, UNITS_3D
-from napari_lot.gui.stacks import limits, residual_colormap
+from napari_lot.gui.stacks import limits
 from napari_lot.gui.views import PROBE, PROBE_BEFORE, PROBE_CHANGE
 from napari_lot.job import ProbeSlices
 
 FITTED = "Probe (fitted)"
+GAMMA = 0.5
+"""The square root shows the tails that make neighbours overlap, as in the sections."""
+
+
+def change_colormap() -> Colormap:
+    """Blue (darker than before) - black - orange (brighter than before)."""
+    colors = [
+        (0.65, 0.85, 1.0, 1.0),
+        (0.1, 0.4, 0.85, 1.0),
+        (0.0, 0.0, 0.0, 1.0),
+        (0.85, 0.35, 0.0, 1.0),
+        (1.0, 0.85, 0.5, 1.0),
+    ]
+    return Colormap(np.array(colors), name="blue-black-orange")
 
 
 class ProbeLayers:
@@ -61,9 +77,9 @@ class ProbeLayers:
         change = new - old
         most = float(abs(change).max()) or 1.0
         added = [
-            self._put(PROBE_BEFORE, before, old, contrast, visible),
-            self._put(PROBE, probe, new, contrast, visible),
-            self._put(PROBE_CHANGE, probe, change, (-most, most), visible, residual_colormap()),
+            self._put(PROBE_BEFORE, before, old, contrast, visible, gamma=GAMMA),
+            self._put(PROBE, probe, new, contrast, visible, gamma=GAMMA),
+            self._put(PROBE_CHANGE, probe, change, (-most, most), visible, change_colormap()),
         ]
         self.layers[PROBE].name = FITTED
         return any(added)
@@ -76,6 +92,7 @@ class ProbeLayers:
         contrast: tuple[float, float],
         visible: bool,
         colormap: Any = "inferno",
+        gamma: float = 1.0,
     ) -> bool:
         n, v, u = images.shape
         step = float(probe.depth_A[1] - probe.depth_A[0]) if n > 1 else 1.0
@@ -87,6 +104,7 @@ class ProbeLayers:
             layer.scale, layer.translate = scale, translate
             layer.contrast_limits_range = contrast
             layer.contrast_limits = contrast
+            layer.gamma = gamma
             return False
         layer = self.layers[name] = Image(
             images,
@@ -97,6 +115,8 @@ class ProbeLayers:
             axis_labels=AXES_3D,
             colormap=colormap,
             contrast_limits=contrast,
+            gamma=gamma,
+            interpolation2d="cubic",  # the intensity has no finer detail than its pixels
             visible=visible,
             metadata={"napari_lot_role": name.lower()},
         )

@@ -23,7 +23,7 @@ ABERRATIONS = (
     ("C30", "c30_A", None),
     ("C50", "c50_A", None),
 )
-STRENGTH_BINS = 60
+FEWEST_BINS, MOST_BINS = 40, 150
 
 
 class ProbeComparison(QWidget):
@@ -82,7 +82,7 @@ def _at(lens: Microscope, size: str, azimuth: str) -> str:
 class StrengthHistogram(QWidget):
     """Histogram of pi H B^2 in the colours of the elements, with the mixture that told them apart.
 
-    A curve is what the mixture expects of an element whose atoms scatter and have the typical error bar; the dashed one
+    A curve is what the mixture expects of an element whose atoms scatter and have the typical error bar; the dotted one
     is the sum.
     """
 
@@ -92,7 +92,7 @@ class StrengthHistogram(QWidget):
         self.plot = _plot("atoms", "", 190)
         self.plot.setToolTip(
             "Integrated strength of every atom in the colour of its element; the curves are the mixture that tells "
-            "the elements apart, widened by the typical error bar, and dashed their sum."
+            "the elements apart, widened by the typical error bar, and dotted their sum."
         )
         self.legend = self.plot.getPlotItem().addLegend(offset=(-4, 4), labelTextColor=TEXT, labelTextSize="8pt")
         self.legend.setBrush(pg.mkBrush(30, 34, 40, 200))
@@ -115,13 +115,16 @@ class StrengthHistogram(QWidget):
         # all that belongs to an element, and of a far tail what is left of it in the last bar
         low = max(0.0, min(float(strength.min()), float((mean - 4 * spread).min())))
         high = min(float(strength.max()) * 1.02, float((mean + 6 * spread).max()))
-        self.edges = np.linspace(low, max(high, low + 1e-12), STRENGTH_BINS + 1)
+        high = max(high, low + 1e-12)
+        bins = int(np.clip(np.ceil(2 * (high - low) / spread.min()), FEWEST_BINS, MOST_BINS))
+        self.edges = np.linspace(low, high, bins + 1)
         middle, width = 0.5 * (self.edges[1:] + self.edges[:-1]), self.edges[1] - self.edges[0]
         x = np.linspace(self.edges[0], self.edges[-1], 400)
         z = (x[:, None] - mean) / spread
         self.curves = len(atoms) * width * part * np.exp(-0.5 * z**2) / (np.sqrt(2 * np.pi) * spread)
-        base = np.zeros(STRENGTH_BINS)
-        found = []
+        total = self.curves.sum(1)
+        base = np.zeros(bins)
+        found, lines = [], []
         for k, element in enumerate(mixture["elements"]):
             species = atoms.elements.index(element)
             red, green, blue = (int(255 * c) for c in ELEMENT_COLORS[species % len(ELEMENT_COLORS)])
@@ -131,10 +134,11 @@ class StrengthHistogram(QWidget):
             brush = pg.mkBrush(red, green, blue, 150)
             item.addItem(pg.BarGraphItem(x=middle, y0=base, height=counts, width=width, brush=brush, pen=None))
             pen = pg.mkPen(red, green, blue, width=2)
-            item.plot(x, self.curves[:, k], pen=pen, name=f"{element}: {mixture['counts'][k]} atoms")
+            lines.append((x, self.curves[:, k], pen, f"{element}: {mixture['counts'][k]} atoms"))
             base = base + counts
-        total = self.curves.sum(1)
-        item.plot(x, total, pen=pg.mkPen("#ffffff", width=1, style=Qt.PenStyle.DashLine), name="sum")
+        for across, up, pen, name in lines:
+            item.plot(across, up, pen=pen, name=name)
+        item.plot(x, total, pen=pg.mkPen("#ffffff", width=1, style=Qt.PenStyle.DotLine), name="sum")
         self.counts = np.array(found)
         self.plot.setLabel("bottom", f"π H B² ({intensity} · Å²)")
         self.plot.setXRange(self.edges[0], self.edges[-1], padding=0)
