@@ -1,5 +1,7 @@
 """The hand of a structure: told where the lens tells it, and never otherwise."""
 
+from types import SimpleNamespace
+
 import numpy as np
 import pytest
 import torch
@@ -7,10 +9,10 @@ from scipy import stats
 
 from napari_lot.atoms import Orbitals
 from napari_lot.job import Job
-from napari_lot.lot.handedness import asked, judge, mirrored, phase_difference
+from napari_lot.lot.handedness import Handedness, asked, judge, mirrored, phase_difference
 from napari_lot.lot.image_model import ImageModel
 from napari_lot.physics.geometry import rotations, turn_axis
-from napari_lot.settings import Microscope, settings_from_dict
+from napari_lot.settings import Microscope, Solver, settings_from_dict
 from napari_lot.simulate.images import Recording, simulate_series, with_cross_section
 from napari_lot.simulate.particles import amorphous_sphere
 
@@ -167,3 +169,11 @@ def test_unasked_nothing_is_said(particle):
     result = hands(series_of(particle, lens), lens, particle, handedness="none")
     assert result.details["handedness"] == {}
     assert "undecidable" not in result.message
+
+
+def test_a_run_that_ended_before_says_so():
+    unasked = SimpleNamespace(settings=Solver(handedness="reflection"))
+    found = Handedness(unasked, adaptive=False).as_dict()
+    assert list(found) == ["reflection"]
+    assert found["reflection"]["verdict"] == "undecidable"
+    assert "the run ended before the hands were compared" in found["reflection"]["sentence"]
