@@ -213,7 +213,11 @@ class Handedness:
                 if settled:
                     break
                 before = total
-            why = None if verdict == "undecidable" else _contradiction(hands[0 if total > 0 else 1], question, variance)
+            why = (
+                None
+                if verdict == "undecidable"
+                else _contradiction(hands[0 if total > 0 else 1], lens, question, variance)
+            )
         finally:
             for hand in hands:
                 hand.problem.model.close()
@@ -257,8 +261,11 @@ def _gains(this: Fit, other: Fit) -> Floats:
     return np.asarray((losses[1] - losses[0]) / noise, np.float64)
 
 
-def _contradiction(fit: Fit, question: Question, variance: float) -> str | None:
-    """Why the lens of the better hand cannot be relied on; None where the images agree with it."""
+def _contradiction(fit: Fit, own: Microscope, question: Question, variance: float) -> str | None:
+    """Why the lens of the better hand cannot be relied on; None where the images agree with it.
+
+    ``own`` is the lens of the settings.
+    """
     lens = fit.problem.model.microscope
     assert lens is not None
     found = fit_aberrations(fit.problem, fit.state, ["probe"], lens, variance)
@@ -270,8 +277,10 @@ def _contradiction(fit: Fit, question: Question, variance: float) -> str | None:
     doubt = phase_difference(lens, asked_for) / phase_difference(lens, mirrored(lens, question))
     if doubt <= MOST_DOUBT:
         return None
+    if lens != own:  # the other hand's: in words of the settings
+        lens, asked_for = mirrored(lens, question), mirrored(asked_for, question)
     return (
-        f"the images ask for another lens (defocus {asked_for.defocus_A:.0f} instead of {lens.defocus_A:.0f} Å, "
+        f"the images ask for another lens (defocus {asked_for.defocus_A:.1f} instead of {lens.defocus_A:.1f} Å, "
         f"C12 {asked_for.c12_A:.0f} instead of {lens.c12_A:.0f} Å, C21 {asked_for.c21_A:.0f} instead of "
         f"{lens.c21_A:.0f} Å), and the one of the settings cannot tell the hands"
     )
