@@ -6,6 +6,7 @@ import os
 import shlex
 import signal
 import sys
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -54,12 +55,35 @@ def call(series, tmp_path, capsys):
     return call
 
 
+def test_a_probe_that_the_fit_changed_is_written_as_it_was_too(call, tmp_path, fake):
+    was, changed = np.full((3, 4, 4), 1 / 16, np.float32), [True]
+    was[:, 2, 2] += 0.5
+
+    class Changed(fake):
+        def run(self, control=None):
+            yield from super().run(control)
+            after = self.result.probe
+            before = replace(after, images=was) if changed[0] else after
+            self.result = replace(self.result, probe_before=before)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("napari_lot.job.Job", Changed)
+        assert call(*SOURCE)[0] == 0
+        with tifffile.TiffFile(tmp_path / "out" / "probe_before.tif") as file:
+            np.testing.assert_array_equal(file.asarray(), was)
+            assert file.series[0].axes == "ZYX"
+        assert tifffile.imread(tmp_path / "out" / "probe.tif").max() == np.float32(1 / 16)
+        changed[0] = False
+        assert call(*SOURCE, "--overwrite")[0] == 0
+    assert not (tmp_path / "out" / "probe_before.tif").exists(), "no file of another run is left"
+
+
 def test_a_run_writes_the_files_of_the_contract(call, tmp_path, series):
     code, out, _ = call(*SOURCE, "--seed", "7")
     assert code == 0
     assert out.splitlines()[0].startswith("4 atoms, ")
     assert len(out.splitlines()) == 2
-    assert sorted(p.name for p in (tmp_path / "out").iterdir()) == sorted(RESULT_FILES)
+    assert {p.name for p in (tmp_path / "out").iterdir()} == set(RESULT_FILES) - {"probe_before.tif"}
     report = json.loads((tmp_path / "out" / "report.json").read_text(), parse_constant=pytest.fail)
     assert report["atoms"] == 4
     assert report["r_factor"] == {"mean": 0.05, "per_tilt": [0.05, 0.05, 0.05, 0.05, None]}

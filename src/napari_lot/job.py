@@ -165,6 +165,12 @@ class Result:
             found["p_exists"] = self.p_exists
         return found | {"tilts_seen": np.asarray(self.tilts_seen, np.int64)}
 
+    @property
+    def probe_changed(self) -> bool:
+        """Whether the fit changed the probe of the settings."""
+        before = self.probe_before
+        return before is not None and not np.array_equal(before.images, self.probe.images)
+
     def agreement(self, withheld: bool = False) -> tuple[float, float] | None:
         """Mean R and mean correlation of the fitted or of the withheld tilts; None where there are none to judge."""
         chosen = np.isin(np.arange(len(self.r_factor)), self.withheld) == withheld

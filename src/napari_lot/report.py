@@ -22,7 +22,15 @@ from napari_lot.export import write_atoms_csv, write_atoms_xyz, write_stack
 from napari_lot.job import Result
 from napari_lot.series.tilt_series import TiltSeries
 
-RESULT_FILES = ("atoms.csv", "atoms.xyz", "report.json", "calculated.tif", "residual.tif", "probe.tif")
+RESULT_FILES = (
+    "atoms.csv",
+    "atoms.xyz",
+    "report.json",
+    "calculated.tif",
+    "residual.tif",
+    "probe.tif",
+    "probe_before.tif",
+)
 _PARTIAL = ".partial-"
 _VERSIONS_OF = ("napari-lot", "numpy", "scipy", "torch", "numba")
 
@@ -84,7 +92,7 @@ def write_folder(
 
 
 def write_results(out: str | Path, series: TiltSeries, result: Result, run: dict[str, Any] | None = None) -> None:
-    """Write every file of a finished run (``RESULT_FILES``) into ``out``.
+    """Write every file of a finished run (``RESULT_FILES``) into ``out``; two probes only where the fit changed it.
 
     Parameters
     ----------
@@ -97,18 +105,18 @@ def write_results(out: str | Path, series: TiltSeries, result: Result, run: dict
     """
     pixel = series.pixel_size_A
     report = make_report(series, result, run or {})
-    probe = result.probe
-    write_folder(
-        out,
-        {
-            "calculated.tif": lambda path: write_stack(path, result.calculated, pixel),
-            "residual.tif": lambda path: write_stack(path, result.residual, pixel),
-            "probe.tif": lambda path: write_stack(path, probe.images, probe.pixel_size_A, axes="ZYX"),
-            "report.json": lambda path: write_json(path, report),
-            "atoms.csv": lambda path: write_atoms_csv(path, result.orbitals, result.columns),
-            "atoms.xyz": lambda path: write_atoms_xyz(path, result.orbitals, result.columns),
-        },
-    )
+    probe, before = result.probe, result.probe_before
+    writers: dict[str, Callable[[Path], None]] = {
+        "calculated.tif": lambda path: write_stack(path, result.calculated, pixel),
+        "residual.tif": lambda path: write_stack(path, result.residual, pixel),
+        "probe.tif": lambda path: write_stack(path, probe.images, probe.pixel_size_A, axes="ZYX"),
+        "report.json": lambda path: write_json(path, report),
+        "atoms.csv": lambda path: write_atoms_csv(path, result.orbitals, result.columns),
+        "atoms.xyz": lambda path: write_atoms_xyz(path, result.orbitals, result.columns),
+    }
+    if before is not None and result.probe_changed:
+        writers["probe_before.tif"] = lambda path: write_stack(path, before.images, before.pixel_size_A, axes="ZYX")
+    write_folder(out, writers)
 
 
 def make_report(series: TiltSeries, result: Result, run: dict[str, Any]) -> dict[str, Any]:
@@ -146,6 +154,7 @@ def make_report(series: TiltSeries, result: Result, run: dict[str, Any]) -> dict
         "likelihood": result.details.get("likelihood"),
         "damage": result.details.get("damage"),
         "error_bars": {"inflation": result.details.get("error_bar_inflation")},
+        "handedness": result.details.get("handedness") or None,
         "wall_seconds": wall,
         "peak_memory_gb": peak_memory_gb(),
         "stop_reason": result.stop_reason,
@@ -168,7 +177,7 @@ def make_report(series: TiltSeries, result: Result, run: dict[str, Any]) -> dict
     }
     if result.withheld:
         report |= {"r_withheld": withheld[0], "correlation_withheld": withheld[1], "withheld": result.withheld}
-    elsewhere = ("device", "likelihood", "damage")
+    elsewhere = ("device", "likelihood", "damage", "handedness")
     details = {name: value for name, value in result.details.items() if name not in elsewhere}
     if details:
         report["details"] = details

@@ -302,6 +302,13 @@ class Solver(_Frozen):
         "joint",
         description="Error bars of the atoms: none, block (each atom by itself), or joint (neighbours unknown, too).",
     )
+    handedness: Literal["none", "tilt_sense", "reflection", "both"] = Field(
+        "none",
+        description="Whether the images speak for this hand of the structure or for the other: tilt_sense, the tilts "
+        "turned the other way (told by a focus away from the rotation centre or C30 of known sign); reflection, the "
+        "images flipped top to bottom, seen from behind (told by coma, C12 or C23 of known direction); both; or none, "
+        "not asked. The answer may be that it cannot be told.",
+    )
     probe_rounds: int = Field(
         6, ge=0, le=100, description="Rounds in which atoms and probe are fitted in turn (adaptive probe)."
     )

@@ -134,6 +134,11 @@ def test_weak_atoms_live_where_a_light_element_is_expected(particle, elements, c
     list(job.run())
     if complete:
         assert_complete(job.result.orbitals, mixed, rmsd_A=0.03)
+        drawn, atoms = job.result.details["mixture"], job.result.orbitals
+        assert (drawn["elements"], drawn["counts"]) == (["Co", "Pt"], [10, 20])
+        strength = np.pi * atoms.height * atoms.width**2
+        own = [strength[np.array(atoms.symbols) == element].mean() for element in drawn["elements"]]
+        np.testing.assert_allclose(drawn["mean"], own, rtol=0.01)
     else:
         assert len(job.result.orbitals) < 30, "the prior of one height and its thresholds rule them out"
 

@@ -1,5 +1,7 @@
 """Species by their scattering strength: found, counted and uncertain where they should be."""
 
+import json
+
 import numpy as np
 import pytest
 from tiny import ANGLES, MIDDLE, PIXEL, make_problem, make_state
@@ -31,6 +33,20 @@ def test_three_species(how):
     np.testing.assert_allclose(found.part, [0.3, 0.4, 0.3], atol=0.03)
     assert (found.probability.argmax(1) == kind).mean() > 0.998
     np.testing.assert_allclose(found.probability.sum(1), 1.0)
+
+
+def test_what_a_drawing_needs():
+    strength, kind = draw(0.03)
+    found = fit_mixture(strength, 0.03, elements=("Pt", "Co", "Pd"))
+    drawn = found.as_dict(("Pt", "Co", "Pd"), unit=2.0)
+    assert drawn["elements"] == ["Co", "Pd", "Pt"], "weakest first"
+    np.testing.assert_allclose(drawn["counts"], np.bincount(kind), atol=10)
+    np.testing.assert_allclose(drawn["mean"], 2 * MEANS, rtol=0.02)
+    assert drawn["error"] == pytest.approx(0.06)
+    # a scatter of 3 % beside the error bars, so that both together are the histogram's own width
+    together = np.hypot(drawn["scatter"], drawn["error"])
+    np.testing.assert_allclose(together, [2 * strength[kind == k].std() for k in range(3)], rtol=0.05)
+    assert json.loads(json.dumps(drawn)) == drawn
 
 
 def test_a_rare_light_element_is_found():

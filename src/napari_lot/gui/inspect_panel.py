@@ -13,7 +13,9 @@ from napari_lot.gui.colors import HEIGHT, WANTED, missing, summary
 from napari_lot.gui.labels import angle_text, short_angle_text
 from napari_lot.gui.layers import WorkbenchLayers
 from napari_lot.gui.plots import ColorHistogram, TiltBars
+from napari_lot.gui.result_plots import ProbeComparison, StrengthHistogram, probe_text
 from napari_lot.gui.state import WorkbenchState
+from napari_lot.gui.words import in_window_words
 from napari_lot.job import Result, Snapshot, expected_spacing_A
 from napari_lot.series.detector import fitted_by
 
@@ -36,6 +38,18 @@ class InspectPanel(QWidget):
         self.sure = QLabel()
         self.sure.setObjectName("atoms_text")
         self.sure.setWordWrap(True)
+        self.hands = QLabel()
+        self.hands.setObjectName("handedness_text")
+        self.hands.setWordWrap(True)
+        self.strengths = StrengthHistogram()
+        self.probe = QLabel()
+        self.probe.setObjectName("probe_text")
+        self.probe.setWordWrap(True)
+        self.probes = ProbeComparison()
+        self.look_at_probe = QPushButton("Show the probe before and after")
+        self.look_at_probe.setObjectName("show_probe_change")
+        self.look_at_probe.setToolTip("The probe of the settings, the fitted one and their difference, slice by slice.")
+        self.look_at_probe.clicked.connect(self._show_probe_change)
         self.color_by = QComboBox()
         self.color_by.setObjectName("color_by")
         self.color_by.setToolTip("What the colours of the atoms in 3D mean; the bars below are their legend.")
@@ -54,7 +68,8 @@ class InspectPanel(QWidget):
         row.addWidget(self.color_by, 1)
         layout = QVBoxLayout(self)
         layout.setContentsMargins(0, 0, 0, 0)
-        for widget in (self.back, self.bars, self.text, self.sure, self._colors, self.histogram):
+        self._of_result = (self.hands, self.strengths, self.probe, self.probes, self.look_at_probe)
+        for widget in (self.back, self.bars, self.text, self.sure, self._colors, self.histogram, *self._of_result):
             layout.addWidget(widget)
         layers.viewer.dims.events.current_step.connect(self._on_step)
         state.result_changed.connect(self._on_result)
@@ -70,7 +85,7 @@ class InspectPanel(QWidget):
     def _empty(self) -> None:
         self.result = None
         self.text.setText("R-factor per tilt and what is known of the atoms appear here while a reconstruction runs.")
-        for widget in (self.back, self.bars, self.sure, self._colors, self.histogram):
+        for widget in (self.back, self.bars, self.sure, self._colors, self.histogram, *self._of_result):
             widget.hide()
 
     def show_snapshot(self, snapshot: Snapshot) -> None:
@@ -99,6 +114,33 @@ class InspectPanel(QWidget):
         self.sure.setText("<br>".join(line for line in lines if line))
         self.sure.setVisible(bool(self.sure.text()))
         self.back.hide()
+        self._show_of_result(result)
+
+    def _show_of_result(self, result: Result) -> None:
+        """What only some runs have: the hand, a mixture of elements, a probe that the fit changed."""
+        hands = result.details.get("handedness") or {}
+        self.hands.setText("<br>".join(in_window_words(hand["sentence"]) for hand in hands.values()))
+        self.hands.setVisible(bool(hands))
+        mixture = result.details.get("mixture")
+        self.strengths.setVisible(mixture is not None)
+        if mixture is not None:
+            self.strengths.show_strengths(result, mixture, self.layers.intensity)
+        before = result.probe_before
+        changed = before is not None and result.probe_changed
+        for widget in (self.probe, self.probes, self.look_at_probe):
+            widget.setVisible(changed)
+        if before is not None and changed:
+            self.probe.setText(probe_text(result))
+            self.probes.show_probes(before, result.probe)
+
+    def _show_probe_change(self) -> None:
+        result = self.result
+        if result is None or result.probe_before is None:
+            return
+        if self.layers.probe.slices is not result.probe:  # the settings of another probe were looked at since
+            self.layers.show_probe(result.probe, result.probe_before)
+        self.layers.look_at("probe")
+        self.on_change()
 
     def _show_result_again(self) -> None:
         result = self.state.result

@@ -17,10 +17,10 @@ from napari_lot.atoms import Orbitals
 from napari_lot.gui.colors import ELEMENT, HEIGHT, Coloring, coloring
 from napari_lot.gui.labels import angle_text, short_angle_text
 from napari_lot.gui.overlay import Projection
-from napari_lot.gui.plots import reach_A
-from napari_lot.gui.points import AXES_3D, UNITS_3D, PointsBuffer
-from napari_lot.gui.stacks import AXES_4D, Stacks, limits
-from napari_lot.gui.views import ATOMS, MARKERS, PROBE, RIGHT_HANDED, Views
+from napari_lot.gui.points import PointsBuffer
+from napari_lot.gui.probe_layers import ProbeLayers
+from napari_lot.gui.stacks import AXES_4D, Stacks
+from napari_lot.gui.views import ATOMS, MARKERS, RIGHT_HANDED, Views
 from napari_lot.job import ProbeSlices, Result
 from napari_lot.series import TiltSeries
 from napari_lot.series.layer import KEY
@@ -37,16 +37,15 @@ class WorkbenchLayers:
         self.series: TiltSeries | None = None
         self.projection: Projection | None = None
         self.stacks = Stacks(viewer)
+        self.probe = ProbeLayers(viewer)
         self.views = Views(viewer, self._own)
         self.atoms: PointsBuffer | None = None
         self.markers: PointsBuffer | None = None
-        self.probe: Image | None = None
         self.orbitals: Orbitals | None = None
         self.result: Result | None = None
         self.color_by = HEIGHT
         self._kept: NDArray[np.int64] | None = None
         self._spacing_A = 1.0
-        self._slices: ProbeSlices | None = None
         self._tilt = 0
         self._settled = False
         self._noun = "orbitals"
@@ -89,6 +88,8 @@ class WorkbenchLayers:
             if buffer is not None and buffer.layer in self.viewer.layers:
                 self.viewer.layers.remove(buffer.layer)
         self.atoms = self.markers = None
+        if self.probe.before is not None and self.probe.slices is not None:
+            self.show_probe(self.probe.before)
         self.orbitals = self.result = self._kept = None
         self._settled = False
         self._noun = "orbitals"
@@ -115,7 +116,7 @@ class WorkbenchLayers:
         self.projection = Projection(self.series, result)
         self.show_calculated(np.arange(len(self.series)), result.calculated)
         self.stacks.limit_residual(result.residual)
-        self.show_probe(result.probe)
+        self.show_probe(result.probe, result.probe_before if result.probe_changed else None)
         self._noun = "atoms"
         self.result = result
         self.show_atoms(result.orbitals, spacing_A)
@@ -225,37 +226,16 @@ class WorkbenchLayers:
 
     # -- probe ------------------------------------------------------------------------------------------------
 
-    def show_probe(self, probe: ProbeSlices) -> None:
-        """Show probe slices (D, V, U) as a 3-D layer along depth."""
-        n, v, u = probe.images.shape
-        step = float(probe.depth_A[1] - probe.depth_A[0]) if n > 1 else 1.0
-        p = probe.pixel_size_A
-        scale, translate = (step, p, p), (float(probe.depth_A[0]), -(v // 2) * p, -(u // 2) * p)
-        contrast = limits(0.0, float(probe.images.max()))
-        self.views.probe_reach_A = reach_A(probe)
-        self._slices = probe
-        if self.probe is not None and self.probe in self.viewer.layers:
-            layer = self.probe
-            layer.data = probe.images
-            layer.scale, layer.translate = scale, translate
-            layer.contrast_limits_range = contrast
-            layer.contrast_limits = contrast
-            return
-        self.probe = Image(
-            probe.images,
-            name=PROBE,
-            scale=scale,
-            translate=translate,
-            units=UNITS_3D,
-            axis_labels=AXES_3D,
-            colormap="inferno",
-            contrast_limits=contrast,
-            visible=self.view == "probe",
-            metadata={"napari_lot_role": "probe"},
-        )
-        self.viewer.add_layer(self.probe)
-        self.views.order()
-        self._select_main()
+    def show_probe(self, probe: ProbeSlices, before: ProbeSlices | None = None) -> None:
+        """Show probe slices (D, V, U) along depth, and those ``before`` the fit where it changed them."""
+        compared = self.probe.before is not None
+        added = self.probe.show(probe, before, visible=self.view == "probe")
+        self.views.probe_reach_A = self.probe.reach_A
+        if added or compared:
+            self.views.order()
+            if self.view == "probe":
+                self.look_at("probe")
+            self._select_main()
 
     # -- ways to look -----------------------------------------------------------------------------------------
 
@@ -288,7 +268,7 @@ class WorkbenchLayers:
 
     def available(self, view: str) -> str | None:
         """None where a view can be shown, else what is missing."""
-        there = {"images": self.series, "probe": self._slices}.get(view, self.orbitals)
+        there = {"images": self.series, "probe": self.probe.slices}.get(view, self.orbitals)
         return None if there is not None else self.views.available(view)
 
     def _make_missing(self, view: str) -> None:
@@ -303,8 +283,8 @@ class WorkbenchLayers:
                 self.settle_atoms()
             else:
                 self.show_atoms(self.orbitals, self._spacing_A)
-        if view == "probe" and self._slices is not None and self.probe not in self.viewer.layers:
-            self.show_probe(self._slices)
+        if view == "probe" and self.probe.restore(visible=False):
+            self.views.order()
 
     def look_at(self, view: str, reset: bool = True) -> None:
         """Show one way to look: 'images', 'markers', 'atoms' or 'probe'; other people's layers are left alone."""
@@ -323,9 +303,7 @@ class WorkbenchLayers:
         for buffer in (self.atoms, self.markers):
             if buffer is not None and buffer.layer is not None and buffer.layer in self.viewer.layers:
                 own[buffer.name] = buffer.layer
-        if self.probe is not None and self.probe in self.viewer.layers:
-            own[PROBE] = self.probe
-        return own
+        return own | self.probe.own()
 
     def _on_ndisplay(self, event: Any = None) -> None:
         # Whoever switches to 3-D, by our buttons or napari's, sees the hand that the specimen has.
@@ -358,7 +336,7 @@ class WorkbenchLayers:
         elif view == "probe":
             z = self.viewer.dims.point[-3] if self.viewer.dims.ndim >= 3 else 0.0
             depth = f"z {z:+.1f} Å".replace("-", "−")
-            text = f"probe at depth {depth}"
+            text = f"probe at depth {depth}" if self.probe.before is None else f"depth {depth}, % of peak before"
         elif view == "atoms" and self.orbitals is not None:
             text = f"{len(self.orbitals)} {self._noun}, coloured by {self.coloring().title}"
         self.views.say(text, (f"tilt {short_angle_text(self.series, t)}", depth))

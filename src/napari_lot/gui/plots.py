@@ -239,15 +239,16 @@ class ProbeSection(QWidget):
         layout.addWidget(self.plot)
         self.section: NDArray[np.float32] = np.zeros((0, 0), np.float32)
 
-    def show_probe(self, probe: ProbeSlices) -> None:
-        """Slices (D, V, U) centred at [V // 2, U // 2]."""
+    def show_probe(self, probe: ProbeSlices, top: float | None = None, reach: float | None = None) -> None:
+        """Slices (D, V, U) centred at [V // 2, U // 2]; ``top`` is the brightest intensity, ``reach`` the widest x."""
         d, v, u = probe.images.shape
         section = probe.images[:, v // 2]
         self.section = section
         p, step = probe.pixel_size_A, float(probe.depth_A[1] - probe.depth_A[0]) if d > 1 else 1.0
         # The square root shows the tails that make neighbours overlap.
-        self._image.setImage(np.sqrt(np.maximum(section, 0)), autoLevels=True)
+        levels = {"autoLevels": True} if top is None else {"levels": (0.0, float(np.sqrt(top)))}
+        self._image.setImage(np.sqrt(np.maximum(section, 0)), **levels)
         self._image.setRect(-(u // 2 + 0.5) * p, float(probe.depth_A[0]) - step / 2, u * p, d * step)
-        reach = reach_A(probe)
+        reach = reach_A(probe) if reach is None else reach
         self.plot.setXRange(-reach, reach, padding=0)
         self.plot.setYRange(float(probe.depth_A[0]), float(probe.depth_A[-1]), padding=0)

@@ -47,6 +47,7 @@ STAGES = {
     "probe": "Correcting the probe",
     "refine": "Refining",
     "polish": "Last refinement",
+    "handedness": "Comparing with the other hand",
     "finished": "Finished",
 }
 FALLBACK_SPACING_A = 2.5
@@ -106,7 +107,7 @@ class RunPanel(QWidget):
         form.insertRow(1, "Element", self.element)
         self.solver = SettingsForm(
             Solver,
-            ["threads", "seed", "max_minutes"],
+            ["handedness", "threads", "seed", "max_minutes"],
             unset={"threads": "all cores", "max_minutes": "no limit"},
         )
         self.check = SettingsForm(Data, ["withhold"], unset={"withhold": "none"})
@@ -123,7 +124,9 @@ class RunPanel(QWidget):
         self.more_button = QPushButton("More settings ▸")
         self.more_button.setObjectName("more_run_settings")
         self.more_button.setCheckable(True)
-        self.more_button.setToolTip("What is refined, tilts withheld as a check, threads, seed and time limit.")
+        self.more_button.setToolTip(
+            "What is refined, tilts withheld as a check, which hand, threads, seed and time limit."
+        )
         self.more = QWidget()
         more = QVBoxLayout(self.more)
         more.setContentsMargins(0, 0, 0, 0)

@@ -14,12 +14,15 @@ from napari_lot.gui.stacks import AXES_4D, CALCULATED, MEASURED, RESIDUAL
 # In (z, y, x) napari's default 3-D camera shows a mirror image; with depth going away from the viewer it does not.
 RIGHT_HANDED = ("away", "down", "right")
 ATOMS, MARKERS, PROBE = "Atoms", "Atoms on tilt", "Probe"
+PROBE_BEFORE, PROBE_CHANGE = "Probe (settings)", "Probe change"
 SHOWN = {
     "images": (MEASURED, CALCULATED, RESIDUAL),
     "markers": (MEASURED, MARKERS),
     "atoms": (ATOMS,),
-    "probe": (PROBE,),
+    "probe": (PROBE_BEFORE, PROBE, PROBE_CHANGE),
 }
+SIDE_BY_SIDE = {"images": CALCULATED, "probe": PROBE_BEFORE}
+BARS = {"images": RESIDUAL, "probe": PROBE_CHANGE}
 MAIN = {"images": MEASURED, "markers": MARKERS, "atoms": ATOMS, "probe": PROBE}
 NEEDS = {
     "images": "needs a tilt series (step 1)",
@@ -69,15 +72,16 @@ class Views:
         # The grid outside the batch: napari sizes its boxes only when it is told about it.
         grid = viewer.canvas.grid
         grid.stride, grid.shape, grid.spacing = 1, (1, -1), 4
-        grid.enabled = view == "images" and CALCULATED in own
-        for name in SHOWN["images"]:
+        grid.enabled = SIDE_BY_SIDE.get(view) in own
+        for name in (*SHOWN["images"], *SHOWN["probe"]):
             if name in own:
                 own[name].name_overlay.position = "top_left"
-                own[name].name_overlay.visible = grid.enabled
-        if RESIDUAL in own:
-            bar = own[RESIDUAL].colorbar
-            bar.position, bar.size, bar.font_size = "top_right", (10, 90), 8
-            bar.visible = grid.enabled
+                own[name].name_overlay.visible = grid.enabled and name in SHOWN[view]
+        for of, name in BARS.items():
+            if name in own:
+                bar = own[name].colorbar
+                bar.position, bar.size, bar.font_size = "top_right", (10, 90), 8
+                bar.visible = grid.enabled and of == view
         viewer.dims.ndisplay = 3 if view == "atoms" else 2
         if view == "atoms":
             viewer.scene.camera.orientation = RIGHT_HANDED
@@ -101,7 +105,7 @@ class Views:
     def order(self) -> None:
         """Own layers to the top of the list, in reading order for the side-by-side view."""
         own, layers = self.own(), self.viewer.layers
-        wanted = [own[n] for n in (PROBE, MEASURED, CALCULATED, RESIDUAL, MARKERS, ATOMS) if n in own]
+        wanted = [own[n] for n in (*SHOWN["probe"], *SHOWN["images"], MARKERS, ATOMS) if n in own]
         if [layer for layer in layers if layer in wanted] != wanted:
             for layer in wanted:
                 layers.move(layers.index(layer), len(layers))
@@ -160,4 +164,7 @@ class Views:
                 low, high = (np.asarray(edge)[-3:] for edge in own[MEASURED].extent.world)
             camera.center = tuple((low + high) / 2)
         size = (high - low)[1:] if view == "probe" else high - low
-        camera.zoom = 0.85 * float(min(viewer.canvas.size)) / max(float(np.max(size)), 1e-3)
+        height, width = viewer.canvas.size
+        if view == "probe" and PROBE_BEFORE in own:
+            width /= len(SHOWN["probe"])
+        camera.zoom = 0.85 * float(min(height, width)) / max(float(np.max(size)), 1e-3)

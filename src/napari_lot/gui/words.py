@@ -35,6 +35,7 @@ LABELS = {
     "exclude": "Exclude tilts",
     "gain": "Detector gain",
     "offset": "Detector offset",
+    "handedness": "Which hand",
 }
 
 

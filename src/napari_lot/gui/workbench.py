@@ -36,7 +36,11 @@ VIEWS = (
     ("images", "Images", "Measured, calculated and residual images of the shown tilt, side by side."),
     ("markers", "Overlay", "Atoms drawn on the measured image of the shown tilt."),
     ("atoms", "Atoms 3D", "Atoms in three dimensions, coloured by height; x right, y down, z away from you."),
-    ("probe", "Probe", "The probe, slice by slice along the beam."),
+    (
+        "probe",
+        "Probe",
+        "The probe, slice by slice along the beam; where a fit changed it, before, after and their difference.",
+    ),
 )
 MINIMUM_WIDTH = 340
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -38,6 +39,8 @@ class Mixture:
         That an atom belongs to a species; rows sum to 1.
     bic : float
         Bayesian information criterion; the smaller, the better.
+    error : float
+        Median error bar of the strengths, in their unit.
     """
 
     mean: Floats
@@ -45,9 +48,26 @@ class Mixture:
     part: Floats
     probability: Floats
     bic: float
+    error: float = 0.0
 
     def __len__(self) -> int:
         return len(self.mean)
+
+    def as_dict(self, elements: Sequence[str], unit: float = 1.0) -> dict[str, Any]:
+        """What a drawing of the mixture needs, in plain lists, strengths times ``unit``; weakest element first.
+
+        ``elements``, ``counts`` (atoms whose most probable element it is), ``part``, ``mean``, ``scatter``, ``error``.
+        """
+        order = np.argsort(relative_strengths(elements), kind="stable")
+        best = self.probability.argmax(1)
+        return {
+            "elements": [elements[k] for k in order],
+            "counts": np.bincount(best, minlength=len(self)).tolist(),
+            "part": self.part.tolist(),
+            "mean": (unit * self.mean).tolist(),
+            "scatter": (unit * self.scatter).tolist(),
+            "error": unit * self.error,
+        }
 
     def density(self, strength: ArrayLike) -> Floats:
         """Expected density of the strengths without error bars, one column a species, (M, K): drawn on histograms."""
@@ -140,7 +160,8 @@ def _expect_maximise(x: Floats, s2: Floats, mean: Floats) -> Mixture:
         part = part / part.sum()
     order = np.argsort(mean, kind="stable")
     bic = (3 * k - 1) * np.log(n) - 2 * score
-    return Mixture(mean[order], np.sqrt(variance[order]), part[order], belongs[:, order], float(bic))
+    error = float(np.median(np.sqrt(s2)))
+    return Mixture(mean[order], np.sqrt(variance[order]), part[order], belongs[:, order], float(bic), error)
 
 
 def _floor(mean: Floats) -> Floats:

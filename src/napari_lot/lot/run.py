@@ -19,6 +19,7 @@ from napari_lot.lot import gauge, likelihood, start
 from napari_lot.lot.doubts import agreement, doubts
 from napari_lot.lot.fitting import Progress, Stopped, refined_groups
 from napari_lot.lot.given import start_heights
+from napari_lot.lot.handedness import Handedness
 from napari_lot.lot.image_model import ImageModel
 from napari_lot.lot.precision import error_bars
 from napari_lot.lot.problem import Problem, State
@@ -128,12 +129,15 @@ def _run(job: Job, control: Control) -> Iterator[Snapshot]:
         job.settings.model.probe == "adaptive",
         poll,
     )
+    hands = Handedness(solver, solver.adaptive)
     reason = "converged"
     try:
         if job.start is None:
             for progress in solver.condense():
                 yield from live.after(progress, solver.state)
         for progress in solver.to_atoms():
+            yield from live.after(progress, solver.state)
+        for progress in hands.compare():
             yield from live.after(progress, solver.state)
     except Stopped as stop:
         reason = STOP_REASONS.get(str(stop), str(stop))
@@ -147,7 +151,7 @@ def _run(job: Job, control: Control) -> Iterator[Snapshot]:
         return
     seconds |= solver.seconds
     mark = time.perf_counter()
-    job.result = _result(job, ready, solver, reason, seconds, mark, began)
+    job.result = _result(job, ready, solver, hands, reason, seconds, mark, began)
     ready.problem.model.close()
     live.everything(job.result)
     yield live.snapshot("finished", solver.step, solver.step, solver.state, job.result.message)
@@ -216,6 +220,7 @@ STAGES = {
     "probe": "The images correct the probe",
     "refine": "Final fit of all parameters",
     "polish": "Last digits",
+    "handedness": "The other hand is fitted for comparison",
 }
 
 
@@ -367,6 +372,7 @@ def _result(
     job: Job,
     ready: _Prepared,
     solver: Reconstruction,
+    hands: Handedness,
     reason: str,
     seconds: dict[str, float],
     mark: float,
@@ -443,6 +449,8 @@ def _result(
             "error_bar_inflation": None if precision is None else precision.inflation,
             "likelihood": {"kind": ready.likelihood.kind, "why": ready.likelihood.why},
             "damage": damage.as_dict(),
+            "handedness": hands.as_dict(),
+            "mixture": None if solver.mixture is None else solver.mixture.as_dict(solver.elements, ready.unit),
         },
     )
     fitted, withheld = result.agreement(), result.agreement(withheld=True)
@@ -457,5 +465,6 @@ def _result(
     if withheld is not None:
         known.append(f"withheld R {100 * withheld[0]:.2f} % and correlation {withheld[1]:.3f}")
         warnings += [text] if fitted and (text := parted(fitted[0], withheld[0])) else []
-    message = f"{how}: {', '.join(known)}, {seconds['total']:.1f} s."
+    warnings += hands.other
+    message = " ".join([f"{how}: {', '.join(known)}, {seconds['total']:.1f} s.", *hands.sentences])
     return replace(result, message=message, warnings=tuple(warnings))
