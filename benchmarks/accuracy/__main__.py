@@ -61,9 +61,9 @@ def main() -> int:
             print(f"{case.name}: not in {options.cases}, left out", flush=True)
             continue
         for seed in options.seeds:
-            for probe in ("rigid", "direct") if case.against_direct else ("rigid",):
-                run = measure(options.program, score, case, folder, options.work, seed, probe)
-                runs = [r for r in runs if (r["case"], r["probe"], r["seed"]) != (case.name, probe, seed)] + [run]
+            for variant in case.variants:
+                run = measure(options.program, score, case, folder, options.work, seed, variant)
+                runs = [r for r in runs if (r["case"], r["probe"], r["seed"]) != (case.name, variant, seed)] + [run]
                 options.docs.mkdir(parents=True, exist_ok=True)
                 text = json.dumps({"machine": machine(), "runs": runs}, indent=1, ensure_ascii=False)
                 store.write_text(text + "\n", encoding="utf-8")

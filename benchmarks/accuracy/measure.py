@@ -95,14 +95,16 @@ def score(score_program: Path, folder: Path, atoms: Path) -> dict[str, Any]:
 
 
 def measure(
-    program: str, score_program: Path, case: Case, folder: Path, work: Path, seed: int, probe: str
+    program: str, score_program: Path, case: Case, folder: Path, work: Path, seed: int, variant: str
 ) -> dict[str, Any]:
-    """One run of one case: its figures, or how it failed."""
-    out = work / f"{case.name}-{probe}-seed{seed}"
+    """One run of one case, by a rigid or a direct probe or from the true atoms: its figures, or how it failed."""
+    out = work / f"{case.name}-{variant}-seed{seed}"
     out.parent.mkdir(parents=True, exist_ok=True)
-    flags = [*facts(folder), "--probe", probe, "--seed", str(seed)]
+    flags = [*facts(folder), "--probe", "rigid" if variant == "truth" else variant, "--seed", str(seed)]
+    if variant == "truth":
+        flags += ["--start", str(folder / "truth.xyz")]
     command = [program, "reconstruct", str(folder / "series.tif"), "--out", str(out), "--overwrite", *flags]
-    result: dict[str, Any] = {"case": case.name, "probe": probe, "seed": seed}
+    result: dict[str, Any] = {"case": case.name, "probe": variant, "seed": seed}
     result |= {"flags": " ".join(f.replace(f"{folder}/", "") for f in flags)}
     log = out.with_suffix(".log")
     # A run that is too slow is still worth scoring; only one that seems never to end is killed.

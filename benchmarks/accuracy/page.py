@@ -21,8 +21,8 @@ SOURCES = """## Where the cases come from
 `asi208_*`: public data of Liao et al., Nature (2026), "Methods for accurate determination of the 3D atomic structure of
 amorphous materials". `ta_strip_rows4_5`: measured by Yuan et al., Nature Materials (2022); its published atoms are a
 reference, not truth, and only those well inside the strip count; crowding (found atoms nearest to a counted one and
-within 2.5 Å of it, over the number counted) stands in place of precision. `pt_deca` ships with the package. `si25k` is
-made by `benchmarks/independent/thin_slices.py`, which shares no code with the package.
+within 2.5 Å of it, over the number counted) stands in place of precision. `pt_deca` ships with the package. `si25k` and
+`si20k_8e3` are made by `benchmarks/independent/thin_slices.py`, which shares no code with the package.
 
 Make this page again: `python -m benchmarks.accuracy --cases FOLDER --score FOLDER/score.py`.
 """
@@ -34,18 +34,26 @@ TITLES = {
     "rmsd_pm": "RMSD / pm",
     "median_pm": "median / pm",
     "direct_over_rigid": "direct / rigid",
+    "over_from_truth": "RMSD / that from the truth",
     "wall_s": "wall / s",
     "peak_memory_gb": "memory / GB",
 }
 
 
 def judged(case: Case, runs: list[dict[str, Any]]) -> list[dict[str, Any]]:
-    """Runs of the case with the rigid probe, each with the direct-to-rigid ratio where the case asks for one."""
+    """Runs of the case with the rigid probe, each with the ratios to other runs that the case asks for."""
     rigid = [dict(r) for r in runs if r["case"] == case.name and r["probe"] == "rigid"]
-    direct = {r["seed"]: r.get("rmsd_pm") for r in runs if r["case"] == case.name and r["probe"] == "direct"}
-    for run in rigid if case.against_direct else ():
-        if direct.get(run["seed"]) is not None and run.get("rmsd_pm"):
-            run["direct_over_rigid"] = round(direct[run["seed"]] / run["rmsd_pm"], 2)
+
+    def others(variant: str) -> dict[int, float | None]:
+        return {r["seed"]: r.get("rmsd_pm") for r in runs if r["case"] == case.name and r["probe"] == variant}
+
+    direct, truth = others("direct"), others("truth")
+    for run in rigid:
+        own, by_direct, from_truth = run.get("rmsd_pm"), direct.get(run["seed"]), truth.get(run["seed"])
+        if case.against_direct and own and by_direct is not None:
+            run["direct_over_rigid"] = round(by_direct / own, 2)
+        if case.against_truth and own and from_truth:
+            run["over_from_truth"] = round(own / from_truth, 4)
     return sorted(rigid, key=lambda r: r["seed"])
 
 
@@ -89,4 +97,8 @@ def make_page(cases: tuple[Case, ...], runs: list[dict[str, Any]], machine: str)
             direct = [r for r in runs if r["case"] == case.name and r["probe"] == "direct"]
             said = ", ".join(f"{r.get('rmsd_pm', '–')} pm in {r['wall_s']} s (seed {r['seed']})" for r in direct)
             lines += [f"By direct projection: {said or 'not run'}.", ""]
+        if case.against_truth:
+            begun = [r for r in runs if r["case"] == case.name and r["probe"] == "truth"]
+            said = ", ".join(f"{r.get('rmsd_pm', '–')} pm, recall {r.get('recall')} (seed {r['seed']})" for r in begun)
+            lines += [f"Started from the true atoms: {said or 'not run'}.", ""]
     return "\n".join([*lines, SOURCES])

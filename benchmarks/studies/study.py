@@ -6,6 +6,7 @@ import json
 import time
 from concurrent.futures import Executor
 from dataclasses import dataclass, replace
+from itertools import product
 from pathlib import Path
 from typing import Any
 
@@ -24,8 +25,13 @@ from napari_lot.simulate.particles import amorphous_sphere
 
 LENS = {"energy_eV": 300e3, "semiangle_mrad": 25.0, "source_size_A": 0.7}
 SILICON_A2 = 0.0017
-"""Cross-section of a silicon atom on an annular dark-field detector; others grow with Z^1.7."""
+"""Of a silicon atom; others grow with Z^1.7."""
 ALIGNED = ["positions", "heights", "width", "center", "shifts", "scale", "background"]
+
+
+def cross_section_A2(element: str) -> float:
+    """Cross-section of an atom on an annular dark-field detector."""
+    return float(SILICON_A2 * (SYMBOLS.index(element) / 14) ** 1.7)
 
 
 @dataclass(frozen=True)
@@ -100,12 +106,19 @@ def _one_draw(dose: float, seed: int) -> tuple[Any, Any, Any]:
 def misaligned(options: Options) -> list[dict[str, Any]]:
     """2,000 atoms at 2e4 e/Å^2 per tilt: shifts of 2 pixels rms and angle errors of 1 degree rms, and none."""
     rows = []
-    for drift_px, error_deg in ((0.0, 0.0), (2.0, 1.0)):
-        atoms = with_cross_section(amorphous_sphere("Si", 39.0, 2.2, atoms=2000, seed=1), SILICON_A2)
+    for element, (drift_px, error_deg) in product(("Si", "Pt"), ((0.0, 0.0), (2.0, 1.0))):
+        apart, diameter = (2.2, 39.0) if element == "Si" else (2.5, 44.0)
+        atoms = amorphous_sphere(element, diameter, apart, atoms=2000, seed=1)
+        atoms = with_cross_section(atoms, cross_section_A2(element))
         series, turned = _wrong_angles(atoms, 2e4, drift_px, error_deg)
         refine = [*ALIGNED, "angles"] if error_deg else ALIGNED
-        result = run(series, ["Si"], refine=refine)
-        row = {"shifts_px": drift_px, "angles_deg": error_deg, **figures(result, atoms, rotate=True)}
+        result = run(series, [element], refine=refine)
+        row = {
+            "element": element,
+            "shifts_px": drift_px,
+            "angles_deg": error_deg,
+            **figures(result, atoms, rotate=True),
+        }
         rows.append(row | {"angle_error_deg": _angle_error_deg(result, series, turned)})
     return rows
 
@@ -143,7 +156,7 @@ def alloy(options: Options) -> list[dict[str, Any]]:
         atoms = amorphous_sphere("Co", diameter, 2.3, atoms=count, seed=1)
         kinds = np.random.default_rng(5).integers(0, 3, count)
         atoms = replace(atoms, species=kinds, elements=tuple(elements))
-        atoms = with_cross_section(atoms, [SILICON_A2 * (SYMBOLS.index(e) / 14) ** 1.7 for e in elements])
+        atoms = with_cross_section(atoms, [cross_section_A2(e) for e in elements])
         series, had = _wrong_angles(atoms, 1.7e4, 1.0, 0.3)
         result = run(series, elements, refine=[*ALIGNED, "angles"])
         found = compare(result.orbitals, atoms, 1.0, rotate=True)
