@@ -71,6 +71,7 @@ def make_page(found: dict[str, Any]) -> str:
             f"![{FIGURES[kind]}](figures/{file})\n\n*{FIGURES[kind]}*\n" for kind, file in part["figures"].items()
         ]
     missing = [title for name, title in TITLES.items() if name not in found]
+    missing += [f"{TITLES[name]}: {', '.join(part['left'])}" for name, part in found.items() if part.get("left")]
     if missing:
         lines += ["## Not yet run", "", *(f"- {title}" for title in missing), ""]
     return "\n".join(lines)
