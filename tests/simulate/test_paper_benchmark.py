@@ -35,7 +35,7 @@ def test_the_order_of_the_probes_is_judged_as_it_is(paper):
     order = paper["study"].order
     assert order([row("direct", 4.3), row("rigid", 2.2), row("adaptive", 1.7)]) == [
         "P, i (thicker than the depth of focus): direct > rigid ≥ adaptive holds: "
-        "direct 4.30 pm, rigid 2.20 pm, adaptive 1.70 pm."
+        "direct 4.300 pm, rigid 2.200 pm, adaptive 1.700 pm."
     ]
     for wrong in ((2.0, 2.2, 1.7), (4.3, 2.2, 2.3)):
         (said,) = order([row(*r) for r in zip(("direct", "rigid", "adaptive"), wrong, strict=True)])
