@@ -12,6 +12,7 @@ from __future__ import annotations
 import argparse
 import json
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -65,20 +66,20 @@ def sizes(name: str, cases: list[models.Case], options: argparse.Namespace) -> N
     """Objects of several sizes; kept after each of them."""
     rows: list[dict[str, Any]] = []
     files = {"size": f"paper-{name}.png"}
-    for case in cases:
+    for index, case in enumerate(cases):
         series = series_of(case, options.work, options.threads)
         for probe in options.probes or ("direct", "rigid"):
             rows.append(reconstruct(case, series, probe, options.threads).figures)
             print(rows[-1], flush=True)
         figures.against_size(options.docs / "figures" / files["size"], rows)
-        keep(name, rows, files, options.docs)
+        keep(name, rows, files, options.docs, [later.name for later in cases[index + 1 :]])
 
 
-def keep(name: str, rows: list[dict[str, Any]], files: dict[str, str], docs: Path) -> None:
-    """Put a part into the JSON file and make the page again."""
+def keep(name: str, rows: list[dict[str, Any]], files: dict[str, str], docs: Path, left: Sequence[str] = ()) -> None:
+    """Put a part into the JSON file and make the page again; ``left`` are objects that are still to come."""
     store = docs / "results-paper.json"
     found: dict[str, Any] = json.loads(store.read_text(encoding="utf-8")) if store.exists() else {}
-    found[name] = {"machine": machine(), "rows": rows, "figures": files}
+    found[name] = {"machine": machine(), "rows": rows, "figures": files, "left": list(left)}
     store.write_text(json.dumps(found, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
     (docs / "results-paper.md").write_text(make_page(found), encoding="utf-8")
     for sentence in order(rows):

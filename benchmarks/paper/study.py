@@ -106,7 +106,7 @@ def order(rows: list[dict[str, Any]]) -> list[str]:
         holds = rmsd["direct"] > rmsd["rigid"] and rmsd["rigid"] >= rmsd.get("adaptive", 0.0)
         must = of["direct"]["thickness_A"] > of["direct"]["depth_of_focus_A"]
         text = "direct > rigid ≥ adaptive" if "adaptive" in rmsd else "direct > rigid"
-        numbers = ", ".join(f"{probe} {rmsd[probe]:.2f} pm" for probe in rmsd)
+        numbers = ", ".join(f"{probe} {rmsd[probe]:.3f} pm" for probe in rmsd)
         need = "thicker than the depth of focus" if must else "not thicker than the depth of focus: need not hold"
         said.append(f"{name}, {images} ({need}): {text} {'holds' if holds else '**does not hold**'}: {numbers}.")
     return said

@@ -176,7 +176,9 @@ def _multislice(given: dict[str, Any], settings: Settings) -> Multislice | None:
     from napari_lot.simulate.multislice import require_abtem
 
     require_abtem()
-    return s.checked(Multislice, given, s.MULTISLICE_FLAGS, seed=settings.solver.seed)
+    # Without phonons nothing is random, and another seed of the noise is no reason to calculate again.
+    seed = settings.solver.seed if given["phonons"] else 0
+    return s.checked(Multislice, given, s.MULTISLICE_FLAGS, seed=seed)
 
 
 def _atoms(given: dict[str, Any], settings: Settings, recipe: Recipe | None) -> Orbitals:
