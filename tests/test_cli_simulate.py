@@ -32,6 +32,25 @@ def test_a_simulated_series_shows_the_atom_where_it_is(tmp_path, capsys):
     assert "-30° to 30° in steps of 30°" in capsys.readouterr().out
 
 
+def test_atoms_may_be_of_another_shape(tmp_path, capsys):
+    (tmp_path / "one.xyz").write_text("1\n\nPt 0 0 0\n")
+    args = ["simulate", str(tmp_path / "one.xyz"), "--pixel-size", "0.1", "--tilts", "0,20,10", "--probe", "direct"]
+    args += ["--threads", "1", "--size", "161,161"]
+    peak = {}
+    for shape in ("gaussian", "slater"):
+        out = tmp_path / shape
+        assert run([*args, "--out", str(out), "--orbital", shape]) == 0
+        image = tifffile.imread(out / "series.tif")[0].astype(float)
+        np.testing.assert_allclose(image.sum() * 0.1**2, np.pi * 0.5**2, rtol=2e-3)
+        peak[shape] = image.max()
+        assert json.loads((out / "simulation.json").read_text())["orbital"] == shape
+    # exp(-r / b), b = 0.5 Å / sqrt 2, blurred by no more than the pixels: 40 % of a Gaussian's height at 0.5 Å from it
+    slater = tifffile.imread(tmp_path / "slater" / "series.tif")[0].astype(float)
+    assert slater[80, 85] == pytest.approx(np.exp(-np.sqrt(2)), rel=0.02)
+    assert run([*args, "--out", str(tmp_path / "m"), "--orbital", "slater", "--multislice"]) == 2
+    assert "potentials of atoms" in capsys.readouterr().err
+
+
 def test_counts_repeat_with_the_seed(tmp_path):
     (tmp_path / "one.xyz").write_text("1\n\nPt 0 0 0\n")
     args = ["simulate", str(tmp_path / "one.xyz"), "--pixel-size", "0.3", "--tilts", "0,20,10", "--probe", "direct"]

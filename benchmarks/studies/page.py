@@ -12,7 +12,8 @@ ABOUT = {
     ),
     "misaligned": (
         "Misaligned series",
-        "2,000 atoms of silicon and of platinum, 60 tilts at 2e4 e/Å² each: with nothing wrong, and with shifts of 2 pixels rms, angle "
+        "2,000 atoms of silicon and of platinum, 60 tilts at 2e4 e/Å² each: with nothing "
+        "wrong, and with shifts of 2 pixels rms, angle "
         "errors of 1 degree rms about all three axes and 2 % of current. RMSD after the common rotation is removed; "
         "remaining angle errors rms about u, v and w.",
     ),

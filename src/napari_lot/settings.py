@@ -268,15 +268,6 @@ class Solver(_Frozen):
         le=1,
         description="Orbitals closer than this, in expected nearest-neighbour distances, are doubtful.",
     )
-    least_distance: float = Field(
-        0.7,
-        ge=0,
-        lt=1,
-        description="Atoms are expected to keep this distance, in expected nearest-neighbour distances; 0 for none.",
-    )
-    least_distance_scatter: float = Field(
-        0.05, gt=0, le=1, description="Scatter of that distance, in expected nearest-neighbour distances."
-    )
     weak: float = Field(
         0.6, ge=0, le=1, description="Orbitals of a single element below this part of a typical height are doubtful."
     )

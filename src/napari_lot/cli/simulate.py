@@ -71,6 +71,7 @@ def simulate(
     margin: s.Margin = None,
     phonons: s.Phonons = None,
     phonon_rms: s.PhononRms = None,
+    orbital: o.Orbital = None,
     probe: o.Probe = None,
     energy: o.Energy = None,
     semiangle: o.Semiangle = None,
@@ -103,10 +104,14 @@ def simulate(
     asked = tilt_angles(angles, tilts)
     direct = settings.model.probe == "direct"
     if slices is None:
+        from napari_lot.physics.orbital import orbital as shape_of
         from napari_lot.simulate.images import simulate_series
 
         lens = None if direct else settings.microscope
-        series = simulate_series(truth, asked, pixel_size, lens, threads=settings.solver.threads, **arguments)
+        # there are no images that a shape could be learnt from
+        shape = "gaussian" if settings.model.orbital == "learnt" else settings.model.orbital
+        arguments |= {"orbital": shape_of(shape), "threads": settings.solver.threads}
+        series = simulate_series(truth, asked, pixel_size, lens, **arguments)
     else:
         from napari_lot.simulate.tilts import simulate_multislice
 
@@ -139,6 +144,7 @@ def simulate(
         "particle": None if recipe is None else recipe.model_dump(mode="json", exclude_none=True),
         "counts": series.counts,
         "images": "fast image model" if slices is None else "multislice (abTEM)",
+        **({} if slices else {"orbital": settings.model.orbital if given.has("model.orbital") else "gaussian"}),
         "probe": settings.model.probe,
         **({} if direct else settings.microscope.model_dump(mode="json")),
         **series.metadata,
@@ -171,6 +177,8 @@ def _multislice(given: dict[str, Any], settings: Settings) -> Multislice | None:
             told = next(s.flag_of(name) for name in s.MULTISLICE_FLAGS if given[name] is not None)
             raise InputError(f"{told}: is for multislice; give --multislice, too.")
         return None
+    if given.get("orbital") is not None:
+        raise InputError("--orbital: multislice has the potentials of atoms; leave --orbital or --multislice out.")
     if settings.model.probe == "direct":
         raise InputError("--probe direct: multislice has no direct projection; leave --probe or --multislice out.")
     from napari_lot.simulate.multislice import require_abtem

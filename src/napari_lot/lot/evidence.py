@@ -9,7 +9,7 @@ from scipy import ndimage, special
 from scipy.spatial import cKDTree
 
 from napari_lot.lot import population
-from napari_lot.lot.polish import Prior, Separation
+from napari_lot.lot.polish import Prior
 from napari_lot.lot.problem import Problem, State
 from napari_lot.lot.start import Hull, project
 from napari_lot.settings import Solver
@@ -253,17 +253,14 @@ class Evidence:
         significance = np.minimum(state.height / np.maximum(sigma_height, 1e-30), 1e3)
         return np.asarray(special.expit(0.5 * significance**2 - self.price(state)), np.float64)
 
-    def priors(self, state: State, groups: tuple[str, ...]) -> dict[str, Prior | Separation]:
+    def priors(self, state: State, groups: tuple[str, ...]) -> dict[str, Prior]:
         """What is known beforehand of some groups, in units of the loss."""
         s = self.settings
-        found: dict[str, Prior | Separation] = {}
+        found: dict[str, Prior] = {}
         height = self.height_prior(state) if "height" in groups else None
         if height is not None:
             found["height"] = height
         noise = self.inflation**2 * (1.0 if self.problem.kind == "poisson" else self.variance)
-        if "positions" in groups and s.least_distance > 0:
-            scatter = s.least_distance_scatter * self.spacing_A
-            found["positions"] = Separation(s.least_distance * self.spacing_A, noise / scatter**2)
         spread = {
             "own_width": s.width_scatter_A,
             "learnt": s.learnt_scatter,

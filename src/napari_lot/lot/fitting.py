@@ -12,7 +12,6 @@ from numpy.typing import NDArray
 from napari_lot.lot import gauge, polish, population
 from napari_lot.lot.adam import Adam
 from napari_lot.lot.evidence import Evidence
-from napari_lot.lot.polish import Prior
 from napari_lot.lot.problem import Problem, State
 from napari_lot.lot.start import Hull
 from napari_lot.physics.optics import contrast_bound
@@ -142,8 +141,7 @@ class Fit:
         priors = self.evidence.priors(self.state, groups)
         curvature = self.evidence.curvatures(self.state, groups)
         for name, prior in priors.items():
-            if isinstance(prior, Prior):  # the other kind holds only a few
-                curvature[name] = curvature[name] + prior.strength
+            curvature[name] = curvature[name] + prior.strength
         tilts = np.arange(len(self.problem))
         path = polish.lbfgs(self.problem, self.state, groups, curvature, steps, self.settings.tolerance, priors)
         for state, loss, calculated in path:

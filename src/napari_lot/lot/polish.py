@@ -12,7 +12,6 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.spatial import cKDTree
 
 from napari_lot.lot.problem import Problem, State
 
@@ -59,33 +58,6 @@ class Prior:
         return self.strength * (values - self.expected)
 
 
-@dataclass(frozen=True)
-class Separation:
-    """No two atoms closer than ``distance_A``: half the square of what is lacking, times ``strength``."""
-
-    distance_A: float
-    strength: float
-
-    def _close(self, positions: Floats) -> tuple[NDArray[np.int64], Floats, Floats]:
-        pairs = cKDTree(positions).query_pairs(self.distance_A, output_type="ndarray").astype(np.int64)
-        apart = positions[pairs[:, 0]] - positions[pairs[:, 1]]
-        return pairs, apart, np.maximum(np.linalg.norm(apart, axis=1), 1e-6)
-
-    def cost(self, positions: Floats) -> float:
-        """Added to the loss."""
-        _, _, distance = self._close(positions)
-        return 0.5 * self.strength * float(((self.distance_A - distance) ** 2).sum())
-
-    def gradient(self, positions: Floats) -> Floats:
-        """Added to the gradient with respect to the positions."""
-        pairs, apart, distance = self._close(positions)
-        force = (self.strength * (1.0 - self.distance_A / distance))[:, None] * apart
-        gradient = np.zeros_like(positions)
-        np.add.at(gradient, pairs[:, 0], force)
-        np.add.at(gradient, pairs[:, 1], -force)
-        return gradient
-
-
 def lbfgs(
     problem: Problem,
     state: State,
@@ -93,7 +65,7 @@ def lbfgs(
     curvature: dict[str, Floats],
     iterations: int,
     tolerance: float,
-    priors: Mapping[str, Prior | Separation] | None = None,
+    priors: Mapping[str, Prior] | None = None,
     memory: int = 12,
 ) -> Iterator[tuple[State, float, NDArray[np.float32]]]:
     """Yield (state, loss, calculated) after every accepted step; the loss is that of the images alone.
