@@ -11,7 +11,7 @@ import torch
 
 from napari_lot.errors import InputError
 from napari_lot.job import Job
-from napari_lot.lot.adaptive import fit_kernel
+from napari_lot.lot.adaptive import fit_correction
 from napari_lot.lot.evidence import Evidence
 from napari_lot.lot.likelihood import loss
 from napari_lot.lot.precision import error_bars
@@ -189,8 +189,8 @@ def test_everything_that_judges_a_state_takes_weights_as_repeats(kind):
         curvature = evidence.curvature(state, state.positions, weight.numpy())
         bars = error_bars(problem, state, images.numpy(), inside, 4.0)
         loss_of = problem.evaluate(state, np.arange(len(problem)), ()).loss
-        kernel = fit_kernel(problem, state, 1.0, evidence.variance)
-        found.append((evidence.variance, curvature, bars.position_A, bars.height, loss_of, kernel.pixels))
+        kernel = fit_correction(problem, state, 1.0, evidence.variance).correction.kernels[0]
+        found.append((evidence.variance, curvature, bars.position_A, bars.height, loss_of, kernel))
     # degrees of freedom: the repeated tilt is four parameters and one image more
     for one, other, rtol in zip(*found, (1e-5, 1e-5, 0.01, 0.01, 1e-5, 1e-4), strict=True):
         np.testing.assert_allclose(one, other, rtol=rtol, atol=1e-9)
