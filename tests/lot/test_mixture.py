@@ -35,6 +35,25 @@ def test_three_species(how):
     np.testing.assert_allclose(found.probability.sum(1), 1.0)
 
 
+def test_widths_tell_apart_what_strengths_cannot():
+    rng = np.random.default_rng(2)
+    kind = rng.integers(0, 2, 2000)
+    strength = np.array([1.0, 1.15])[kind] * (1 + 0.05 * rng.normal(size=2000)) + 0.1 * rng.normal(size=2000)
+    width = np.array([0.60, 0.50])[kind] + 0.02 * rng.normal(size=2000)
+    alone = fit_mixture(strength, 0.1, species=2)
+    both = fit_mixture(strength, 0.1, width_A=width, width_error_A=0.02, species=2)
+    assert (alone.probability.argmax(1) == kind).mean() < 0.85
+    assert (both.probability.argmax(1) == kind).mean() > 0.98
+    np.testing.assert_allclose(both.width_A, [0.60, 0.50], atol=0.005)
+    assert len(fit_mixture(strength, 0.1, width_A=width, width_error_A=0.02)) == 2, "by BIC"
+
+
+def test_kinds_without_names():
+    strength, _ = draw(0.03)
+    drawn = fit_mixture(strength, 0.03).as_dict(("X",))
+    assert drawn["elements"] == ["kind 1", "kind 2", "kind 3"]
+
+
 def test_what_a_drawing_needs():
     strength, kind = draw(0.03)
     found = fit_mixture(strength, 0.03, elements=("Pt", "Co", "Pd"))

@@ -126,12 +126,15 @@ class StrengthHistogram(QWidget):
         base = np.zeros(bins)
         found, lines = [], []
         for k, element in enumerate(mixture["elements"]):
-            species = atoms.elements.index(element)
+            # kinds without a name are curves over the bars of all atoms
+            named = element in atoms.elements
+            species = atoms.elements.index(element) if named else k
             red, green, blue = (int(255 * c) for c in ELEMENT_COLORS[species % len(ELEMENT_COLORS)])
-            own = np.clip(strength[atoms.species == species], low, high)
+            these = atoms.species == species if named else np.full(len(atoms), k == 0)
+            own = np.clip(strength[these], low, high)
             counts = np.histogram(own, self.edges)[0]
             found.append(counts)
-            brush = pg.mkBrush(red, green, blue, 150)
+            brush = pg.mkBrush(red, green, blue, 150) if named else pg.mkBrush(150, 150, 150, 150)
             item.addItem(pg.BarGraphItem(x=middle, y0=base, height=counts, width=width, brush=brush, pen=None))
             pen = pg.mkPen(red, green, blue, width=2)
             lines.append((x, self.curves[:, k], pen, f"{element}: {mixture['counts'][k]} atoms"))

@@ -1,8 +1,9 @@
-"""Which element is an atom of: a mixture of the scattering strengths, each known to within its error bar.
+"""Which element is an atom of: a mixture of scattering strengths (and widths), each known to within its error bar.
 
 Every species is a normal distribution of its own mean and scatter; an atom's measured strength scatters about its own
-by its error bar besides (Bovy, Hogg & Roweis, Ann. Appl. Stat. 5, 1657, 2011, in one dimension). The number of species
-is given, or the one of least BIC. An atom belongs to a species with a probability; nothing is cut by a threshold.
+by its error bar besides (Bovy, Hogg & Roweis, Ann. Appl. Stat. 5, 1657, 2011, with independent errors). The number of
+species is given, or the one of least BIC. An atom belongs to a species with a probability; nothing is cut by a
+threshold.
 """
 
 from __future__ import annotations
@@ -41,6 +42,8 @@ class Mixture:
         Bayesian information criterion; the smaller, the better.
     error : float
         Median error bar of the strengths, in their unit.
+    width_A : (K,) float64 or None
+        Mean width of each species, where widths took part.
     """
 
     mean: Floats
@@ -49,6 +52,7 @@ class Mixture:
     probability: Floats
     bic: float
     error: float = 0.0
+    width_A: Floats | None = None
 
     def __len__(self) -> int:
         return len(self.mean)
@@ -56,12 +60,16 @@ class Mixture:
     def as_dict(self, elements: Sequence[str], unit: float = 1.0) -> dict[str, Any]:
         """What a drawing of the mixture needs, in plain lists, strengths times ``unit``; weakest element first.
 
-        ``elements``, ``counts`` (atoms whose most probable element it is), ``part``, ``mean``, ``scatter``, ``error``.
+        ``elements`` (kinds by number where no element is known), ``counts`` (atoms whose most probable element it is),
+        ``part``, ``mean``, ``scatter``, ``error``.
         """
-        order = np.argsort(relative_strengths(elements), kind="stable")
+        if len(elements) == len(self) and "X" not in elements:
+            names = [elements[k] for k in np.argsort(relative_strengths(elements), kind="stable")]
+        else:
+            names = [f"kind {k + 1}" for k in range(len(self))]
         best = self.probability.argmax(1)
         return {
-            "elements": [elements[k] for k in order],
+            "elements": names,
             "counts": np.bincount(best, minlength=len(self)).tolist(),
             "part": self.part.tolist(),
             "mean": (unit * self.mean).tolist(),
@@ -80,6 +88,8 @@ def fit_mixture(
     strength: ArrayLike,
     error: ArrayLike = 0.0,
     *,
+    width_A: ArrayLike | None = None,
+    width_error_A: ArrayLike = 0.0,
     elements: Sequence[str] | None = None,
     species: int | None = None,
     most: int = 4,
@@ -92,6 +102,8 @@ def fit_mixture(
         Integrated heights pi H B^2.
     error : (N,) or scalar
         Their standard deviations.
+    width_A, width_error_A : (N,), optional
+        Widths of the atoms, where each has its own, and their standard deviations.
     elements : sequence of str, optional
         Fixes the number of species; their expected strengths are where the search begins.
     species : int, optional
@@ -104,16 +116,19 @@ def fit_mixture(
     ValueError
         Fewer atoms than species.
     """
-    x = np.asarray(strength, np.float64).ravel()
-    s2 = np.broadcast_to(np.asarray(error, np.float64) ** 2, x.shape)
+    columns, errors = [np.asarray(strength, np.float64).ravel()], [error]
+    if width_A is not None:
+        columns, errors = [*columns, np.asarray(width_A, np.float64).ravel()], [error, width_error_A]
+    x = np.stack(columns, 1)
+    s2 = np.stack([np.broadcast_to(np.asarray(e, np.float64) ** 2, len(x)) for e in errors], 1)
     count = len(elements) if elements is not None else species
     if len(x) < max(count or 1, 1):
         raise ValueError(f"{len(x)} atoms are too few for {count or 1} species")
     if count is not None:
-        return min((_expect_maximise(x, s2, start) for start in _starts(x, count, elements)), key=lambda m: m.bic)
+        return min((_expect_maximise(x, s2, start) for start in _starts(x[:, 0], count, elements)), key=lambda m: m.bic)
     best = None
     for k in range(1, min(most, len(x)) + 1):
-        found = min((_expect_maximise(x, s2, start) for start in _starts(x, k, None)), key=lambda m: m.bic)
+        found = min((_expect_maximise(x, s2, start) for start in _starts(x[:, 0], k, None)), key=lambda m: m.bic)
         if best is None or found.bic < best.bic:
             best = found
     assert best is not None
@@ -130,17 +145,21 @@ def _starts(x: Floats, count: int, elements: Sequence[str] | None) -> list[Float
     return [np.sort(s) for s in starts]
 
 
-def _expect_maximise(x: Floats, s2: Floats, mean: Floats) -> Mixture:
-    n, k = len(x), len(mean)
-    mean = mean.copy()
-    gaps = np.diff(mean, prepend=mean[0] - x.std() - 1e-12)
-    variance = np.maximum((0.3 * np.maximum(gaps, 1e-3 * abs(mean[-1]))) ** 2, _floor(mean))
+def _expect_maximise(x: Floats, s2: Floats, strengths: Floats) -> Mixture:
+    """From mean strengths (K,) of the species to the mixture of x (N, D) with error variances s2 (N, D)."""
+    (n, d), k = x.shape, len(strengths)
+    mean = np.column_stack([strengths, *np.repeat(x[:, 1:].mean(0, keepdims=True), k, 0).T])
+    gaps = np.diff(strengths, prepend=strengths[0] - x[:, 0].std() - 1e-12)
+    variance = np.tile(np.maximum(x.var(0), 1e-300), (k, 1))
+    variance[:, 0] = (0.3 * np.maximum(gaps, 1e-3 * abs(strengths[-1]))) ** 2
+    variance = np.maximum(variance, _floor(mean))
     part = np.full(k, 1.0 / k)
     before = -np.inf
     for _ in range(_ROUNDS):
-        total = variance + s2[:, None]
+        total = variance + s2[:, None]  # (N, K, D)
+        away = x[:, None] - mean
         with np.errstate(divide="ignore"):
-            log = np.log(part) - 0.5 * (np.log(2 * np.pi * total) + (x[:, None] - mean) ** 2 / total)
+            log = np.log(part) - 0.5 * (np.log(2 * np.pi * total) + away**2 / total).sum(-1)
         top = log.max(1, keepdims=True)
         likelihood = np.exp(log - top)
         sums = likelihood.sum(1, keepdims=True)
@@ -151,17 +170,19 @@ def _expect_maximise(x: Floats, s2: Floats, mean: Floats) -> Mixture:
         before = score
         # the strength that each atom of a species has, expected from what was measured and from the species
         gain = variance / total
-        own = mean + gain * (x[:, None] - mean)
-        weight = belongs.sum(0) + 1e-300
-        mean = (belongs * own).sum(0) / weight
-        variance = (belongs * ((own - mean) ** 2 + variance * (1 - gain))).sum(0) / weight
+        own = mean + gain * away
+        weight = belongs.sum(0)[:, None] + 1e-300
+        mean = (belongs[..., None] * own).sum(0) / weight
+        variance = (belongs[..., None] * ((own - mean) ** 2 + variance * (1 - gain))).sum(0) / weight
         variance = np.maximum(variance, _floor(mean))
-        part = np.maximum(weight / n, LEAST_PART)
+        part = np.maximum(weight[:, 0] / n, LEAST_PART)
         part = part / part.sum()
-    order = np.argsort(mean, kind="stable")
-    bic = (3 * k - 1) * np.log(n) - 2 * score
-    error = float(np.median(np.sqrt(s2)))
-    return Mixture(mean[order], np.sqrt(variance[order]), part[order], belongs[:, order], float(bic), error)
+    order = np.argsort(mean[:, 0], kind="stable")
+    bic = ((2 * d + 1) * k - 1) * np.log(n) - 2 * score
+    mean, scatter = mean[order], np.sqrt(variance[order])
+    error = float(np.median(np.sqrt(s2[:, 0])))
+    width = mean[:, 1] if d > 1 else None
+    return Mixture(mean[:, 0], scatter[:, 0], part[order], belongs[:, order], float(bic), error, width)
 
 
 def _floor(mean: Floats) -> Floats:

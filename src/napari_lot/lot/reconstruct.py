@@ -24,6 +24,8 @@ from napari_lot.physics.orbital import Gaussian
 from napari_lot.settings import Solver
 
 Floats = NDArray[np.float64]
+MOST_KINDS = 4
+"""Kinds of atoms looked for where no element is named."""
 LEAST_EVIDENCE = 5.0
 """Natural logarithm of the odds at which a correction of the probe is believed: 150 to one."""
 FIRST_GUESS_BLUR = 0.35
@@ -211,19 +213,36 @@ class Reconstruction(Fit):
         self._prune()
 
     def tells_species(self) -> bool:
-        """Give every orbital the element that its scattering strength speaks for; False where there is only one.
+        """Give every orbital the element that its scattering strength speaks for; False where none or one is named.
+
+        Without a named element the number of kinds that the strengths speak for is noted, and nothing is changed.
 
         Elements are in the order of their strengths. Widths, where each element has its own, begin as what its
         orbitals have.
         """
         state, n = self.state, len(self.state.height)
-        if len(self.elements) < 2 or "X" in self.elements or n < 2 * len(self.elements):
+        unknown = self.elements == ("X",)
+        if (len(self.elements) < 2 and not unknown) or n < 2 * (MOST_KINDS if unknown else len(self.elements)):
             return False
         _, weight = self.evidence.images_and_weights(state)
         width = state.widths
         area = np.pi * width**2
         error = self.evidence.inflation / np.sqrt(self.evidence.curvature(state, state.positions, weight.numpy()))
-        self.mixture = fit_mixture(area * state.height, area * error, elements=self.elements)
+        widths: dict[str, Floats] = {}
+        if self.settings.widths == "atom" and state.own_width.any():
+            own = self.evidence.curvatures(state, ("own_width",))["own_width"]
+            noise = 1.0 if self.problem.kind == "poisson" else self.evidence.variance
+            spread = self.evidence.inflation * np.sqrt(noise / own)
+            widths = {"width_A": width, "width_error_A": spread}
+        named = None if "X" in self.elements else self.elements
+        count = len(self.elements) if named is None and not unknown else None
+        self.mixture = fit_mixture(
+            area * state.height, area * error, elements=named, species=count, most=MOST_KINDS, **widths
+        )
+        if named is None:
+            self._note(f"strengths speak for {len(self.mixture)} kind(s) of atoms")
+            self.mixture = self.mixture if len(self.mixture) > 1 else None
+            return False
         of_component = np.argsort(relative_strengths(self.elements), kind="stable")
         best = self.mixture.probability.argmax(1)
         state = state.copy()
