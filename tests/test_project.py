@@ -31,7 +31,7 @@ BUILT = {
     "devices": "",
 }
 NOT_BUILT = {
-    "reconstruct": "--orbital slater, --orbital f.csv, --device cuda, --device mps, --start peaks",
+    "reconstruct": "--device cuda, --device mps, --start peaks",
     "resume": "run.lot.h5",
     "voxel": "resire",
 }

@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -13,7 +14,6 @@ from numpy.typing import NDArray
 from napari_lot.atoms import Orbitals
 from napari_lot.errors import InputError
 from napari_lot.physics.elements import nearest_neighbour_A
-from napari_lot.physics.orbital import orbital
 from napari_lot.series.detector import choose_likelihood
 from napari_lot.series.tilt_series import TiltSeries
 from napari_lot.settings import REFINED_BY_DEFAULT, Model, Settings
@@ -302,7 +302,10 @@ def check_agreement(settings: Settings, series: TiltSeries, start: Orbitals | No
         They contradict each other: the setting would be ignored.
     """
     data, solver = settings.data, settings.solver
-    orbital(settings.model.orbital)  # an absent or unreadable table is told before the run
+    if Path(settings.model.orbital).suffix:
+        from napari_lot.physics.orbital import orbital  # needs torch, which a program that only asks may not wait for
+
+        orbital(settings.model.orbital)  # an absent or unreadable table is told before the run
     choose_likelihood(series, settings)
     for name, given, own in (
         ("pixel_size_A", data.pixel_size_A, series.pixel_size_A),

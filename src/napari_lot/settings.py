@@ -32,6 +32,9 @@ REFINED_BY_DEFAULT: tuple[Refinable, ...] = (
 
 LARGEST_TILT_WEIGHT = 1000.0
 
+ORBITALS = ("gaussian", "slater", "learnt")
+"""Shapes of an atom that have a name."""
+
 FWHM_PER_SIGMA = 2.3548200450309493
 """Full width at half maximum of a Gaussian in standard deviations."""
 
@@ -178,6 +181,13 @@ class Model(_Frozen):
         if isinstance(parts, list | tuple) and all(isinstance(part, str) for part in parts):
             return tuple(part.strip().capitalize() for part in parts)
         return elements
+
+    @field_validator("orbital")
+    @classmethod
+    def _a_name_or_a_file(cls, orbital: str) -> str:
+        if orbital not in ORBITALS and not Path(orbital).suffix:
+            raise ValueError(f"{orbital!r} is none of {', '.join(ORBITALS)}, nor a CSV file of radii in Å and values")
+        return orbital
 
     @field_validator("elements")
     @classmethod

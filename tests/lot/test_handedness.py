@@ -138,7 +138,14 @@ def test_a_lens_that_is_wrong_for_both_hands_gives_none():
     """In focus, said to be 20 Å out of it: every tilt prefers the same hand, by chance of the structure."""
     particle = with_cross_section(amorphous_sphere("Pt", 16.0, 2.5, atoms=70, width_A=0.5, seed=6), 0.03)
     series = series_of(particle, Microscope(**LENS))
-    result = hands(series, Microscope(**LENS, defocus_A=20.0), particle, handedness="tilt_sense", birth_rounds=0)
+    result = hands(
+        series,
+        Microscope(**LENS, defocus_A=20.0),
+        particle,
+        model={"orbital": "gaussian"},
+        handedness="tilt_sense",
+        birth_rounds=0,
+    )
     found = result.details["handedness"]["tilt_sense"]
     assert abs(found["gain"]) > 8
     assert abs(found["significance"]) > 3
