@@ -51,6 +51,13 @@ def test_atoms_may_be_of_another_shape(tmp_path, capsys):
     assert "potentials of atoms" in capsys.readouterr().err
 
 
+def test_atoms_have_their_own_elements(tmp_path, capsys):
+    (tmp_path / "one.xyz").write_text("1\n\nPt 0 0 0\n")
+    args = ["simulate", str(tmp_path / "one.xyz"), "--pixel-size", "0.3", "--probe", "direct"]
+    assert run([*args, "--out", str(tmp_path / "out"), "--set", "model.elements=[Au]"]) == 2
+    assert "ATOMS has elements of its own" in capsys.readouterr().err
+
+
 def test_counts_repeat_with_the_seed(tmp_path):
     (tmp_path / "one.xyz").write_text("1\n\nPt 0 0 0\n")
     args = ["simulate", str(tmp_path / "one.xyz"), "--pixel-size", "0.3", "--tilts", "0,20,10", "--probe", "direct"]

@@ -217,9 +217,9 @@ class Job:
 
     def __init__(self, series: TiltSeries, settings: Settings, start: Orbitals | None = None) -> None:
         self.settings = settings
+        self.tilt_weights = checked_weights(series, settings)  # before tilts of weight 0 are left out
         left_out = settings.data.left_out
         self.series = series.exclude(*left_out) if left_out else series
-        self.tilt_weights = checked_weights(series, settings)
         self.withheld = tuple(
             t for t in withheld_tilts(len(series), settings.data.withhold) if t not in self.series.excluded
         )
@@ -328,6 +328,7 @@ def check_agreement(settings: Settings, series: TiltSeries, start: Orbitals | No
     for name, asked in (
         ("solver.tilt_defocus_A", solver.tilt_defocus_A is not None),
         ("solver.widths: atom", solver.widths == "atom"),
+        ("solver.distortion: tilt", solver.distortion == "tilt"),
     ):
         if asked and len(series.used) < LEAST_TILTS_FOR_PROBE:
             raise InputError(
@@ -343,6 +344,8 @@ def check_agreement(settings: Settings, series: TiltSeries, start: Orbitals | No
             f"--probe rigid without defocus to refine, or at least {LEAST_TILTS_FOR_PROBE} tilts."
         )
     free = set(solver.refine or REFINED_BY_DEFAULT) - set(solver.fix)
+    if solver.widths == "atom" and "width" not in free:
+        raise InputError("solver.widths: atom: every atom would have its own width, but width is not refined.")
     if start is None and not {"positions", "heights"} <= free:
         raise InputError(
             "Without atoms to start from, positions and heights must be refined: refine them, or give atoms (--start)."

@@ -159,6 +159,7 @@ def test_a_lens_that_is_wrong_for_both_hands_gives_none():
         ({}, "with this probe both hands make the same images"),
         ({"model": {"probe": "direct"}}, "direct projection"),
         ({"refine": ["positions", "heights", "defocus"]}, "refined on these images"),
+        ({"tilt_defocus_A": 5.0}, "refined on these images"),
     ],
 )
 def test_what_cannot_be_told_is_said_without_a_fit(particle, values, why):

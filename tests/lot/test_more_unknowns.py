@@ -8,13 +8,14 @@ from scipy.spatial import cKDTree
 
 from napari_lot.errors import InputError
 from napari_lot.job import Job
+from napari_lot.lot.evidence import Evidence
 from napari_lot.lot.fitting import Fit
 from napari_lot.lot.image_model import ImageModel
 from napari_lot.lot.problem import Problem, State
 from napari_lot.physics.geometry import rotations
 from napari_lot.physics.orbital import Gaussian, Learnt
 from napari_lot.settings import Microscope, Solver, settings_from_dict
-from napari_lot.simulate.images import simulate_series
+from napari_lot.simulate.images import Recording, simulate_series, with_cross_section
 from napari_lot.simulate.particles import amorphous_sphere
 
 TILTS = np.arange(-66.0, 67.0, 12.0)
@@ -182,6 +183,7 @@ LENS_SETTINGS = {"energy_eV": 3e5, "semiangle_mrad": 25}
         ({"solver": {"tilt_defocus_A": 10}}, "4 tilts cannot tell"),
         ({"solver": {"widths": "atom"}}, "4 tilts cannot tell"),
         ({"model": {"probe": "adaptive"}}, "4 tilts cannot tell"),
+        ({"solver": {"distortion": "tilt"}}, "4 tilts cannot tell"),
     ],
 )
 def test_what_cannot_be_told_is_refused(change, message):
@@ -190,6 +192,47 @@ def test_what_cannot_be_told_is_refused(change, message):
     values["model"] = {"elements": ["Pt"], **change.get("model", {})}
     with pytest.raises(InputError, match=message):
         Job(few, settings_from_dict(values))
+
+
+def test_widths_that_are_fixed_are_no_atoms_own():
+    _, tilts = series()
+    values = {
+        "microscope": LENS_SETTINGS,
+        "model": {"elements": ["Pt"]},
+        "solver": {"widths": "atom", "fix": ["width"]},
+    }
+    with pytest.raises(InputError, match="width is not refined"):
+        Job(tilts, settings_from_dict(values))
+
+
+def test_no_focus_is_made_of_noise_and_no_shape_of_a_width_that_is_fixed():
+    atoms = with_cross_section(amorphous_sphere("Pt", 12.0, 2.5, atoms=25, seed=1), 0.03)
+    lens = Microscope(energy_eV=3e5, semiangle_mrad=25)
+    recording = Recording(dose_e_per_A2=1e4, background=1.0, seed=3)
+    tilts = simulate_series(atoms, np.linspace(-66, 66, 12), 0.35, lens, recording=recording)
+    values = {
+        "microscope": LENS_SETTINGS,
+        "model": {"elements": ["Pt"]},
+        "solver": {"tilt_defocus_A": 5.0, "fix": ["width"], "error_bars": "none"},
+    }
+    job = Job(tilts, settings_from_dict(values))
+    list(job.run())
+    assert job.result.details["tilt_defocus_A"] is None
+    assert job.result.details["learnt_orbital"] is None
+    assert "not told by the images" in " ".join(job.result.details["log"])
+    assert not {"probe", "tilt_defocus", "orbital_shape"} & set(job.result.details["refined"])
+
+
+def test_what_judges_atoms_knows_their_learnt_shape():
+    problem, truth = make_problem(make_state(), orbital=Learnt(), learnt=np.array([[0.3, -0.2, 0.1, 0.1]]))
+    evidence = Evidence(problem, Everywhere(), 2.7, Solver(), True)
+    alone = truth.select([int(np.linalg.norm(truth.positions, axis=1).argmin())])
+    weight = np.ones((len(TILTS), *SHAPE), np.float32)
+    judged = evidence.curvature(alone, alone.positions, weight)[0]
+    seen = problem.images(replace(alone, height=np.ones(1)), np.arange(len(TILTS))).double()
+    assert judged == pytest.approx(float((seen**2).sum()), rel=0.01)
+    plain = replace(alone, learnt=np.zeros((1, 4)))
+    assert abs(evidence.curvature(plain, plain.positions, weight)[0] / judged - 1) > 0.05
 
 
 @pytest.mark.parametrize("orbital", ["slater", "learnt"])
@@ -206,7 +249,9 @@ def test_a_run_with_every_unknown_ends_at_the_atoms(orbital):
 
     found = compare(job.result.orbitals, atoms)
     assert (found.recall, found.precision) == (1, 1)
-    assert len(job.result.details["tilt_defocus_A"]) == 12
+    # what a wrong shape leaves over a focus may take up
+    assert (job.result.details["tilt_defocus_A"] is None) == (orbital == "learnt")
+    assert {"distortion", "own_widths"} < set(job.result.details["refined"])
     assert np.shape(job.result.details["distortion"]) == (12, 4)
     assert (job.result.details["learnt_orbital"] is not None) == (orbital == "learnt")
     assert np.isfinite(job.result.sigma_A).all()

@@ -99,6 +99,8 @@ def simulate(
     check_inputs_survive(out, (atoms, angles, config), FILES)
 
     began = time.monotonic()
+    if recipe is None and given.has("model.elements"):
+        raise InputError("model.elements: ATOMS has elements of its own; leave the setting out.")
     truth = _atoms(context.params, settings, recipe)
     arguments: dict[str, Any] = {"image_shape": _image_shape(size), "recording": recording}
     asked = tilt_angles(angles, tilts)

@@ -85,7 +85,8 @@ class Evidence:
         model = self.problem.model
         one = torch.ones(1, dtype=torch.float64)
         width = torch.tensor([state.typical_width], dtype=torch.float64)
-        alone = model.images(range(len(self.problem)), torch.zeros(1, 3, dtype=torch.float64), one, width, None)
+        at, shapes = torch.zeros(1, 3, dtype=torch.float64), self.problem.typical_shapes(state, 1)
+        alone = model.images(range(len(self.problem)), at, one, width, None, shapes=shapes)
         energy = (alone**2).sum((1, 2)).numpy().astype(np.float64) * state.scale**2
         along_v, along_u = torch.gradient(alone / model.image_pixel_A, dim=(1, 2))
         sharpness = float((along_u**2 + along_v**2).sum() / (alone**2).sum()) / 3.0
@@ -170,7 +171,8 @@ class Evidence:
         model, ends = self.problem.model, []
         for width in (state.typical_width, state.typical_width + STEPS["own_width"]):
             one, at = torch.ones(1, dtype=torch.float64), torch.zeros(1, 3, dtype=torch.float64)
-            ends.append(model.images([0], at, one, torch.tensor([width], dtype=torch.float64))[0])
+            shapes = self.problem.typical_shapes(state, 1)
+            ends.append(model.images([0], at, one, torch.tensor([width], dtype=torch.float64), shapes=shapes)[0])
         return float((((ends[1] - ends[0]) / STEPS["own_width"]) ** 2).sum() / (ends[0] ** 2).sum())
 
     def _angle_curvature(self, state: State, sharpness: Floats, signal: torch.Tensor, weight: torch.Tensor) -> Floats:
@@ -209,7 +211,9 @@ class Evidence:
         shifts = torch.from_numpy(state.shifts)
         turned, focus = torch.from_numpy(self.problem.projections(state)), torch.from_numpy(state.focus)
         where = torch.from_numpy(points)
-        g = model.adjoint(range(n), residual * scale, where, width, shifts, turned, focus_A=focus).numpy()
+        shapes = self.problem.typical_shapes(state, len(points))
+        others = {"focus_A": focus, "shapes": shapes}
+        g = model.adjoint(range(n), residual * scale, where, width, shifts, turned, **others).numpy()
         curvature = self.curvature(state, points, weight.numpy())
         with np.errstate(divide="ignore", invalid="ignore"):
             height = np.where(curvature > 0, g / curvature, 0.0)

@@ -98,7 +98,8 @@ class Fit:
         """``count`` mini-batched passes over the series, refining the allowed ones of ``groups``."""
         began = time.perf_counter()
         self.stage = stage
-        groups = self._allowed(groups)
+        # what the images' geometry needs is left to whole fits: no mini-batch steps it
+        groups = tuple(g for g in self._allowed(groups) if g not in self.geometry())
         self._sort()
         fitted = self.problem.fitted
         batches = max(1, round(len(fitted) / self.settings.batch_tilts))
@@ -149,13 +150,13 @@ class Fit:
             self.step += 1
             yield Progress(self.stage, self.step, max(self.steps_total, self.step + 1), tilts, calculated, loss)
 
-    def _geometry(self) -> tuple[str, ...]:
+    def geometry(self) -> tuple[str, ...]:
         """What of each image is refined besides its shift and angles, where the settings ask for it."""
         s = self.settings
         asked = {"distortion": s.distortion != "none", "focus": s.tilt_defocus_A is not None}
         return tuple(name for name, wanted in asked.items() if wanted)
 
-    def _shape(self) -> tuple[str, ...]:
+    def shape(self) -> tuple[str, ...]:
         """What of the orbitals is refined besides a common width: not before it is clear which of them are atoms."""
         asked = {"own_width": self.settings.widths == "atom", "learnt": self.state.learnt.size > 0}
         return tuple(name for name, wanted in asked.items() if wanted)
@@ -163,7 +164,7 @@ class Fit:
     def _allowed(self, groups: tuple[str, ...]) -> tuple[str, ...]:
         refine = self.refine
         names = {"height": "heights", "own_width": "width", "learnt": "width"}
-        geometry = self._geometry()
+        geometry = self.geometry()
         wanted = [g for g in groups if names.get(g, g) in refine or g in geometry]
         if "shifts" in groups and "shifts" not in wanted and "center" in refine:
             wanted.append("center")

@@ -49,6 +49,7 @@ MOST_DOUBT = 0.25
 STEPS, ROUNDS = 50, 6
 """Quasi-Newton steps that each hand is fitted in turn, and how often at most."""
 GROUPS = ("positions", "height", "width", "shifts", "angles", "scale", "background")
+"""What either hand may fit, besides the shape of orbitals and the geometry of images that the run has fitted."""
 
 _NAMES = {"tilt_sense": "Tilt sense", "reflection": "Reflection"}
 _OTHERWISE = {
@@ -183,10 +184,11 @@ class Handedness:
             return "there are no atoms"
         if lens is None:
             return "direct projection has no depth and no aberrations, and both hands make the same images"
-        if self.adaptive or self.fit.refine & {"defocus"}:
+        if self.adaptive or self.fit.refine & {"defocus"} or self.fit.settings.tilt_defocus_A is not None:
             return (
                 "the microscope was refined on these images, so that the sign and direction of its aberrations "
-                "are not known independently: keep them fixed (a rigid probe, without defocus to refine)"
+                "are not known independently: keep them fixed (a rigid probe, without defocus to refine, common or of "
+                "each tilt)"
             )
         if phase_difference(lens, mirrored(lens, question)) < SAME_PHASE:
             return f"with this probe both hands make the same images; {_DECIDES[question]}"
@@ -203,7 +205,7 @@ class Handedness:
                 ended = True
                 for hand in hands:
                     steps = 0
-                    for _progress in hand.fit("handedness", STEPS, GROUPS):
+                    for _progress in hand.fit("handedness", STEPS, (*GROUPS, *hand.geometry(), *hand.shape())):
                         steps += 1
                         yield self._nothing_new()
                     ended &= steps < STEPS

@@ -161,6 +161,14 @@ class Problem:
             else matrices.numpy()
         )
 
+    def typical_shapes(self, state: State, count: int) -> Shapes | None:
+        """Shapes of ``count`` typical orbitals, where these are no Gaussians."""
+        if not self.model.shaped:
+            return None
+        learnt = state.learnt[state.width_of].mean(0) if len(state.species) else state.learnt.mean(0)
+        width = torch.tensor([state.typical_width], dtype=torch.float64)
+        return Shapes(torch.zeros(count, dtype=torch.int64), width, torch.from_numpy(learnt[None]))
+
     def images(self, state: State, tilts: Any, leaf: dict[str, Tensor] | None = None) -> Tensor:
         """Calculated images (n, V, U) of the given tilts, before scale and background.
 

@@ -24,6 +24,8 @@ from napari_lot.physics.orbital import Gaussian
 from napari_lot.settings import Solver
 
 Floats = NDArray[np.float64]
+LEAST_FOCUS_GAIN = 2.0
+"""Gain in log-likelihood for each tilt below which its focus is noise: a free number gains a half by chance."""
 MOST_KINDS = 4
 """Kinds of atoms looked for where no element is named."""
 LEAST_EVIDENCE = 5.0
@@ -139,7 +141,7 @@ class Reconstruction(Fit):
         self.condensed = True
         self._sample_finely()
         yield from self.passes("refine", s.refine_passes, groups, cosine=True)
-        groups += self._geometry()
+        groups += self.geometry()
         if len(self.state.height):
             self.evidence.proposals(self.state)  # sets the level of the noise
         yield from self.fit("refine", s.birth_steps, groups)
@@ -147,18 +149,33 @@ class Reconstruction(Fit):
             yield from self._mend_population(groups)
         self._sample_finely()  # the width has settled only now
         self._learn_shape()
-        groups += self._shape()
+        groups += self.shape()
         if self.tells_species():
             yield from self.fit("species", s.birth_steps, groups)
         yield from self._adapt(groups)
+        yield from self._doubt_focus(groups)
+        groups = tuple(g for g in groups if g != "focus" or self.state.focus.any())
         yield from self.fit("polish", s.polish_steps, groups)
         self.tells_species()
 
     def _learn_shape(self) -> None:
         """From here on the images correct the shape of the orbitals; while they condense, Gaussians do."""
-        if self.orbital.terms:
+        if self.orbital.terms and "width" in self.refine:
             self.problem.model.set_orbital(self.orbital)
             self.state = replace(self.state, learnt=np.zeros((len(self.state.width), self.orbital.terms)))
+
+    def _doubt_focus(self, groups: tuple[str, ...]) -> Iterator[Progress]:
+        """Take the foci of the tilts back where they gain no more than noise would: near focus either sign fits it."""
+        if "focus" not in groups or not len(self.state.height):
+            return
+        with_focus, self.state = self.state, replace(self.state.copy(), focus=np.zeros_like(self.state.focus))
+        yield from self.fit("polish", self.settings.birth_steps, tuple(g for g in groups if g != "focus"))
+        prior = self.evidence.height_prior(with_focus)
+        gain = self.evidence.cost(self.state, prior) - self.evidence.cost(with_focus, prior)
+        told = gain > LEAST_FOCUS_GAIN * len(self.problem.fitted)
+        self._note(f"focus of the tilts: gain {gain:.1f}, {'kept' if told else 'not told by the images'}")
+        if told:
+            self.state = with_focus
 
     def _adapt(self, groups: tuple[str, ...]) -> Iterator[Progress]:
         """Atoms and probe in turn, while the probe gains: its aberrations first, its pixels then."""

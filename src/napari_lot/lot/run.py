@@ -359,6 +359,18 @@ def _fitted_probe(before: ProbeSlices, model: ImageModel) -> ProbeSlices:
     return replace(slices, images=images.astype(np.float32))
 
 
+def _refined(solver: Reconstruction) -> list[str]:
+    """What the fit was free to move."""
+    found = solver.refine if solver.adaptive else solver.refine - {"probe"}
+    others = {
+        "distortion": "distortion" in solver.geometry(),
+        "tilt_defocus": bool(solver.state.focus.any()),
+        "own_widths": "own_width" in solver.shape() and "width" in found,
+        "orbital_shape": bool(solver.state.learnt.any()),
+    }
+    return sorted(found | {name for name, so in others.items() if so})
+
+
 def _attenuation(model: ImageModel) -> list[list[float]] | None:
     """(depth in Å, factor) of an adaptive probe's attenuation; None where there is none."""
     correction = model.correction
@@ -437,10 +449,10 @@ def _result(
             "log": list(solver.log),
             "rank": problem.model.rank,
             "attenuation": _attenuation(problem.model),
-            "tilt_defocus_A": state.focus.tolist() if settings.solver.tilt_defocus_A is not None else None,
+            "tilt_defocus_A": state.focus.tolist() if state.focus.any() else None,
             "distortion": state.distortion.tolist() if settings.solver.distortion != "none" else None,
-            "learnt_orbital": state.learnt.tolist() if state.learnt.size else None,
-            "refined": sorted(solver.refine),
+            "learnt_orbital": state.learnt.tolist() if state.learnt.any() else None,
+            "refined": _refined(solver),
             "microscope": None if problem.model.microscope is None else problem.model.microscope.model_dump(),
             "object": "particle" if ready.hull.isolated else "film",
             "thickness_A": ready.thickness_A,

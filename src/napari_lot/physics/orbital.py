@@ -89,6 +89,9 @@ class Learnt(Orbital):
         return 1.5 * super().reach_A(width_A, edge)
 
 
+_TABLE_STEPS = 4001
+
+
 @dataclass(frozen=True)
 class Tabulated(Orbital):
     """A radial function given at radii in Å; B scales it. Between the radii it is a straight line, beyond them 0."""
@@ -100,13 +103,14 @@ class Tabulated(Orbital):
     @cached_property
     def own_width_A(self) -> float:
         """B of the table as it stands: the square root of its integral over the plane, over pi times its height."""
-        area = 2.0 * np.pi * integrate.trapezoid(self.value * self.radius_A, self.radius_A)
+        r = np.linspace(0.0, self.radius_A[-1], _TABLE_STEPS)
+        area = 2.0 * np.pi * integrate.simpson(np.interp(r, self.radius_A, self.value) * r, x=r)
         return float(np.sqrt(area / (np.pi * self.value[0])))
 
     @cached_property
     def _spline(self) -> tuple[float, Tensor]:
         """Step of q B and cubic pieces (K, 4) of the form factor over it."""
-        r = np.linspace(0.0, self.radius_A[-1], 4001) / self.own_width_A
+        r = np.linspace(0.0, self.radius_A[-1], _TABLE_STEPS) / self.own_width_A
         h = np.interp(r * self.own_width_A, self.radius_A, self.value) * r
         step = 0.01
         y = np.arange(0.0, 12.0 + step, step)
