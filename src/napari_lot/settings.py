@@ -259,11 +259,18 @@ class Solver(_Frozen):
     height_scatter: float = Field(
         0.15, gt=0, le=10, description="Scatter of the heights of one element, in typical heights."
     )
-    birth_rounds: int = Field(4, ge=0, le=100, description="Rounds of births and deaths at most.")
+    birth_rounds: int = Field(6, ge=0, le=100, description="Rounds of births and deaths at most.")
     birth_part: float = Field(0.1, gt=0, le=1, description="Most births in a round, as a part of the atoms.")
     birth_steps: int = Field(15, ge=1, le=1000, description="Quasi-Newton steps after each round of births and deaths.")
     birth_significance: float = Field(4.0, ge=0, le=100, description="Least significance of a birth in noise sigmas.")
     birth_height: float = Field(0.45, ge=0, le=2, description="Least height of a birth in typical heights.")
+    birth_height_lightest: float = Field(
+        0.25,
+        ge=0,
+        le=2,
+        description="The same with several elements, in heights of the lightest: what it asks for goes to neighbours "
+        "many times as bright.",
+    )
     refine_passes: int = Field(6, ge=0, le=10000, description="Passes of the final fit.")
     melt_rounds: int = Field(1, ge=0, le=100, description="Rounds in which crowded places go back to a grid, at most.")
     melt_part: float = Field(

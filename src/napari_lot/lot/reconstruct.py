@@ -403,9 +403,8 @@ class Reconstruction(Fit):
         typical = population.typical_height(self.state)
         evidence = 0.5 * np.maximum(score / self.evidence.inflation, 0.0) ** 2
         # neighbours have been pulled towards a missing atom, so that the residual asks for less than all of it
-        good = (height > s.birth_height * max(self.weakest, 0.05) * typical) & (
-            evidence > 0.5 * s.birth_significance**2
-        )
+        part = s.birth_height if len(self.elements) == 1 else s.birth_height_lightest * max(self.weakest, 0.05)
+        good = (height > part * typical) & (evidence > 0.5 * s.birth_significance**2)
         points, height, score = points[good], height[good], score[good]
         chosen = population.separate(points, score, 0.6 * self.spacing_A, self.state.positions, 0.6 * self.spacing_A)
         # the best first: neighbours of a birth are judged again once it has been fitted
