@@ -119,7 +119,7 @@ def misaligned(options: Options) -> list[dict[str, Any]]:
             "angles_deg": error_deg,
             **figures(result, atoms, rotate=True),
         }
-        rows.append(row | {"angle_error_deg": _angle_error_deg(result, series, turned)})
+        rows.append(row | {"angle_error_deg": angle_error_deg(result, series, turned)})
     return rows
 
 
@@ -135,7 +135,7 @@ def _wrong_angles(atoms: Any, dose: float, drift_px: float, error_deg: float) ->
     return series.with_changes(angles_deg=asked, metadata={}), had
 
 
-def _angle_error_deg(result: Result, series: Any, had: Any) -> list[float]:
+def angle_error_deg(result: Result, series: Any, had: Any) -> list[float]:
     """Remaining errors rms about the axes of the image, the common rotation removed."""
     mine, true = rotations(result.angles_deg) @ rotations(series.angles_deg), rotations(had)
     u, _, vt = np.linalg.svd(np.einsum("tji,tjk->ik", true, mine))
@@ -170,7 +170,7 @@ def alloy(options: Options) -> list[dict[str, Any]]:
                     e: round(float(np.sqrt((found.distance_pm[of == k] ** 2).mean())), 2)
                     for k, e in enumerate(elements)
                 },
-                "angle_error_deg": _angle_error_deg(result, series, had),
+                "angle_error_deg": angle_error_deg(result, series, had),
             }
         )
     return rows

@@ -349,6 +349,17 @@ class Settings(_Frozen):
     solver: Solver = Solver()
 
 
+def in_words(error: ValidationError) -> str:
+    """The first problem of some values, as a sentence begins after its place."""
+    first = error.errors()[0]
+    message = str(first["msg"]).removeprefix("Value error, ")
+    if first["type"] == "extra_forbidden":
+        message = "there is no such setting"
+    if isinstance(first["input"], float) and first["input"] != first["input"]:
+        message = "must be a number"
+    return f"{message[:1].lower()}{message[1:]}"
+
+
 def settings_from_dict(
     values: dict[str, Any], where: str = "settings", origins: Mapping[str, str] | None = None
 ) -> Settings:
@@ -373,18 +384,13 @@ def settings_from_dict(
     except ValidationError as error:
         first = error.errors()[0]
         name = ".".join(str(part) for part in first["loc"][:2])
-        message = first["msg"].removeprefix("Value error, ")
-        if first["type"] == "extra_forbidden":
-            message = "there is no such setting"
         given = first["input"] if first["type"] != "value_error" else _value_at(values, first["loc"][:2])
         if isinstance(given, tuple | list) and all(isinstance(part, str) for part in given):
             given = ",".join(given)
-        if isinstance(given, float) and given != given:
-            message = "must be a number"
         # An unknown section has no origin of its own, but what was put into it has.
         source = next((o for s, o in (origins or {}).items() if s == name or s.startswith(f"{name}.")), None)
         place = source if source is not None and source.startswith("--") else f"{source or where}: {name}"
-        raise InputError(f"{place}: {message[:1].lower()}{message[1:]} (given: {given!r}).") from None
+        raise InputError(f"{place}: {in_words(error)} (given: {given!r}).") from None
 
 
 def _value_at(values: dict[str, Any], path: tuple[int | str, ...]) -> Any:

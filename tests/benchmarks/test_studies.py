@@ -10,7 +10,7 @@ ROOT = Path(__file__).resolve().parent.parent.parent
 sys.path.insert(0, str(ROOT))
 
 from benchmarks.studies.page import make_page  # noqa: E402
-from benchmarks.studies.study import _angle_error_deg  # noqa: E402
+from benchmarks.studies.study import angle_error_deg  # noqa: E402
 
 from napari_lot.physics.geometry import rotations  # noqa: E402
 
@@ -27,10 +27,10 @@ def test_a_common_rotation_is_no_angle_error():
     asked = np.stack([0 * theta, theta, 0 * theta], 1)
     common = np.deg2rad([0.4, -0.3, 0.2])
     turns = np.rad2deg(rotations(asked) @ common)  # what a small common turn of the specimen is for each tilt
-    assert _angle_error_deg(Stand(turns), Stand(asked), asked) == pytest.approx([0, 0, 0], abs=5e-3)
+    assert angle_error_deg(Stand(turns), Stand(asked), asked) == pytest.approx([0, 0, 0], abs=5e-3)
     wrong = np.zeros((15, 3))
     wrong[:, 1] = np.where(np.arange(15) % 2, 0.5, -0.5)
-    assert _angle_error_deg(Stand(wrong), Stand(asked), asked)[1] == pytest.approx(0.5, abs=0.02)
+    assert angle_error_deg(Stand(wrong), Stand(asked), asked)[1] == pytest.approx(0.5, abs=0.02)
 
 
 def test_the_page_shows_what_was_run_and_only_that():

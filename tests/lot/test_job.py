@@ -15,6 +15,7 @@ from scipy import ndimage
 from napari_lot.atoms import Orbitals
 from napari_lot.errors import InputError
 from napari_lot.job import Control, Job
+from napari_lot.lot import prepare as lot_prepare
 from napari_lot.lot import run as lot_run
 from napari_lot.settings import settings_from_dict
 from napari_lot.simulate.images import simulate_series
@@ -368,8 +369,8 @@ def test_an_axis_far_from_the_middle(particle):
 
 def test_a_given_centre_is_where_the_fit_begins(direct, monkeypatch):
     begun = []
-    original = lot_run.ImageModel
-    monkeypatch.setattr(lot_run, "ImageModel", lambda *a, **k: begun.append(a[3]) or original(*a, **k))
+    original = lot_prepare.ImageModel
+    monkeypatch.setattr(lot_prepare, "ImageModel", lambda *a, **k: begun.append(a[3]) or original(*a, **k))
     given = direct.with_changes(center_px=(24.0, 27.0), center_known=True)
     for series in (given, given.with_changes(center_known=False)):
         control = Control()

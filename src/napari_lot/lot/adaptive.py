@@ -115,18 +115,20 @@ class _Images:
         strong = state.height * state.widths**2
         weights = np.broadcast_to(strong / max(strong.sum(), 1e-300), self.t.shape)
         self.power_means = np.array([float((weights * self.t**k).sum(1).mean()) for k in powers if k])
-        self.images = np.stack([self._weighted(k) for k in powers])  # (K, n, V, U)
+        images = np.stack([self._weighted(k) for k in powers])  # (K, n, V, U)
+        self.plain = images[0]
         self.target = (
             problem.observed.numpy()[problem.fitted].astype(np.float64) - state.background[problem.fitted, None, None]
         )
         self.use = np.ones_like(self.target) if problem.weights is None else problem.weights.numpy()[problem.fitted]
         self.shape = tuple(fft.next_fast_len(size + 4 * n + 2, real=True) for size in self.target.shape[1:])
+        self.spectra = fft.rfft2(images, s=self.shape)
         self.variance = noise_variance
         if problem.kind == "poisson":
             # Even weights: those of counts differ between an atom and the ground beside it, and would make every pair
             # of offsets a sum of its own.
-            bright = self.images[0] > 0.05 * self.images[0].max()
-            self.variance = float((self.images[0] + state.background[problem.fitted, None, None])[bright].mean())
+            bright = self.plain > 0.05 * self.plain.max()
+            self.variance = float((self.plain + state.background[problem.fitted, None, None])[bright].mean())
 
     def _weighted(self, power: int) -> Floats:
         """Tilts (n, V, U) without background, scale included, every atom times its depth / L to a power."""
@@ -140,24 +142,23 @@ class _Images:
 
     def calculated(self, correction: ProbeCorrection) -> Floats:
         """Tilts (n, V, U) under a correction, without background."""
-        attenuated = [self._attenuated(correction, order) for order in range(len(correction.kernels))]
-        total = attenuated[0].copy()
-        for order, images in enumerate(attenuated):
-            if correction.kernels[order].any():
-                spectrum = _spectrum(correction.kernels[order], self.shape)
-                for k, image in enumerate(images):
-                    total[k] += fft.irfft2(fft.rfft2(image, s=self.shape) * spectrum, s=self.shape)[
-                        : image.shape[0], : image.shape[1]
-                    ]
-        return total
+        total = self._attenuated(correction, 0)
+        for order, kernel in enumerate(correction.kernels):
+            if kernel.any():
+                total = total + self._attenuated(correction, order) * _spectrum(kernel, self.shape)
+        return self._images_of(total)
 
-    def _attenuated(self, correction: ProbeCorrection, order: int) -> Floats:
-        """Tilts whose atoms have g(w) (w / L)^order; powers beyond those at hand are left out."""
-        images = self.images[order].copy()
+    def _images_of(self, spectra: NDArray[np.complex128]) -> Floats:
+        rows, columns = self.target.shape[1:]
+        return np.asarray(fft.irfft2(spectra, s=self.shape)[:, :rows, :columns])
+
+    def _attenuated(self, correction: ProbeCorrection, order: int) -> NDArray[np.complex128]:
+        """Spectra of the tilts whose atoms have g(w) (w / L)^order; powers beyond those at hand are left out."""
+        spectra = self.spectra[order]
         for k, (a, mean) in enumerate(zip(correction.attenuation, correction.power_means, strict=True), start=1):
-            if a and order + k < len(self.images):
-                images += a * (self.images[order + k] - mean * self.images[order])
-        return images
+            if a and order + k < len(self.spectra):
+                spectra = spectra + a * (self.spectra[order + k] - mean * self.spectra[order])
+        return spectra
 
     def loss(self, correction: ProbeCorrection) -> float:
         """Negative log-likelihood, or half the squares, of all fitted tilts under a correction."""
@@ -169,13 +170,12 @@ class _Images:
         kernels = others.kernels.copy()
         kernels[order] = 0.0
         left = self.use * (self.target - self.calculated(replace(others, kernels=kernels)))
-        images = self._attenuated(others, order)
-        right, power = np.zeros(len(self.offsets)), np.zeros(self.shape)
-        for residual, image, use in zip(left, images, self.use, strict=True):
-            spectrum = fft.rfft2(image, s=self.shape)
-            both = fft.irfft2(fft.rfft2(residual, s=self.shape) * spectrum.conj(), s=self.shape)
-            right += both[self.offsets[:, 0], self.offsets[:, 1]]
-            power += fft.irfft2(np.abs(fft.rfft2(image * np.sqrt(use), s=self.shape)) ** 2, s=self.shape)
+        spectra = self._attenuated(others, order)
+        both = fft.irfft2((fft.rfft2(left, s=self.shape) * spectra.conj()).sum(0), s=self.shape)
+        right = both[self.offsets[:, 0], self.offsets[:, 1]]
+        # pixels that do not count (the same) leave their part out of the image
+        counted = fft.rfft2(self._images_of(spectra) * np.sqrt(self.use), s=self.shape)
+        power = fft.irfft2((np.abs(counted) ** 2).sum(0), s=self.shape)
         apart = self.offsets[:, None] - self.offsets[None]
         curvature = self.free.T @ power[apart[..., 0], apart[..., 1]] @ self.free / self.variance
         right = self.free.T @ right / self.variance
@@ -201,8 +201,8 @@ class _Images:
         # overall brightness of each tilt is its scale's; depth must show within the tilts
         design = []
         for column in columns:
-            part = (column * self.use * self.images[0]).sum((1, 2)) / (self.use * self.images[0] ** 2).sum((1, 2))
-            design.append((column - part[:, None, None] * self.images[0]).ravel())
+            part = (column * self.use * self.plain).sum((1, 2)) / (self.use * self.plain**2).sum((1, 2))
+            design.append((column - part[:, None, None] * self.plain).ravel())
         weight = self.use.ravel() / self.variance
         matrix = np.array([[float((a * weight * b).sum()) for b in design] for a in design])
         right = np.array([float((a * weight * left.ravel()).sum()) for a in design])
@@ -222,9 +222,8 @@ class _Atoms:
         atom = model.orbital.form_factor(torch.from_numpy(model.q2), width, learnt).numpy()
         self.t = np.linspace(-1.0, 1.0, SAMPLED_DEPTHS)
         reach = int(np.abs(offsets).max())
-        n = reach + int(
-            np.ceil(2.0 * state.typical_width / model.image_pixel_A)
-        )  # beyond it an atom and its kernel end
+        # beyond it an atom and its kernel end
+        n = reach + int(np.ceil(2.0 * state.typical_width / model.image_pixel_A))
         place = np.arange(-n - reach, n + reach + 1) * step
         v, u = (axis.ravel() for axis in np.mgrid[-n : n + 1, -n : n + 1])
         self.plain, self.moved = [], []

@@ -45,6 +45,11 @@ class ProbeCorrection:
             g = g + a * (t**k - mean)
         return np.maximum(g, 0.0)
 
+    def kernels_at(self, depth_A: Floats) -> Floats:
+        """kappa_0 + kappa_1 w / L at depths (D,), shape (D, 2 n + 1, 2 n + 1)."""
+        t = depth_A / self.depth_scale_A
+        return np.einsum("pd,pvu->dvu", t[None] ** np.arange(len(self.kernels))[:, None], self.kernels)
+
     def spectra(self, shape: tuple[int, int], oversampling: int) -> NDArray[np.complex128]:
         """Factors (P, V, U // 2 + 1) on the spectra of a canvas; the first holds delta as well."""
         n = self.kernels.shape[-1] // 2

@@ -32,6 +32,9 @@ from napari_lot.physics.orbital import Gaussian, Orbital
 from napari_lot.physics.probe import DepthBasis, depth_basis
 from napari_lot.settings import Microscope
 
+GAUSSIAN_WIDTHS, SHAPED_WIDTHS = (0.8, 1.5), (0.93, 1.2)
+"""Narrowest and widest orbitals that one filter serves, in the width that it was chosen for."""
+
 
 class Shapes(NamedTuple):
     """What orbitals that are no Gaussians need to know: species (N,), width (S,) in Å, learnt numbers (S, K)."""
@@ -135,7 +138,8 @@ class ImageModel:
         self._width_A = width_A
         # shaped orbitals are spread as narrowly as sampling allows, so that their filters do not amplify what single
         # precision has rounded away
-        self._width_range = (0.93 * width_A, 1.2 * width_A) if self.shaped else (0.8 * width_A, 1.5 * width_A)
+        low, high = SHAPED_WIDTHS if self.shaped else GAUSSIAN_WIDTHS
+        self._width_range = (low * width_A, high * width_A)
         self.extra2 = (SMALLEST_SPREAD_PX * pixel) ** 2 - self._width_range[0] ** 2  # Å^2
         if self.shaped:
             sharpen = np.ones_like(self.q2)
@@ -151,6 +155,10 @@ class ImageModel:
             and self.correction is None
             and not self.shaped
         )
+
+    def set_narrowest(self, width_A: float) -> None:
+        """Choose them for orbitals of this width and wider ones."""
+        self.set_width(width_A / (SHAPED_WIDTHS if self.shaped else GAUSSIAN_WIDTHS)[0])
 
     @property
     def shaped(self) -> bool:

@@ -241,27 +241,15 @@ class Reconstruction(Fit):
         unknown = self.elements == ("X",)
         if (len(self.elements) < 2 and not unknown) or n < 2 * (MOST_KINDS if unknown else len(self.elements)):
             return False
-        _, weight = self.evidence.images_and_weights(state)
-        width = state.widths
-        area = np.pi * width**2
-        error = self.evidence.inflation / np.sqrt(self.evidence.curvature(state, state.positions, weight.numpy()))
-        widths: dict[str, Floats] = {}
-        if self.settings.widths == "atom" and state.own_width.any():
-            own = self.evidence.curvatures(state, ("own_width",))["own_width"]
-            noise = 1.0 if self.problem.kind == "poisson" else self.evidence.variance
-            spread = self.evidence.inflation * np.sqrt(noise / own)
-            widths = {"width_A": width, "width_error_A": spread}
         named = None if "X" in self.elements else self.elements
-        count = len(self.elements) if named is None and not unknown else None
-        self.mixture = fit_mixture(
-            area * state.height, area * error, elements=named, species=count, most=MOST_KINDS, **widths
-        )
+        self.mixture = mixture = self._mixture(named)
         if named is None:
-            self._note(f"strengths speak for {len(self.mixture)} kind(s) of atoms")
-            self.mixture = self.mixture if len(self.mixture) > 1 else None
+            self._note(f"strengths speak for {len(mixture)} kind(s) of atoms")
+            self.mixture = mixture if len(mixture) > 1 else None
             return False
         of_component = np.argsort(relative_strengths(self.elements), kind="stable")
-        best = self.mixture.probability.argmax(1)
+        best = mixture.probability.argmax(1)
+        width = state.widths
         state = state.copy()
         learnt = state.learnt[state.width_of]
         state.species = of_component[best]
@@ -274,10 +262,26 @@ class Reconstruction(Fit):
         # what an image measures is pi H B^2
         state.height = state.height * (width / state.widths) ** 2
         self.state = state
-        self.p_element = self.mixture.probability[np.arange(n), best]
+        self.p_element = mixture.probability[np.arange(n), best]
         counts = np.bincount(state.species, minlength=len(self.elements))
         self._note("species: " + ", ".join(f"{c} {e}" for c, e in zip(counts, self.elements, strict=True)))
         return True
+
+    def _mixture(self, named: tuple[str, ...] | None) -> Mixture:
+        """Mixture of the strengths of all orbitals, and of their widths where each has its own."""
+        state = self.state
+        _, weight = self.evidence.images_and_weights(state)
+        area = np.pi * state.widths**2
+        error = self.evidence.inflation / np.sqrt(self.evidence.curvature(state, state.positions, weight.numpy()))
+        widths: dict[str, Floats] = {}
+        if self.settings.widths == "atom" and state.own_width.any():
+            own = self.evidence.curvatures(state, ("own_width",))["own_width"]
+            noise = 1.0 if self.problem.kind == "poisson" else self.evidence.variance
+            spread = self.evidence.inflation * np.sqrt(noise / own)
+            widths = {"width_A": state.widths, "width_error_A": spread}
+        # X among other elements is one kind more; X alone may be any number
+        count = len(self.elements) if named is None and len(self.elements) > 1 else None
+        return fit_mixture(area * state.height, area * error, elements=named, species=count, most=MOST_KINDS, **widths)
 
     def _births_and_deaths(self, groups: tuple[str, ...]) -> Iterator[Progress]:
         s = self.settings

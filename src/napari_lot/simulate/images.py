@@ -15,7 +15,7 @@ from napari_lot.physics.orbital import Gaussian, Orbital
 from napari_lot.series.tilt_series import TiltSeries
 from napari_lot.settings import Microscope
 from napari_lot.simulate.alloy import with_cross_section
-from napari_lot.simulate.recording import detect, draw_unknowns
+from napari_lot.simulate.recording import draw_unknowns, recorded
 from napari_lot.simulate.settings import Recording
 
 __all__ = ["Recording", "simulate_series", "with_cross_section"]
@@ -85,14 +85,7 @@ def simulate_series(
         threads,
         orbital or Gaussian(),
     )
-    return TiltSeries(
-        images=detect(images, recording, unknowns.current, pixel_size_A, rng).astype(np.float32),
-        angles_deg=angles,
-        pixel_size_A=float(pixel_size_A),
-        counts=recording.counts,
-        source="simulated series",
-        metadata=unknowns.metadata(recording),
-    )
+    return recorded(images, angles, pixel_size_A, recording, unknowns, rng, "simulated series")
 
 
 def check_angles(angles_deg: ArrayLike) -> NDArray[np.float64]:
@@ -155,7 +148,7 @@ def _calculate(
         threads=threads,
         orbital=orbital,
     )
-    span, lowest = (_SHAPED_SPAN, 0.93) if model.shaped else (_WIDTH_SPAN, 0.8)
+    span = _SHAPED_SPAN if model.shaped else _WIDTH_SPAN
     images = np.zeros((len(rotations), *image_shape))
     left = np.ones(len(orbitals), bool)
     try:
@@ -163,7 +156,7 @@ def _calculate(
             narrowest = float(orbitals.width[left].min())
             group = left & (orbitals.width <= span * narrowest)
             left &= ~group
-            model.set_width(narrowest / lowest)
+            model.set_narrowest(narrowest)
             some = orbitals.take(group)
             with torch.no_grad():
                 calculated = model.images(

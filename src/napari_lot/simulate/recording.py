@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from napari_lot.physics.geometry import rotations
+from napari_lot.series.tilt_series import TiltSeries
 from napari_lot.simulate.settings import Recording
 
 _SMALLEST_CURRENT = 0.05
@@ -61,6 +62,27 @@ def draw_unknowns(
     if recording.angle_error_deg:
         matrices = rotations(errors) @ matrices
     return Unknowns(matrices, errors, shifts_px, current), rng
+
+
+def recorded(
+    images: NDArray[np.float64],
+    angles_deg: NDArray[np.float64],
+    pixel_size_A: float,
+    recording: Recording,
+    unknowns: Unknowns,
+    rng: np.random.Generator,
+    source: str,
+    **metadata: Any,
+) -> TiltSeries:
+    """The series of noise-free images (T, V, U), with what the recording adds and, as metadata, the truth of it."""
+    return TiltSeries(
+        images=detect(images, recording, unknowns.current, pixel_size_A, rng).astype(np.float32),
+        angles_deg=angles_deg,
+        pixel_size_A=float(pixel_size_A),
+        counts=recording.counts,
+        source=source,
+        metadata={**unknowns.metadata(recording), **metadata},
+    )
 
 
 def detect(

@@ -10,6 +10,7 @@ from typing import Any, Literal, Self
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from napari_lot.errors import InputError
+from napari_lot.settings import in_words
 
 Kind = Literal["amorphous", "fcc", "icosahedron", "decahedron"]
 
@@ -41,8 +42,7 @@ class Checked(BaseModel):
         except ValidationError as error:
             first = error.errors()[0]
             name = first["loc"][0] if first["loc"] else cls.__name__
-            message = first["msg"].removeprefix("Value error, ")
-            raise InputError(f"{name}: {message[:1].lower()}{message[1:]} (given: {first['input']!r}).") from None
+            raise InputError(f"{name}: {in_words(error)} (given: {first['input']!r}).") from None
 
 
 class Recording(Checked):

@@ -24,7 +24,7 @@ from napari_lot.series.tilt_series import TiltSeries
 from napari_lot.settings import FWHM_PER_SIGMA, Microscope
 from napari_lot.simulate.images import check_angles, check_geometry, reach_A
 from napari_lot.simulate.multislice import Cell, require_abtem, tilt_image
-from napari_lot.simulate.recording import detect, draw_unknowns
+from napari_lot.simulate.recording import draw_unknowns, recorded
 from napari_lot.simulate.settings import Multislice, Recording
 
 PARAMETERS = "parameters.json"
@@ -187,14 +187,9 @@ def simulate_multislice(
         )
         if progress is not None:
             progress(index + 1, len(angles), kept)
-    return TiltSeries(
-        images=detect(images, recording, unknowns.current, pixel_size_A, rng).astype(np.float32),
-        angles_deg=angles,
-        pixel_size_A=float(pixel_size_A),
-        counts=recording.counts,
-        source="simulated series (multislice)",
-        metadata={**unknowns.metadata(recording), "multislice": {**settings.model_dump(), **asdict(cell)}},
-    )
+    how = {**settings.model_dump(), **asdict(cell)}
+    source = "simulated series (multislice)"
+    return recorded(images, angles, pixel_size_A, recording, unknowns, rng, source, multislice=how)
 
 
 def sample(
