@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from qtpy.QtCore import Qt
 from stand_in import StandInJob
 from steps import child, open_step
 
@@ -40,6 +41,7 @@ class Rich(StandInJob):
         area = np.pi * 0.25
         details = {
             "microscope": lens.model_copy(update=FITTED).model_dump() if self.probe_is_changed else lens.model_dump(),
+            "likelihood": {"kind": "poisson", "why": "the images are electron counts"},
             "handedness": {"tilt_sense": {"verdict": "undecidable", "sentence": SENTENCE}},
             "mixture": {
                 "elements": ["Co", "Pt"],
@@ -56,6 +58,7 @@ class Rich(StandInJob):
             probe_before=before,
             probe=after if self.probe_is_changed else before,
             details=details,
+            p_exists=np.ones(n),
         )
 
 
@@ -138,6 +141,17 @@ def test_the_mixture_lies_over_the_strengths_it_was_fitted_to(ready: Any, hand: 
     np.testing.assert_allclose(np.trapezoid(plot.curves, x, axis=0) / width, counts, rtol=0.02)
     assert [label.text for _, label in plot.legend.items] == [f"Co: {counts[0]} atoms", f"Pt: {counts[1]} atoms", "sum"]
     assert plot.plot.getPlotItem().getAxis("bottom").labelText == "π H B² (image units · Å²)"
+
+
+def test_what_is_said_of_the_atoms_has_a_line_for_each_and_no_tags(ready: Any, hand: Any) -> None:
+    finish(ready, hand, Rich)
+    label = child(ready, "atoms_text")
+    first, second = label.text().split("\n")
+    assert first.endswith("doubtful (p < 0.95)")
+    assert second == "Fitted by Poisson likelihood: the images are electron counts"
+    assert "<br>" not in label.text()
+    for name in ("atoms_text", "handedness_text"):
+        assert child(ready, name).textFormat() == Qt.TextFormat.PlainText, "a < is a < there"
 
 
 def test_the_hand_is_said_and_asked(ready: Any, hand: Any) -> None:

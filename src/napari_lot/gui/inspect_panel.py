@@ -6,6 +6,7 @@ from collections.abc import Callable
 from typing import Any
 
 import numpy as np
+from qtpy.QtCore import Qt
 from qtpy.QtWidgets import QComboBox, QHBoxLayout, QLabel, QPushButton, QVBoxLayout, QWidget
 
 from napari_lot.errors import InputError
@@ -38,9 +39,12 @@ class InspectPanel(QWidget):
         self.sure = QLabel()
         self.sure.setObjectName("atoms_text")
         self.sure.setWordWrap(True)
+        # "p < 0.95" is no tag: what Qt takes for HTML is not left to its guess
+        self.sure.setTextFormat(Qt.TextFormat.PlainText)
         self.hands = QLabel()
         self.hands.setObjectName("handedness_text")
         self.hands.setWordWrap(True)
+        self.hands.setTextFormat(Qt.TextFormat.PlainText)
         self.strengths = StrengthHistogram()
         self.probe = QLabel()
         self.probe.setObjectName("probe_text")
@@ -111,7 +115,7 @@ class InspectPanel(QWidget):
         self._show(result.r_factor, result.withheld)
         likelihood = result.details.get("likelihood")
         lines = [summary(result), "" if likelihood is None else f"F{fitted_by(likelihood)[1:]}"]
-        self.sure.setText("<br>".join(line for line in lines if line))
+        self.sure.setText("\n".join(line for line in lines if line))
         self.sure.setVisible(bool(self.sure.text()))
         self.back.hide()
         self._show_of_result(result)
@@ -119,7 +123,7 @@ class InspectPanel(QWidget):
     def _show_of_result(self, result: Result) -> None:
         """What only some runs have: the hand, a mixture of elements, a probe that the fit changed."""
         hands = result.details.get("handedness") or {}
-        self.hands.setText("<br>".join(in_window_words(hand["sentence"]) for hand in hands.values()))
+        self.hands.setText("\n".join(in_window_words(hand["sentence"]) for hand in hands.values()))
         self.hands.setVisible(bool(hands))
         mixture = result.details.get("mixture")
         self.strengths.setVisible(mixture is not None)
