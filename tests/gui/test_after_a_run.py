@@ -110,7 +110,7 @@ def test_an_unknown_default_of_what_is_refined_changes_no_box() -> None:
 
     from pydantic import BaseModel
 
-    from napari_lot.gui.forms import choices_of
+    from napari_lot.gui.forms.settings_form import choices_of
 
     class Later(BaseModel):
         refine: tuple[Literal["positions", "angles"], ...] | None = None

@@ -10,7 +10,7 @@ from napari_lot.settings import Data, Microscope, Model, Solver
 
 
 def make(model: Any, names: list[str], qtbot: Any, **options: Any) -> Any:
-    from napari_lot.gui.forms import SettingsForm
+    from napari_lot.gui.forms.settings_form import SettingsForm
 
     form = SettingsForm(model, names, **options)
     qtbot.addWidget(form)
@@ -126,7 +126,7 @@ def test_a_default_can_be_left_to_the_file(qtbot: Any, hand: Any) -> None:
 
 
 def test_choices_come_from_the_literals() -> None:
-    from napari_lot.gui.forms import choices_of
+    from napari_lot.gui.forms.settings_form import choices_of
 
     assert {"direct", "rigid"} <= set(choices_of(Model, "probe"))
     assert "positions" in choices_of(Solver, "refine")

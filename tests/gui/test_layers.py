@@ -22,7 +22,7 @@ def small_series(tilts: int = 5, size: int = 48) -> TiltSeries:
 
 
 def make_layers(viewer: Any) -> Any:
-    from napari_lot.gui.layers import WorkbenchLayers
+    from napari_lot.gui.canvas.layers import WorkbenchLayers
 
     return WorkbenchLayers(viewer)
 

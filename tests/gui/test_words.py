@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from napari_lot.errors import InputError
-from napari_lot.gui.words import in_window_words
+from napari_lot.gui.forms.words import in_window_words
 from napari_lot.job import check, expected_spacing_A
 from napari_lot.settings import Settings, settings_from_dict
 

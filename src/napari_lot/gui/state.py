@@ -6,7 +6,7 @@ from typing import Any
 
 from psygnal import Signal
 
-from napari_lot.gui.words import in_window_words
+from napari_lot.gui.forms.words import in_window_words
 from napari_lot.job import Result
 from napari_lot.series import TiltSeries
 from napari_lot.settings import Microscope

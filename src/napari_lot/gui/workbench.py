@@ -18,14 +18,14 @@ from qtpy.QtWidgets import (
     QWidget,
 )
 
-from napari_lot.gui.data_panel import DataPanel, summary
-from napari_lot.gui.export_panel import ExportPanel
-from napari_lot.gui.inspect_panel import InspectPanel
-from napari_lot.gui.layers import WorkbenchLayers
+from napari_lot.gui.canvas.layers import WorkbenchLayers
+from napari_lot.gui.forms.section import DONE, NEEDS, READY, Section
 from napari_lot.gui.notices import Notices
-from napari_lot.gui.probe_panel import ProbePanel
-from napari_lot.gui.run_panel import RunPanel
-from napari_lot.gui.section import DONE, NEEDS, READY, Section
+from napari_lot.gui.panels.data import DataPanel, summary
+from napari_lot.gui.panels.export import ExportPanel
+from napari_lot.gui.panels.inspect import InspectPanel
+from napari_lot.gui.panels.probe import ProbePanel
+from napari_lot.gui.panels.run import RunPanel
 from napari_lot.gui.state import WorkbenchState
 from napari_lot.job import ProbeSlices, Snapshot
 

@@ -14,8 +14,8 @@ from pydantic.fields import FieldInfo
 from qtpy.QtCore import Signal
 from qtpy.QtWidgets import QCheckBox, QFormLayout, QLabel, QWidget
 
-from napari_lot.gui.number_box import NumberBox
-from napari_lot.gui.words import label_of, row_label, unit_of
+from napari_lot.gui.forms.number_box import NumberBox
+from napari_lot.gui.forms.words import label_of, row_label, unit_of
 
 NOT_SET = "not set"
 

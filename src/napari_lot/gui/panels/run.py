@@ -22,13 +22,13 @@ from qtpy.QtWidgets import (
 )
 
 from napari_lot.errors import InputError
-from napari_lot.gui.forms import SettingsForm, choices_of
-from napari_lot.gui.layers import WorkbenchLayers
+from napari_lot.gui.canvas.layers import WorkbenchLayers
+from napari_lot.gui.forms.section import DONE, DOUBT, READY
+from napari_lot.gui.forms.settings_form import SettingsForm, choices_of
+from napari_lot.gui.forms.words import in_window_words
 from napari_lot.gui.live import Outcome, Pace, RunnableJob, Runner, time_text
-from napari_lot.gui.plots import ConvergencePlot
-from napari_lot.gui.section import DONE, DOUBT, READY
+from napari_lot.gui.plots.basic import ConvergencePlot
 from napari_lot.gui.state import WorkbenchState
-from napari_lot.gui.words import in_window_words
 from napari_lot.job import Job, Result, Snapshot, expected_spacing_A
 from napari_lot.series import TiltSeries
 from napari_lot.settings import REFINED_BY_DEFAULT, Data, Model, Settings, Solver, settings_from_dict

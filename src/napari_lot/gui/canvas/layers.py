@@ -14,13 +14,13 @@ from napari.layers import Image, Layer
 from numpy.typing import NDArray
 
 from napari_lot.atoms import Orbitals
-from napari_lot.gui.colors import ELEMENT, HEIGHT, Coloring, coloring
-from napari_lot.gui.labels import angle_text, short_angle_text
-from napari_lot.gui.overlay import Projection
-from napari_lot.gui.points import PointsBuffer
-from napari_lot.gui.probe_layers import ProbeLayers
-from napari_lot.gui.stacks import AXES_4D, Stacks
-from napari_lot.gui.views import ATOMS, MARKERS, RIGHT_HANDED, Views
+from napari_lot.gui.canvas.colors import ELEMENT, HEIGHT, Coloring, coloring
+from napari_lot.gui.canvas.labels import angle_text, short_angle_text
+from napari_lot.gui.canvas.overlay import Projection
+from napari_lot.gui.canvas.points import PointsBuffer
+from napari_lot.gui.canvas.probe_layers import ProbeLayers
+from napari_lot.gui.canvas.stacks import AXES_4D, Stacks
+from napari_lot.gui.canvas.views import ATOMS, MARKERS, RIGHT_HANDED, Views
 from napari_lot.job import ProbeSlices, Result
 from napari_lot.series import TiltSeries
 from napari_lot.series.layer import KEY

@@ -8,8 +8,8 @@ from typing import Any
 import numpy as np
 from napari.layers import Layer
 
-from napari_lot.gui.sliders import Sliders
-from napari_lot.gui.stacks import AXES_4D, CALCULATED, MEASURED, RESIDUAL
+from napari_lot.gui.canvas.sliders import Sliders
+from napari_lot.gui.canvas.stacks import AXES_4D, CALCULATED, MEASURED, RESIDUAL
 
 # In (z, y, x) napari's default 3-D camera shows a mirror image; with depth going away from the viewer it does not.
 RIGHT_HANDED = ("away", "down", "right")

@@ -10,10 +10,10 @@ from qtpy.QtCore import QTimer, Signal
 from qtpy.QtWidgets import QLabel, QPushButton, QVBoxLayout, QWidget
 
 from napari_lot.errors import InputError
-from napari_lot.gui.forms import SettingsForm
-from napari_lot.gui.plots import ProbeSection
+from napari_lot.gui.forms.settings_form import SettingsForm
+from napari_lot.gui.forms.words import in_window_words
+from napari_lot.gui.plots.basic import ProbeSection
 from napari_lot.gui.state import WorkbenchState
-from napari_lot.gui.words import in_window_words
 from napari_lot.job import ProbeSlices
 from napari_lot.physics.optics import depth_of_focus_A, rayleigh_limit_A, wavelength_A
 from napari_lot.physics.probe import probe_slices

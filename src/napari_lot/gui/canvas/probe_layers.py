@@ -8,10 +8,10 @@ import numpy as np
 from napari.layers import Image, Layer
 from napari.utils import Colormap
 
-from napari_lot.gui.plots import reach_A
-from napari_lot.gui.points import AXES_3D, UNITS_3D
-from napari_lot.gui.stacks import limits
-from napari_lot.gui.views import PROBE, PROBE_BEFORE, PROBE_CHANGE
+from napari_lot.gui.canvas.points import AXES_3D, UNITS_3D
+from napari_lot.gui.canvas.stacks import limits
+from napari_lot.gui.canvas.views import PROBE, PROBE_BEFORE, PROBE_CHANGE
+from napari_lot.gui.plots.basic import reach_A
 from napari_lot.job import ProbeSlices
 
 FITTED = "Probe (fitted)"

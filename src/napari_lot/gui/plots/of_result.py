@@ -10,8 +10,8 @@ from numpy.typing import NDArray
 from qtpy.QtCore import Qt
 from qtpy.QtWidgets import QHBoxLayout, QVBoxLayout, QWidget
 
-from napari_lot.gui.colors import ELEMENT_COLORS
-from napari_lot.gui.plots import TEXT, ProbeSection, _plot, reach_A
+from napari_lot.gui.canvas.colors import ELEMENT_COLORS
+from napari_lot.gui.plots.basic import TEXT, ProbeSection, _plot, reach_A
 from napari_lot.job import ProbeSlices, Result
 from napari_lot.settings import Microscope
 

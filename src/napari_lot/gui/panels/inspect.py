@@ -10,13 +10,13 @@ from qtpy.QtCore import Qt
 from qtpy.QtWidgets import QComboBox, QHBoxLayout, QLabel, QPushButton, QVBoxLayout, QWidget
 
 from napari_lot.errors import InputError
-from napari_lot.gui.colors import HEIGHT, WANTED, missing, summary
-from napari_lot.gui.labels import angle_text, short_angle_text
-from napari_lot.gui.layers import WorkbenchLayers
-from napari_lot.gui.plots import ColorHistogram, TiltBars
-from napari_lot.gui.result_plots import ProbeComparison, StrengthHistogram, probe_text
+from napari_lot.gui.canvas.colors import HEIGHT, WANTED, missing, summary
+from napari_lot.gui.canvas.labels import angle_text, short_angle_text
+from napari_lot.gui.canvas.layers import WorkbenchLayers
+from napari_lot.gui.forms.words import in_window_words
+from napari_lot.gui.plots.basic import ColorHistogram, TiltBars
+from napari_lot.gui.plots.of_result import ProbeComparison, StrengthHistogram, probe_text
 from napari_lot.gui.state import WorkbenchState
-from napari_lot.gui.words import in_window_words
 from napari_lot.job import Result, Snapshot, expected_spacing_A
 from napari_lot.series.detector import fitted_by
 

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from qtpy.QtCore import Qt
 from qtpy.QtWidgets import QVBoxLayout, QWidget
 
-from napari_lot.gui.colors import EXISTENCE, Coloring
+from napari_lot.gui.canvas.colors import EXISTENCE, Coloring
 from napari_lot.job import ProbeSlices
 
 BACKGROUND, TEXT = "#1e2228", "#d6d6d6"

@@ -23,10 +23,10 @@ from qtpy.QtWidgets import (
 
 from napari_lot.analysis.damage import check_damage, find_repeats
 from napari_lot.errors import InputError
-from napari_lot.gui.forms import SettingsForm
-from napari_lot.gui.labels import short_angle_text
+from napari_lot.gui.canvas.labels import short_angle_text
+from napari_lot.gui.forms.settings_form import SettingsForm
+from napari_lot.gui.forms.words import in_window_words
 from napari_lot.gui.state import WorkbenchState
-from napari_lot.gui.words import in_window_words
 from napari_lot.series import TiltSeries
 from napari_lot.series.detector import detector_of
 from napari_lot.settings import Data, settings_from_dict

@@ -1,0 +1,1 @@
+"""What is drawn in the viewer: layers, colours, ways to look."""

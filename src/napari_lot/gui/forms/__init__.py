@@ -1,0 +1,1 @@
+"""Forms made from the settings, and the words on them."""
