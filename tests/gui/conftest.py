@@ -134,7 +134,7 @@ def viewer(qtbot: Any) -> Iterator[Any]:
 
 
 def running_threads() -> list[threading.Thread]:
-    return [t for t in threading.enumerate() if t.name == "napari-lot reconstruction"]
+    return [t for t in threading.enumerate() if t.name.startswith("napari-lot")]
 
 
 @pytest.fixture

@@ -174,7 +174,7 @@ def probe_slices(microscope: Microscope | None, depth_A: ArrayLike, extent_px: i
         canvas = fft.next_fast_len(max(extent_px, min(int(np.ceil(3.0 * radius / pixel_size_A)), _WIDEST)), real=True)
         start = canvas // 2 - extent_px // 2
         window = slice(start, start + extent_px)
-        images = optics.probe_intensity(microscope, depth, (canvas, canvas), pixel_size_A, centred=True)
+        images = optics.probe_intensity(microscope, depth, (canvas, canvas), pixel_size_A, centred=True, single=True)
         images = images[:, window, window]
         images = images / images.sum((1, 2), keepdims=True)
     return ProbeSlices(images.astype(np.float32), depth, float(pixel_size_A))

@@ -34,7 +34,7 @@ def change_colormap() -> Colormap:
 class ProbeLayers:
     """Image layers ``[z, y, x]`` of one probe, or of a probe before and after a fit and their difference.
 
-    A comparison is in percent of the largest intensity that the probe of the settings has at any depth.
+    Intensities are in percent of the largest that the probe of the settings has at any depth.
     """
 
     def __init__(self, viewer: Any) -> None:
@@ -67,8 +67,9 @@ class ProbeLayers:
                 layer = self.layers.pop(name, None)
                 if layer is not None and layer in self.viewer.layers:
                     self.viewer.layers.remove(layer)
-            contrast = limits(0.0, float(probe.images.max()))
-            added = self._put(PROBE, probe, probe.images, contrast, visible)
+            # in percent of the brightest: the contrast stays while values are changed
+            images = probe.images * (100 / (float(probe.images.max()) or 1.0))
+            added = self._put(PROBE, probe, images, (0.0, 100.0), visible)
             self.layers[PROBE].name = PROBE
             return added
         percent = 100 / float(before.images.max())
@@ -100,14 +101,21 @@ class ProbeLayers:
         scale, translate = (step, p, p), (float(probe.depth_A[0]), -(v // 2) * p, -(u // 2) * p)
         layer = self.layers.get(name)
         if layer is not None and layer in self.viewer.layers:
-            layer.data = images
-            layer.scale, layer.translate = scale, translate
-            layer.contrast_limits_range = contrast
-            layer.contrast_limits = contrast
-            layer.gamma = gamma
+            if layer.data.shape == images.shape:
+                # in place, and only what has changed: each setter makes napari look at all layers anew
+                layer.data[:] = images
+                layer.refresh(thumbnail=False, highlight=False, extent=False)
+            else:
+                layer.data = images
+            if not (np.allclose(layer.scale, scale) and np.allclose(layer.translate, translate)):
+                layer.scale, layer.translate = scale, translate
+            if tuple(layer.contrast_limits_range) != contrast:
+                layer.contrast_limits_range = layer.contrast_limits = contrast
+            if layer.gamma != gamma:
+                layer.gamma = gamma
             return False
         layer = self.layers[name] = Image(
-            images,
+            np.array(images),  # its own: it is written to
             name=name,
             scale=scale,
             translate=translate,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -10,14 +11,16 @@ from qtpy.QtCore import QTimer, Signal
 from qtpy.QtWidgets import QLabel, QPushButton, QVBoxLayout, QWidget
 
 from napari_lot.errors import InputError
+from napari_lot.gui.background import Latest
+from napari_lot.gui.forms.preset_row import PresetRow
 from napari_lot.gui.forms.settings_form import SettingsForm
 from napari_lot.gui.forms.words import in_window_words
 from napari_lot.gui.plots.basic import ProbeSection
 from napari_lot.gui.state import WorkbenchState
 from napari_lot.job import ProbeSlices
-from napari_lot.physics.optics import depth_of_focus_A, rayleigh_limit_A, wavelength_A
-from napari_lot.physics.probe import probe_slices
-from napari_lot.settings import Microscope
+from napari_lot.physics.optics import depth_of_focus_A, probe_radius_A, rayleigh_limit_A, wavelength_A
+from napari_lot.physics.probe import depth_basis, probe_slices
+from napari_lot.settings import Microscope, Settings
 
 MAIN_FIELDS = ("energy_eV", "semiangle_mrad", "defocus_A", "c30_A", "source_size_A")
 MORE_FIELDS = (
@@ -30,9 +33,16 @@ MORE_FIELDS = (
     "c50_A",
     "focal_spread_A",
 )
-PREVIEW_PIXELS = 96
+PREVIEW_PIXELS = 128
 MAX_WINDOW_A = 200.0
-PREVIEW_SLICES = 33
+PREVIEW_SLICES = 41
+WINDOW_STEP = 1.25
+CHANGES_MS = 20
+"""Changes that come together (a value and the bounds of another) are one; a person does not notice."""
+REST_MS = 400
+"""Time without a change after which the rank is worked out: it takes longer than the probe."""
+BASIS_TOLERANCE = 1e-4
+WIDEST_BASIS_PX = 256
 
 
 class ProbePanel(QWidget):
@@ -44,6 +54,10 @@ class ProbePanel(QWidget):
         super().__init__(parent)
         self.state = state
         self.probe: ProbeSlices | None = None
+        fields = tuple(Microscope.model_fields)
+        self.presets = PresetRow("microscope", {"microscope": fields}, lambda: Settings(microscope=state.microscope))
+        self.presets.chosen.connect(self._take_preset)
+        self.presets.failed.connect(state.fail)
         self.form = SettingsForm(Microscope, MAIN_FIELDS)
         self.more = SettingsForm(Microscope, MORE_FIELDS)
         self.more.hide()
@@ -59,17 +73,25 @@ class ProbePanel(QWidget):
         self.section.hide()
         layout = QVBoxLayout(self)
         layout.setContentsMargins(0, 0, 0, 0)
+        layout.addWidget(self.presets)
         layout.addWidget(self.form)
         layout.addWidget(self.more_button)
         layout.addWidget(self.more)
         layout.addWidget(self.numbers)
         layout.addWidget(self.section)
 
-        # Typing '300000' makes six values; the probe is computed once the typing pauses.
         self._timer = QTimer(self)
         self._timer.setSingleShot(True)
-        self._timer.setInterval(150)
+        self._timer.setInterval(CHANGES_MS)
         self._timer.timeout.connect(self._compute)
+        self._rest = QTimer(self)
+        self._rest.setSingleShot(True)
+        self._rest.setInterval(REST_MS)
+        self._rest.timeout.connect(self._ask_rank)
+        self._slices, self._ranks = Latest("probe", self), Latest("depth basis", self)
+        self._slices.done.connect(self._on_slices)
+        self._ranks.done.connect(self._on_rank)
+        self._said = ""
         self.form.changed.connect(self._edited)
         self.more.changed.connect(self._edited)
         self._filling = self._editing = False
@@ -81,12 +103,15 @@ class ProbePanel(QWidget):
     def shutdown(self) -> None:
         """Stop the timer and stop listening."""
         self._timer.stop()
+        self._rest.stop()
+        self._slices.stop()
+        self._ranks.stop()
         self.state.microscope_changed.disconnect(self._fill)
         self.state.series_changed.disconnect(self._schedule)
         self.state.running_changed.disconnect(self._enable)
 
     def _enable(self) -> None:
-        for form in (self.form, self.more):
+        for form in (self.presets, self.form, self.more):
             form.setEnabled(not self.state.running)
             form.setToolTip("Not while a reconstruction is running." if self.state.running else "")
 
@@ -99,11 +124,15 @@ class ProbePanel(QWidget):
         # Never while a number is being typed here: half a number would be put back to "not set".
         if not self._editing and self._values() != self.state.microscope.model_dump(exclude_none=True):
             self._filling = True
+            self.presets.forget()
             values = self.state.microscope.model_dump()
             self.form.set_values(values)
             self.more.set_values(values)
             self._filling = False
         self._schedule()
+
+    def _take_preset(self, name: str, values: dict[str, Any]) -> None:
+        self.state.microscope = Microscope(**values.get("microscope", {}))
 
     def _values(self) -> dict[str, Any]:
         return {**self.form.values(), **self.more.values()}
@@ -111,6 +140,7 @@ class ProbePanel(QWidget):
     def _edited(self) -> None:
         if self._filling:
             return
+        self.presets.forget()
         values = self._values()
         # Halfway through typing a number may be below its bound: that is "not set yet", not an error to shout about.
         self._editing = True
@@ -140,9 +170,13 @@ class ProbePanel(QWidget):
         m = self.state.microscope
         away = max(abs(low - m.defocus_A), abs(high - m.defocus_A)) + 2 * m.focal_spread_A
         cone = 2e-3 * (m.semiangle_mrad or 0.0) * away
-        return float(min(1.5 * cone + 2 * m.source_size_A + 8 * rayleigh_limit_A(m), MAX_WINDOW_A))
+        width = min(1.5 * cone + 2 * m.source_size_A + 8 * rayleigh_limit_A(m), MAX_WINDOW_A)
+        # in steps, so that the picture does not change its size with every value
+        return float(WINDOW_STEP ** np.ceil(np.log(width) / np.log(WINDOW_STEP)))
 
     def _compute(self) -> None:
+        """Say what the values mean at once; the probe itself comes from a thread."""
+        self._rest.stop()
         microscope, series = self.state.microscope, self.state.series
         if not self.state.has_probe:
             missing = [
@@ -150,20 +184,11 @@ class ProbePanel(QWidget):
                 for text, value in (("energy", microscope.energy_eV), ("semi-angle", microscope.semiangle_mrad))
                 if value is None
             ]
-            self.probe = None
-            self.section.hide()
-            self.numbers.setText(f"Enter the {' and the '.join(missing)} to see the probe.")
+            self._slices.ask(lambda: None)
+            self._show_none(f"Enter the {' and the '.join(missing)} to see the probe.")
             return
         low, high = self.depth_range_A()
         nyquist = wavelength_A(microscope.energy_eV or 0.0) / (4e-3 * (microscope.semiangle_mrad or 1.0))
-        pixel = self.window_A(low, high) / PREVIEW_PIXELS
-        try:
-            self.probe = probe_slices(microscope, np.linspace(low, high, PREVIEW_SLICES), PREVIEW_PIXELS, pixel)
-        except InputError as error:
-            self.probe = None
-            self.section.hide()
-            self.numbers.setText(in_window_words(str(error)))
-            return
         rayleigh, focus = rayleigh_limit_A(microscope), depth_of_focus_A(microscope)
         text = (
             f"Depth of focus {focus:.0f} Å · Rayleigh limit {rayleigh:.2f} Å · "
@@ -174,7 +199,48 @@ class ProbePanel(QWidget):
                 f"<br>⚠ Pixels of {series.pixel_size_A:g} Å are coarser than the probe's "
                 f"Nyquist step of {nyquist:.3f} Å, and no source size blurs them."
             )
+        self._said = text
         self.numbers.setText(text)
-        self.section.show_probe(self.probe)
+        depth, pixel = np.linspace(low, high, PREVIEW_SLICES), self.window_A(low, high) / PREVIEW_PIXELS
+        self._slices.ask(lambda: probe_slices(microscope, depth, PREVIEW_PIXELS, pixel))
+
+    def _show_none(self, why: str) -> None:
+        self.probe = None
+        self.section.hide()
+        self.numbers.setText(why)
+
+    def _on_slices(self, order: int, value: object) -> None:
+        if not self._slices.is_newest(order) or value is None:
+            return
+        if isinstance(value, Exception):
+            if not isinstance(value, InputError):
+                raise value
+            self._show_none(in_window_words(str(value)))
+            return
+        assert isinstance(value, ProbeSlices)
+        self.probe = value
+        self.section.show_probe(value)
         self.section.show()
-        self.probe_changed.emit(self.probe)
+        self.probe_changed.emit(value)
+        self._rest.start()
+
+    def _ask_rank(self) -> None:
+        self._ranks.ask(rank_of(self.state.microscope, self.depth_range_A()))
+
+    def _on_rank(self, order: int, value: object) -> None:
+        if self._ranks.is_newest(order) and isinstance(value, int) and self.probe is not None:
+            many = f"{value} slices stand" if value > 1 else "1 slice stands"
+            self.numbers.setText(
+                f"{self._said}<br>{many} for the probe at every depth, to {BASIS_TOLERANCE:g} of its peak"
+            )
+
+
+def rank_of(microscope: Microscope, depth_range_A: tuple[float, float]) -> Callable[[], int]:
+    """What finds the rank of the depth basis: how many slices stand for the probe at every depth of the range."""
+
+    def find() -> int:
+        pixel = wavelength_A(microscope.energy_eV or 0.0) / (4e-3 * (microscope.semiangle_mrad or 1.0))
+        side = int(min(3.0 * probe_radius_A(microscope, depth_range_A) / pixel, WIDEST_BASIS_PX))
+        return depth_basis(microscope, depth_range_A, (side, side), pixel, BASIS_TOLERANCE).rank
+
+    return find

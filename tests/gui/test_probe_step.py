@@ -1,0 +1,141 @@
+"""Step 2: values become a probe at once, the newest wins, presets fill the form."""
+
+from __future__ import annotations
+
+import threading
+import time
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from qtpy.QtWidgets import QInputDialog, QMessageBox
+from steps import child, open_step
+
+from napari_lot import presets
+from napari_lot.errors import InputError
+from napari_lot.gui.background import Latest
+from napari_lot.physics.probe import probe_slices
+
+
+@pytest.fixture
+def own(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.setattr(presets, "own_folder", lambda kind: tmp_path / kind)
+    return tmp_path / "microscope"
+
+
+def test_of_many_orders_the_last_is_done_and_none_after_the_end(qtbot: Any) -> None:
+    latest, seen, gate = Latest("test"), [], threading.Event()
+    latest.done.connect(lambda order, value: seen.append((order, value)))
+    first = latest.ask(lambda: gate.wait(5) and "first")
+    qtbot.waitUntil(lambda: latest._order is None)
+    for k in range(20):
+        last = latest.ask(lambda k=k: k)
+    gate.set()
+    qtbot.waitUntil(lambda: len(seen) == 2)
+    assert seen == [(first, "first"), (last, 19)]
+    assert latest.is_newest(last)
+    assert not latest.is_newest(first)
+    latest.ask(lambda: 1 / 0)
+    qtbot.waitUntil(lambda: len(seen) == 3)
+    assert isinstance(seen[-1][1], ZeroDivisionError)
+    latest.stop()
+    latest.ask(lambda: "late")
+    qtbot.wait(50)
+    assert len(seen) == 3
+    assert not [t for t in threading.enumerate() if t.name == "napari-lot test"]
+
+
+def test_the_probe_shown_is_that_of_the_last_value(viewer: Any, workbench: Any, hand: Any, own: Path) -> None:
+    open_step(workbench, hand, "probe")
+    panel = workbench.probe
+    hand.type(child(panel, "energy_eV"), "300000")
+    assert "semi-angle" in panel.numbers.text()
+    hand.type(child(panel, "semiangle_mrad"), "25")
+    hand.until(lambda: panel.probe is not None)
+    hand.type(child(panel, "defocus_A"), "12.5")
+    lens = workbench.state.microscope
+    assert lens.defocus_A == 12.5
+
+    def is_that() -> bool:
+        shown = panel.probe
+        if shown is None:
+            return False
+        right = probe_slices(lens, shown.depth_A, shown.images.shape[1], shown.pixel_size_A)
+        return np.array_equal(right.images, shown.images)
+
+    hand.until(is_that)
+    data = viewer.layers["Probe"].data
+    assert data.shape == (41, 128, 128)
+    assert np.allclose(data, 100 * panel.probe.images / panel.probe.images.max(), atol=1e-3)
+    hand.until(lambda: "for the probe at every depth" in panel.numbers.text(), 20)
+
+
+def test_what_cannot_be_computed_is_said_and_the_window_goes_on(
+    workbench: Any, hand: Any, own: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    open_step(workbench, hand, "probe")
+    panel = workbench.probe
+    hand.type(child(panel, "energy_eV"), "300000")
+
+    def fails(*_: Any) -> None:
+        raise InputError("no probe today")
+
+    monkeypatch.setattr("napari_lot.gui.panels.probe.probe_slices", fails)
+    hand.type(child(panel, "semiangle_mrad"), "25")
+    hand.until(lambda: panel.numbers.text() == "no probe today")
+    assert panel.section.isHidden()
+    monkeypatch.undo()
+    hand.type(child(panel, "semiangle_mrad"), "26")
+    hand.until(lambda: panel.probe is not None)
+
+
+def test_a_preset_fills_the_form_and_an_own_one_is_kept_and_deleted(
+    workbench: Any, hand: Any, own: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    open_step(workbench, hand, "probe")
+    panel, state = workbench.probe, workbench.state
+    box = child(panel, "microscope_preset")
+    hand.choose(box, "300 kV corrected, 25 mrad")
+    assert state.microscope.energy_eV == 300e3
+    assert child(panel, "semiangle_mrad").value() == 25
+    assert panel.presets.name == "300 kV corrected, 25 mrad"
+    hand.type(child(panel, "defocus_A"), "30")
+    assert panel.presets.name is None  # it is no longer that preset
+    monkeypatch.setattr(QInputDialog, "getText", lambda *_: ("ours", True))
+    monkeypatch.setattr(QMessageBox, "question", lambda *_: QMessageBox.StandardButton.Yes)
+    hand.click(child(panel, "save_microscope_preset"))
+    assert (own / "ours.yaml").exists()
+    hand.type(child(panel, "defocus_A"), "0")
+    assert not child(panel, "delete_microscope_preset").isEnabled()
+    hand.choose(box, "ours ★")
+    assert state.microscope.defocus_A == 30
+    hand.click(child(panel, "delete_microscope_preset"))
+    assert not (own / "ours.yaml").exists()
+    assert box.findText("ours ★") < 0
+
+
+def test_a_broken_preset_is_explained_and_changes_nothing(workbench: Any, hand: Any, own: Path, notified: Any) -> None:
+    own.mkdir(parents=True)
+    (own / "zz.yaml").write_text("microscope: {voltage: 3}")
+    open_step(workbench, hand, "probe")
+    workbench.probe.presets.refresh()
+    before = workbench.state.microscope
+    box = child(workbench.probe, "microscope_preset")
+    box.setCurrentIndex(box.findText("zz ★"))
+    box.activated.emit(box.currentIndex())
+    assert workbench.state.microscope == before
+    assert "there is no such setting" in notified()[-1]
+    assert workbench.probe.presets.name is None
+
+
+def test_no_thread_is_left_when_the_window_goes(viewer: Any, workbench: Any, hand: Any, own: Path) -> None:
+    open_step(workbench, hand, "probe")
+    hand.choose(child(workbench.probe, "microscope_preset"), "200 kV corrected, 22 mrad")
+    hand.until(lambda: workbench.probe.probe is not None)
+    viewer.close()
+    ours = ("napari-lot probe", "napari-lot depth basis")
+    end = time.monotonic() + 5
+    while time.monotonic() < end and any(t.name in ours for t in threading.enumerate()):
+        time.sleep(0.02)
+    assert not [t.name for t in threading.enumerate() if t.name.startswith("napari-lot")]
