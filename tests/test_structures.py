@@ -102,7 +102,7 @@ def test_limits_of_pdb(tmp_path):
     assert not (tmp_path / "a.pdb").exists()
     widest = Orbitals.create([[-999.999, 9999.999, 0], [1, 2, 3]], elements=("Pt",), id=[5, 400_000])
     write_atoms(tmp_path / "a.pdb", widest)
-    remark, note, first, *_ = (tmp_path / "a.pdb").read_text().splitlines()
+    _, note, first, *_ = (tmp_path / "a.pdb").read_text().splitlines()
     assert "SERIAL NUMBERS ARE ROWS" in note
     assert (first[6:11], first[12:16], first[30:54], first[76:78]) == (
         "    1",
