@@ -15,9 +15,8 @@ from numpy.typing import NDArray
 
 from napari_lot import __version__
 from napari_lot.job import Result, expected_spacing_A
-from napari_lot.physics.geometry import series_rotations
 from napari_lot.series.tilt_series import TiltSeries
-from napari_lot.settings import Microscope, Settings
+from napari_lot.settings import Microscope, Output, Settings
 
 DOUBTFUL_P = 0.95
 REFERENCES = (
@@ -63,6 +62,7 @@ _TOLD = {
     "solver": {"refine", "fix", "seed", "device", "threads", "error_bars", "handedness", "tilt_defocus_A", "widths"}
     | {"distortion"},
     "microscope": set(Microscope.model_fields),
+    "output": set(Output.model_fields),
 }
 
 
@@ -147,6 +147,8 @@ def _angles(series: TiltSeries) -> str:
         even = len(step) > 0 and np.ptp(step) < 0.01
         steps = f"in steps of {step.mean():.3g}°" if even else f"with a largest gap of {step.max():.3g}°"
         return f"tilted about a single axis from {_deg(theta.min())} to {_deg(theta.max())} {steps}"
+    from napari_lot.physics.geometry import series_rotations  # needs torch, which a program that only asks may not load
+
     beam = series_rotations(series)[used, 2]
     # a projection looks the same along the beam and against it
     widest = np.degrees(np.arccos(np.clip(np.abs(beam @ beam.T).min(), 0, 1)))

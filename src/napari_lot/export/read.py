@@ -1,4 +1,4 @@
-"""Files of atoms read: CSV and XYZ of this package or another, RESIRE ``.mat``.
+"""Files of atoms read: CSV and XYZ of this package or another, RESIRE ``.mat``, sessions.
 
 Lengths in Å, specimen frame, origin at the rotation centre.
 """
@@ -38,7 +38,7 @@ _SPECIES_NAMES = ("atoms", "atom_type", "atomtype", "atom_types", "types", "spec
 
 
 def read_atoms(path: str | Path) -> Orbitals:
-    """Atoms from an XYZ or CSV file of this package or another, or from a RESIRE ``.mat``.
+    """Atoms from an XYZ or CSV file of this package or another, a RESIRE ``.mat``, or a session.
 
     Heights and widths that the file does not hold become ``UNKNOWN_HEIGHT`` and ``UNKNOWN_WIDTH_A``. Positions are
     taken as they stand: Å, specimen frame, origin at the rotation centre.
@@ -53,13 +53,15 @@ def read_atoms(path: str | Path) -> Orbitals:
     try:
         if suffix == ".mat":
             orbitals = _read_mat(path)
+        elif suffix in (".h5", ".hdf5"):
+            orbitals = _read_session_atoms(path)
         elif suffix == ".csv":
             orbitals = _read_csv(path, path.read_text(encoding="utf-8-sig"))
         elif suffix in (".xyz", ".extxyz"):
             orbitals = _read_xyz(path, path.read_text(encoding="utf-8-sig"))
         else:
             raise InputError(
-                f"{path}: atoms are read from .xyz, .csv or RESIRE .mat files, not from {suffix or 'this'}."
+                f"{path}: atoms are read from .xyz, .csv, RESIRE .mat or .lot.h5 files, not from {suffix or 'this'}."
             )
     except OSError as error:
         raise InputError(f"{path}: cannot read the file of atoms: {error.strerror or error}.") from None
@@ -165,6 +167,15 @@ def _read_xyz(path: Path, text: str) -> Orbitals:
         for name, value in zip(names, row, strict=False):
             columns[name].append(value)
     return _orbitals(path, columns, first_line=3)
+
+
+def _read_session_atoms(path: Path) -> Orbitals:
+    from napari_lot.session import read_session
+
+    atoms = read_session(path).atoms
+    if atoms is None:
+        raise InputError(f"{path}: the orbitals of this session had not become atoms yet: take a later one.")
+    return atoms
 
 
 def _mat_variables(path: Path) -> dict[str, NDArray[Any]]:

@@ -1,4 +1,4 @@
-"""A run as one HDF5 file: written whole, opened again, begun from; and the copy that a running fit leaves now and then."""
+"""A run as one HDF5 file, and the copy that a running fit leaves now and then."""
 
 from napari_lot.session.autosave import Autosave
 from napari_lot.session.file import SUFFIX, RunState, Session, is_session, read_session, write_session

@@ -7,6 +7,7 @@ import time
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -59,8 +60,8 @@ class Autosave:
     def add(self, snapshot: Snapshot, history: list[tuple[float, float, float]] | None = None) -> bool:
         """Take note of a snapshot and begin to write it where the time has come; True where it is being written.
 
-        ``history`` is pass, loss and mean R of every snapshot since the last call; by default of this one. Orbitals that
-        are no atoms (yet, or because a place is molten, or of the other hand) do not replace a state that has atoms.
+        ``history`` is pass, loss and mean R of every snapshot since the last call; by default of this one. Orbitals
+        that are no atoms (yet, or because a place is molten, or of the other hand) do not replace a state with atoms.
         """
         known = snapshot.r_factor[snapshot.r_factor == snapshot.r_factor]
         mean_r = float(known.mean()) if len(known) else float("nan")
@@ -72,16 +73,20 @@ class Autosave:
             return False
         self._has_atoms |= are_atoms
         self._last = self._clock()
-        state = replace(self.session, state=RunState.of(snapshot), history=np.array(self._history))
+        state = replace(self.session, state=RunState.of(snapshot), history=self.history)
         self._thread = threading.Thread(target=self._write, args=(state,), name="napari-lot autosave", daemon=True)
         self._thread.start()
         return True
 
+    @property
+    def history(self) -> np.ndarray[Any, np.dtype[np.float64]]:
+        """(K, 3): pass, loss and mean R of what was added."""
+        return np.array(self._history, np.float64).reshape(-1, 3)
+
     def finish(self, result: Result, notes: dict[str, object] | None = None) -> None:
         """Write what the run found, in a thread of its own as well."""
         self.wait()
-        history = np.array(self._history, np.float64).reshape(-1, 3)
-        session = replace(self.session, result=result, history=history, notes=dict(notes or {}))
+        session = replace(self.session, result=result, history=self.history, notes=dict(notes or {}))
         self._thread = threading.Thread(target=self._write, args=(session,), name="napari-lot autosave", daemon=True)
         self._thread.start()
 

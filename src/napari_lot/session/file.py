@@ -284,10 +284,10 @@ def _from_source(group: h5py.Group, values: dict[str, Any], path: Path) -> TiltS
                 if images_hash(series.images) == group.attrs["images_sha256"]:
                     return series
         raise InputError(
-            f"{path}: the images of {place} are no longer those of this session: put the file of then beside the session."
+            f"{path}: the images of {place} are not those of this session any more: put the file of then beside it."
         )
     raise InputError(
-        f"{path}: this session was saved without its images, and {source} is not there: put that file beside the session."
+        f"{path}: this session was saved without its images, and {source} is not there: put that file beside it."
     )
 
 
