@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -24,7 +24,7 @@ MM_PER_INCH = 25.4
 ENDINGS = (".png", ".svg", ".pdf")
 # Okabe & Ito (2008): told apart with any colour vision.
 BLUE, ORANGE, VIOLET, GREY = "#0072B2", "#E69F00", "#CC79A7", "#777777"
-STYLE = {
+STYLE: dict[Any, Any] = {
     "font.size": 7.0,
     "font.family": "sans-serif",
     "font.sans-serif": ["DejaVu Sans", "Arial", "Helvetica"],
@@ -99,7 +99,8 @@ def draw(name: str, series: TiltSeries, result: Result, tilt: int, width_mm: flo
     # three images side by side; else the golden ratio
     height = width_mm / 3 * shape[0] / shape[1] + 5 if name == "tilt" else width_mm / 1.618
     figure = Figure(figsize=(width_mm / MM_PER_INCH, height / MM_PER_INCH), layout="constrained")
-    figure.get_layout_engine().set(w_pad=0.01, h_pad=0.01, wspace=0.02)
+    engine: Any = figure.get_layout_engine()
+    engine.set(w_pad=0.01, h_pad=0.01, wspace=0.02)
     if name == "tilt":
         _tilt(figure, series, result, tilt)
     else:
@@ -150,7 +151,7 @@ def _tilt(figure: Figure, series: TiltSeries, result: Result, tilt: int) -> None
     where = f"tilt {tilt}" if angles is None else f"{angles[tilt]:.1f}°".replace("-", "−")
     axes[0].text(x, 0.03 * rows * p, where, color=color, ha="left", va="top")
     unit = "counts" if series.counts else "image units"
-    color_bar = figure.colorbar(shown, ax=axes[2], fraction=0.046, pad=0.02)
+    color_bar: Any = figure.colorbar(shown, ax=axes[2], fraction=0.046, pad=0.02)
     color_bar.set_label(unit)
     color_bar.outline.set_linewidth(0.5)
 
@@ -181,7 +182,7 @@ def _heights(axis: Axes, series: TiltSeries, result: Result) -> None:
     kinds = [k for k in range(len(atoms.elements)) if (atoms.species == k).any()]
     axis.hist(
         [atoms.height[atoms.species == k] for k in kinds],
-        bins=edges,
+        bins=edges.tolist(),
         stacked=True,
         color=[colors[i % len(colors)] for i in range(len(kinds))],
         label=[f"{atoms.elements[k]} ({int((atoms.species == k).sum())})" for k in kinds],

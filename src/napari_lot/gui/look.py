@@ -69,7 +69,10 @@ def use_theme(name: str) -> str:
     if len(_background) == 4:  # '#fff'
         _background = "#" + "".join(2 * digit for digit in _background[1:])
     for plot in list(_plots):
-        restyle(plot)
+        try:
+            restyle(plot)
+        except RuntimeError:  # Qt has deleted it, Python not yet
+            _plots.discard(plot)
     line = theme.secondary.as_hex()
     return (
         f"QFrame#step_line {{ background: {line}; border: none; }}"

@@ -34,7 +34,10 @@ from napari_lot.series.detector import detector_of
 from napari_lot.session import is_session
 from napari_lot.settings import Data, settings_from_dict
 
-SERIES_FILTER = "Tilt series (*.tif *.tiff *.mrc *.st *.ali *.npz *.npy *.mat *.h5 *.hdf5 *.emd);;Sessions (*.lot.h5);;All files (*)"
+SERIES_FILTER = (
+    "Tilt series (*.tif *.tiff *.mrc *.st *.ali *.npz *.npy *.mat *.h5 *.hdf5 *.emd);;"
+    "Sessions (*.lot.h5);;All files (*)"
+)
 ANGLES_FILTER = "Angles (*.csv *.tlt *.rawtlt *.mdoc *.txt *.mat);;All files (*)"
 FROM_FILE, ANGLE_FILE, TYPED = "from the series", "from a file", "start and step"
 
