@@ -104,9 +104,8 @@ def test_plots_follow_the_theme(ready: Any, viewer: Any, hand: Any) -> None:
 
     def brightness() -> tuple[float, float]:
         plot = ready.inspect.bars.plot
-        return plot.backgroundBrush().color().lightnessF(), plot.getPlotItem().getAxis(
-            "left"
-        ).textPen().color().lightnessF()
+        pen = plot.getPlotItem().getAxis("left").textPen()
+        return plot.backgroundBrush().color().lightnessF(), pen.color().lightnessF()
 
     assert viewer.theme == "dark"
     back, text = brightness()

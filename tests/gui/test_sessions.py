@@ -41,11 +41,12 @@ def test_a_session_opens_as_it_was_saved(ready: Any, viewer: Any, hand: Any, not
     assert notified() == []
     history = ready.run.plot.history
     # something else in between
-    hand.click(ready.sections["data"].toggleButton())
+    open_step(ready, hand, "data")
     hand.click(child(ready, "open_sample"))
     hand.until(lambda: ready.state.result is None)
-    hand.click(ready.sections["run"].toggleButton())
+    open_step(ready, hand, "run")
     hand.type(child(ready, "seed"), "1")
+    open_step(ready, hand, "data")
     hand.type(child(ready, "series_path"), str(path))
     hand.until(lambda: ready.state.result is not None)
     found = ready.state.result
@@ -88,8 +89,9 @@ def test_a_running_fit_is_saved_and_offered_after_a_crash(
 ) -> None:
     hand.click(child(ready, "start"))
     ready.sessions.autosave.interval_s = 0.05
-    hand.until(lambda: any(is_session(p) for p in own_autosaves.iterdir()))
-    (path,) = own_autosaves.iterdir()
+    hand.until(lambda: ready.sessions.autosave.path.exists())
+    path = ready.sessions.autosave.path
+    assert is_session(path)
     assert left_behind() == [], "its process is alive"
     # the window is closed in the middle of the run
     ready.shutdown()
@@ -122,7 +124,7 @@ def test_a_running_fit_is_saved_and_offered_after_a_crash(
 def test_cancelled_runs_leave_nothing(ready: Any, hand: Any, own_autosaves: Path) -> None:
     hand.click(child(ready, "start"))
     ready.sessions.autosave.interval_s = 0.05
-    hand.until(lambda: any(own_autosaves.iterdir()))
+    hand.until(lambda: ready.sessions.autosave.path.exists())
     hand.click(child(ready, "cancel"))
     hand.until(lambda: not ready.state.running)
     assert list(own_autosaves.iterdir()) == []

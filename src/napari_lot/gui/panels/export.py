@@ -25,6 +25,7 @@ from napari_lot.export.methods import methods_text
 from napari_lot.files import write_whole
 from napari_lot.gui.background import Background
 from napari_lot.gui.canvas.layers import WorkbenchLayers
+from napari_lot.gui.canvas.picture import take_picture
 from napari_lot.gui.look import failure
 from napari_lot.gui.saving import CANVAS, EVERYTHING, KINDS, SESSION, Figures, check, save, with_ending
 from napari_lot.gui.state import WorkbenchState
@@ -224,7 +225,7 @@ class ExportPanel(QWidget):
                 f"A picture of {across} × {up} pixels is more than can be drawn: take at most {most:.0f} dpi at this "
                 "width."
             )
-        return viewer.screenshot(size=(up, across), canvas_only=True, flash=False)
+        return take_picture(viewer, across)
 
     def _failed(self, sentence: str) -> None:
         self.note.setText(failure(self.state.fail(sentence)))
