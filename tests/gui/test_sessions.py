@@ -111,7 +111,7 @@ def test_a_running_fit_is_saved_and_offered_after_a_crash(
     hand.click(child(bench, "recovery_open"))
     hand.until(lambda: bench.state.series is not None)
     assert "Broken off" in child(bench, "stage").text()
-    assert len(viewer.layers["Atoms"].data) == len(state.orbitals)
+    assert len(bench.layers.atoms.layer.data) == len(state.orbitals)
     # a finished run that is saved elsewhere needs no autosave
     open_step(bench, hand, "run")
     run_to_the_end(bench, hand)
