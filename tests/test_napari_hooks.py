@@ -163,3 +163,112 @@ def test_the_manifest_names_what_is_there(name):
     command = next(c for c in manifest()["contributions"]["commands"] if c["id"] == f"napari-lot.{name}")
     module, function = command["python_name"].split(":")
     assert callable(getattr(importlib.import_module(module), function))
+
+
+def test_a_file_is_read_once(tmp_path, monkeypatch):
+    from napari_lot.series import read
+
+    path = tmp_path / "series.npz"
+    np.savez(path, images=STACK, angles_deg=THETAS, pixel_size_A=0.3)
+    seen = []
+    reader = read.READERS[".npz"]
+    monkeypatch.setitem(read.READERS, ".npz", lambda p: (seen.append(p), reader(p))[1])
+    read_it = get_series_reader(str(path))
+    ((data, _, _),) = read_it(str(path))
+    assert len(seen) == 1
+    np.testing.assert_array_equal(data[:, 0], STACK)
+    ((again, _, _),) = read_it(str(path))  # napari may use a reader twice: then the file of that moment counts
+    assert len(seen) == 2
+    np.testing.assert_array_equal(again, data)
+
+
+def full_series():
+    from napari_lot.series.tilt_series import TiltSeries
+
+    rng = np.random.default_rng(1)
+    return TiltSeries(
+        images=rng.poisson(20, STACK.shape).astype(np.float32),
+        angles_deg=np.stack([np.full(5, 1.0), THETAS, np.zeros(5)], 1),
+        pixel_size_A=0.31,
+        center_px=(3.5, 4.25),
+        tilt_axis_deg=2.5,
+        mask=rng.random(STACK.shape) < 0.9,
+        counts=True,
+        excluded=(3,),
+        metadata={"element": "Pt", "energy_eV": 2e5, "semiangle_mrad": 22.0},
+    )
+
+
+@pytest.mark.parametrize("name", ["a.npz", "a.lot.h5"])
+def test_a_series_that_is_saved_and_opened_is_the_same(tmp_path, name):
+    from napari_lot.napari_hooks import write_series
+    from napari_lot.series.layer import layer_data
+
+    series = full_series()
+    data, options, _ = layer_data(series)
+    path = str(tmp_path / name)
+    assert write_series(path, data, options) == [path]
+    (again, back, kind), *_ = get_series_reader(path)(path)
+    assert kind == "image"
+    found = series_from_layer_data(again, back["metadata"], back["scale"], units=back["units"])
+    for field in ("images", "angles_deg", "mask"):
+        np.testing.assert_array_equal(getattr(found, field), getattr(series, field))
+    for field in ("pixel_size_A", "center_px", "tilt_axis_deg", "counts", "excluded"):
+        assert getattr(found, field) == getattr(series, field), field
+    assert {k: found.metadata[k] for k in series.metadata} == series.metadata
+
+
+def test_mrc_and_tiff_keep_angles_beside_them_or_refuse(tmp_path):
+    from napari_lot.export.series import write_series
+    from napari_lot.napari_hooks import write_series as hook
+    from napari_lot.series.read import read_series
+
+    series = full_series()
+    plain = series.with_changes(mask=None, tilt_axis_deg=0.0, excluded=(), counts=False)
+    for name in ("a.mrc", "b.tif"):
+        written = write_series(tmp_path / name, plain)
+        assert [p.name for p in written] == [name, f"{name[0]}_angles.csv"]
+        found = read_series(tmp_path / name)
+        np.testing.assert_array_equal(found.images, series.images)
+        np.testing.assert_allclose(found.angles_deg, series.angles_deg)
+        assert found.pixel_size_A == pytest.approx(0.31, rel=1e-6)
+    with pytest.raises(InputError, match="no place for: mask, tilt axis, tilts that are left out, electron counts"):
+        write_series(tmp_path / "c.mrc", series)
+    assert not (tmp_path / "c.mrc").exists()
+    with pytest.raises(InputError, match="does not say its tilt angles"):
+        hook(str(tmp_path / "d.npz"), STACK[:, None], {"name": "photo", "scale": (1, 1, 1, 1)})
+
+
+def test_atoms_as_csv_with_all_columns(tmp_path):
+    features = {"element": ["Pt", "Fe"], "id": [4, 9], "p_exists": [0.9, 1.0], "tilts_seen": [36, 35]}
+    path = str(tmp_path / "my_atoms.csv")
+    write_atoms(path, np.arange(6.0).reshape(2, 3), {"features": features})
+    ((data, options, kind),) = get_atoms_reader(path)(path)
+    assert kind == "points"
+    np.testing.assert_allclose(data, np.arange(6.0).reshape(2, 3))
+    assert options["features"]["p_exists"].tolist() == [0.9, 1.0]
+    assert options["features"]["tilts_seen"].dtype.kind == "i"
+    (tmp_path / "other_atoms.csv").write_text("index,axis-0,axis-1\n0,1,2\n")
+    assert get_atoms_reader(str(tmp_path / "other_atoms.csv")) is None
+
+
+def test_atoms_of_a_mat_file(tmp_path):
+    import scipy.io
+
+    scipy.io.savemat(tmp_path / "atoms.mat", {"model": np.arange(12.0).reshape(3, 4)})
+    assert get_series_reader(str(tmp_path / "atoms.mat")) is None
+    path = str(tmp_path / "atoms.mat")
+    ((data, _, _),) = get_atoms_reader(path)(path)
+    np.testing.assert_allclose(data[:, ::-1], np.arange(12.0).reshape(3, 4).T)
+
+
+@pytest.mark.parametrize("ending", [".cif", ".pdb", ".lmp"])
+def test_points_in_the_formats_of_others(tmp_path, ending):
+    import ase.io
+
+    path = str(tmp_path / f"a{ending}")
+    points = np.arange(6.0).reshape(2, 3)
+    write_atoms(path, points, {"features": {"element": ["Pt", "Fe"]}})
+    found = ase.io.read(path, **({"format": "lammps-data", "atom_style": "atomic"} if ending == ".lmp" else {}))
+    assert found.get_chemical_symbols() == ["Pt", "Fe"]
+    np.testing.assert_allclose(found.positions[1] - found.positions[0], [3, 3, 3], atol=1e-5)

@@ -29,10 +29,11 @@ BUILT = {
     "simulate": "--out",
     "compare": "--cutoff --rotate",
     "devices": "",
+    "resume": "--out --overwrite --threads --max-minutes",
+    "export": "--plain --overwrite",
 }
 NOT_BUILT = {
     "reconstruct": "--device cuda, --device mps, --start peaks",
-    "resume": "run.lot.h5",
     "voxel": "resire",
 }
 

@@ -2,15 +2,21 @@
 
 from __future__ import annotations
 
+import csv
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from napari_lot.errors import InputError
-from napari_lot.series.layer import layer_data
-from napari_lot.series.read import READERS, holds_series, read_series
+from napari_lot.files import write_whole
+from napari_lot.series.layer import layer_data, series_from_layer_data
+from napari_lot.series.raw import RawSeries
+from napari_lot.series.read import READERS, read_series, stack_with_angles
+
+if TYPE_CHECKING:
+    from napari_lot.atoms import Orbitals
 
 LayerData = tuple[Any, dict[str, Any], str]
 PathOrPaths = str | Path | Sequence[str | Path]
@@ -18,6 +24,7 @@ PathOrPaths = str | Path | Sequence[str | Path]
 # Anybody's images: napari goes by names alone, so a claim on these would make it ask at every TIFF which reader to use.
 # The workbench takes them as files, or as layers with an angle file beside their file.
 _NOT_CLAIMED = (".tif", ".tiff", ".npy")
+_OWN_COLUMNS = ("id", "element", "x_A", "y_A", "z_A", "height", "width_A", "integrated_A2")
 
 
 def _single(path: PathOrPaths) -> Path | None:
@@ -27,17 +34,32 @@ def _single(path: PathOrPaths) -> Path | None:
 
 
 def get_series_reader(path: PathOrPaths) -> Callable[[PathOrPaths], list[LayerData]] | None:
-    """A reader when the file looks like a tilt series, otherwise None so that another reader takes it.
+    """A reader when the file looks like a tilt series or is a session, otherwise None so that another reader takes it.
 
     TIFF and NPY stay with napari's own reader; a volume in MRC, NPZ, MAT or HDF5 without angles is not a tilt series.
+    The file is read once: what was looked at to decide is what the reader hands over.
     """
     file = _single(path)
     if file is None or not file.is_file() or file.suffix.lower() not in READERS.keys() - _NOT_CLAIMED:
         return None
-    return read_series_layers if holds_series(file) else None
+    if file.suffix.lower() in (".h5", ".hdf5"):
+        from napari_lot.session import is_session
+
+        if is_session(file):
+            return read_session_layers
+    raw = stack_with_angles(file)
+    if raw is None:
+        return None
+    found = [raw]
+
+    def read(again: PathOrPaths) -> list[LayerData]:
+        # handed over once: napari may keep a reader, and must not keep a stack with it
+        return read_series_layers(again, found.pop() if found and _single(again) == file else None)
+
+    return read
 
 
-def read_series_layers(path: PathOrPaths) -> list[LayerData]:
+def read_series_layers(path: PathOrPaths, raw: RawSeries | None = None) -> list[LayerData]:
     """The series as one 4-D image layer [tilt, 1, v, u] in Å.
 
     Raises
@@ -48,14 +70,46 @@ def read_series_layers(path: PathOrPaths) -> list[LayerData]:
     file = _single(path)
     if file is None:
         raise InputError("Several files were given: a tilt series is one file with one image per tilt.")
-    return [layer_data(read_series(file))]
+    return [layer_data(read_series(file, raw=raw))]
+
+
+def read_session_layers(path: PathOrPaths) -> list[LayerData]:
+    """A session's measured and calculated images and its atoms, with error bars and probabilities as features.
+
+    Raises
+    ------
+    InputError
+        As ``read_session``.
+    """
+    from napari_lot.session import read_session
+
+    file = _single(path)
+    if file is None:
+        raise InputError("Several files were given: open sessions one by one.")
+    session = read_session(file)
+    layers = [layer_data(session.series)]
+    result, atoms = session.result, session.orbitals
+    if result is not None:
+        _, options, kind = layer_data(session.series, "Calculated")
+        layers.append((result.calculated[:, None], {**options, "visible": False}, kind))
+    if atoms is not None and len(atoms):
+        layers.append(_points(atoms, "Atoms", {} if result is None else result.columns))
+    return layers
 
 
 def get_atoms_reader(path: PathOrPaths) -> Callable[[PathOrPaths], list[LayerData]] | None:
-    """A reader of atoms for .xyz and .extxyz files."""
+    """A reader of atoms for .xyz and .extxyz files, CSV with x_A, y_A, z_A columns, and RESIRE .mat."""
+    from napari_lot.export import read_atoms
+
     file = _single(path)
-    if file is None or not file.is_file() or file.suffix.lower() not in (".xyz", ".extxyz"):
+    if file is None or not file.is_file() or file.suffix.lower() not in (".xyz", ".extxyz", ".csv", ".mat"):
         return None
+    if file.suffix.lower() in (".csv", ".mat"):  # anybody's: only what holds atoms
+        try:
+            atoms = read_atoms(file)
+        except InputError:
+            return None
+        return lambda again: [_points(atoms, file.stem, _more(file))]
     return read_atoms_layers
 
 
@@ -72,9 +126,30 @@ def read_atoms_layers(path: PathOrPaths) -> list[LayerData]:
     file = _single(path)
     if file is None:
         raise InputError("Several files were given: open files of atoms one by one.")
-    atoms = read_atoms(file)
+    return [_points(read_atoms(file), file.stem, {})]
+
+
+def _more(file: Path) -> dict[str, Any]:
+    """Further columns of numbers in a CSV (error bars, probabilities): what was written comes back."""
+    if file.suffix.lower() != ".csv":
+        return {}
+    with file.open(encoding="utf-8-sig", newline="") as stream:
+        rows = [row for row in csv.reader(stream) if row]
+    found: dict[str, Any] = {}
+    for name, *values in zip(*rows, strict=True):
+        if name.strip() not in _OWN_COLUMNS:
+            try:
+                found[name.strip()] = np.array([float(value) for value in values])
+            except ValueError:
+                continue
+            if name.strip() == "tilts_seen":
+                found[name.strip()] = found[name.strip()].astype(np.int64)
+    return found
+
+
+def _points(atoms: Orbitals, name: str, more: dict[str, Any]) -> LayerData:
     options = {
-        "name": file.stem,
+        "name": name,
         "units": ("angstrom",) * 3,
         "axis_labels": ("z", "y", "x"),
         "size": 1.5,
@@ -83,13 +158,14 @@ def read_atoms_layers(path: PathOrPaths) -> list[LayerData]:
             "element": np.array(atoms.symbols),
             "height": atoms.height,
             "width_A": atoms.width,
+            **more,
         },
     }
-    return [(atoms.positions[:, ::-1].copy(), options, "points")]
+    return (atoms.positions[:, ::-1].copy(), options, "points")
 
 
 def write_atoms(path: str, data: Any, attributes: dict[str, Any]) -> list[str]:
-    """Write a 3-D Points layer (z, y, x) as extended XYZ or CSV, by the extension; returns the path written.
+    """Write a 3-D Points layer (z, y, x) as extended XYZ, CSV, CIF, PDB or LAMMPS data; returns the path written.
 
     Positions are taken in the world frame (scale and translate applied), which for this package's layers is the
     specimen frame in Å. Points that are not shown (the spare rows of a layer that atoms stream into) are left out.
@@ -101,7 +177,8 @@ def write_atoms(path: str, data: Any, attributes: dict[str, Any]) -> list[str]:
         Not a 3-D layer, no points, or a folder that cannot be written to.
     """
     from napari_lot.atoms import Orbitals
-    from napari_lot.export import UNKNOWN_HEIGHT, UNKNOWN_WIDTH_A, atom_columns, write_atoms_csv, write_atoms_xyz
+    from napari_lot.export import UNKNOWN_HEIGHT, UNKNOWN_WIDTH_A, atom_columns
+    from napari_lot.export import write_atoms as write_file
 
     points = np.asarray(data, dtype=np.float64)
     shown = np.broadcast_to(np.asarray(attributes.get("shown", True), bool), len(points))
@@ -123,12 +200,34 @@ def write_atoms(path: str, data: Any, attributes: dict[str, Any]) -> list[str]:
     )
     own = atom_columns(atoms)
     more = {n: v for n, v in known.items() if n not in own and n.isidentifier() and v.dtype.kind in "iuf"}
-    write = write_atoms_csv if Path(path).suffix.lower() == ".csv" else write_atoms_xyz
     try:
-        write(path, atoms, more)
+        write_whole(path, lambda temporary: write_file(temporary, atoms, more))
     except OSError as error:
         raise InputError(f"{path}: cannot be written: {error.strerror}: choose another folder.") from None
     return [str(path)]
+
+
+def write_series(path: str, data: Any, attributes: dict[str, Any]) -> list[str]:
+    """Write a series' 4-D image layer [tilt, 1, v, u] with its angles as NPZ, MRC or session; the paths written.
+
+    Raises
+    ------
+    InputError
+        The layer is no tilt series, or the format would lose something of it.
+    """
+    from napari_lot.export.series import write_series as write_file
+
+    series = series_from_layer_data(
+        data,
+        attributes.get("metadata"),
+        attributes.get("scale"),
+        units=attributes.get("units"),
+        name=str(attributes.get("name", "layer")),
+    )
+    try:
+        return [str(written) for written in write_file(path, series)]
+    except OSError as error:
+        raise InputError(f"{path}: cannot be written: {error.strerror}: choose another folder.") from None
 
 
 def sample_pt_deca() -> list[LayerData]:

@@ -19,8 +19,10 @@ from numpy.typing import NDArray
 
 from napari_lot.errors import InputError
 from napari_lot.export import write_atoms_csv, write_atoms_xyz, write_stack
+from napari_lot.export.methods import methods_text
 from napari_lot.job import Result
 from napari_lot.series.tilt_series import TiltSeries
+from napari_lot.session import Session, write_session
 
 RESULT_FILES = (
     "atoms.csv",
@@ -30,7 +32,11 @@ RESULT_FILES = (
     "residual.tif",
     "probe.tif",
     "probe_before.tif",
+    "methods.md",
+    "run.lot.h5",
 )
+AUTOSAVE_FILE = "autosave.lot.h5"
+"""What a running fit leaves in its folder; it goes when the results are written."""
 _PARTIAL = ".partial-"
 _VERSIONS_OF = ("napari-lot", "numpy", "scipy", "torch", "numba")
 
@@ -101,22 +107,33 @@ def write_results(out: str | Path, series: TiltSeries, result: Result, run: dict
         The measured series; its pixel size goes into the TIFF files.
     result : Result
     run : dict, optional
-        What only the caller knows: ``command`` (str), ``wall_seconds`` ({stage: s}, added to the result's).
+        What only the caller knows: ``command`` (str), ``wall_seconds`` ({stage: s}, added to the result's),
+        ``history`` ((K, 3), pass, loss and mean R of the snapshots).
     """
     pixel = series.pixel_size_A
-    report = make_report(series, result, run or {})
+    run = run or {}
+    report = make_report(series, result, run)
+    session = Session(
+        series,
+        result.settings,
+        result,
+        history=run.get("history", np.zeros((0, 3))),
+        notes={name: result.details[name] for name in ("edits", "decisions") if name in result.details},
+    )
     probe, before = result.probe, result.probe_before
     writers: dict[str, Callable[[Path], None]] = {
         "calculated.tif": lambda path: write_stack(path, result.calculated, pixel),
         "residual.tif": lambda path: write_stack(path, result.residual, pixel),
         "probe.tif": lambda path: write_stack(path, probe.images, probe.pixel_size_A, axes="ZYX"),
+        "methods.md": lambda path: write_text(path, methods_text(series, result)),
+        "run.lot.h5": lambda path: write_session(path, session, result.settings.output.embed_images),
         "report.json": lambda path: write_json(path, report),
         "atoms.csv": lambda path: write_atoms_csv(path, result.orbitals, result.columns),
         "atoms.xyz": lambda path: write_atoms_xyz(path, result.orbitals, result.columns),
     }
     if before is not None and result.probe_changed:
         writers["probe_before.tif"] = lambda path: write_stack(path, before.images, before.pixel_size_A, axes="ZYX")
-    write_folder(out, writers)
+    write_folder(out, writers, (*RESULT_FILES, AUTOSAVE_FILE))
 
 
 def make_report(series: TiltSeries, result: Result, run: dict[str, Any]) -> dict[str, Any]:
@@ -196,6 +213,11 @@ def to_plain(value: Any) -> Any:
     if isinstance(value, float):
         return value if np.isfinite(value) else None
     return value if value is None or isinstance(value, bool | int | str) else str(value)
+
+
+def write_text(path: str | Path, text: str) -> None:
+    """Write a text as UTF-8."""
+    Path(path).write_text(text, encoding="utf-8")
 
 
 def write_json(path: str | Path, value: Any) -> None:

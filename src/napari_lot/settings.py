@@ -339,6 +339,17 @@ class Solver(_Frozen):
     tolerance: float = Field(1e-7, gt=0, lt=1, description="Done when a step promises less than this part of the loss.")
 
 
+class Output(_Frozen):
+    """What is written besides the results."""
+
+    autosave_s: float | None = Field(
+        60.0, ge=1, le=86400, description="Seconds after which a running fit is saved again; never when absent."
+    )
+    embed_images: bool = Field(
+        True, description="The session holds the measured images; otherwise their path and their SHA-256."
+    )
+
+
 class Settings(_Frozen):
     """All settings of one run."""
 
@@ -347,6 +358,7 @@ class Settings(_Frozen):
     model: Model = Model()
     start: Start = Start()
     solver: Solver = Solver()
+    output: Output = Output()
 
 
 def in_words(error: ValidationError) -> str:

@@ -105,6 +105,14 @@ class Hand:
         self.qtbot.waitUntil(condition, timeout=int(1000 * seconds))
 
 
+@pytest.fixture(autouse=True)
+def own_autosaves(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """No test meets the autosaves of another, or of the person who runs it."""
+    folder = tmp_path_factory.mktemp("autosaves")
+    monkeypatch.setattr("napari_lot.session.leftovers.autosave_folder", lambda: folder)
+    return folder
+
+
 @pytest.fixture
 def hand(qtbot: Any) -> Hand:
     return Hand(qtbot)

@@ -69,7 +69,8 @@ def test_report_and_everything(ready: Any, hand: Any, notified: Any, tmp_path: P
     assert (report["atoms"], report["series"]["shape"]) == (247, [36, 114, 114])
     folder = tmp_path / "new" / "results"
     save("Everything, folder", folder)
-    names = ["atoms.csv", "atoms.xyz", "calculated.tif", "probe.tif", "report.json", "residual.tif"]
+    names = ["atoms.csv", "atoms.xyz", "calculated.tif", "methods.md", "probe.tif", "report.json"]
+    names += ["residual.tif", "run.lot.h5"]
     assert sorted(p.name for p in folder.iterdir()) == names
     assert notified() == []
     (folder / "atoms.csv").write_text("precious")

@@ -14,7 +14,7 @@ from steps import child, open_step
 
 from napari_lot import presets
 from napari_lot.errors import InputError
-from napari_lot.gui.background import Latest
+from napari_lot.gui.work.latest import Latest
 from napari_lot.physics.probe import probe_slices
 
 

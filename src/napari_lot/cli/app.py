@@ -15,6 +15,7 @@ import typer
 from napari_lot import __version__
 from napari_lot.cli.demo import demo
 from napari_lot.cli.reconstruct import INTERRUPTED, reconstruct
+from napari_lot.cli.sessions import export, resume
 from napari_lot.cli.simulate import simulate
 from napari_lot.cli.tools import compare, devices, info
 from napari_lot.errors import InputError
@@ -28,7 +29,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-for command in (reconstruct, info, demo, simulate, compare, devices):
+for command in (reconstruct, resume, info, demo, simulate, compare, export, devices):
     app.command()(command)
 
 

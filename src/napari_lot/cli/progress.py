@@ -5,7 +5,7 @@ from __future__ import annotations
 import signal
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from types import FrameType
 from typing import Any
@@ -57,15 +57,15 @@ def _r_text(snapshot: Snapshot) -> str:
     return f"R {100 * r:.2f} %" if np.isfinite(r) else ""
 
 
-def follow(job: Job, control: Control) -> None:
-    """Run a job to its end and show how it goes."""
+def follow(job: Job, control: Control, watch: Callable[[Snapshot], object] = lambda snapshot: None) -> None:
+    """Run a job to its end and show how it goes; ``watch`` is given every snapshot."""
     if sys.stderr.isatty():
-        _follow_live(job, control)
+        _follow_live(job, control, watch)
     else:
-        _follow_plain(job, control)
+        _follow_plain(job, control, watch)
 
 
-def _follow_live(job: Job, control: Control) -> None:
+def _follow_live(job: Job, control: Control, watch: Callable[[Snapshot], object]) -> None:
     columns = (
         TextColumn("{task.description:<10}"),
         BarColumn(bar_width=28),
@@ -78,6 +78,7 @@ def _follow_live(job: Job, control: Control) -> None:
     with Progress(*columns, console=Console(stderr=True), transient=True) as progress:
         task = progress.add_task("prepare", total=None, atoms=0, r="")
         for snapshot in job.run(control):
+            watch(snapshot)
             progress.update(
                 task,
                 description=snapshot.stage,
@@ -88,9 +89,10 @@ def _follow_live(job: Job, control: Control) -> None:
             )
 
 
-def _follow_plain(job: Job, control: Control) -> None:
+def _follow_plain(job: Job, control: Control, watch: Callable[[Snapshot], object]) -> None:
     stage, last = "", -_PLAIN_INTERVAL_S
     for snapshot in job.run(control):
+        watch(snapshot)
         now = time.monotonic()
         if snapshot.stage != stage or now - last >= _PLAIN_INTERVAL_S:
             stage, last = snapshot.stage, now

@@ -13,7 +13,7 @@ import typer
 
 from napari_lot.cli import options as o
 from napari_lot.errors import InputError
-from napari_lot.report import RESULT_FILES, check_output_folder, write_results
+from napari_lot.report import AUTOSAVE_FILE, RESULT_FILES, check_output_folder, write_results
 from napari_lot.series.detector import fitted_by
 from napari_lot.settings import facts_as_settings
 
@@ -84,17 +84,45 @@ def run_and_write(measured: TiltSeries, given: o.Given, out: Path, began: float,
     begin_at, given = read_start(given)
     read_seconds = time.monotonic() - began
 
-    from napari_lot.cli.progress import finish_on_interrupt, follow
-    from napari_lot.job import Control, Job
-
     for warning in measured.warnings:
         print(f"warning: {warning}", file=sys.stderr)
+    return run_job(measured, given.settings(), begin_at, out, began, command, read_seconds)
+
+
+def run_job(
+    measured: TiltSeries,
+    settings: Settings,
+    begin_at: Orbitals | None,
+    out: Path,
+    began: float,
+    command: str,
+    read_seconds: float = 0.0,
+) -> int:
+    """Reconstruct and write; the exit code. What a crash leaves of the run is said on stderr."""
+    from napari_lot.cli.progress import finish_on_interrupt, follow
+    from napari_lot.job import Control, Job
+    from napari_lot.session import Autosave, Session
+
     control = Control()
-    job = Job(measured, given.settings(), begin_at)
+    job = Job(measured, settings, begin_at)
+    output = settings.output
+    made = not out.exists()
+    every = float("inf") if output.autosave_s is None else output.autosave_s
+    autosave = Autosave(out / AUTOSAVE_FILE, Session(measured, settings), every, output.embed_images)
     with finish_on_interrupt(control) as interrupt:
-        follow(job, control)
+        try:
+            follow(job, control, autosave.add)
+        except BaseException:
+            autosave.wait()
+            if autosave.path.is_file():
+                print(f"The last state of the run is in {autosave.path}: napari-lot resume goes on.", file=sys.stderr)
+            raise
+        autosave.wait()
         result = job.result
         if result is None or not len(result.orbitals):
+            autosave.remove()
+            if made and out.is_dir() and not any(out.iterdir()):
+                out.rmdir()
             if interrupt.asked:
                 print("Interrupted before there was an atom: nothing was written.", file=sys.stderr)
                 return INTERRUPTED
@@ -110,7 +138,8 @@ def run_and_write(measured: TiltSeries, given: o.Given, out: Path, began: float,
         seconds = {"read": read_seconds, "total": time.monotonic() - began}
         for warning in result.warnings:
             print(f"warning: {warning}", file=sys.stderr)
-        write(out, measured, result, {"command": command, "wall_seconds": seconds})
+        run = {"command": command, "wall_seconds": seconds, "history": autosave.history}
+        write(out, measured, result, run)
     print(summary(result, out, time.monotonic() - began))
     return INTERRUPTED if interrupt.asked else 0
 

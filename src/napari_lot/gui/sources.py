@@ -9,8 +9,9 @@ from typing import Any
 from napari_lot.errors import InputError
 from napari_lot.series import TiltSeries, read_series
 from napari_lot.series.layer import KEY, series_from_layer_data
-from napari_lot.series.read import find_angle_file
+from napari_lot.series.read import angle_values, find_angle_file, read_mask
 from napari_lot.series.sample import sample_facts, sample_path
+from napari_lot.session import read_session
 from napari_lot.settings import Microscope, facts_as_settings, settings_from_dict
 
 Found = tuple[TiltSeries, Microscope | None, str | None]
@@ -30,6 +31,18 @@ def from_layer(layer: Any, given: dict[str, Any], angles: Any) -> Found:
         layer.data, layer.metadata, layer.scale, units=layer.units, name=layer.name, angles=angles, **given
     )
     return series, *_known(series.metadata, layer.name)
+
+
+def from_session(path: Path, given: dict[str, Any], angles: Any) -> Found:
+    """The series of a session, with what is ``given`` changed; microscope and element of its settings."""
+    session = read_session(path)
+    changes = {{"exclude": "excluded"}.get(name, name): value for name, value in given.items()}
+    if isinstance(changes.get("mask"), str):
+        changes["mask"] = read_mask(changes["mask"])
+    if angles is not None:
+        changes |= {"angles_deg": angle_values(angles, len(session.series), str(path)), "rotations": None}
+    elements = [element for element in session.settings.model.elements if element != "X"]
+    return session.series.with_changes(**changes), session.settings.microscope, ", ".join(elements) or None
 
 
 def from_sample(given: dict[str, Any], angles: Any) -> Found:

@@ -20,12 +20,16 @@ from qtpy.QtWidgets import (
 
 from napari_lot.gui.canvas.layers import WorkbenchLayers
 from napari_lot.gui.forms.section import DONE, NEEDS, READY, Section
+from napari_lot.gui.look import use_theme
 from napari_lot.gui.notices import Notices
 from napari_lot.gui.panels.data import DataPanel, summary
 from napari_lot.gui.panels.export import ExportPanel
 from napari_lot.gui.panels.inspect import InspectPanel
 from napari_lot.gui.panels.probe import ProbePanel
 from napari_lot.gui.panels.run import RunPanel
+from napari_lot.gui.preferences import preferences
+from napari_lot.gui.recovery import RecoveryBar
+from napari_lot.gui.sessions import Sessions
 from napari_lot.gui.state import WorkbenchState
 from napari_lot.job import ProbeSlices, Snapshot
 
@@ -68,7 +72,8 @@ class Workbench(QWidget):
         self.probe = ProbePanel(self.state)
         self.run = RunPanel(self.state, self.layers)
         self.inspect = InspectPanel(self.state, self.layers)
-        self.export = ExportPanel(self.state)
+        chosen = preferences()
+        self.export = ExportPanel(self.state, self.layers, chosen.folder)
         self.sections = {
             name: Section(i, title, panel)
             for i, (name, title, panel) in enumerate(
@@ -83,6 +88,9 @@ class Workbench(QWidget):
             )
         }
         self._build()
+        self.sessions = Sessions(self)
+        self.run.use(chosen.threads, chosen.updates_per_s)
+        self._on_theme()
 
         self.state.failed.connect(self.notices.show)
         self.state.series_changed.connect(self._on_series)
@@ -94,6 +102,10 @@ class Workbench(QWidget):
         self.run.on_snapshot = self._on_snapshot
         self.run.on_change = self._update_steps
         self.inspect.on_change = self._on_shown_again
+        self.export.make_session = self.sessions.session
+        self.export.on_saved = self.sessions.on_saved
+        self.data.on_session = self.sessions.open
+        viewer.events.theme.connect(self._on_theme)
         viewer.layers.events.inserted.connect(self._update_views)
         viewer.layers.events.removed.connect(self._update_views)
         application = QApplication.instance()
@@ -125,7 +137,7 @@ class Workbench(QWidget):
             line = QFrame()
             line.setFrameShape(QFrame.Shape.HLine)
             line.setFixedHeight(1)
-            line.setStyleSheet("background: #4a5058; border: none;")
+            line.setObjectName("step_line")
             steps.addWidget(line)
             steps.addWidget(section)
         steps.addStretch(1)
@@ -137,6 +149,8 @@ class Workbench(QWidget):
         layout = QVBoxLayout(self)
         layout.setContentsMargins(4, 4, 2, 4)
         layout.addLayout(views)
+        self.recovery = RecoveryBar()
+        layout.addWidget(self.recovery)
         layout.addWidget(self.scroll, 1)
         self.setMinimumWidth(MINIMUM_WIDTH)
 
@@ -234,6 +248,7 @@ class Workbench(QWidget):
 
     def _on_snapshot(self, snapshot: Snapshot) -> None:
         self.inspect.show_snapshot(snapshot)
+        self.sessions.add(snapshot)
         self._update_views()
 
     def _on_result(self) -> None:
@@ -241,6 +256,9 @@ class Workbench(QWidget):
             self.sections["export"].open()
         self._update_steps()
         self._update_views()
+
+    def _on_theme(self, event: Any = None) -> None:
+        self.setStyleSheet(use_theme(self.viewer.theme))
 
     # -- the end ----------------------------------------------------------------------------------------------
 
@@ -293,7 +311,9 @@ class Workbench(QWidget):
         self.state.thickness_changed.disconnect(self._update_steps)
         self.state.running_changed.disconnect(self._on_running)
         self.state.result_changed.disconnect(self._on_result)
+        self.viewer.events.theme.disconnect(self._on_theme)
         self.run.shutdown()
+        self.sessions.shutdown()
         self.probe.shutdown()
         self.inspect.shutdown()
         self.export.shutdown()

@@ -20,7 +20,8 @@ ANGLE_NAMES = ("angles_deg", "angles", "tilt_angles", "theta_deg", "theta")
 def read_npz(path: Path) -> RawSeries:
     """``images`` [tilt, v, u] and whatever else an NPZ of ours may hold.
 
-    That is ``angles_deg``, ``pixel_size_A``, ``center_px``, ``tilt_axis_deg``, ``mask``, ``counts``, ``element``, and
+    That is ``angles_deg``, ``pixel_size_A``, ``center_px``, ``tilt_axis_deg``, ``mask``, ``counts``,
+    ``excluded`` (tilts that must not be used, counted from 0), ``element``, and
     the microscope's fields under their names in the settings (``energy_eV``, ...).
 
     Raises
@@ -107,6 +108,7 @@ def _from_arrays(path: Path, arrays: Any) -> RawSeries:
         center_px=None if center is None else (float(center[0]), float(center[1])),
         mask=arrays["mask"] if "mask" in names else None,
         counts=bool(arrays["counts"]) if "counts" in names else None,
+        excluded=tuple(int(t) for t in np.ravel(arrays["excluded"])) if "excluded" in names else (),
         metadata={**known_facts(arrays), "format": "NPZ", "images_from": image_name},
     )
 

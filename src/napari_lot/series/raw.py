@@ -37,6 +37,7 @@ class RawSeries:
     counts: bool | None = None
     metadata: dict[str, Any] = field(default_factory=dict)
     warnings: tuple[str, ...] = ()
+    excluded: tuple[int, ...] = ()
 
 
 def check_readable(path: Path, what: str) -> None:

@@ -47,6 +47,7 @@ def read_series(
     counts: bool | None = None,
     geometry: Geometry | None = None,
     exclude: Sequence[int] = (),
+    raw: RawSeries | None = None,
 ) -> TiltSeries:
     """Read a tilt series and its angles. What the caller gives wins over what the files say.
 
@@ -71,6 +72,8 @@ def read_series(
         Whose convention the file's or side file's angles follow, where it cannot be told from their names.
     exclude : sequence of int
         Tilts not to use, counted from 0; their pixels may be anything.
+    raw : RawSeries, optional
+        What the file's reader has found already (see ``stack_with_angles``): it is not read again.
 
     Returns
     -------
@@ -89,7 +92,7 @@ def read_series(
         raise InputError(
             f"{path}: unknown file type '{path.suffix}': give a tilt series as {', '.join(sorted(READERS))}."
         )
-    raw = reader(path)
+    raw = reader(path) if raw is None else raw
     if raw.images.ndim != 3:
         check_stack_shape(raw.images.shape, str(path))
     table = _angle_table(raw, path, angles)
@@ -144,7 +147,7 @@ def read_series(
         counts=bool(raw.counts) if counts is None else counts,
         source=str(path),
         metadata={**raw.metadata, "angles_from": table.source, "geometry": shape_geometry if transposed else "lot"},
-        excluded=tuple(exclude),
+        excluded=tuple(exclude) or raw.excluded,
         warnings=warnings,
     )
 
@@ -183,14 +186,20 @@ def read_mask(path: str | Path) -> NDArray[Any]:
 
 def holds_series(path: str | Path) -> bool:
     """Whether a file is a readable stack whose angles are known and as many as its images (pixel size aside)."""
+    return stack_with_angles(path) is not None
+
+
+def stack_with_angles(path: str | Path) -> RawSeries | None:
+    """What a file holds where it is a stack whose angles are known and as many as its images; None where not."""
     path = Path(path)
     try:
         check_readable(path, "tilt series")
         raw = READERS[path.suffix.lower()](path)
         table = _angle_table(raw, path, None)
     except (InputError, KeyError):
-        return False
-    return table is not None and raw.images.ndim == 3 and len(table.values_deg) == len(raw.images)
+        return None
+    known = table is not None and raw.images.ndim == 3 and len(table.values_deg) == len(raw.images)
+    return raw if known else None
 
 
 def angle_values(angles: AngleSource, tilts: int, source: str) -> NDArray[np.float64]:

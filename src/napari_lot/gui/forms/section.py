@@ -7,13 +7,15 @@ from qtpy.QtGui import QIcon
 from qtpy.QtWidgets import QLabel, QSizePolicy, QVBoxLayout, QWidget
 from superqt import QCollapsible
 
+from napari_lot.gui.look import AMBER, BLUE, GREEN
+
 _UNLIMITED = 16_777_215  # QWIDGETSIZE_MAX
 NEEDS, READY, DONE, DOUBT = "needs", "ready", "done", "doubt"
 _MARKS = {
-    NEEDS: ("○", "#e5a33d"),
-    READY: ("●", "#8fb4d8"),
-    DONE: ("✓", "#7bbf7b"),
-    DOUBT: ("⚠", "#e5a33d"),
+    NEEDS: ("○", AMBER),
+    READY: ("●", BLUE),
+    DONE: ("✓", GREEN),
+    DOUBT: ("⚠", AMBER),
 }
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -26,12 +27,17 @@ from napari_lot.errors import InputError
 from napari_lot.gui.canvas.labels import short_angle_text
 from napari_lot.gui.forms.settings_form import SettingsForm
 from napari_lot.gui.forms.words import in_window_words
+from napari_lot.gui.look import failure, warning
 from napari_lot.gui.state import WorkbenchState
 from napari_lot.series import TiltSeries
 from napari_lot.series.detector import detector_of
+from napari_lot.session import is_session
 from napari_lot.settings import Data, settings_from_dict
 
-SERIES_FILTER = "Tilt series (*.tif *.tiff *.mrc *.st *.ali *.npz *.npy *.mat *.h5 *.hdf5 *.emd);;All files (*)"
+SERIES_FILTER = (
+    "Tilt series (*.tif *.tiff *.mrc *.st *.ali *.npz *.npy *.mat *.h5 *.hdf5 *.emd);;"
+    "Sessions (*.lot.h5);;All files (*)"
+)
 ANGLES_FILTER = "Angles (*.csv *.tlt *.rawtlt *.mdoc *.txt *.mat);;All files (*)"
 FROM_FILE, ANGLE_FILE, TYPED = "from the series", "from a file", "start and step"
 
@@ -44,6 +50,7 @@ class DataPanel(QWidget):
         self.state = state
         self.viewer = viewer
         self._source: tuple[str, Any] | None = None
+        self.on_session: Callable[[Path], None] = lambda path: None
         # The source that the form speaks of; None while it is filled in for one that is not open yet.
         self._described: tuple[str, Any] | None = None
         self.used_layer: Any = None
@@ -229,7 +236,7 @@ class DataPanel(QWidget):
         detector = detector_of(series, settings)
         found = check_damage(series, detector, settings.data.denoised)
         verdict = f"{found.verdict[:1].upper()}{found.verdict[1:]}"
-        return [f'<span style="color:#e5a33d">⚠ {verdict}</span>' if found.changed else verdict]
+        return [warning(verdict) if found.changed else verdict]
 
     def _excluded(self) -> list[int]:
         words = self.exclude.text().replace(";", ",").replace(",", " ").split()
@@ -293,7 +300,9 @@ class DataPanel(QWidget):
 
     def _open_typed(self) -> None:
         text = self.path.text().strip()
-        if text:
+        if text and is_session(Path(text).expanduser()):
+            self.on_session(Path(text).expanduser())
+        elif text:
             self._load(("file", text))
 
     def _use_layer(self) -> None:
@@ -329,7 +338,7 @@ class DataPanel(QWidget):
                 self._described = None
                 self.state.thickness_A, self.state.images = thickness_A, images  # of the series that stays
             self._changed = True
-            self._note(f'<span style="color:#e57373">{in_window_words(str(error))}</span>')
+            self._note(failure(in_window_words(str(error))))
             self._enable()
             self.state.fail(str(error))
             return
@@ -340,13 +349,31 @@ class DataPanel(QWidget):
         self.state.set_series(series)
         if another:
             self.state.take_facts(microscope, element, alone=source[0] == "sample")
-        notes = [f'<span style="color:#e5a33d">⚠ {in_window_words(w)}</span>' for w in series.warnings]
+        notes = [warning(in_window_words(w)) for w in series.warnings]
         notes += damage
         if "pixel_size_A" in self.form.values():
             notes.append(f"Pixel size {series.pixel_size_A:g} Å as typed here, whatever the file says.")
         if self.angle_kind.currentText() != FROM_FILE:
             notes.append(f"Tilt angles {self.angle_kind.currentText()} as given here, whatever the file says.")
         self._note("<br>".join(notes))
+        self._enable()
+
+    def adopt(self, path: Path, series: TiltSeries, data: Data) -> None:
+        """Show the series of a session, with what was said of it; it is read already."""
+        self._forget()
+        self.angle_kind.setCurrentText(FROM_FILE)
+        self.path.setText(str(path))
+        values = {name: getattr(data, name) for name in data.model_fields_set}
+        for form in (self.more_form, self.noise_form):
+            form.set_values({name: value for name, value in values.items() if name in form.fields})
+        self.tilt_weights.setText(", ".join(f"{tilt}={weight:g}" for tilt, weight in data.tilt_weights))
+        self.exclude.setText(", ".join(map(str, series.excluded)))
+        self._source = self._described = ("session", path)
+        self._changed = False
+        self.used_layer = None
+        self.state.thickness_A, self.state.images = self.thickness_A, self._described_images()
+        self.state.set_series(series)
+        self._note("<br>".join(warning(in_window_words(w)) for w in series.warnings))
         self._enable()
 
     def _forget(self) -> None:
@@ -394,7 +421,7 @@ class DataPanel(QWidget):
 
         if kind == "layer":
             return sources.has_angles(sources.from_layer, what)
-        return kind == "sample" or sources.has_angles(sources.from_file, Path(what).expanduser())
+        return kind in ("sample", "session") or sources.has_angles(sources.from_file, Path(what).expanduser())
 
     def _read(self, kind: str, what: Any) -> tuple[TiltSeries, Any, str | None]:
         from napari_lot.gui import sources
@@ -403,6 +430,8 @@ class DataPanel(QWidget):
             return sources.from_sample(self._given(), self._angles())
         if kind == "layer":
             return sources.from_layer(what, self._given(), self._angles())
+        if kind == "session":
+            return sources.from_session(what, self._given(), self._angles())
         return sources.from_file(Path(what).expanduser(), self._given(), self._angles())
 
 

@@ -1,170 +1,254 @@
-"""Step 5: atoms as CSV or XYZ, calculated and residual stacks as TIFF, the report, or all of it."""
+"""Step 5: atoms, images, figures, the methods paragraph, the session, or everything, as files."""
 
 from __future__ import annotations
 
-import os
-import tempfile
+from collections.abc import Callable
 from pathlib import Path
 
-from qtpy.QtWidgets import QCheckBox, QComboBox, QFileDialog, QGridLayout, QLabel, QLineEdit, QPushButton, QWidget
+from qtpy.QtWidgets import (
+    QApplication,
+    QCheckBox,
+    QComboBox,
+    QDoubleSpinBox,
+    QFileDialog,
+    QGridLayout,
+    QHBoxLayout,
+    QLabel,
+    QLineEdit,
+    QPushButton,
+    QWidget,
+)
 
 from napari_lot.errors import InputError
-from napari_lot.export import write_atoms_csv, write_atoms_xyz, write_stack
+from napari_lot.export.figures import MM_PER_INCH, screen_pixels, write_picture
+from napari_lot.export.methods import methods_text
+from napari_lot.files import write_whole
+from napari_lot.gui.canvas.layers import WorkbenchLayers
+from napari_lot.gui.canvas.picture import take_picture
+from napari_lot.gui.look import failure
+from napari_lot.gui.saving import CANVAS, EVERYTHING, KINDS, SESSION, Figures, check, save, with_ending
 from napari_lot.gui.state import WorkbenchState
-from napari_lot.job import Result
-from napari_lot.report import check_output_folder, make_report, write_json, write_results
-from napari_lot.series import TiltSeries
+from napari_lot.gui.work.background import Background
+from napari_lot.session import Session
 
-EVERYTHING = "Everything, folder"
-KINDS = {
-    "Atoms, XYZ": ("atoms.xyz", ".xyz"),
-    "Atoms, CSV": ("atoms.csv", ".csv"),
-    "Calculated tilts, TIFF": ("calculated.tif", ".tif"),
-    "Residual tilts, TIFF": ("residual.tif", ".tif"),
-    "Report, JSON": ("report.json", ".json"),
-    EVERYTHING: ("results", ""),
-}
+LARGEST_PICTURE_PX = 8192
 
 
 class ExportPanel(QWidget):
-    """Choose what and where, and save."""
+    """Choose what and where, and save.
 
-    def __init__(self, state: WorkbenchState, parent: QWidget | None = None) -> None:
+    Attributes
+    ----------
+    make_session : callable
+        The session of now, to save.
+    on_saved : callable
+        Told the kind of what was saved.
+    """
+
+    def __init__(
+        self, state: WorkbenchState, layers: WorkbenchLayers, folder: str = "", parent: QWidget | None = None
+    ) -> None:
         super().__init__(parent)
         self.state = state
+        self.layers = layers
+        self.make_session: Callable[[], Session] = self._session
+        self.on_saved: Callable[[str], None] = lambda kind: None
+        self._folder = folder
+        self._background = Background(self)
         self.kind = QComboBox()
         self.kind.setObjectName("export_kind")
         self.kind.addItems(list(KINDS))
+        self.kind.setMaxVisibleItems(len(KINDS))
+        self.kind.setSizeAdjustPolicy(QComboBox.SizeAdjustPolicy.AdjustToMinimumContentsLengthWithIcon)
         self.kind.setToolTip("What to save; coordinates are in Å in the specimen frame, 0 is the rotation centre.")
         self.path = QLineEdit()
         self.path.setObjectName("export_path")
         self.path.setToolTip("File to write; for everything: a folder, new or empty.")
         self.browse = QPushButton("Choose…")
+        self.browse.setObjectName("export_browse")
         self.browse.setToolTip("Choose where to save.")
         self.browse.clicked.connect(self._browse)
+        self.figure_row = QWidget()
+        self.width = _number(85.0, 20.0, 400.0, " mm", "export_width", "Width of the figure on paper in mm.")
+        self.dpi = _number(600.0, 72.0, 1200.0, " dpi", "export_dpi", "Dots per inch of what is made of pixels.")
+        row = QHBoxLayout(self.figure_row)
+        row.setContentsMargins(0, 0, 0, 0)
+        for widget in (QLabel("Width"), self.width, QLabel("at"), self.dpi):
+            row.addWidget(widget)
+        row.addStretch(1)
+        self.embed = QCheckBox("with the measured images")
+        self.embed.setObjectName("export_embed")
+        self.embed.setChecked(True)
+        self.embed.setToolTip(
+            "The session then opens anywhere; without them it is smaller and needs the series' file to open."
+        )
         self.overwrite = QCheckBox("replace what is there")
         self.overwrite.setObjectName("export_overwrite")
         self.overwrite.setToolTip("Without this an existing file, or a folder that is not empty, is left alone.")
         self.save = QPushButton("Save")
         self.save.setObjectName("export_save")
         self.save.clicked.connect(self._save)
+        self.copy = QPushButton("Copy the methods paragraph")
+        self.copy.setObjectName("copy_methods")
+        self.copy.clicked.connect(self._copy_methods)
         self.note = QLabel()
         self.note.setObjectName("export_note")
         self.note.setWordWrap(True)
         layout = QGridLayout(self)
         layout.setContentsMargins(0, 0, 0, 0)
-        layout.addWidget(QLabel("Save"), 0, 0)
+        for line, (text, widget) in enumerate((("Save", self.kind), ("as", self.path))):
+            label = QLabel(text)
+            label.setBuddy(widget)
+            layout.addWidget(label, line, 0)
         layout.addWidget(self.kind, 0, 1, 1, 2)
-        layout.addWidget(QLabel("as"), 1, 0)
         layout.addWidget(self.path, 1, 1)
         layout.addWidget(self.browse, 1, 2)
-        layout.addWidget(self.overwrite, 2, 1)
-        layout.addWidget(self.save, 2, 2)
-        layout.addWidget(self.note, 3, 0, 1, 3)
+        layout.addWidget(self.figure_row, 2, 1, 1, 2)
+        layout.addWidget(self.embed, 3, 1, 1, 2)
+        layout.addWidget(self.overwrite, 4, 1)
+        layout.addWidget(self.save, 4, 2)
+        layout.addWidget(self.copy, 5, 0, 1, 3)
+        layout.addWidget(self.note, 6, 0, 1, 3)
         layout.setColumnStretch(1, 1)
         self.kind.currentTextChanged.connect(self._on_kind)
         self._on_kind(self.kind.currentText())
-        state.result_changed.connect(self._enable)
+        state.result_changed.connect(self._on_result)
         state.running_changed.connect(self._enable)
         self._enable()
 
     def shutdown(self) -> None:
-        """Stop listening."""
-        self.state.result_changed.disconnect(self._enable)
+        """Stop listening; what is being written is written to its end."""
+        self.state.result_changed.disconnect(self._on_result)
         self.state.running_changed.disconnect(self._enable)
+        self._background.shutdown()
+
+    @property
+    def saving(self) -> bool:
+        """Whether a file is being written."""
+        return self._background.busy
+
+    def _on_result(self) -> None:
+        self.note.setText("")
+        self._enable()
 
     def _enable(self) -> None:
         ready = self.state.result is not None
-        self.save.setEnabled(ready)
+        busy = self.saving
+        needs = "Needs a finished reconstruction (step 3)."
+        self.save.setEnabled(ready and not busy)
+        self.save.setText("Saving…" if busy else "Save")
         self.save.setToolTip(
-            f"Write what run {self.state.result_run} found." if ready else "Needs a finished reconstruction (step 3)."
+            "It is being written." if busy else f"Write what run {self.state.result_run} found." if ready else needs
         )
-        if not ready:
-            self.note.setText("")
+        self.copy.setEnabled(ready)
+        self.copy.setToolTip(
+            "Put a paragraph for a paper on the clipboard: the series, the model, the settings, the result, and what "
+            "to cite."
+            if ready
+            else needs
+        )
 
-    def _on_kind(self, kind: str) -> None:
-        name, suffix = KINDS[kind]
+    def _on_kind(self, what: str) -> None:
+        kind = KINDS[what]
         current = self.path.text().strip()
         if not current:
-            self.path.setText(name)
-        elif Path(current).name in {n for n, _ in KINDS.values()}:
-            self.path.setText(str(Path(current).with_name(name)))
+            self.path.setText(str(Path(self._folder) / kind.name) if self._folder else kind.name)
+        elif Path(current).name in {other.name for other in KINDS.values()}:
+            self.path.setText(str(Path(current).with_name(kind.name)))
         else:
-            self.path.setText(str(Path(current).with_suffix(suffix)))
+            self.path.setText(str(with_ending(Path(current), kind)))
+        self.figure_row.setVisible(kind.figure)
+        self.embed.setVisible(what == SESSION)
 
     def _browse(self) -> None:
-        if self.kind.currentText() == EVERYTHING:
+        what = self.kind.currentText()
+        if what == EVERYTHING:
             folder = QFileDialog.getExistingDirectory(self, "Save into", self.path.text())
             if folder:
                 self.path.setText(folder)
             return
-        suffix = KINDS[self.kind.currentText()][1]
-        name, _ = QFileDialog.getSaveFileName(self, "Save", self.path.text(), f"*{suffix};;All files (*)")
+        endings = " ".join(f"*{ending}" for ending in KINDS[what].endings)
+        name, _ = QFileDialog.getSaveFileName(self, "Save", self.path.text(), f"{endings};;All files (*)")
         if name:
-            self.path.setText(name)
+            self.path.setText(str(with_ending(Path(name), KINDS[what])))
             self.overwrite.setChecked(True)  # the dialog has asked
 
+    def _session(self) -> Session:
+        series, result = self.state.series, self.state.result
+        assert series is not None
+        assert result is not None
+        return Session(series, result.settings, result)
+
     def _save(self) -> None:
-        result, series = self.state.result, self.state.series
-        if result is None or series is None:
+        if self.state.result is None or self.state.series is None:
             return
-        kind = self.kind.currentText()
+        what, run = self.kind.currentText(), self.state.result_run
         try:
             text = self.path.text().strip()
             if not text:
-                what = "folder" if kind == EVERYTHING else "file"
-                raise InputError(f"No {what} is named: type a name, for example {KINDS[kind][0]}, or choose a place.")
+                name = "folder" if what == EVERYTHING else "file"
+                raise InputError(f"No {name} is named: type a name, for example {KINDS[what].name}, or choose a place.")
             path = Path(text).expanduser()
-            save(kind, path, series, result, self.overwrite.isChecked())
+            check(what, path, self.overwrite.isChecked())
+            write = self._writer(what, path)
         except InputError as error:
-            self.note.setText(f'<span style="color:#e57373">{self.state.fail(str(error))}</span>')
+            self._failed(str(error))
             return
-        self.overwrite.setChecked(False)
-        self.note.setText(f"Saved {path.resolve()} (run {self.state.result_run})")
+
+        def done(_: object) -> None:
+            self.overwrite.setChecked(False)
+            self.note.setText(f"Saved {path.resolve()} (run {run})")
+            self._enable()
+            self.on_saved(what)
+
+        self.note.setText("")
+        self._background.start(write, done, self._failed)
+        self._enable()
+
+    def _writer(self, what: str, path: Path) -> Callable[[], None]:
+        """What has to be done in the background; the view on the canvas is taken here."""
+        if what == CANVAS:
+            picture, width = self._picture(), self.width.value()
+            return lambda: write_whole(path, lambda p: write_picture(p, picture, width))
+        session, embed = self.make_session(), self.embed.isChecked()
+        figures = Figures(self.width.value(), self.dpi.value(), self.layers.tilt)
+        return lambda: save(what, path, session, figures, embed)
+
+    def _picture(self) -> object:
+        viewer = self.layers.viewer
+        across = screen_pixels(self.width.value(), self.dpi.value())
+        height, width = viewer.canvas.size
+        up = round(across * height / width)
+        if max(across, up) > LARGEST_PICTURE_PX:
+            most = LARGEST_PICTURE_PX * min(1, width / height) / self.width.value() * MM_PER_INCH
+            raise InputError(
+                f"A picture of {across} × {up} pixels is more than can be drawn: take at most {most:.0f} dpi at this "
+                "width."
+            )
+        return take_picture(viewer, across)
+
+    def _failed(self, sentence: str) -> None:
+        self.note.setText(failure(self.state.fail(sentence)))
+        self._enable()
+
+    def _copy_methods(self) -> None:
+        series, result = self.state.series, self.state.result
+        clipboard = QApplication.clipboard()
+        if series is None or result is None or clipboard is None:
+            return
+        text = methods_text(series, result)
+        clipboard.setText(text)
+        self.note.setText(f"The methods paragraph is on the clipboard ({len(text.split())} words).")
 
 
-def save(kind: str, path: Path, series: TiltSeries, result: Result, overwrite: bool) -> None:
-    """Write one file, or everything into a folder; whole or not at all.
-
-    Raises
-    ------
-    InputError
-        No name, something there already without ``overwrite``, or a place that cannot be written.
-    """
-    if kind == EVERYTHING:
-        if not path.name:
-            raise InputError(f"{path}: this is not the name of a folder: give one, for example {KINDS[kind][0]}.")
-        check_output_folder(path, overwrite)
-        try:
-            write_results(path, series, result)
-        except OSError as error:
-            raise InputError(f"{path}: cannot write there: {error.strerror or error}: choose another folder.") from None
-        return
-    if not path.name or path.is_dir():
-        raise InputError(f"{path}: this is not a file name: give one, for example {KINDS[kind][0]}.")
-    if path.exists() and not overwrite:
-        raise InputError(f"{path}: the file exists already: choose another name, or tick 'replace what is there'.")
-    temporary: str | None = None
-    try:
-        handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.stem}-", suffix=path.suffix)
-        os.close(handle)
-        if kind == "Atoms, XYZ":
-            write_atoms_xyz(temporary, result.orbitals, result.columns)
-        elif kind == "Atoms, CSV":
-            write_atoms_csv(temporary, result.orbitals, result.columns)
-        elif kind == "Report, JSON":
-            write_json(temporary, make_report(series, result, {}))
-        else:
-            images = result.calculated if kind.startswith("Calculated") else result.residual
-            write_stack(temporary, images, series.pixel_size_A)
-        # A temporary file is private; the saved one gets the rights that any new file has.
-        mask = os.umask(0)
-        os.umask(mask)
-        os.chmod(temporary, 0o666 & ~mask)
-        os.replace(temporary, path)
-        temporary = None
-    except OSError as error:
-        raise InputError(f"{path}: cannot write there: {error.strerror or error}: choose another folder.") from None
-    finally:
-        if temporary is not None:
-            Path(temporary).unlink(missing_ok=True)
+def _number(value: float, low: float, high: float, unit: str, name: str, tip: str) -> QDoubleSpinBox:
+    box = QDoubleSpinBox()
+    box.setRange(low, high)
+    box.setDecimals(0)
+    box.setValue(value)
+    box.setSuffix(unit)
+    box.setObjectName(name)
+    box.setToolTip(tip)
+    box.setAccessibleName(tip)
+    box.setButtonSymbols(QDoubleSpinBox.ButtonSymbols.NoButtons)
+    return box

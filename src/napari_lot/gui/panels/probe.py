@@ -11,12 +11,12 @@ from qtpy.QtCore import QTimer, Signal
 from qtpy.QtWidgets import QLabel, QPushButton, QVBoxLayout, QWidget
 
 from napari_lot.errors import InputError
-from napari_lot.gui.background import Latest
 from napari_lot.gui.forms.preset_row import PresetRow
 from napari_lot.gui.forms.settings_form import SettingsForm
 from napari_lot.gui.forms.words import in_window_words
 from napari_lot.gui.plots.basic import ProbeSection
 from napari_lot.gui.state import WorkbenchState
+from napari_lot.gui.work.latest import Latest
 from napari_lot.job import ProbeSlices
 from napari_lot.physics.optics import depth_of_focus_A, probe_radius_A, rayleigh_limit_A, wavelength_A
 from napari_lot.physics.probe import depth_basis, probe_slices

@@ -27,6 +27,7 @@ from napari_lot.gui.forms.section import DONE, DOUBT, READY
 from napari_lot.gui.forms.settings_form import SettingsForm, choices_of
 from napari_lot.gui.forms.words import in_window_words
 from napari_lot.gui.live import Outcome, Pace, RunnableJob, Runner, time_text
+from napari_lot.gui.look import warning
 from napari_lot.gui.plots.basic import ConvergencePlot
 from napari_lot.gui.state import WorkbenchState
 from napari_lot.job import Job, Result, Snapshot, expected_spacing_A
@@ -163,10 +164,6 @@ class RunPanel(QWidget):
         self.progress.setObjectName("progress")
         self.progress.setTextVisible(True)
         self.progress.setMinimumHeight(20)
-        self.progress.setStyleSheet(
-            "QProgressBar { border: 1px solid #4a5058; border-radius: 3px; text-align: center; background: #1e2228; }"
-            "QProgressBar::chunk { background: #3a6ea5; }"
-        )
         self.detail = QLabel()
         self.detail.setObjectName("detail")
         self.detail.setWordWrap(True)
@@ -194,7 +191,13 @@ class RunPanel(QWidget):
         state.series_changed.connect(self._on_series)
         state.microscope_changed.connect(self.update_buttons)
         self.on_change: Callable[[], None] = lambda: None
+        self.on_end: Callable[[Outcome | None], None] = lambda outcome: None
         self.update_buttons()
+
+    def use(self, threads: int | None, updates_per_s: float) -> None:
+        """Take over preferences: threads of a run, and how often the window is drawn anew."""
+        self.solver.fields["threads"].value = threads
+        self._timer.setInterval(round(1000 / updates_per_s))
 
     # -- settings ---------------------------------------------------------------------------------------------
 
@@ -393,6 +396,7 @@ class RunPanel(QWidget):
             self._end_without_result(outcome.stop_reason or "cancelled")
         else:
             self._end_with(outcome.result)
+        self.on_end(outcome)
         self.update_buttons()
 
     def _end_in_failure(self, outcome: Outcome | None) -> None:
@@ -423,7 +427,7 @@ class RunPanel(QWidget):
         said = bool(colon) and how.lower().startswith(result.stop_reason)
         self.stage.setText(f"<b>{how}</b>: {rest}" if said else f"<b>Finished</b>: {message}")
         doubts = [in_window_words(w) for w in result.warnings]
-        self.detail.setText("<br>".join(f'<span style="color:#e5a33d">⚠ {w[:1].upper()}{w[1:]}</span>' for w in doubts))
+        self.detail.setText("<br>".join(warning(w[:1].upper() + w[1:]) for w in doubts))
         self.detail.setVisible(bool(doubts))
         known = f"{len(result.orbitals)} atoms, {result.stop_reason}"
         self.ended = (DOUBT, f"{known}; see the doubts below.") if doubts else (DONE, f"{known}.")

@@ -10,17 +10,17 @@ from numpy.typing import NDArray
 from qtpy.QtCore import Qt
 from qtpy.QtWidgets import QVBoxLayout, QWidget
 
+from napari_lot.gui import look
 from napari_lot.gui.canvas.colors import EXISTENCE, Coloring
 from napari_lot.job import ProbeSlices
 
-BACKGROUND, TEXT = "#1e2228", "#d6d6d6"
-LOSS_COLOR, R_COLOR, BAR_COLOR, MARK_COLOR = "#f0a202", "#4fb3ff", "#4fb3ff", "#f0a202"
-WITHHELD_COLOR = "#c586e0"
+LOSS_COLOR, R_COLOR, BAR_COLOR, MARK_COLOR = look.AMBER, look.BLUE, look.BLUE, look.AMBER
+WITHHELD_COLOR = "#b06ad0"
 BARS_TIP = "R-factor of each tilt in percent, withheld tilts in violet; click a bar to look at that tilt."
 
 
 def _plot(left: str, bottom: str, height: int) -> pg.PlotWidget:
-    widget = pg.PlotWidget(background=BACKGROUND)
+    widget = pg.PlotWidget()
     widget.setFixedHeight(height)
     item = widget.getPlotItem()
     item.hideButtons()
@@ -29,11 +29,10 @@ def _plot(left: str, bottom: str, height: int) -> pg.PlotWidget:
     item.setMouseEnabled(False, False)
     for side, text in (("left", left), ("bottom", bottom)):
         axis = item.getAxis(side)
-        axis.setPen(TEXT)
-        axis.setTextPen(TEXT)
         axis.enableAutoSIPrefix(False)
-        item.setLabel(side, text, color=TEXT, **{"font-size": "9pt"})
+        item.setLabel(side, text)
     item.showGrid(x=False, y=True, alpha=0.2)
+    look.follow(widget)
     return widget
 
 
@@ -46,10 +45,11 @@ class ConvergencePlot(QWidget):
         self.plot.setToolTip("R-factor in blue (left axis) and loss in orange (right axis, logarithmic) of each pass.")
         item = self.plot.getPlotItem()
         item.getAxis("left").setTextPen(R_COLOR)
+        item.getAxis("left").own_color = item.getAxis("right").own_color = True
         item.setLabel("left", "mean R (%)", color=R_COLOR, **{"font-size": "9pt"})
         item.showAxis("right")
         right = item.getAxis("right")
-        right.setPen(TEXT)
+        right.setPen(look.text())
         right.setTextPen(LOSS_COLOR)
         right.enableAutoSIPrefix(False)
         right.setLabel("log₁₀ loss", color=LOSS_COLOR, **{"font-size": "9pt"})
@@ -69,6 +69,11 @@ class ConvergencePlot(QWidget):
 
     def _follow(self) -> None:
         self._loss_view.setGeometry(self.plot.getPlotItem().vb.sceneBoundingRect())
+
+    @property
+    def history(self) -> list[tuple[int, float, float]]:
+        """Pass, loss and mean R of every snapshot that is drawn."""
+        return list(self._history)
 
     @property
     def points(self) -> int:

@@ -10,8 +10,9 @@ from numpy.typing import NDArray
 from qtpy.QtCore import Qt
 from qtpy.QtWidgets import QHBoxLayout, QVBoxLayout, QWidget
 
+from napari_lot.gui import look
 from napari_lot.gui.canvas.colors import ELEMENT_COLORS
-from napari_lot.gui.plots.basic import TEXT, ProbeSection, _plot, reach_A
+from napari_lot.gui.plots.basic import ProbeSection, _plot, reach_A
 from napari_lot.job import ProbeSlices, Result
 from napari_lot.settings import Microscope
 
@@ -37,7 +38,7 @@ class ProbeComparison(QWidget):
         layout.setContentsMargins(0, 0, 0, 0)
         layout.setSpacing(2)
         for section, title in ((self.before, "settings"), (self.after, "fitted")):
-            section.plot.getPlotItem().setTitle(title, color=TEXT, size="9pt")
+            section.plot.getPlotItem().setTitle(title, color=look.text(), size="9pt")
             layout.addWidget(section)
         self.after.plot.getPlotItem().setLabel("left", "")
 
@@ -94,8 +95,8 @@ class StrengthHistogram(QWidget):
             "Integrated strength of every atom in the colour of its element; the curves are the mixture that tells "
             "the elements apart, widened by the typical error bar, and dotted their sum."
         )
-        self.legend = self.plot.getPlotItem().addLegend(offset=(-4, 4), labelTextColor=TEXT, labelTextSize="8pt")
-        self.legend.setBrush(pg.mkBrush(30, 34, 40, 200))
+        self.legend = self.plot.getPlotItem().addLegend(offset=(-4, 4), labelTextColor=look.text(), labelTextSize="8pt")
+        look.restyle(self.plot)
         layout = QVBoxLayout(self)
         layout.setContentsMargins(0, 0, 0, 0)
         layout.addWidget(self.plot)
@@ -141,7 +142,7 @@ class StrengthHistogram(QWidget):
             base = base + counts
         for across, up, pen, name in lines:
             item.plot(across, up, pen=pen, name=name)
-        item.plot(x, total, pen=pg.mkPen("#ffffff", width=1, style=Qt.PenStyle.DotLine), name="sum")
+        item.plot(x, total, pen=pg.mkPen("#888888", width=2, style=Qt.PenStyle.DotLine), name="sum")
         self.counts = np.array(found)
         self.plot.setLabel("bottom", f"π H B² ({intensity} · Å²)")
         self.plot.setXRange(self.edges[0], self.edges[-1], padding=0)

@@ -1,4 +1,4 @@
-"""Files of atoms and images: CSV and extended XYZ written and read, RESIRE ``.mat`` atoms read, TIFF stacks written.
+"""Files of atoms read: CSV and XYZ of this package or another, RESIRE ``.mat``, sessions.
 
 Lengths in Å, specimen frame, origin at the rotation centre.
 """
@@ -8,7 +8,6 @@ from __future__ import annotations
 import csv
 import io
 import shlex
-from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -16,7 +15,6 @@ from typing import Any
 import h5py
 import numpy as np
 import scipy.io
-import tifffile
 from numpy.typing import NDArray
 
 from napari_lot.atoms import Orbitals
@@ -26,7 +24,6 @@ from napari_lot.physics.elements import SYMBOLS
 UNKNOWN_HEIGHT = 1.0
 UNKNOWN_WIDTH_A = 0.5
 
-_LARGEST_IMAGEJ_BYTES = 2**32 - 2**20
 _COORDINATE_NAMES = (
     "model_refined",
     "model",
@@ -40,83 +37,8 @@ _COORDINATE_NAMES = (
 _SPECIES_NAMES = ("atoms", "atom_type", "atomtype", "atom_types", "types", "species", "atom")
 
 
-def atom_columns(orbitals: Orbitals, more: Mapping[str, NDArray[Any]] | None = None) -> dict[str, Any]:
-    """Every exported column in its order, name to values of length N; a column not computed is absent.
-
-    Parameters
-    ----------
-    orbitals : Orbitals
-    more : mapping of str to (N,) arrays, optional
-        What a run knows besides (``Result.columns``).
-    """
-    x, y, z = orbitals.positions.T
-    columns: dict[str, Any] = {
-        "id": orbitals.id,
-        "element": orbitals.symbols,
-        "x_A": x,
-        "y_A": y,
-        "z_A": z,
-        "height": orbitals.height,
-        "width_A": orbitals.width,
-        "integrated_A2": orbitals.integrated,
-    }
-    return columns | dict(more or {})
-
-
-def _text(value: Any) -> str:
-    # Nine significant digits: 1e-6 Å at 1000 Å, and the same text for the same run.
-    return f"{value:.9g}" if isinstance(value, float | np.floating) else str(value)
-
-
-def write_atoms_csv(path: str | Path, orbitals: Orbitals, more: Mapping[str, NDArray[Any]] | None = None) -> None:
-    """Write ``atoms.csv`` (see ``atom_columns``)."""
-    columns = atom_columns(orbitals, more)
-    with open(path, "w", newline="", encoding="utf-8") as file:
-        writer = csv.writer(file, lineterminator="\n")
-        writer.writerow(columns)
-        writer.writerows([_text(value) for value in row] for row in zip(*columns.values(), strict=True))
-
-
-def write_atoms_xyz(path: str | Path, orbitals: Orbitals, more: Mapping[str, NDArray[Any]] | None = None) -> None:
-    """Write extended XYZ: element x y z, then the same properties as the CSV."""
-    columns = atom_columns(orbitals, more)
-    order = ["element", "x_A", "y_A", "z_A"]
-    order += [name for name in columns if name not in order]
-    kinds = ["species:S:1", "pos:R:3"]
-    kinds += [f"{name}:{'I' if np.asarray(columns[name]).dtype.kind == 'i' else 'R'}:1" for name in order[4:]]
-    with open(path, "w", encoding="utf-8", newline="\n") as file:
-        file.write(f'{len(orbitals)}\nProperties={":".join(kinds)} units="angstrom" pbc="F F F"\n')
-        for row in zip(*(columns[name] for name in order), strict=True):
-            file.write(" ".join(_text(value) for value in row) + "\n")
-
-
-def write_stack(path: str | Path, images: NDArray[Any], pixel_size_A: float, axes: str = "TYX") -> None:
-    """Write a float32 TIFF stack with its pixel size: ImageJ's kind, or OME-BigTIFF from 4 GB on.
-
-    Parameters
-    ----------
-    images : (N, V, U) array
-    pixel_size_A : float
-    axes : str
-        What the three axes are, in tifffile's letters.
-    """
-    images = np.ascontiguousarray(images, dtype=np.float32)
-    if images.nbytes < _LARGEST_IMAGEJ_BYTES:
-        tifffile.imwrite(
-            path,
-            images,
-            imagej=True,
-            resolution=(1 / pixel_size_A, 1 / pixel_size_A),
-            metadata={"axes": axes, "unit": "angstrom"},
-        )
-    else:
-        size = {f"PhysicalSize{axis}": pixel_size_A for axis in "XY"}
-        unit = {f"PhysicalSize{axis}Unit": "Å" for axis in "XY"}
-        tifffile.imwrite(path, images, bigtiff=True, ome=True, metadata={"axes": axes, **size, **unit})
-
-
 def read_atoms(path: str | Path) -> Orbitals:
-    """Atoms from an XYZ or CSV file of this package or another, or from a RESIRE ``.mat``.
+    """Atoms from an XYZ or CSV file of this package or another, a RESIRE ``.mat``, or a session.
 
     Heights and widths that the file does not hold become ``UNKNOWN_HEIGHT`` and ``UNKNOWN_WIDTH_A``. Positions are
     taken as they stand: Å, specimen frame, origin at the rotation centre.
@@ -131,13 +53,15 @@ def read_atoms(path: str | Path) -> Orbitals:
     try:
         if suffix == ".mat":
             orbitals = _read_mat(path)
+        elif suffix in (".h5", ".hdf5"):
+            orbitals = _read_session_atoms(path)
         elif suffix == ".csv":
             orbitals = _read_csv(path, path.read_text(encoding="utf-8-sig"))
         elif suffix in (".xyz", ".extxyz"):
             orbitals = _read_xyz(path, path.read_text(encoding="utf-8-sig"))
         else:
             raise InputError(
-                f"{path}: atoms are read from .xyz, .csv or RESIRE .mat files, not from {suffix or 'this'}."
+                f"{path}: atoms are read from .xyz, .csv, RESIRE .mat or .lot.h5 files, not from {suffix or 'this'}."
             )
     except OSError as error:
         raise InputError(f"{path}: cannot read the file of atoms: {error.strerror or error}.") from None
@@ -243,6 +167,15 @@ def _read_xyz(path: Path, text: str) -> Orbitals:
         for name, value in zip(names, row, strict=False):
             columns[name].append(value)
     return _orbitals(path, columns, first_line=3)
+
+
+def _read_session_atoms(path: Path) -> Orbitals:
+    from napari_lot.session import read_session
+
+    atoms = read_session(path).atoms
+    if atoms is None:
+        raise InputError(f"{path}: the orbitals of this session had not become atoms yet: take a later one.")
+    return atoms
 
 
 def _mat_variables(path: Path) -> dict[str, NDArray[Any]]:

@@ -1,0 +1,105 @@
+"""``napari-lot resume`` and ``export``: what a session is good for."""
+
+from __future__ import annotations
+
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from napari_lot.cli import options as o
+from napari_lot.errors import InputError
+from napari_lot.report import AUTOSAVE_FILE, RESULT_FILES, check_output_folder
+
+TEXTS = (".md", ".txt")
+
+
+def resume(
+    context: typer.Context,
+    run: Annotated[Path, typer.Argument(metavar="RUN.lot.h5", help="Session or autosave of an earlier run.")],
+    out: o.Out,
+    overwrite: o.Overwrite = False,
+    threads: o.Threads = None,
+    max_minutes: o.MaxMinutes = None,
+) -> int:
+    """Go on with a run that was stopped or broke off: its series, its settings, its atoms.
+
+    Where its orbitals had not become atoms yet, it begins anew.
+    """
+    from napari_lot.cli.reconstruct import check_inputs_survive, run_job
+    from napari_lot.session import read_session
+    from napari_lot.settings import settings_from_dict
+
+    check_output_folder(out, overwrite)
+    check_inputs_survive(out, [run], (*RESULT_FILES, AUTOSAVE_FILE))
+    began = time.monotonic()
+    session = read_session(run)
+    series, settings, atoms = session.series, session.settings, session.atoms
+    given = settings.model_dump(exclude_unset=True)
+    for name, value in (("threads", threads), ("max_minutes", max_minutes)):
+        if value is not None:
+            given.setdefault("solver", {})[name] = value
+    if atoms is None:
+        print("The orbitals of this run had not become atoms yet: it begins anew.", file=sys.stderr)
+        if settings.start.kind != "grid":
+            from napari_lot.export import read_atoms, with_elements
+
+            atoms = with_elements(read_atoms(settings.start.kind), settings.model.elements, settings.start.kind)
+    else:
+        given.setdefault("start", {})["kind"] = str(run)
+        if session.result is not None:
+            # the atoms count from where the fit found the centre
+            series = series.with_changes(center_px=session.result.center_px, center_known=True)
+    read_seconds = time.monotonic() - began
+    return run_job(series, settings_from_dict(given, str(run)), atoms, out, began, context.obj, read_seconds)
+
+
+def export(
+    source: Annotated[
+        Path, typer.Argument(metavar="SOURCE", help="Session (.lot.h5), or atoms as CSV, XYZ or RESIRE .mat.")
+    ],
+    target: Annotated[
+        Path,
+        typer.Argument(
+            metavar="FILE",
+            help="File to write: .csv, .xyz, .cif, .pdb, .lmp or .data (LAMMPS); of a session also .md or .txt "
+            "(methods paragraph).",
+        ),
+    ],
+    plain: Annotated[bool, typer.Option("--plain", help="XYZ with elements and coordinates only.")] = False,
+    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace FILE.")] = False,
+) -> None:
+    """Write the atoms of a session or a file in another format, or a session's methods paragraph."""
+    from napari_lot.export import format_of, read_atoms, write_atoms
+    from napari_lot.export.methods import methods_text
+    from napari_lot.report import write_text
+    from napari_lot.session import is_session, read_session
+
+    if target.exists() and not overwrite:
+        raise InputError(f"{target}: the file exists already; give another name, or --overwrite.")
+    session = read_session(source) if source.suffix.lower() in (".h5", ".hdf5") or is_session(source) else None
+    if target.suffix.lower() in TEXTS:
+        if session is None or session.result is None:
+            raise InputError(f"{source}: a methods paragraph needs the session of a run that ended.")
+        text = methods_text(session.series, session.result)
+        _write(target, lambda path: write_text(path, text))
+        return
+    kind = format_of(target)
+    kind = "xyz" if plain and kind == "extxyz" else kind
+    result = None if session is None else session.result
+    atoms = read_atoms(source) if result is None else result.orbitals
+    more = {} if result is None else result.columns
+    _write(target, lambda path: write_atoms(path, atoms, more, kind))
+    print(f"{len(atoms)} atoms: {target}")
+
+
+def _write(target: Path, write: Callable[[Path], None]) -> None:
+    from napari_lot.files import write_whole
+
+    try:
+        write_whole(target, write)
+    except OSError as error:
+        raise InputError(f"{target}: cannot write there: {error.strerror or error}; choose another folder.") from None

@@ -1,0 +1,38 @@
+"""Files that appear whole or not at all."""
+
+from __future__ import annotations
+
+import os
+import tempfile
+from collections.abc import Callable
+from pathlib import Path
+
+
+def write_whole(path: str | Path, write: Callable[[Path], object]) -> None:
+    """Write a file under another name beside it, then rename it: a reader, or a crash, never meets half of it.
+
+    Parameters
+    ----------
+    write : callable
+        Writes the file that it is given.
+
+    Raises
+    ------
+    OSError
+        The file cannot be written; what was there before is as it was. What ``write`` raises comes through as well.
+    """
+    path = Path(path)
+    handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.stem}-", suffix=path.suffix)
+    os.close(handle)
+    try:
+        write(Path(name))
+        # A temporary file is private; the finished one gets the rights that any new file has.
+        mask = os.umask(0)
+        os.umask(mask)
+        os.chmod(name, 0o666 & ~mask)
+        with open(name, "rb+") as file:  # on the disk before the old one goes
+            os.fsync(file.fileno())
+        os.replace(name, path)
+    except BaseException:
+        Path(name).unlink(missing_ok=True)
+        raise

@@ -1,0 +1,205 @@
+"""Sessions of the workbench: saved, opened again, and autosaved while a run goes on."""
+
+from __future__ import annotations
+
+import logging
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from napari_lot.gui.forms.section import DONE, READY
+from napari_lot.gui.forms.words import in_window_words
+from napari_lot.gui.live import Outcome
+from napari_lot.gui.preferences import preferences
+from napari_lot.gui.work.background import Background
+from napari_lot.job import Result, Snapshot, expected_spacing_A
+from napari_lot.session import Autosave, Session, read_session
+from napari_lot.session.leftovers import left_behind, new_autosave
+from napari_lot.settings import REFINED_BY_DEFAULT, Settings
+
+if TYPE_CHECKING:
+    from napari_lot.gui.workbench import Workbench
+
+_LOG = logging.getLogger(__name__)
+NOTES = ("edits", "decisions")
+
+
+class Sessions:
+    """What the workbench keeps on disk of a run, and how it comes back."""
+
+    def __init__(self, bench: Workbench) -> None:
+        self.bench = bench
+        self.autosave: Autosave | None = None
+        # the autosave of an earlier window that is open here: it goes when it is saved elsewhere
+        self._adopted: Path | None = None
+        self._told = False
+        self._background = Background(bench)
+        bench.recovery.on_open = self.open
+        bench.recovery.offer(left_behind())
+        bench.state.running_changed.connect(self._on_running)
+        bench.run.on_end = self._on_end
+
+    def shutdown(self) -> None:
+        """Stop listening; the autosave of a run that nobody has saved stays for the next window."""
+        self.bench.state.running_changed.disconnect(self._on_running)
+        if self.autosave is not None:
+            self.autosave.wait()
+        self._background.shutdown()
+
+    @property
+    def busy(self) -> bool:
+        """Whether a session is being read."""
+        return self._background.busy
+
+    # -- a session of now -------------------------------------------------------------------------------------
+
+    def session(self) -> Session:
+        """What there is now: series, settings, result, history, and what is looked at."""
+        bench = self.bench
+        series, result = bench.state.series, bench.state.result
+        assert series is not None
+        assert result is not None
+        layers = bench.layers
+        return Session(
+            series=series,
+            settings=result.settings,
+            result=result,
+            history=np.array(bench.run.plot.history, np.float64).reshape(-1, 3),
+            notes={name: result.details[name] for name in NOTES if name in result.details},
+            view={"view": layers.view, "tilt": layers.tilt, "color_by": layers.color_by},
+        )
+
+    def on_saved(self, kind: str) -> None:
+        """The result is on disk where the person wants it: no autosave has to keep it."""
+        from napari_lot.gui.saving import EVERYTHING, SESSION
+
+        if kind not in (EVERYTHING, SESSION):
+            return
+        if self.autosave is not None and not self.bench.state.running:
+            self.autosave.remove()
+            self.autosave = None
+        if self._adopted is not None:
+            self.bench.recovery.handled(self._adopted)
+            self._adopted = None
+
+    # -- while a run goes on ----------------------------------------------------------------------------------
+
+    def _on_running(self) -> None:
+        run, state = self.bench.run, self.bench.state
+        interval_s = preferences().autosave_s
+        if not state.running or state.series is None or interval_s is None:
+            return
+        settings = getattr(run.runner.job, "settings", None) if run.runner is not None else None
+        if not isinstance(settings, Settings):
+            return
+        if self.autosave is not None and state.result is None:
+            self.autosave.remove()
+        self._told = False
+        self.autosave = Autosave(new_autosave(), Session(state.series, settings), interval_s)
+
+    def add(self, snapshot: Snapshot) -> None:
+        """The run is here now."""
+        if self.autosave is None or not self.bench.state.running:
+            return
+        self.autosave.add(snapshot)
+        if self.autosave.failure is not None and not self._told:
+            self._told = True
+            error = self.autosave.failure
+            self.bench.state.fail(
+                f"{self.autosave.path.parent}: the running fit cannot be saved there ({error.strerror or error}); make "
+                "room, or it is lost if the window crashes."
+            )
+
+    def _on_end(self, outcome: Outcome | None) -> None:
+        autosave = self.autosave
+        if autosave is None:
+            return
+        if outcome is not None and outcome.result is not None:
+            notes = {name: outcome.result.details[name] for name in NOTES if name in outcome.result.details}
+            autosave.finish(outcome.result, notes)
+        elif outcome is not None and outcome.failure is None:  # cancelled: no result is wanted
+            autosave.remove()
+            self.autosave = None
+
+    # -- opened again -----------------------------------------------------------------------------------------
+
+    def open(self, path: Path) -> None:
+        """Read a session in the background, then show it."""
+        bench = self.bench
+        if bench.state.running:
+            bench.state.fail(f"{path}: not while a reconstruction is running: let it end first.")
+            return
+        bench.data._note(f"Reading {path.name}…")
+
+        def failed(sentence: str) -> None:
+            bench.data._note("")
+            bench.state.fail(sentence)
+
+        self._background.start(lambda: read_session(path), lambda session: self.show(session, path), failed)
+
+    def show(self, session: Session, path: Path) -> None:
+        """Series, settings, atoms and views as they were."""
+        bench, settings = self.bench, session.settings
+        state = bench.state
+        if path in left_behind():
+            self._adopted = path
+        bench.data.adopt(path, session.series, settings.data)
+        lens = settings.microscope
+        elements = [element for element in settings.model.elements if element != "X"]
+        state.take_facts(lens, ", ".join(elements) or None, alone=True)
+        self._show_settings(settings)
+        spacing_A = expected_spacing_A(settings.model)
+        bench.run.plot.clear()
+        history = [(int(step), float(loss), float(r)) for step, loss, r in session.history]
+        if history:
+            bench.run.plot.add(history)
+            bench.run.plot.show()
+        if session.result is not None:
+            self._show_result(session.result, spacing_A)
+        elif session.state is not None:
+            bench.layers.show_atoms(session.state.orbitals, spacing_A)
+            bench.layers.settle_atoms()
+            at = f"pass {session.state.step} of {session.state.steps_total}"
+            bench.run.stage.setText(
+                f"<b>Broken off</b> at {at}, {len(session.state.orbitals)} orbitals: their last state is shown. Start "
+                f"begins anew; 'napari-lot resume' goes on from these atoms."
+            )
+            bench.run.stage.show()
+            bench.run.ended = READY, f"A run that was broken off at {at}. Ready to start."
+        self._show_view(session.view)
+        for name in ("data", "probe"):
+            bench.sections[name].close_up()
+        bench.sections["inspect" if session.orbitals is not None else "run"].open()
+        bench.run.update_buttons()
+        bench._update_views()
+
+    def _show_settings(self, settings: Settings) -> None:
+        run = self.bench.run
+        for form, section in ((run.model, settings.model), (run.solver, settings.solver), (run.check, settings.data)):
+            form.set_values({name: getattr(section, name) for name in form.fields})
+        chosen = set(settings.solver.refine or REFINED_BY_DEFAULT) - set(settings.solver.fix)
+        for name, box in run.refine.items():
+            box.setChecked(name in chosen)
+
+    def _show_result(self, result: Result, spacing_A: float) -> None:
+        bench = self.bench
+        bench.state.runs += 1
+        bench.layers.show_result(result, spacing_A)
+        bench.layers.settle_atoms()
+        bench.run.stage.setText(f"<b>Opened</b>: {in_window_words(result.message)}")
+        bench.run.stage.show()
+        bench.run.ended = DONE, f"{len(result.orbitals)} atoms, {result.stop_reason}."
+        bench.state.keep(result)
+
+    def _show_view(self, view: dict[str, Any]) -> None:
+        layers = self.bench.layers
+        color_by = view.get("color_by")
+        if color_by and layers.result is not None:
+            layers.color_atoms(color_by)
+            self.bench.inspect._offer_colors()
+            self.bench.inspect._show_colors()
+        if view.get("view") and layers.available(view["view"]) is None:
+            layers.look_at(view["view"])
+        if "tilt" in view and layers.view in ("images", "markers"):
+            layers.go_to_tilt(int(view["tilt"]))

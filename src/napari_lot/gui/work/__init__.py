@@ -1,0 +1,1 @@
+"""Work that takes longer than a person notices, in threads beside the window."""

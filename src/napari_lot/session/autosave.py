@@ -1,0 +1,110 @@
+"""A running fit written to disk now and then, so that a crash costs minutes and not hours."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from napari_lot.job import Result, Snapshot
+from napari_lot.session.file import NOT_ATOMS, RunState, Session, write_session
+
+
+class Autosave:
+    """Writes the state of a run every ``interval_s``, in a thread of its own, whole or not at all.
+
+    Parameters
+    ----------
+    path : path
+        The file; its folder is made when the first state is written.
+    session : Session
+        What the run began with: series and settings.
+    interval_s : float
+        Seconds between writes, at least.
+    embed_images : bool
+        As for ``write_session``.
+    clock : callable
+        Seconds that only grow.
+
+    Attributes
+    ----------
+    failure : OSError or None
+        Why the last write failed; a later one that succeeds clears it.
+    """
+
+    def __init__(
+        self,
+        path: str | Path,
+        session: Session,
+        interval_s: float = 60.0,
+        embed_images: bool = True,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self.path = Path(path)
+        self.session = session
+        self.interval_s = interval_s
+        self.embed_images = embed_images
+        self.failure: OSError | None = None
+        self._clock = clock
+        self._last = clock()
+        self._history: list[tuple[float, float, float]] = []
+        self._thread: threading.Thread | None = None
+        self._has_atoms = False
+        self._closed = False
+
+    def add(self, snapshot: Snapshot, history: list[tuple[float, float, float]] | None = None) -> bool:
+        """Take note of a snapshot and begin to write it where the time has come; True where it is being written.
+
+        ``history`` is pass, loss and mean R of every snapshot since the last call; by default of this one. Orbitals
+        that are no atoms (yet, or because a place is molten, or of the other hand) do not replace a state with atoms.
+        """
+        known = snapshot.r_factor[snapshot.r_factor == snapshot.r_factor]
+        mean_r = float(known.mean()) if len(known) else float("nan")
+        self._history += [(snapshot.step, snapshot.loss, mean_r)] if history is None else history
+        are_atoms = snapshot.stage not in NOT_ATOMS
+        if self._clock() - self._last < self.interval_s or (self._has_atoms and not are_atoms) or self._closed:
+            return False
+        if (self._thread is not None and self._thread.is_alive()) or not len(snapshot.orbitals):
+            return False
+        self._has_atoms |= are_atoms
+        self._last = self._clock()
+        state = replace(self.session, state=RunState.of(snapshot), history=self.history)
+        self._thread = threading.Thread(target=self._write, args=(state,), name="napari-lot autosave", daemon=True)
+        self._thread.start()
+        return True
+
+    @property
+    def history(self) -> np.ndarray[Any, np.dtype[np.float64]]:
+        """(K, 3): pass, loss and mean R of what was added."""
+        return np.array(self._history, np.float64).reshape(-1, 3)
+
+    def finish(self, result: Result, notes: dict[str, object] | None = None) -> None:
+        """Write what the run found, in a thread of its own as well."""
+        self.wait()
+        session = replace(self.session, result=result, history=self.history, notes=dict(notes or {}))
+        self._thread = threading.Thread(target=self._write, args=(session,), name="napari-lot autosave", daemon=True)
+        self._thread.start()
+
+    def wait(self, timeout_s: float | None = 30.0) -> None:
+        """Until nothing is being written."""
+        if self._thread is not None:
+            self._thread.join(timeout_s)
+
+    def remove(self) -> None:
+        """The run is saved elsewhere, or nobody wants it: the file goes, and no other is written."""
+        self._closed = True
+        self.wait()
+        self.path.unlink(missing_ok=True)
+
+    def _write(self, session: Session) -> None:
+        try:
+            self.path.parent.mkdir(parents=True, exist_ok=True)
+            write_session(self.path, session, self.embed_images)
+            self.failure = None
+        except OSError as error:
+            self.failure = error

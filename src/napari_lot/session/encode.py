@@ -1,0 +1,87 @@
+"""Values of a session as HDF5 groups: arrays as data sets, everything else as JSON that anybody can read."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from typing import Any
+
+import h5py
+import numpy as np
+from numpy.typing import NDArray
+
+FACTS = "facts"
+_TUPLE = "__tuple__"
+
+
+def put(group: h5py.Group, values: Mapping[str, Any]) -> None:
+    """Write values under their names: arrays one by one, the rest together as the JSON text ``facts``.
+
+    Stacks of images are written image by image, so that other threads are never held up for long.
+    """
+    facts = {}
+    for name, value in values.items():
+        if isinstance(value, np.ndarray):
+            array = np.ascontiguousarray(value)
+            if array.ndim == 3 and array.nbytes > 2**20:
+                data = group.create_dataset(name, array.shape, array.dtype, chunks=(1, *array.shape[1:]))
+                for i, image in enumerate(array):
+                    data[i] = image
+            else:
+                group.create_dataset(name, data=array)
+        else:
+            facts[name] = _tagged(value)
+    put_text(group, FACTS, json.dumps(facts, ensure_ascii=False, indent=1))
+
+
+def put_text(group: h5py.Group, name: str, text: str) -> None:
+    """A text of any length (attributes end at 64 kB)."""
+    group.create_dataset(name, data=text, dtype=h5py.string_dtype())
+
+
+def get(group: h5py.Group) -> dict[str, Any]:
+    """What ``put`` wrote; groups inside are left to the caller."""
+    values: dict[str, Any] = {name: _untagged(value) for name, value in get_json(group, FACTS, {}).items()}
+    for name, item in group.items():
+        if isinstance(item, h5py.Dataset) and h5py.check_string_dtype(item.dtype) is None:
+            values[name] = item[()]
+    return values
+
+
+def get_json(group: h5py.Group, name: str, default: Any) -> Any:
+    """A JSON text of a group, or ``default`` where there is none."""
+    return json.loads(group[name].asstr()[()]) if name in group else default
+
+
+def _tagged(value: Any) -> Any:
+    """JSON's types, but a tuple can be told from a list when it is read."""
+    if isinstance(value, tuple):
+        return {_TUPLE: [_tagged(item) for item in value]}
+    return plain(value, _tagged)
+
+
+def plain(value: Any, of: Any = None) -> Any:
+    """A value in JSON's types; NaN and infinity are kept."""
+    of = of or plain
+    if isinstance(value, Mapping):
+        return {str(name): of(item) for name, item in value.items()}
+    if isinstance(value, np.ndarray | np.generic):
+        return of(value.tolist())
+    if isinstance(value, list | tuple | set | frozenset):
+        return [of(item) for item in value]
+    return value if value is None or isinstance(value, bool | int | float | str) else str(value)
+
+
+def _untagged(value: Any) -> Any:
+    if isinstance(value, dict):
+        if set(value) == {_TUPLE}:
+            return tuple(_untagged(item) for item in value[_TUPLE])
+        return {name: _untagged(item) for name, item in value.items()}
+    if isinstance(value, list):
+        return [_untagged(item) for item in value]
+    return value
+
+
+def same_images(a: NDArray[Any], b: NDArray[Any]) -> bool:
+    """Whether two stacks are the same, image by image; NaN equals NaN."""
+    return a.shape == b.shape and all(np.array_equal(x, y, equal_nan=True) for x, y in zip(a, b, strict=True))

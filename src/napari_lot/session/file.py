@@ -1,0 +1,309 @@
+"""The session file: one run in one HDF5 file, from the measured images to what a person decided about its atoms.
+
+Layout (schema 1), documented in docs/session.md::
+
+    /            attributes format, schema, version, saved
+    /series      angles_deg, images (unless left out), mask, rotations; facts
+    /settings    JSON: every setting;  /settings_given  JSON: the names that somebody set
+    /result      one entry a field of Result, orbitals, probe and probe_before as groups   (after a run)
+    /state       stage, step, R-factors, orbitals                                          (during a run)
+    /history     (K, 3): pass, loss, mean R
+    /notes       JSON: what a person changed and decided;  /view  JSON: what was looked at
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, fields
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+import h5py
+import numpy as np
+from numpy.typing import NDArray
+
+from napari_lot import __version__
+from napari_lot.atoms import Orbitals
+from napari_lot.errors import InputError
+from napari_lot.files import write_whole
+from napari_lot.job import ProbeSlices, Result, Snapshot
+from napari_lot.series.checks import check_stack_shape
+from napari_lot.series.tilt_series import TiltSeries
+from napari_lot.session.encode import get, get_json, plain, put, put_text, same_images
+from napari_lot.settings import Settings, settings_from_dict
+
+SUFFIX = ".lot.h5"
+FORMAT, SCHEMA = "napari-lot session", 1
+# While a grid condenses its orbitals are no atoms yet, and of the mirrored twin they are those of the other hand.
+NOT_ATOMS = ("prepare", "start", "heights", "positions", "merge", "handedness")
+
+
+@dataclass(frozen=True)
+class RunState:
+    """Where a run was when its session was written: a ``Snapshot`` without images."""
+
+    orbitals: Orbitals
+    stage: str
+    step: int
+    steps_total: int
+    loss: float
+    r_factor: NDArray[np.float64]
+    elapsed_s: float
+    message: str
+
+    @classmethod
+    def of(cls, snapshot: Snapshot) -> RunState:
+        """What a session keeps of a snapshot."""
+        return cls(**{f.name: getattr(snapshot, f.name) for f in fields(cls)})
+
+
+@dataclass(frozen=True, eq=False)
+class Session:
+    """One run: what it began with, and what it found or where it was.
+
+    Attributes
+    ----------
+    series : TiltSeries
+    settings : Settings
+    result : Result or None
+        None while the run goes on.
+    state : RunState or None
+        The last state of a run that had not ended.
+    history : (K, 3) float64
+        Pass, loss and mean R of every snapshot.
+    notes : dict
+        What a person changed and decided (``edits``, ``decisions``), in JSON's types.
+    view : dict
+        What was looked at: ``view``, ``tilt``, ``color_by``.
+    saved, version : str
+        When, in local time, and by which version of this package; set when a session is read.
+    """
+
+    series: TiltSeries
+    settings: Settings
+    result: Result | None = None
+    state: RunState | None = None
+    history: NDArray[np.float64] = field(default_factory=lambda: np.zeros((0, 3)))
+    notes: dict[str, Any] = field(default_factory=dict)
+    view: dict[str, Any] = field(default_factory=dict)
+    saved: str = ""
+    version: str = ""
+
+    @property
+    def orbitals(self) -> Orbitals | None:
+        """The atoms that were found, or the orbitals of the last state."""
+        if self.result is not None:
+            return self.result.orbitals
+        return None if self.state is None else self.state.orbitals
+
+    @property
+    def atoms(self) -> Orbitals | None:
+        """Orbitals that a fit can begin with; None where they had not become atoms yet."""
+        if self.result is None and (self.state is None or self.state.stage in NOT_ATOMS):
+            return None
+        return self.orbitals
+
+
+def is_session(path: str | Path) -> bool:
+    """Whether a file is a session, by its content."""
+    try:
+        with h5py.File(path) as file:
+            return str(file.attrs.get("format", "")) == FORMAT
+    except OSError:
+        return False
+
+
+# -- writing ----------------------------------------------------------------------------------------------------------
+
+
+def write_session(path: str | Path, session: Session, embed_images: bool = True) -> None:
+    """Write a session, whole or not at all.
+
+    Parameters
+    ----------
+    embed_images : bool
+        Whether the measured images are in the file; otherwise it holds where they come from and their SHA-256, and they
+        are read from there when it is opened.
+
+    Raises
+    ------
+    OSError
+        It cannot be written; an earlier file of that name is as it was.
+    """
+    write_whole(path, lambda temporary: _write(temporary, session, embed_images))
+
+
+def _write(path: Path, session: Session, embed_images: bool) -> None:
+    with h5py.File(path, "w") as file:
+        now = datetime.now().astimezone().isoformat(timespec="seconds")
+        file.attrs.update({"format": FORMAT, "schema": SCHEMA, "version": __version__, "saved": now})
+        _write_series(file.create_group("series"), session.series, embed_images)
+        put_text(file, "settings", session.settings.model_dump_json(indent=1))
+        given = {name: sorted(getattr(session.settings, name).model_fields_set) for name in Settings.model_fields}
+        put_text(file, "settings_given", json.dumps(given))
+        if session.result is not None:
+            _write_result(file.create_group("result"), session.result, session.series)
+        if session.state is not None:
+            _write_fields(file.create_group("state"), session.state)
+        file.create_dataset("history", data=np.asarray(session.history, np.float64).reshape(-1, 3))
+        put_text(file, "notes", json.dumps(plain(session.notes), ensure_ascii=False))
+        put_text(file, "view", json.dumps(plain(session.view), ensure_ascii=False))
+
+
+def images_hash(images: NDArray[np.float32]) -> str:
+    """SHA-256 of a stack's shape and its float32 values."""
+    found = hashlib.sha256(repr(images.shape).encode())
+    for image in images:
+        found.update(np.ascontiguousarray(image, np.dtype("<f4")).data)
+    return found.hexdigest()
+
+
+def _write_series(group: h5py.Group, series: TiltSeries, embed_images: bool) -> None:
+    values = {f.name: getattr(series, f.name) for f in fields(series)}
+    if not embed_images:
+        del values["images"]
+    values["metadata"] = plain(series.metadata)
+    put(group, {name: value for name, value in values.items() if value is not None})
+    group.attrs["images_sha256"] = images_hash(series.images)
+    group.attrs["shape"] = series.images.shape
+    source = Path(series.source)
+    group.attrs["path"] = str(source.resolve()) if source.is_file() else ""
+
+
+def _write_result(group: h5py.Group, result: Result, series: TiltSeries) -> None:
+    leave_out = {"settings"}
+    if same_images(result.residual, series.images - result.calculated):
+        leave_out.add("residual")
+    _write_fields(group, result, leave_out)
+
+
+def _write_fields(group: h5py.Group, value: Any, leave_out: set[str] | frozenset[str] = frozenset()) -> None:
+    """Every field of a dataclass; those that are dataclasses themselves become groups."""
+    own: dict[str, Any] = {}
+    for f in fields(value):
+        item = getattr(value, f.name)
+        if f.name in leave_out or item is None:
+            continue
+        if isinstance(item, Orbitals | ProbeSlices):
+            _write_fields(group.create_group(f.name), item)
+        else:
+            own[f.name] = item
+    put(group, own)
+
+
+# -- reading ----------------------------------------------------------------------------------------------------------
+
+
+def read_session(path: str | Path) -> Session:
+    """Read a session.
+
+    Raises
+    ------
+    InputError
+        Not a session, damaged, of a later kind, or without images whose source has changed or is gone.
+    """
+    path = Path(path)
+    try:
+        if path.is_file() and not h5py.is_hdf5(path):
+            raise InputError(f"{path}: this is not a session of napari-lot: give a file that it saved ({SUFFIX}).")
+        with h5py.File(path) as file:
+            if str(file.attrs.get("format", "")) != FORMAT:
+                raise InputError(f"{path}: this is not a session of napari-lot: give a file that it saved ({SUFFIX}).")
+            if int(file.attrs["schema"]) > SCHEMA:
+                raise InputError(
+                    f"{path}: this session was written by napari-lot {file.attrs['version']}, which knows more than "
+                    f"this version ({__version__}): upgrade with 'pip install --upgrade napari-lot'."
+                )
+            return _read(file, path)
+    except InputError:
+        raise
+    except FileNotFoundError:
+        raise InputError(f"{path}: there is no such file.") from None
+    except (OSError, KeyError, ValueError, TypeError) as error:
+        reason = str(error).splitlines()[0][:100] if str(error) else type(error).__name__
+        raise InputError(f"{path}: this session is truncated or damaged ({reason}): open another copy.") from None
+
+
+def _read(file: h5py.File, path: Path) -> Session:
+    settings = _read_settings(file, path)
+    series = _read_series(file["series"], path)
+    result = _read_result(file["result"], settings, series) if "result" in file else None
+    state = RunState(**_read_fields(file["state"], RunState)) if "state" in file else None
+    return Session(
+        series=series,
+        settings=settings,
+        result=result,
+        state=state,
+        history=file["history"][()],
+        notes=get_json(file, "notes", {}),
+        view=get_json(file, "view", {}),
+        saved=str(file.attrs["saved"]),
+        version=str(file.attrs["version"]),
+    )
+
+
+def _read_settings(file: h5py.File, path: Path) -> Settings:
+    """All settings with their values of then; those that nobody had set count as not set again."""
+    settings = settings_from_dict(get_json(file, "settings", {}), str(path))
+    given = get_json(file, "settings_given", {})
+    sections = {}
+    for name in Settings.model_fields:
+        section = getattr(settings, name)
+        values = {n: getattr(section, n) for n in type(section).model_fields}
+        sections[name] = type(section).model_construct(_fields_set=set(given.get(name, ())), **values)
+    return Settings.model_construct(_fields_set=set(given), **sections)
+
+
+def _read_series(group: h5py.Group, path: Path) -> TiltSeries:
+    values = {n: v for n, v in get(group).items() if n in {f.name for f in fields(TiltSeries)}}
+    values["angles_deg"] = np.asarray(values["angles_deg"])
+    if "images" in values:
+        return TiltSeries(**values)
+    return _from_source(group, values, path)
+
+
+def _from_source(group: h5py.Group, values: dict[str, Any], path: Path) -> TiltSeries:
+    """The series with its images from the file that they came from, if they are still the same."""
+    from napari_lot.series.read import READERS
+
+    source = Path(str(group.attrs["path"]) or values["source"])
+    beside = path.parent / source.name
+    for place in (source, beside):
+        reader: Callable[[Path], Any] | None = READERS.get(place.suffix.lower())
+        if reader is None or not place.is_file():
+            continue
+        images = np.asarray(reader(place).images)
+        check_stack_shape(images.shape, str(place))
+        # a series in another program's geometry was transposed when it was read
+        for turned in (images, images.transpose(0, 2, 1)):
+            if turned.shape == tuple(group.attrs["shape"]):
+                series = TiltSeries(images=turned, **values)
+                if images_hash(series.images) == group.attrs["images_sha256"]:
+                    return series
+        raise InputError(
+            f"{path}: the images of {place} are not those of this session any more: put the file of then beside it."
+        )
+    raise InputError(
+        f"{path}: this session was saved without its images, and {source} is not there: put that file beside it."
+    )
+
+
+def _read_result(group: h5py.Group, settings: Settings, series: TiltSeries) -> Result:
+    values = _read_fields(group, Result)
+    if "residual" not in values:
+        values["residual"] = series.images - values["calculated"]
+    return Result(settings=settings, **values)
+
+
+def _read_fields(group: h5py.Group, kind: type) -> dict[str, Any]:
+    """The fields of a dataclass that the file holds and that there are now."""
+    names = {f.name for f in fields(kind)}
+    values = get(group)
+    inner: Mapping[str, type] = {"orbitals": Orbitals, "probe": ProbeSlices, "probe_before": ProbeSlices}
+    for name, item in group.items():
+        if isinstance(item, h5py.Group) and name in inner:
+            values[name] = inner[name](**_read_fields(item, inner[name]))
+    return {name: value for name, value in values.items() if name in names}

@@ -1,0 +1,149 @@
+"""Sessions in the window: saved, opened again as they were, autosaved, and offered after a crash."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from stand_in import StandInJob
+from steps import child, open_step
+
+from napari_lot.session import Session, is_session, read_session, write_session
+from napari_lot.session.leftovers import left_behind, new_autosave
+
+
+def run_to_the_end(bench: Any, hand: Any, **how: Any) -> None:
+    bench.run.make_job = lambda series, settings: StandInJob(series, settings, step_s=0.0, steps=12, **how)
+    hand.click(child(bench, "start"))
+    hand.until(lambda: bench.state.result is not None and not bench.state.running)
+
+
+def save(bench: Any, hand: Any, kind: str, path: Path) -> None:
+    open_step(bench, hand, "export")
+    hand.choose(child(bench, "export_kind"), kind)
+    hand.type(child(bench, "export_path"), str(path), enter=False)
+    hand.click(child(bench, "export_save"))
+    hand.until(lambda: not bench.export.saving)
+
+
+def test_a_session_opens_as_it_was_saved(ready: Any, viewer: Any, hand: Any, notified: Any, tmp_path: Path) -> None:
+    hand.click(child(ready, "more_run_settings"))
+    hand.type(child(ready, "seed"), "5")
+    hand.tick(child(ready, "refine_shifts"))
+    run_to_the_end(ready, hand, knows_errors=True)
+    result, settings = ready.state.result, ready.state.result.settings
+    hand.click(child(ready, "view_images"))
+    viewer.dims.set_point(0, 11)
+    path = tmp_path / "mine.lot.h5"
+    save(ready, hand, "Session, HDF5", path)
+    assert notified() == []
+    history = ready.run.plot.history
+    # something else in between
+    open_step(ready, hand, "data")
+    hand.click(child(ready, "open_sample"))
+    hand.until(lambda: ready.state.result is None)
+    open_step(ready, hand, "run")
+    hand.type(child(ready, "seed"), "1")
+    open_step(ready, hand, "data")
+    hand.type(child(ready, "series_path"), str(path))
+    hand.until(lambda: ready.state.result is not None)
+    found = ready.state.result
+    np.testing.assert_array_equal(found.orbitals.positions, result.orbitals.positions)
+    np.testing.assert_array_equal(found.sigma_A, result.sigma_A)
+    assert found.settings == settings
+    again = ready.run.settings()
+    assert again.solver.seed == 5
+    assert set(again.solver.refine) == set(settings.solver.refine)
+    assert again.microscope == settings.microscope
+    assert again.model.elements == ("Pt",)
+    assert ready.run.plot.history == history
+    assert ready.layers.tilt == 11
+    assert ready.layers.view == "images"
+    assert len(viewer.layers["Atoms"].data) == 247
+    assert "sigma_x_A" in viewer.layers["Atoms"].features
+    # and its series can be read again with another value
+    open_step(ready, hand, "data")
+    hand.type(child(ready, "pixel_size_A"), "0.3")
+    hand.click(child(ready, "apply_data"))
+    hand.until(lambda: ready.state.series.pixel_size_A == 0.3)
+    assert notified() == []
+
+
+def test_a_file_that_only_looks_like_a_session(ready: Any, hand: Any, notified: Any, tmp_path: Path) -> None:
+    run_to_the_end(ready, hand)
+    path = tmp_path / "cut.lot.h5"
+    save(ready, hand, "Session, HDF5", path)
+    before = ready.state.series
+    path.write_bytes(path.read_bytes()[:3000])
+    open_step(ready, hand, "data")
+    hand.type(child(ready, "series_path"), str(path))
+    hand.until(lambda: bool(notified()))
+    assert "damaged" in notified()[0]
+    assert ready.state.series is before
+
+
+def test_a_running_fit_is_saved_and_offered_after_a_crash(
+    ready: Any, viewer: Any, hand: Any, own_autosaves: Path
+) -> None:
+    from napari_lot.gui.workbench import Workbench
+
+    hand.click(child(ready, "start"))
+    ready.sessions.autosave.interval_s = 0.05
+    hand.until(lambda: ready.sessions.autosave.path.exists())
+    path = ready.sessions.autosave.path
+    assert is_session(path)
+    assert left_behind() == [], "its process is alive"
+    # the window is closed in the middle of the run
+    ready.shutdown()
+    ready.setParent(None)
+    assert path.exists()
+    state = read_session(path).state
+    assert state is not None
+    assert state.orbitals.symbols[0] == "Pt"
+    # another process, long gone
+    host, _, began, n = path.name.removesuffix(".lot.h5").rsplit("_", 3)
+    path.rename(path.with_name(f"{host}_4999999_{began}_{n}.lot.h5"))
+    bench = Workbench(viewer)
+    viewer.window.add_dock_widget(bench, area="right")
+    hand.until(child(bench, "recovery").isVisible)
+    assert "was not saved" in child(bench, "recovery_text").text()
+    hand.click(child(bench, "recovery_open"))
+    hand.until(lambda: bench.state.series is not None)
+    assert "Broken off" in child(bench, "stage").text()
+    assert len(bench.layers.atoms.layer.data) == len(state.orbitals)
+    # a finished run that is saved elsewhere needs no autosave
+    open_step(bench, hand, "run")
+    run_to_the_end(bench, hand)
+    bench.sessions.autosave.wait()
+    assert read_session(bench.sessions.autosave.path).result is not None
+    save(bench, hand, "Session, HDF5", own_autosaves.parent / "kept.lot.h5")
+    assert list(own_autosaves.iterdir()) == []
+
+
+def test_cancelled_runs_leave_nothing(ready: Any, hand: Any, own_autosaves: Path) -> None:
+    hand.click(child(ready, "start"))
+    ready.sessions.autosave.interval_s = 0.05
+    hand.until(lambda: ready.sessions.autosave.path.exists())
+    hand.click(child(ready, "cancel"))
+    hand.until(lambda: not ready.state.running)
+    assert list(own_autosaves.iterdir()) == []
+
+
+def test_an_autosave_can_be_deleted_or_left(viewer: Any, hand: Any, own_autosaves: Path) -> None:
+    from napari_lot.gui.workbench import Workbench
+    from napari_lot.series.sample import load_sample
+    from napari_lot.settings import Settings
+
+    name = new_autosave().name.rsplit("_", 3)
+    for n in (1, 2):
+        write_session(own_autosaves / f"{name[0]}_4999999_{name[2]}_{n}.lot.h5", Session(load_sample(), Settings()))
+    bench = Workbench(viewer)
+    viewer.window.add_dock_widget(bench, area="right")
+    assert "1 more after it" in child(bench, "recovery_text").text()
+    hand.click(child(bench, "recovery_delete"))
+    assert len(list(own_autosaves.iterdir())) == 1
+    hand.click(child(bench, "recovery_later"))
+    assert not child(bench, "recovery").isVisible()
+    assert len(list(own_autosaves.iterdir())) == 1
+    bench.shutdown()
