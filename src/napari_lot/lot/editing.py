@@ -51,12 +51,10 @@ def apply_edit(state: State, edit: Edit, first_id: int) -> State:
 
 
 class ByHand:
-    """The edits of a run: what they protect, where they let nothing be born, and their log.
+    """The edits of a run: where they let nothing be born, and their log.
 
     Attributes
     ----------
-    protected : set of int
-        Atoms that were added or moved and not yet fitted: nothing may take them away.
     closed : (K, 3) float64
         Places in Å that somebody emptied.
     log : list of dict
@@ -65,7 +63,6 @@ class ByHand:
 
     def __init__(self, spacing_A: float) -> None:
         self.reach_A = CLOSED_REACH * spacing_A
-        self.protected: set[int] = set()
         self.closed: Floats = np.zeros((0, 3))
         self.log: list[dict[str, object]] = []
         self._made: list[tuple[Edit, int]] = []
@@ -86,7 +83,6 @@ class ByHand:
         first_id = state.next_id
         self._made.append((edit, first_id))
         self.log.append(edit.as_dict(stage, step, first_id))
-        self.protected |= {int(i) for i in edit.moved} | set(range(first_id, first_id + len(edit.added)))
         self.closed = np.concatenate([self.closed, edit.removed_from])
         filled = np.concatenate([edit.added, edit.moved_to])
         if len(filled) and len(self.closed):
@@ -98,10 +94,6 @@ class ByHand:
         for edit, first_id in self._made[since:]:
             state = apply_edit(state, edit, first_id)
         return state
-
-    def is_protected(self, ids: NDArray[np.int64]) -> NDArray[np.bool_]:
-        """Which atoms nothing may take away yet, (N,)."""
-        return np.isin(ids, np.fromiter(self.protected, np.int64, len(self.protected)))
 
     def is_open(self, points: Floats) -> NDArray[np.bool_]:
         """Which points (M, 3) are not where somebody took an atom away, (M,)."""

@@ -21,8 +21,8 @@ from napari_lot.settings import REFINED_BY_DEFAULT, Solver
 
 PER_ATOM = ("positions", "height")
 MOST_OVERSAMPLING = 4
-GRID_STAGES = ("start", "heights", "positions")
-"""Stages in which orbitals are points of a grid and no atoms: there is nothing to edit."""
+GRID_STAGES = ("start", "heights", "positions", "merge")
+"""Stages in which several orbitals stand for one atom: there is nothing to edit."""
 
 
 class Stopped(Exception):
@@ -153,11 +153,13 @@ class Fit:
                 steps = 0
             gauge.fix(self.problem, self.state, groups, self.refine)
             fitting.set_width(self.state.typical_width)
-        self.by_hand.protected.clear()  # all have been fitted: from here on they are judged as any other
         self.seconds[stage] = self.seconds.get(stage, 0.0) + time.perf_counter() - began
 
     def _poll_and_take_edit(self) -> bool:
-        """Poll where the population may change; True where it did."""
+        """Poll where the population may change; True where it did.
+
+        After every stage in which that can be comes a fit of all atoms, before any of them is judged.
+        """
         self.editable = self.stage not in GRID_STAGES
         try:
             self.poll()

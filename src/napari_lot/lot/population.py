@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 
 import numba as nb
@@ -28,22 +28,17 @@ def cull(state: State, least_height: float | Floats) -> NDArray[np.bool_]:
 
 
 def merge(
-    state: State,
-    distance_A: float,
-    may_merge: Callable[[Floats, Floats, Floats], NDArray[np.bool_]] | None = None,
-    alone: Sequence[int] = (),
+    state: State, distance_A: float, may_merge: Callable[[Floats, Floats, Floats], NDArray[np.bool_]] | None = None
 ) -> State:
     """Merge mutual nearest neighbours closer than ``distance_A`` until none is left.
 
     Positions are averaged with the heights as weights and heights are added (one width per species, so heights are
-    integrated heights). ``may_merge(height_a, height_b, distance_A)`` may veto pairs; orbitals with an id in
-    ``alone`` stay as they are. The id of the higher orbital stays.
+    integrated heights). ``may_merge(height_a, height_b, distance_A)`` may veto pairs. The id of the higher orbital
+    stays.
     """
     while len(state.height) > 1:
         tree = cKDTree(state.positions)
         pairs = tree.query_pairs(distance_A, output_type="ndarray")
-        if len(alone):
-            pairs = pairs[~np.isin(state.ids[pairs], alone).any(1)]
         if len(pairs) == 0:
             break
         d = np.linalg.norm(state.positions[pairs[:, 0]] - state.positions[pairs[:, 1]], axis=1)

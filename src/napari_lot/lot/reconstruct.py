@@ -143,7 +143,6 @@ class Reconstruction(Fit):
         for _ in self.fit("refine", self.settings.birth_steps, groups):
             if time.perf_counter() > until:
                 break
-        self.by_hand.protected.clear()
         if self.p_element is not None:
             self.tells_species()
 
@@ -385,7 +384,6 @@ class Reconstruction(Fit):
         """
         crowded, weak, neighbour = self._doubts()
         false = crowded & weak & (self.state.height < self.state.height[neighbour])
-        false &= ~self.by_hand.is_protected(self.state.ids)
         self._note(f"prune: {false.sum()} of {len(false)}")
         self._select(~false)
 
@@ -393,7 +391,6 @@ class Reconstruction(Fit):
 
     def _cull(self, part: float) -> None:
         keep = population.cull(self.state, part * float(np.quantile(self.state.height, 0.9)))
-        keep |= self.by_hand.is_protected(self.state.ids)
         self._note(f"cull {part}: {len(keep)} -> {keep.sum()}")
         self._select(keep)
 
@@ -411,8 +408,7 @@ class Reconstruction(Fit):
         def may_merge(a: Floats, b: Floats, d: Floats) -> NDArray[np.bool_]:
             return (a + b < 1.5 * typical) | (d < close)
 
-        alone = tuple(self.by_hand.protected)
-        self.state = population.merge(self.state, distance_A, may_merge if guarded else None, alone)
+        self.state = population.merge(self.state, distance_A, may_merge if guarded else None)
         self.adam.select(PER_ATOM, np.isin(before, self.state.ids))
         self._note(f"merge {distance_A:.2f}: {len(before)} -> {len(self.state.ids)}")
         return len(before) - len(self.state.ids)
@@ -428,7 +424,6 @@ class Reconstruction(Fit):
         curvature = judge.curvature(self.state, self.state.positions, weight.numpy())
         gain = 0.5 * self.state.height**2 * curvature / judge.inflation**2
         keep = gain >= judge.price(self.state)
-        keep |= self.by_hand.is_protected(self.state.ids)
         self._note(f"deaths: {(~keep).sum()} of {len(keep)}")
         self._select(keep)
         return int((~keep).sum())

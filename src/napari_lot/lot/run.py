@@ -127,9 +127,7 @@ def _run(job: Job, control: Control) -> Iterator[Snapshot]:
     yield live.snapshot("finished", solver.step, solver.step, solver.state, job.result.message)
 
 
-STILL_A_GRID = (
-    "the orbitals are still a grid and no atoms yet: resume, and pause again when their number has come down."
-)
+STILL_A_GRID = "several orbitals still stand for one atom: resume, and pause again when the stage is Refining or later."
 OTHER_WORK = "the run is at work that needs the atoms as they are: resume, and pause again a little later."
 
 
@@ -140,6 +138,8 @@ def held(job: Job, ready: Prepared, solver: Reconstruction) -> Held:
     offset = np.array([ready.center[1] - expected[1], ready.center[0] - expected[0]]) + state.shifts
     rotations = problem.projections(state)
     least, most = problem.model.depth_range_A
+    # as far as births go beyond what the run began with
+    least, most = least - 2.0 * job.spacing_A, most + 2.0 * job.spacing_A
 
     def usable(points: NDArray[np.float64]) -> NDArray[np.bool_]:
         depth = points @ rotations[:, 2].T
