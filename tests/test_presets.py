@@ -1,0 +1,93 @@
+"""Presets: what ships can be used, what is saved comes back, what is wrong is one sentence."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from napari_lot import presets as p
+from napari_lot.errors import InputError
+from napari_lot.job import Job
+from napari_lot.series.read import read_series
+from napari_lot.series.sample import sample_facts, sample_path
+from napari_lot.settings import Settings, settings_from_dict
+
+
+@pytest.fixture(autouse=True)
+def folder(tmp_path, monkeypatch):
+    monkeypatch.setattr(p, "user_config_path", lambda *_, **__: tmp_path / "config")
+    return tmp_path / "config" / "presets"
+
+
+@pytest.mark.parametrize("name", p.SHIPPED)
+def test_what_ships_is_made_of_real_settings_that_a_run_takes(name):
+    preset = next(x for x in p.presets() if x.name == name)
+    assert preset.shipped
+    assert preset.about.endswith(".")
+    values = p.load_preset(preset)
+    default = Settings().model_dump()
+    told = [(s, n) for s, names in values.items() for n, v in names.items() if v != default[s][n]]
+    assert len(told) >= 3, "a preset that changes nothing is none"
+    facts = sample_facts()
+    series = read_series(sample_path(), pixel_size_A=facts["pixel_size_A"])
+    lens = {"energy_eV": 300e3, "semiangle_mrad": 25.0}
+    values.setdefault("model", {})["elements"] = ("Pt",)
+    Job(series, settings_from_dict({**values, "microscope": lens}))
+
+
+def test_what_is_saved_comes_back(folder):
+    values = {"model": {"probe": "direct"}, "solver": {"refine": ("positions", "heights"), "gather": 0.3}}
+    saved = p.save_preset(" My film 2 ", values, "For Tuesdays.\nAnd Wednesdays.")
+    assert saved.path == folder / "My film 2.yaml"
+    assert [x.name for x in p.presets() if not x.shipped] == ["My film 2"]
+    assert p.load_preset(saved) == values
+    assert saved.about == "For Tuesdays. And Wednesdays."
+    with pytest.raises(InputError, match="exists already"):
+        p.save_preset("My film 2", values)
+    p.save_preset("My film 2", {"solver": {"seed": 4}}, overwrite=True)
+    assert p.load_preset(saved) == {"solver": {"seed": 4}}
+    p.delete_preset(saved)
+    assert all(x.shipped for x in p.presets())
+    assert list(folder.iterdir()) == []
+
+
+@pytest.mark.parametrize("name", ["", "  ", "../up", "a/b", "_x", "a" * 41, "Careful"])
+def test_names_that_cannot_be_are_refused(name, folder):
+    with pytest.raises(InputError, match="Preset"):
+        p.save_preset(name, {"solver": {"seed": 1}})
+    assert not folder.exists()
+
+
+def test_what_ships_cannot_be_deleted():
+    with pytest.raises(InputError, match="ships with the program"):
+        p.delete_preset(p.presets()[0])
+    assert p.presets()[0].path.exists()
+
+
+@pytest.mark.parametrize(
+    ("text", "says"),
+    [
+        (": : :", "not a YAML settings file"),
+        ("- 1\n- 2\n", "expected sections"),
+        ("solver: 5\n", "expected names and values"),
+        ("solver:\n  nonsense: 5\n", "solver.nonsense: there is no such setting"),
+        ("solver:\n  seed: -1\n", "solver.seed"),
+        ("nonsense:\n  a: 1\n", "nonsense"),
+        ("microscope:\n  energy_eV: 300000\n", "step 2, Probe"),
+        ("data:\n  withhold: 5\n  counts: true\n", "data.counts.*step 1, Data"),
+    ],
+)
+def test_a_file_that_cannot_be_used_is_one_sentence(folder: Path, text, says):
+    folder.mkdir(parents=True)
+    (folder / "bad.yaml").write_text(text)
+    with pytest.raises(InputError, match=says) as told:
+        p.load_preset(p.presets()[-1])
+    assert "bad.yaml" in str(told.value)
+    assert "\n" not in str(told.value)
+
+
+def test_a_folder_that_cannot_be_written_is_said(tmp_path):
+    (tmp_path / "config").write_text("a file")
+    with pytest.raises(InputError, match="cannot write the preset"):
+        p.save_preset("a", {"solver": {"seed": 1}})
