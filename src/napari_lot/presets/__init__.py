@@ -86,7 +86,9 @@ def load_preset(preset: Preset) -> dict[str, dict[str, Any]]:
                 f"take the line out, and give it in {OTHER_STEPS[section]}."
             )
     settings = settings_from_dict(values, str(preset.path))
-    return {section: {name: getattr(getattr(settings, section), name) for name in values[section]} for section in values}
+    return {
+        section: {name: getattr(getattr(settings, section), name) for name in values[section]} for section in values
+    }
 
 
 def save_preset(name: str, values: dict[str, dict[str, Any]], about: str = "", overwrite: bool = False) -> Preset:
