@@ -1,7 +1,7 @@
 """The runs of a series that have finished, and their results. No Qt.
 
-Calculated and residual stacks are the largest part of a result. Those of the last runs stay in memory; of older ones the
-calculated stack waits in a temporary folder (the residual is measured − calculated), which goes with the list.
+Calculated and residual stacks are the largest part of a result. Those of the last runs stay in memory; of older ones
+the calculated stack waits in a temporary folder (the residual is measured − calculated), which goes with the list.
 """
 
 from __future__ import annotations

@@ -115,7 +115,5 @@ def _angstroms(unit: Any, name: str) -> float:
     """How many Å one unit of a layer's world is."""
     factor = 1.0 if str(unit) == "pixel" else unit_in_A(str(unit))
     if factor is None:
-        raise InputError(
-            f"{name}: the layer's unit {str(unit)!r} is no length; give it units of angstrom or nanometer."
-        )
+        raise InputError(f"{name}: the layer's unit {str(unit)!r} is no length; give it angstrom or nanometer.")
     return factor

@@ -20,7 +20,7 @@ OF_THE_MACHINE = ("threads", "device")
 
 
 class RunForm(QWidget):
-    """Model, element, start, and under *More settings* what is refined, of the orbitals, the images, checks, the run."""
+    """Model, element, start, and under *More settings* all that a run can be told besides."""
 
     changed = Signal()
 
@@ -154,7 +154,7 @@ class RunForm(QWidget):
         series = self.state.series
         data = {"thickness_A": self.state.thickness_A, "counts": series is not None and series.counts}
         data |= values["data"] | self.state.images
-        own = {name: form.values()[name] for form in (self.solver,) for name in OF_THE_MACHINE if name in form.values()}
+        own = {name: value for name, value in self.solver.values().items() if name in OF_THE_MACHINE}
         return settings_from_dict(
             {
                 "microscope": self.state.microscope.model_dump(),
@@ -186,7 +186,7 @@ class RunForm(QWidget):
         }
 
     def take(self, values: dict[str, dict[str, Any]]) -> None:
-        """Take over a preset: what it does not say is as by default; specimen and computer stay unless it names them."""
+        """Take over a preset: what it does not say is as by default; the specimen stays unless it is named."""
         model, solver = values.get("model", {}), values.get("solver", {})
         spacing_A = self.model.fields["spacing_A"].value
         for form in (self.model, self.grid, self.check, *self.of_solver):

@@ -135,8 +135,8 @@ class RunTable(QWidget):
         self.table.setToolTip(
             "Not while a reconstruction is running."
             if running
-            else f"A click shows a run again, and Export saves it. The images of all but the last {KEPT_IN_MEMORY} runs "
-            "wait on disk."
+            else f"A click shows a run again, and Export saves it. The images of all but the last {KEPT_IN_MEMORY} "
+            "runs wait on disk."
         )
         self.remove.setEnabled(not running and number is not None)
         self.remove.setToolTip(
