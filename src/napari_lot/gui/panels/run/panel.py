@@ -256,6 +256,7 @@ class RunPanel(QWidget):
                 self._drawn_at = time.monotonic()
         if paused and not self.edit.active and runner.control.pause_requested:
             self.edit.begin(runner.control, self._spacing_A)
+            self.update_buttons()
         self.edit.poll()
         if not alive:
             self._end(runner)
