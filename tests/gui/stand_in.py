@@ -21,7 +21,8 @@ class StandInJob:
     """Walks noisy atoms to the truth of the sample.
 
     ``error`` is raised half-way; with ``knows_errors`` the result has error bars and probabilities; ``ends_empty`` is
-    how a run ends that was stopped before there was an atom.
+    how a run ends that was stopped before there was an atom;
+    ``pause_at`` is a step at which it pauses itself.
     """
 
     def __init__(
@@ -33,10 +34,12 @@ class StandInJob:
         steps: int = 40,
         knows_errors: bool = False,
         ends_empty: str | None = None,
+        pause_at: int | None = None,
     ) -> None:
         self.series, self.settings, self.error = series, settings, error
         self.step_s, self.steps = step_s, steps
         self.knows_errors, self.ends_empty = knows_errors, ends_empty
+        self.pause_at = pause_at
         self.edits: list[Edit] = []
         # what it says when it is asked where the residual has peaks
         self.candidates = Candidates(np.array([[0.0, 0.0, 30.0]]), np.ones(1), np.full(1, 9.0))
@@ -65,6 +68,8 @@ class StandInJob:
         done = 0
         orbitals: Orbitals | None = None
         for step in range(self.steps):
+            if step == self.pause_at:
+                control.pause()
             if control.pause_requested:
                 control.wait_while_paused(self._held(orbitals), lambda edit: self.candidates)
             if (edit := control.take_edit()) is not None:

@@ -18,14 +18,14 @@ EDITING = "Atoms (editing)"
 
 
 class PausesItself(Job):
-    """The real solver, which pauses as soon as it adds and removes atoms by itself: all are atoms by then."""
+    """The real solver, which pauses before its last fit: all orbitals are atoms by then."""
 
     def run(self, control: Control | None = None) -> Iterator[Snapshot]:
         assert control is not None
         paused = False
         for snapshot in super().run(control):
             yield snapshot
-            if snapshot.stage == "birth" and not paused:
+            if snapshot.stage == "polish" and not paused:
                 paused = True
                 control.pause()
 
@@ -50,14 +50,12 @@ def paused(ready: Any, hand: Any) -> Any:
     jobs = []
 
     def make(series: Any, settings: Any) -> StandInJob:
-        jobs.append(StandInJob(series, settings, step_s=0.02, steps=120))
+        jobs.append(StandInJob(series, settings, step_s=0.02, steps=30, pause_at=20))
         return jobs[-1]
 
     ready.run.make_job = make
     hand.click(child(ready, "start"))
-    hand.until(lambda: ready.run.runner.mailbox.received > 0 and len(ready.layers.orbitals or ()) == 247, 60)
-    hand.click(child(ready, "pause"))
-    hand.until(lambda: EDITING in ready.viewer.layers)
+    until_paused(ready, hand)
     ready.job = jobs[0]
     return ready
 
@@ -273,9 +271,8 @@ def test_a_layer_that_was_deleted_is_no_edit_and_comes_back(paused: Any, hand: A
 
 
 def test_before_there_are_atoms_it_is_said_why_nothing_can_be_edited(ready: Any, hand: Any) -> None:
+    ready.run.make_job = lambda series, settings: StandInJob(series, settings, steps=30, pause_at=5)
     hand.click(child(ready, "start"))
-    hand.until(lambda: ready.layers.orbitals is not None)
-    hand.click(child(ready, "pause"))
     hand.until(lambda: child(ready, "edit_text").isVisible())
     assert "several orbitals still stand for one atom" in child(ready, "edit_text").text()
     assert not child(ready, "edit_find").isVisible()
