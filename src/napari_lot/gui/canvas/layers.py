@@ -389,7 +389,7 @@ class WorkbenchLayers:
             depth = f"z {z:+.1f} Å".replace("-", "−")
             text = f"probe at depth {depth}" if self.probe.before is None else f"depth {depth}, % of peak before"
         elif view == "atoms" and self.editor.layer is not None:
-            text = f"{len(self.editor.layer.data)} atoms, editing: Delete removes the selected, Space turns the view"
+            text = f"{len(self.editor.layer.data)} atoms, editing"
         elif view == "atoms" and self.orbitals is not None:
             text = f"{len(self.orbitals)} {self._noun}, coloured by {self.coloring().title}"
         self.views.say(text, (f"tilt {short_angle_text(self.series, t)}", depth))

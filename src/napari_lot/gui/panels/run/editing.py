@@ -219,7 +219,8 @@ class EditBox(QWidget):
         self.layers.show_candidates(found)
         self.peaks.clear()
         for (x, y, z), height, score in zip(found.positions, found.height, found.significance, strict=True):
-            self.peaks.addItem(f"{score:.1f} σ, height {height:.2f}:  {x:.1f}, {y:.1f}, {z:.1f} Å".replace("-", "−"))
+            place = ", ".join(f"{round(float(c), 1) + 0.0:.1f}" for c in (x, y, z)).replace("-", "−")
+            self.peaks.addItem(f"{score:.1f} σ, height {height:.2f}:  {place} Å")
         self.peaks.setVisible(bool(len(found)))
         self.add.setVisible(bool(len(found)))
         if not len(found):

@@ -8,7 +8,7 @@ from napari_lot.errors import InputError
 from napari_lot.gui.panels.run.form import RunForm
 from napari_lot.presets import Preset, delete_preset, load_preset, presets, presets_folder, save_preset
 
-NONE = "choose a preset…"
+NONE = "none"
 
 
 class PresetRow(QWidget):

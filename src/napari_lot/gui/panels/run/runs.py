@@ -52,6 +52,7 @@ class RunTable(QWidget):
         self.table.setSelectionBehavior(QAbstractItemView.SelectionBehavior.SelectRows)
         self.table.setSelectionMode(QAbstractItemView.SelectionMode.SingleSelection)
         self.table.setEditTriggers(QAbstractItemView.EditTrigger.NoEditTriggers)
+        self.table.setHorizontalScrollBarPolicy(Qt.ScrollBarPolicy.ScrollBarAlwaysOff)
         header = self.table.horizontalHeader()
         header.setSectionResizeMode(QHeaderView.ResizeMode.ResizeToContents)
         header.setStretchLastSection(True)
@@ -108,7 +109,7 @@ class RunTable(QWidget):
             self.table.setRowHeight(row, ROW)
         self.table.blockSignals(False)
         self.table.setFixedHeight(
-            self.table.horizontalHeader().sizeHint().height() + 20 + ROW * min(max(len(self.runs), 1), MOST_ROWS)
+            self.table.horizontalHeader().sizeHint().height() + 4 + ROW * min(max(len(self.runs), 1), MOST_ROWS)
         )
         self.setVisible(bool(len(self.runs)))
         self._select_shown()
