@@ -63,6 +63,7 @@ class Runs:
         return run
 
     def _make_room(self) -> None:
+        self.wait()  # what is still being written has no path yet
         old = [run for run in self._runs[:-KEPT_IN_MEMORY] if run.path is None]
         if not old:
             return
@@ -82,7 +83,6 @@ class Runs:
                 with self._lock:
                     run.result, run.path = replace(run.result, calculated=none, residual=none), path
 
-        self.wait()
         self._writer = threading.Thread(target=write, name="napari-lot runs", daemon=True)
         self._writer.start()
 
