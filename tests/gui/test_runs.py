@@ -145,6 +145,7 @@ def test_a_preset_fills_the_form_and_what_stands_there_can_be_saved(
 ) -> None:
     monkeypatch.setattr(presets, "user_config_path", lambda *_, **__: tmp_path)
     hand.choose(child(ready, "preset"), "quick look")
+    hand.click(child(ready, "preset_load"))
     settings = ready.run.settings()
     assert (settings.solver.error_bars, settings.solver.polish_steps, settings.model.orbital) == (
         "none",
@@ -163,9 +164,11 @@ def test_a_preset_fills_the_form_and_what_stands_there_can_be_saved(
     ready.run.presets._offer(None)
     seen = len(notified())
     hand.choose(child(ready, "preset"), "broken")
+    hand.click(child(ready, "preset_load"))
     assert "seed" in notified()[seen:][-1]
     assert ready.run.settings().solver == Settings().solver
     hand.choose(child(ready, "preset"), "mine")
+    hand.click(child(ready, "preset_load"))
     assert ready.run.settings() == settings
     hand.click(child(ready, "preset_delete"))
     assert not (tmp_path / "presets" / "mine.yaml").exists()

@@ -145,7 +145,11 @@ class RunPanel(QWidget):
         running, needs = self.state.running, self.needs()
         self.start_button.setEnabled(not running and needs is None)
         self.start_button.setToolTip(
-            "A reconstruction is running." if running else f"{needs[0].upper()}{needs[1:]}." if needs else "Start the run."
+            "A reconstruction is running."
+            if running
+            else f"{needs[0].upper()}{needs[1:]}."
+            if needs
+            else "Start the run."
         )
         stopping = self.runner is not None and self.runner.control.stop_request is not None
         why = "It is stopping." if running and stopping else "Nothing is running."

@@ -20,8 +20,11 @@ class PresetRow(QWidget):
         self._known: list[Preset] = []
         self.choice = QComboBox()
         self.choice.setObjectName("preset")
-        self.choice.setToolTip("Named sets of settings; one that you choose replaces what stands in this step.")
+        self.choice.setToolTip("Named sets of settings; Load puts the chosen one into this step.")
         self.choice.setSizeAdjustPolicy(QComboBox.SizeAdjustPolicy.AdjustToMinimumContentsLengthWithIcon)
+        self.load = QPushButton("Load")
+        self.load.setObjectName("preset_load")
+        self.load.clicked.connect(self._load)
         self.save = QPushButton("Save…")
         self.save.setObjectName("preset_save")
         self.save.setToolTip(f"Keep the settings of this step under a name, in {presets_folder()}.")
@@ -36,14 +39,16 @@ class PresetRow(QWidget):
         label.setBuddy(self.choice)
         row.addWidget(label)
         row.addWidget(self.choice, 1)
-        row.addWidget(self.save)
-        row.addWidget(self.remove)
+        buttons = QHBoxLayout()
+        for button in (self.load, self.save, self.remove):
+            buttons.addWidget(button)
         layout = QVBoxLayout(self)
         layout.setContentsMargins(0, 0, 0, 0)
         layout.setSpacing(2)
         layout.addLayout(row)
+        layout.addLayout(buttons)
         layout.addWidget(self.about)
-        self.choice.currentIndexChanged.connect(self._load)
+        self.choice.currentIndexChanged.connect(lambda _: self._describe())
         self.save.clicked.connect(self._ask_and_save)
         self.remove.clicked.connect(self._delete)
         self._offer(None)
@@ -71,6 +76,10 @@ class PresetRow(QWidget):
         self.about.setText("" if preset is None else preset.about)
         self.about.setVisible(bool(self.about.text()))
         own = preset is not None and not preset.shipped
+        self.load.setEnabled(preset is not None)
+        self.load.setToolTip(
+            "Choose a preset first." if preset is None else f"Put the settings of {preset.name!r} in place of these."
+        )
         self.remove.setEnabled(own)
         why = "Choose one of your own presets first." if preset is None else "This one ships with the program."
         self.remove.setToolTip(f"Delete the preset {preset.name!r}." if own and preset is not None else why)
@@ -83,7 +92,6 @@ class PresetRow(QWidget):
             except InputError as error:
                 # What stands in the form stays; so does the file, for somebody to mend.
                 self.form.state.fail(str(error))
-        self._describe()
 
     def _ask_and_save(self) -> None:
         own = self.chosen.name if self.chosen is not None and not self.chosen.shipped else ""
