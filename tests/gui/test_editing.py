@@ -164,8 +164,7 @@ def test_what_is_done_in_the_layer_reaches_the_solver(paused: Any, hand: Any) ->
     np.testing.assert_allclose(edit.removed_from, before[[3, 5], ::-1])
     np.testing.assert_allclose(edit.added, [[33.0, 2.0, 1.0]])
     np.testing.assert_allclose(edit.moved_to - before[[9], ::-1], [[1.5, 1.5, 1.5]], atol=1e-6)
-    hand.click(child(paused, "cancel"))
-    hand.until(lambda: not paused.state.running)
+    hand.until(lambda: not paused.state.running, 60)
 
 
 def test_a_drag_with_the_mouse_moves_an_atom(paused: Any, hand: Any) -> None:

@@ -144,13 +144,8 @@ class RunPanel(QWidget):
         """Enable what does something now; what does not says why."""
         running, needs = self.state.running, self.needs()
         self.start_button.setEnabled(not running and needs is None)
-        self.start_button.setToolTip(
-            "A reconstruction is running."
-            if running
-            else f"{needs[0].upper()}{needs[1:]}."
-            if needs
-            else "Start the run."
-        )
+        tip = "Start the reconstruction." if needs is None else f"{needs[0].upper()}{needs[1:]}."
+        self.start_button.setToolTip("A reconstruction is running." if running else tip)
         stopping = self.runner is not None and self.runner.control.stop_request is not None
         why = "It is stopping." if running and stopping else "Nothing is running."
         for button, tip in (
