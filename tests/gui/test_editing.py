@@ -235,7 +235,7 @@ def test_an_edit_that_cannot_be_used_is_said_and_nothing_is_lost(paused: Any, ha
     assert len(paused.viewer.layers[EDITING].data) == 247
     assert child(paused, "edit_count").text() == "Nothing is changed yet."
     hand.click(child(paused, "pause"))
-    hand.until(lambda: not paused.run.runner.control.is_paused)
+    hand.until(lambda: not paused.state.running, 60)
     assert paused.job.edits == []
 
 
@@ -251,7 +251,7 @@ def test_a_cancelled_run_leaves_the_edited_atoms_in_the_viewer(paused: Any, hand
 
 def test_a_pause_without_an_edit_changes_nothing(paused: Any, hand: Any) -> None:
     hand.click(child(paused, "pause"))
-    hand.until(lambda: not paused.run.runner.control.is_paused)
+    hand.until(lambda: not paused.state.running, 60)
     assert EDITING not in paused.viewer.layers
     assert not child(paused, "edited").isVisible()
     hand.until(lambda: not paused.state.running, 30)
@@ -265,7 +265,7 @@ def test_a_layer_that_was_deleted_is_no_edit_and_comes_back(paused: Any, hand: A
     assert len(paused.viewer.layers[EDITING].data) == 247
     paused.viewer.layers.remove(EDITING)
     hand.click(child(paused, "pause"))
-    hand.until(lambda: not paused.run.runner.control.is_paused)
+    hand.until(lambda: not paused.state.running, 60)
     assert paused.job.edits == []
 
 
