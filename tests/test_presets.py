@@ -1,87 +1,117 @@
-"""Named sets of settings: shipped ones hold, own ones are kept, replaced, hidden and deleted."""
+"""Presets: what ships can be used, what is saved comes back, what is wrong is one sentence."""
 
 from __future__ import annotations
 
 from pathlib import Path
 
 import pytest
-import yaml
 
-from napari_lot import presets
+from napari_lot import presets as p
 from napari_lot.errors import InputError
+from napari_lot.job import Job
 from napari_lot.physics.probe import probe_slices
-from napari_lot.settings import Microscope, Settings, settings_from_dict
-
-FIELDS = {"microscope": tuple(Microscope.model_fields)}
-
-
-@pytest.fixture
-def own(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    monkeypatch.setattr(presets, "own_folder", lambda kind: tmp_path / kind)
-    return tmp_path / "microscope"
+from napari_lot.series.read import read_series
+from napari_lot.series.sample import sample_facts, sample_path
+from napari_lot.settings import Settings, settings_from_dict
 
 
-def lens(**values: float) -> Settings:
-    return Settings(microscope=Microscope(energy_eV=2e5, semiangle_mrad=21.5, **values))
+@pytest.fixture(autouse=True)
+def folder(tmp_path, monkeypatch):
+    monkeypatch.setattr(p, "user_config_path", lambda *_, **__: tmp_path / "config")
+    return tmp_path / "config" / "presets" / "run"
 
 
-def test_three_microscopes_come_with_the_package_and_make_probes(own: Path) -> None:
-    shipped = presets.presets("microscope")
-    assert len(shipped) >= 3
-    for preset in shipped.values():
-        assert preset.shipped
-        assert preset.description.startswith("Example")
-        microscope = settings_from_dict(preset.values()).microscope
-        images = probe_slices(microscope, [0.0], 64, 0.3).images
-        assert images[0].sum() == pytest.approx(1, abs=1e-4)
+@pytest.mark.parametrize("name", ["quick look", "careful", "measured film"])
+def test_what_ships_is_made_of_real_settings_that_a_run_takes(name):
+    preset = next(x for x in p.presets("run") if x.name == name)
+    assert preset.shipped
+    assert preset.about.endswith(".")
+    values = p.load_preset(preset)
+    default = Settings().model_dump()
+    told = [(s, n) for s, names in values.items() for n, v in names.items() if v != default[s][n]]
+    assert len(told) >= 3, "a preset that changes nothing is none"
+    facts = sample_facts()
+    series = read_series(sample_path(), pixel_size_A=facts["pixel_size_A"])
+    lens = {"energy_eV": 300e3, "semiangle_mrad": 25.0}
+    values.setdefault("model", {})["elements"] = ("Pt",)
+    Job(series, settings_from_dict({**values, "microscope": lens}))
 
 
-def test_what_is_saved_is_what_comes_back_and_a_settings_file(own: Path) -> None:
-    saved = presets.save("microscope", " My lens ", lens(c30_A=-5e4), FIELDS, replace=False)
-    assert saved.path == own / "My lens.yaml"
-    found = presets.presets("microscope")["My lens"]
-    assert not found.shipped
-    assert settings_from_dict(found.values()).microscope == lens(c30_A=-5e4).microscope
-    assert yaml.safe_load(saved.path.read_text())["microscope"]["semiangle_mrad"] == 21.5
-    assert [path.name for path in own.iterdir()] == ["My lens.yaml"]  # nothing half written is left
+def test_what_is_saved_comes_back(folder):
+    values = {"model": {"probe": "direct"}, "solver": {"refine": ("positions", "heights"), "gather": 0.3}}
+    saved = p.save_preset("run", " My film 2 ", values, "For Tuesdays.\nAnd Wednesdays.")
+    assert saved.path == folder / "My film 2.yaml"
+    assert [x.name for x in p.presets("run") if not x.shipped] == ["My film 2"]
+    assert p.load_preset(saved) == values
+    assert saved.about == "For Tuesdays. And Wednesdays."
+    with pytest.raises(InputError, match="exists already"):
+        p.save_preset("run", "My film 2", values)
+    p.save_preset("run", "My film 2", {"solver": {"seed": 4}}, overwrite=True)
+    assert p.load_preset(saved) == {"solver": {"seed": 4}}
+    p.delete_preset(saved)
+    assert all(x.shipped for x in p.presets("run"))
+    assert list(folder.iterdir()) == []
 
 
-def test_a_preset_is_replaced_only_when_asked(own: Path) -> None:
-    presets.save("microscope", "a", lens(), FIELDS, replace=False)
-    with pytest.raises(InputError, match="there is one of that name"):
-        presets.save("microscope", "a", lens(c12_A=5), FIELDS, replace=False)
-    assert "c12_A" not in presets.presets("microscope")["a"].values()["microscope"]
-    presets.save("microscope", "a", lens(c12_A=5), FIELDS, replace=True)
-    assert presets.presets("microscope")["a"].values()["microscope"]["c12_A"] == 5
+@pytest.mark.parametrize("name", ["", "  ", "../up", "a/b", "_x", "a" * 41, "Careful"])
+def test_names_that_cannot_be_are_refused(name, folder):
+    with pytest.raises(InputError, match="Preset"):
+        p.save_preset("run", name, {"solver": {"seed": 1}})
+    assert not folder.exists()
 
 
-@pytest.mark.parametrize("name", ["", "../x", "a/b", ".hidden", "x" * 80, "a\\b", "a:b"])
-def test_a_name_that_cannot_be_a_file_is_refused(own: Path, name: str) -> None:
-    with pytest.raises(InputError, match="a name has up to"):
-        presets.save("microscope", name, lens(), FIELDS, replace=False)
-    assert not own.exists()
-
-
-def test_an_own_preset_hides_a_shipped_one_until_it_is_deleted(own: Path) -> None:
-    name = next(iter(presets.presets("microscope")))
-    with pytest.raises(InputError, match="the ones that come with the program stay"):
-        presets.delete("microscope", name)
-    presets.save("microscope", name, lens(), FIELDS, replace=False)
-    assert presets.presets("microscope")[name].values()["microscope"]["semiangle_mrad"] == 21.5
-    presets.delete("microscope", name)
-    assert presets.presets("microscope")[name].shipped
+def test_what_ships_cannot_be_deleted():
+    with pytest.raises(InputError, match="ships with the program"):
+        p.delete_preset(p.presets("run")[0])
+    assert p.presets("run")[0].path.exists()
 
 
 @pytest.mark.parametrize(
-    ("text", "sentence"),
+    ("text", "says"),
     [
-        ("microscope: [1", "not a YAML"),
-        ("microscope: {energy_eV: -3}", "energy_eV: input should be greater than"),
-        ("microscope: {voltage: 300}", "there is no such setting"),
+        (": : :", "not a YAML settings file"),
+        ("- 1\n- 2\n", "expected sections"),
+        ("solver: 5\n", "expected names and values"),
+        ("solver:\n  nonsense: 5\n", "solver.nonsense: there is no such setting"),
+        ("solver:\n  seed: -1\n", "solver.seed"),
+        ("nonsense:\n  a: 1\n", "nonsense"),
+        ("microscope:\n  energy_eV: 300000\n", "step 2, Probe"),
+        ("data:\n  withhold: 5\n  counts: true\n", "data.counts.*step 1, Data"),
     ],
 )
-def test_a_broken_file_is_explained(own: Path, text: str, sentence: str) -> None:
-    own.mkdir()
-    (own / "broken.yaml").write_text(text)
-    with pytest.raises(InputError, match=sentence):
-        presets.presets("microscope")["broken"].values()
+def test_a_file_that_cannot_be_used_is_one_sentence(folder: Path, text, says):
+    folder.mkdir(parents=True)
+    (folder / "bad.yaml").write_text(text)
+    with pytest.raises(InputError, match=says) as told:
+        p.load_preset(p.presets("run")[-1])
+    assert "bad.yaml" in str(told.value)
+    assert "\n" not in str(told.value)
+
+
+def test_a_folder_that_cannot_be_written_is_said(tmp_path):
+    (tmp_path / "config").write_text("a file")
+    with pytest.raises(InputError, match="cannot write the preset"):
+        p.save_preset("run", "a", {"solver": {"seed": 1}})
+
+
+def test_three_microscopes_ship_and_make_probes():
+    shipped = [preset for preset in p.presets("microscope") if preset.shipped]
+    assert len(shipped) >= 3
+    for preset in shipped:
+        assert preset.about.startswith("Example")
+        lens = settings_from_dict(p.load_preset(preset)).microscope
+        assert probe_slices(lens, [0.0], 64, 0.3).images[0].sum() == pytest.approx(1, abs=1e-4)
+
+
+def test_a_kind_holds_its_own_step_only(folder):
+    lens = {"microscope": {"energy_eV": 2e5, "semiangle_mrad": 21.5, "c30_A": -5e4}}
+    saved = p.save_preset("microscope", "Titan, Tuesday", lens)
+    assert saved.path == folder.parent / "microscope" / "Titan, Tuesday.yaml"
+    assert p.load_preset(saved) == lens
+    assert "Titan, Tuesday" not in [preset.name for preset in p.presets("run")]
+    other = p.save_preset("run", "lens", lens)
+    with pytest.raises(InputError, match="step 2, Probe"):
+        p.load_preset(other)
+    other = p.save_preset("microscope", "fit", {"solver": {"seed": 3}})
+    with pytest.raises(InputError, match="step 3, Reconstruct"):
+        p.load_preset(other)

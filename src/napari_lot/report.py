@@ -168,6 +168,7 @@ def make_report(series: TiltSeries, result: Result, run: dict[str, Any]) -> dict
         },
         "object": {"kind": result.details.get("object"), "thickness_A": result.details.get("thickness_A")},
         "refined": result.details.get("refined"),
+        "edits": result.details.get("edits") or [],
         "likelihood": result.details.get("likelihood"),
         "damage": result.details.get("damage"),
         "error_bars": {"inflation": result.details.get("error_bar_inflation")},
@@ -194,7 +195,7 @@ def make_report(series: TiltSeries, result: Result, run: dict[str, Any]) -> dict
     }
     if result.withheld:
         report |= {"r_withheld": withheld[0], "correlation_withheld": withheld[1], "withheld": result.withheld}
-    elsewhere = ("device", "likelihood", "damage", "handedness")
+    elsewhere = ("device", "likelihood", "damage", "handedness", "edits")
     details = {name: value for name, value in result.details.items() if name not in elsewhere}
     if details:
         report["details"] = details

@@ -8,8 +8,10 @@ from collections.abc import Iterator
 import numpy as np
 
 from napari_lot.atoms import Orbitals
+from napari_lot.edit import Candidates, Edit, Held
 from napari_lot.export import read_atoms
 from napari_lot.job import Control, ProbeSlices, Result, Snapshot, withheld_tilts
+from napari_lot.physics.geometry import series_rotations
 from napari_lot.series import TiltSeries
 from napari_lot.series.sample import sample_truth_path
 from napari_lot.settings import Settings
@@ -19,7 +21,8 @@ class StandInJob:
     """Walks noisy atoms to the truth of the sample.
 
     ``error`` is raised half-way; with ``knows_errors`` the result has error bars and probabilities; ``ends_empty`` is
-    how a run ends that was stopped before there was an atom.
+    how a run ends that was stopped before there was an atom;
+    ``pause_at`` is a step at which it pauses itself.
     """
 
     def __init__(
@@ -31,12 +34,25 @@ class StandInJob:
         steps: int = 40,
         knows_errors: bool = False,
         ends_empty: str | None = None,
+        pause_at: int | None = None,
     ) -> None:
         self.series, self.settings, self.error = series, settings, error
         self.step_s, self.steps = step_s, steps
         self.knows_errors, self.ends_empty = knows_errors, ends_empty
+        self.pause_at = pause_at
+        self.edits: list[Edit] = []
+        # what it says when it is asked where the residual has peaks
+        self.candidates = Candidates(np.array([[0.0, 0.0, 30.0]]), np.ones(1), np.full(1, 9.0))
         self.result: Result | None = None
         self.stop_reason: str | None = None
+
+    def _held(self, orbitals: Orbitals | None) -> Held | None:
+        if orbitals is None:
+            return None
+        t = len(self.series)
+        within = lambda points: np.abs(points).max(1) < 40  # noqa: E731
+        refusal = "several orbitals still stand for one atom." if len(orbitals) > 247 else ""
+        return Held(orbitals, series_rotations(self.series), np.zeros((t, 2)), within, refusal)
 
     def run(self, control: Control | None = None) -> Iterator[Snapshot]:
         control = control or Control()
@@ -50,8 +66,14 @@ class StandInJob:
         probe = ProbeSlices(probe_images, np.linspace(-12, 12, 9), 0.25)
         began = time.monotonic()
         done = 0
+        orbitals: Orbitals | None = None
         for step in range(self.steps):
-            control.wait_while_paused()
+            if step == self.pause_at:
+                control.pause()
+            if control.pause_requested:
+                control.wait_while_paused(self._held(orbitals), lambda edit: self.candidates)
+            if (edit := control.take_edit()) is not None:
+                self.edits.append(edit)
             if control.stop_request:
                 break
             if self.error is not None and step == self.steps // 2:

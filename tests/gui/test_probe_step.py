@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from qtpy.QtWidgets import QInputDialog, QMessageBox
+from qtpy.QtWidgets import QInputDialog
 from steps import child, open_step
 
 from napari_lot import presets
@@ -20,8 +20,8 @@ from napari_lot.physics.probe import probe_slices
 
 @pytest.fixture
 def own(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    monkeypatch.setattr(presets, "own_folder", lambda kind: tmp_path / kind)
-    return tmp_path / "microscope"
+    monkeypatch.setattr(presets, "user_config_path", lambda *_, **__: tmp_path)
+    return tmp_path / "presets" / "microscope"
 
 
 def test_of_many_orders_the_last_is_done_and_none_after_the_end(qtbot: Any) -> None:
@@ -95,43 +95,39 @@ def test_a_preset_fills_the_form_and_an_own_one_is_kept_and_deleted(
 ) -> None:
     open_step(workbench, hand, "probe")
     panel, state = workbench.probe, workbench.state
-    box = child(panel, "microscope_preset")
+    box, load = child(panel, "microscope_preset"), child(panel, "microscope_preset_load")
     hand.choose(box, "300 kV corrected, 25 mrad")
+    assert state.microscope.energy_eV is None
+    hand.click(load)
     assert state.microscope.energy_eV == 300e3
     assert child(panel, "semiangle_mrad").value() == 25
-    assert panel.presets.name == "300 kV corrected, 25 mrad"
     hand.type(child(panel, "defocus_A"), "30")
-    assert panel.presets.name is None  # it is no longer that preset
-    monkeypatch.setattr(QInputDialog, "getText", lambda *_: ("ours", True))
-    monkeypatch.setattr(QMessageBox, "question", lambda *_: QMessageBox.StandardButton.Yes)
-    hand.click(child(panel, "save_microscope_preset"))
+    monkeypatch.setattr(QInputDialog, "getText", lambda *_, **__: ("ours", True))
+    hand.click(child(panel, "microscope_preset_save"))
     assert (own / "ours.yaml").exists()
     hand.type(child(panel, "defocus_A"), "0")
-    assert not child(panel, "delete_microscope_preset").isEnabled()
-    hand.choose(box, "ours ★")
+    hand.click(load)
     assert state.microscope.defocus_A == 30
-    hand.click(child(panel, "delete_microscope_preset"))
+    hand.click(child(panel, "microscope_preset_delete"))
     assert not (own / "ours.yaml").exists()
-    assert box.findText("ours ★") < 0
+    assert box.findText("ours") < 0
 
 
 def test_a_broken_preset_is_explained_and_changes_nothing(workbench: Any, hand: Any, own: Path, notified: Any) -> None:
     own.mkdir(parents=True)
     (own / "zz.yaml").write_text("microscope: {voltage: 3}")
     open_step(workbench, hand, "probe")
-    workbench.probe.presets.refresh()
+    workbench.probe.presets._offer("zz")
     before = workbench.state.microscope
-    box = child(workbench.probe, "microscope_preset")
-    box.setCurrentIndex(box.findText("zz ★"))
-    box.activated.emit(box.currentIndex())
+    hand.click(child(workbench.probe, "microscope_preset_load"))
     assert workbench.state.microscope == before
     assert "there is no such setting" in notified()[-1]
-    assert workbench.probe.presets.name is None
 
 
 def test_no_thread_is_left_when_the_window_goes(viewer: Any, workbench: Any, hand: Any, own: Path) -> None:
     open_step(workbench, hand, "probe")
     hand.choose(child(workbench.probe, "microscope_preset"), "200 kV corrected, 22 mrad")
+    hand.click(child(workbench.probe, "microscope_preset_load"))
     hand.until(lambda: workbench.probe.probe is not None)
     viewer.close()
     ours = ("napari-lot probe", "napari-lot depth basis")

@@ -68,6 +68,14 @@ class Mailbox:
                 self._probe = snapshot.probe
             self._history.append((snapshot.step, snapshot.loss, mean_r))
 
+    def look(self) -> tuple[Snapshot, list[tuple[int, float, float]]] | None:
+        """The newest snapshot and the history since the last call; the snapshot and its images stay for ``take``."""
+        with self._lock:
+            if self._latest is None:
+                return None
+            history, self._history = self._history, []
+            return self._latest, history
+
     def take(self) -> tuple[Snapshot, list[tuple[int, float, float]]] | None:
         """The newest snapshot with all images since the last call, and (step, loss, mean R) of every one."""
         with self._lock:

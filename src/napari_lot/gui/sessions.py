@@ -154,18 +154,16 @@ class Sessions:
         history = [(int(step), float(loss), float(r)) for step, loss, r in session.history]
         if history:
             bench.run.plot.add(history)
-            bench.run.plot.show()
         if session.result is not None:
             self._show_result(session.result, spacing_A)
         elif session.state is not None:
             bench.layers.show_atoms(session.state.orbitals, spacing_A)
             bench.layers.settle_atoms()
             at = f"pass {session.state.step} of {session.state.steps_total}"
-            bench.run.stage.setText(
+            bench.run.progress.say(
                 f"<b>Broken off</b> at {at}, {len(session.state.orbitals)} orbitals: their last state is shown. Start "
                 f"begins anew; 'napari-lot resume' goes on from these atoms."
             )
-            bench.run.stage.show()
             bench.run.ended = READY, f"A run that was broken off at {at}. Ready to start."
         self._show_view(session.view)
         for name in ("data", "probe"):
@@ -175,20 +173,20 @@ class Sessions:
         bench._update_views()
 
     def _show_settings(self, settings: Settings) -> None:
-        run = self.bench.run
-        for form, section in ((run.model, settings.model), (run.solver, settings.solver), (run.check, settings.data)):
-            form.set_values({name: getattr(section, name) for name in form.fields})
+        said = settings.model_dump(exclude_defaults=True)
+        values = {section: said.get(section, {}) for section in ("model", "start", "solver")}
         chosen = set(settings.solver.refine or REFINED_BY_DEFAULT) - set(settings.solver.fix)
-        for name, box in run.refine.items():
-            box.setChecked(name in chosen)
+        if values["solver"].pop("fix", None) or settings.solver.refine is not None:
+            values["solver"]["refine"] = tuple(chosen)
+        values["data"] = {"withhold": settings.data.withhold}
+        self.bench.run.form.take(values)
 
     def _show_result(self, result: Result, spacing_A: float) -> None:
         bench = self.bench
         bench.state.runs += 1
         bench.layers.show_result(result, spacing_A)
         bench.layers.settle_atoms()
-        bench.run.stage.setText(f"<b>Opened</b>: {in_window_words(result.message)}")
-        bench.run.stage.show()
+        bench.run.progress.say(f"<b>Opened</b>: {in_window_words(result.message)}")
         bench.run.ended = DONE, f"{len(result.orbitals)} atoms, {result.stop_reason}."
         bench.state.keep(result)
 

@@ -125,6 +125,11 @@ class WorkbenchState:
         self._result, self.result_run = result, self.runs
         self.result_changed.emit()
 
+    def take_up(self, result: Result | None, run: int) -> None:
+        """The result of another run, or none, is the one that is shown and exported."""
+        self._result, self.result_run = result, run
+        self.result_changed.emit()
+
     def fail(self, sentence: str) -> str:
         """Tell the person, wherever a panel noticed it; returns the sentence in the window's words."""
         shown = in_window_words(sentence)

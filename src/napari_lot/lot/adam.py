@@ -55,3 +55,10 @@ class Adam:
                 self._first[name] = np.concatenate([first, empty])
                 self._second[name] = np.concatenate([self._second[name], empty])
                 self._count[name] = np.concatenate([self._count[name], np.zeros(rows)])
+
+    def forget(self, names: tuple[str, ...], rows: Any) -> None:
+        """Make the chosen rows of the given groups fresh."""
+        for name in names:
+            if name in self._first:
+                for memory in (self._first, self._second, self._count):
+                    memory[name][rows] = 0.0

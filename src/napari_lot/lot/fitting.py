@@ -9,8 +9,10 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from napari_lot.edit import Edit
 from napari_lot.lot import gauge, polish, population
 from napari_lot.lot.adam import Adam
+from napari_lot.lot.editing import ByHand
 from napari_lot.lot.evidence import Evidence
 from napari_lot.lot.problem import Problem, State
 from napari_lot.lot.start import Hull
@@ -19,6 +21,8 @@ from napari_lot.settings import REFINED_BY_DEFAULT, Solver
 
 PER_ATOM = ("positions", "height")
 MOST_OVERSAMPLING = 4
+GRID_STAGES = ("start", "heights", "positions", "merge")
+"""Stages in which several orbitals stand for one atom: there is nothing to edit."""
 
 
 class Stopped(Exception):
@@ -66,6 +70,13 @@ class Fit:
         All atoms are of one element and so of about one height.
     poll : callable
         Called before every mini-batch; raises ``Stopped``.
+    edits : callable
+        What somebody has changed among the atoms since it was last asked, or None.
+
+    Attributes
+    ----------
+    editable : bool
+        While ``poll`` is called: whether an edit could be taken now.
     """
 
     def __init__(
@@ -77,6 +88,7 @@ class Fit:
         settings: Solver,
         one_height: bool,
         poll: Callable[[], None],
+        edits: Callable[[], Edit | None] = lambda: None,
     ) -> None:
         self.problem = problem
         self.state = state
@@ -84,6 +96,9 @@ class Fit:
         self.spacing_A = spacing_A
         self.settings = settings
         self.poll = poll
+        self.edits = edits
+        self.editable = False
+        self.by_hand = ByHand(spacing_A)
         self.rng = np.random.default_rng(settings.seed)
         self.adam = Adam()
         self.stage = "start"
@@ -108,7 +123,7 @@ class Fit:
         for _ in range(count if len(self.state.height) else 0):
             order = self.rng.permutation(fitted)
             for tilts in np.array_split(order, batches):
-                self.poll()
+                self._poll_and_take_edit()
                 slow = 0.5 * (1 + np.cos(np.pi * done / steps)) if cosine else 1.0
                 progress = self._mini_batch(np.sort(tilts), groups, max(slow, 0.01))
                 done += 1
@@ -129,7 +144,9 @@ class Fit:
             for progress in self._descend(steps, groups):
                 steps -= 1
                 yield progress
-                self.poll()
+                if self._poll_and_take_edit():
+                    steps = max(steps, self.settings.birth_steps)  # what was added has not been fitted yet
+                    break
                 if not fitting.fits_width(self.state.typical_width):
                     break  # the sampling of the windows no longer suits the width: set it anew, and go on
             else:
@@ -137,6 +154,31 @@ class Fit:
             gauge.fix(self.problem, self.state, groups, self.refine)
             fitting.set_width(self.state.typical_width)
         self.seconds[stage] = self.seconds.get(stage, 0.0) + time.perf_counter() - began
+
+    def _poll_and_take_edit(self) -> bool:
+        """Poll where the population may change; True where it did.
+
+        After every stage in which that can be comes a fit of all atoms, before any of them is judged.
+        """
+        self.editable = self.stage not in GRID_STAGES
+        try:
+            self.poll()
+        finally:
+            self.editable = False
+        edit = self.edits()
+        if edit is None:
+            return False
+        self.take(edit)
+        return True
+
+    def take(self, edit: Edit) -> None:
+        """Change the population as somebody has asked; what the optimiser remembers of the other atoms stays."""
+        stays = ~np.isin(self.state.ids, edit.removed)
+        self.state = self.by_hand.make(edit, self.state, self.stage, self.step)
+        self.adam.select(PER_ATOM, stays)
+        self.adam.extend(PER_ATOM, len(edit.added))
+        self.adam.forget(PER_ATOM, np.isin(self.state.ids, edit.moved))
+        self._note(f"by hand: {edit.words}")
 
     def _descend(self, steps: int, groups: tuple[str, ...]) -> Iterator[Progress]:
         priors = self.evidence.priors(self.state, groups)

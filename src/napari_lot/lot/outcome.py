@@ -172,6 +172,7 @@ def outcome(
             "likelihood": {"kind": ready.likelihood.kind, "why": ready.likelihood.why},
             "damage": damage.as_dict(),
             "handedness": hands.as_dict(),
+            "edits": list(solver.by_hand.log),
             "mixture": None if solver.mixture is None else solver.mixture.as_dict(solver.elements, ready.unit),
         },
     )
@@ -188,5 +189,6 @@ def outcome(
         known.append(f"withheld R {100 * withheld[0]:.2f} % and correlation {withheld[1]:.3f}")
         warnings += [text] if fitted and (text := parted(fitted[0], withheld[0])) else []
     warnings += hands.other
-    message = " ".join([f"{how}: {', '.join(known)}, {seconds['total']:.1f} s.", *hands.sentences])
+    edited = [f"By hand: {by_hand}."] if (by_hand := solver.by_hand.words) else []
+    message = " ".join([f"{how}: {', '.join(known)}, {seconds['total']:.1f} s.", *edited, *hands.sentences])
     return replace(result, message=message, warnings=tuple(warnings))

@@ -86,14 +86,14 @@ class State:
             own_width=self.own_width[index],
         )
 
-    def add(self, positions: Floats, height: Floats, species: int = 0) -> State:
+    def add(self, positions: Floats, height: Floats, species: int | NDArray[np.int64] = 0) -> State:
         """The state with new orbitals at the end, with ids never used before."""
         n = len(positions)
         return replace(
             self,
             positions=np.concatenate([self.positions, positions]),
             height=np.concatenate([self.height, height]),
-            species=np.concatenate([self.species, np.full(n, species, np.int64)]),
+            species=np.concatenate([self.species, np.broadcast_to(np.asarray(species, np.int64), (n,))]),
             ids=np.concatenate([self.ids, np.arange(self.next_id, self.next_id + n)]),
             own_width=np.concatenate([self.own_width, np.zeros(n)]),
             next_id=self.next_id + n,

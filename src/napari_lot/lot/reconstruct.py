@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.spatial import cKDTree
 
+from napari_lot.edit import Edit
 from napari_lot.lot import gauge, population
 from napari_lot.lot.aberrations import fit_aberrations
 from napari_lot.lot.adam import Adam
@@ -41,7 +42,7 @@ class Reconstruction(Fit):
 
     Parameters
     ----------
-    problem, state, hull, spacing_A, settings, poll
+    problem, state, hull, spacing_A, settings, poll, edits
         As for ``Fit``.
     elements : tuple of str
         Symbols of what the orbitals may be.
@@ -59,8 +60,9 @@ class Reconstruction(Fit):
         elements: tuple[str, ...] = ("X",),
         adaptive: bool = False,
         poll: Callable[[], None] = lambda: None,
+        edits: Callable[[], Edit | None] = lambda: None,
     ) -> None:
-        super().__init__(problem, state, hull, spacing_A, settings, len(elements) == 1, poll)
+        super().__init__(problem, state, hull, spacing_A, settings, len(elements) == 1, poll, edits)
         self.elements = elements
         self.adaptive = adaptive
         self.weakest = weakest_contrast(elements)
@@ -134,6 +136,16 @@ class Reconstruction(Fit):
         if self.p_element is not None:  # of orbitals in another order, or of others
             self.tells_species()
 
+    def fit_briefly(self) -> None:
+        """Fit all atoms as long as a person who has asked for the end waits."""
+        self.poll, until = lambda: None, time.perf_counter() + FIRST_GUESS_S
+        groups = ("positions", "height", "scale", "background")
+        for _ in self.fit("refine", self.settings.birth_steps, groups):
+            if time.perf_counter() > until:
+                break
+        if self.p_element is not None:
+            self.tells_species()
+
     def to_atoms(self) -> Iterator[Progress]:
         """Births and deaths while they explain the images better, then the final fit."""
         s = self.settings
@@ -168,9 +180,11 @@ class Reconstruction(Fit):
         """Take the foci of the tilts back where they gain no more than noise would: near focus either sign fits it."""
         if "focus" not in groups or not len(self.state.height):
             return
+        since = len(self.by_hand)
         with_focus, self.state = self.state, replace(self.state.copy(), focus=np.zeros_like(self.state.focus))
         yield from self.fit("polish", self.settings.birth_steps, tuple(g for g in groups if g != "focus"))
         prior = self.evidence.height_prior(with_focus)
+        with_focus = self.by_hand.again(with_focus, since)
         gain = self.evidence.cost(self.state, prior) - self.evidence.cost(with_focus, prior)
         told = gain > LEAST_FOCUS_GAIN * len(self.problem.fitted)
         self._note(f"focus of the tilts: gain {gain:.1f}, {'kept' if told else 'not told by the images'}")
@@ -216,7 +230,7 @@ class Reconstruction(Fit):
         s = self.settings
         yield from self._births_and_deaths(groups)
         for _ in range(s.melt_rounds):
-            before = self.state
+            before, since = self.state, len(self.by_hand)
             if not self._melt():
                 break
             self.settled = before  # what counts if the run is stopped while places are molten
@@ -225,7 +239,7 @@ class Reconstruction(Fit):
             yield from self.fit("refine", s.birth_steps, groups)
             yield from self._births_and_deaths(groups)
             self.settled = None
-            if not self._worth_it(before):
+            if not self._worth_it(before, since):
                 break
         self._prune()
 
@@ -240,6 +254,8 @@ class Reconstruction(Fit):
         state, n = self.state, len(self.state.height)
         unknown = self.elements == ("X",)
         if (len(self.elements) < 2 and not unknown) or n < 2 * (MOST_KINDS if unknown else len(self.elements)):
+            if self.p_element is not None and len(self.p_element) != n:
+                self.p_element = None
             return False
         named = None if "X" in self.elements else self.elements
         self.mixture = mixture = self._mixture(named)
@@ -286,18 +302,29 @@ class Reconstruction(Fit):
     def _births_and_deaths(self, groups: tuple[str, ...]) -> Iterator[Progress]:
         s = self.settings
         for _ in range(s.birth_rounds if len(self.state.height) else 0):
-            before = self.state
+            before, since = self.state, len(self.by_hand)
             places = self.evidence.proposals(self.state)
             if not self._deaths() + self._doubles() + self._births(*places):
                 break
             yield from self.fit("birth", s.birth_steps, groups)
             if self._deaths():
                 yield from self.fit("birth", s.birth_steps, groups)
-            if not self._worth_it(before):
+            if not self._worth_it(before, since):
                 break
 
-    def _worth_it(self, before: State) -> bool:
-        """True where the population is worth its cost, compared with an earlier one; else that one is back."""
+    def take(self, edit: Edit) -> None:
+        since = len(self.by_hand)
+        super().take(edit)
+        if self.settled is not None:
+            self.settled = self.by_hand.again(self.settled, since)
+
+    def _worth_it(self, before: State, since: int) -> bool:
+        """True where the population is worth its cost, compared with an earlier one; else that one is back.
+
+        What somebody has changed by hand ``since`` then is not taken back.
+        """
+        if len(self.by_hand) > since:
+            return True
         prior = self.evidence.height_prior(self.state)
         gain = self.evidence.cost(before, prior) - self.evidence.cost(self.state, prior)
         self._note(f"gain {gain:.1f} with {len(self.state.height)} for {len(before.height)}")
@@ -329,6 +356,7 @@ class Reconstruction(Fit):
         points = points[_distance(points, state.positions[melted]) < reach]
         if not melted.all():
             points = points[_distance(points, state.positions[~melted]) > 0.55 * self.spacing_A]
+        points = points[self.by_hand.is_open(points)]
         if len(points) == 0:
             return 0
         height = state.height[melted].sum() / len(points)
@@ -408,7 +436,7 @@ class Reconstruction(Fit):
         evidence = 0.5 * np.maximum(score / self.evidence.inflation, 0.0) ** 2
         # neighbours have been pulled towards a missing atom, so that the residual asks for less than all of it
         part = s.birth_height if len(self.elements) == 1 else s.birth_height_lightest * max(self.weakest, 0.05)
-        good = (height > part * typical) & (evidence > 0.5 * s.birth_significance**2)
+        good = (height > part * typical) & (evidence > 0.5 * s.birth_significance**2) & self.by_hand.is_open(points)
         points, height, score = points[good], height[good], score[good]
         chosen = population.separate(points, score, 0.6 * self.spacing_A, self.state.positions, 0.6 * self.spacing_A)
         # the best first: neighbours of a birth are judged again once it has been fitted

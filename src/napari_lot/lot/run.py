@@ -4,15 +4,18 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterator
+from functools import partial
 from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from napari_lot.edit import Held
 from napari_lot.job import Control, ProbeSlices, Result, Snapshot
 from napari_lot.lot import likelihood
-from napari_lot.lot.fitting import Progress, Stopped
+from napari_lot.lot.editing import find_candidates
+from napari_lot.lot.fitting import GRID_STAGES, Progress, Stopped
 from napari_lot.lot.handedness import Handedness
 from napari_lot.lot.outcome import orbitals_of, outcome
 from napari_lot.lot.prepare import Prepared, prepare
@@ -48,11 +51,16 @@ def _run(job: Job, control: Control) -> Iterator[Snapshot]:
     limit = job.settings.solver.max_minutes
     paused = 0.0
 
+    solver: Reconstruction | None = None
+
     def poll() -> None:
         nonlocal paused
         if control.pause_requested:
             mark = time.perf_counter()
-            control.wait_while_paused()
+            if solver is None:
+                control.wait_while_paused()
+            else:
+                control.wait_while_paused(held(job, ready, solver), partial(find_candidates, solver))
             paused += time.perf_counter() - mark
         if control.stop_request is not None:
             raise Stopped(control.stop_request)
@@ -85,6 +93,7 @@ def _run(job: Job, control: Control) -> Iterator[Snapshot]:
         job.settings.model.elements,
         job.settings.model.probe == "adaptive",
         poll,
+        control.take_edit,
     )
     hands = Handedness(solver, solver.adaptive)
     reason = "converged"
@@ -101,6 +110,10 @@ def _run(job: Job, control: Control) -> Iterator[Snapshot]:
     job.stop_reason = reason
     if reason not in ("converged", "cancelled"):
         solver.settle()
+        if (edit := control.take_edit()) is not None:
+            # what was edited during the last pause is a part of what there is: fitted as long as a person waits
+            solver.take(edit)
+            solver.fit_briefly()
     if reason == "cancelled" or (reason != "converged" and not len(solver.state.height)):
         ready.problem.model.close()
         why = "Cancelled" if reason == "cancelled" else "Ended before there was an atom"
@@ -112,6 +125,31 @@ def _run(job: Job, control: Control) -> Iterator[Snapshot]:
     ready.problem.model.close()
     live.everything(job.result)
     yield live.snapshot("finished", solver.step, solver.step, solver.state, job.result.message)
+
+
+STILL_A_GRID = "several orbitals still stand for one atom: resume, and pause again when the stage is Refining or later."
+OTHER_WORK = "the run is at work that needs the atoms as they are: resume, and pause again a little later."
+
+
+def held(job: Job, ready: Prepared, solver: Reconstruction) -> Held:
+    """What a paused run shows: its exact state, and how its atoms appear on the measured images."""
+    state, problem, series = solver.state, ready.problem, job.series
+    expected = series.center_px or ready.center
+    offset = np.array([ready.center[1] - expected[1], ready.center[0] - expected[0]]) + state.shifts
+    rotations = problem.projections(state)
+    least, most = problem.model.depth_range_A
+    # as far as births go beyond what the run began with
+    least, most = least - 2.0 * job.spacing_A, most + 2.0 * job.spacing_A
+
+    def usable(points: NDArray[np.float64]) -> NDArray[np.bool_]:
+        depth = points @ rotations[:, 2].T
+        seen, _ = ready.hull.seen_and_missed(points)
+        return np.asarray((seen > 0) & ((depth >= least) & (depth <= most)).all(1))
+
+    refusal = ""
+    if not solver.editable:
+        refusal = STILL_A_GRID if solver.stage in GRID_STAGES else OTHER_WORK
+    return Held(orbitals_of(job, ready, state), rotations, offset * series.pixel_size_A, usable, refusal)
 
 
 class _Live:

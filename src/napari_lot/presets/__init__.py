@@ -1,132 +1,165 @@
-"""Named sets of settings as YAML files: those that ship with the package, and a person's own.
+"""Named sets of settings: YAML files in the user's configuration folder, and those that ship.
 
-A preset is a settings file like any other (``--config FILE`` takes it), of one section or more; what stands in the
-comment at its head is its description. A kind is a folder: ``microscope`` or ``run``. A person's own lie in the
-configuration folder of the operating system (``own_folder``) and hide a shipped one of the same name.
+A kind is a folder of each: ``microscope`` holds what the lens is, ``run`` how to reconstruct (sections ``model``,
+``start``, ``solver`` and ``data.withhold``), neither what was measured. A preset has the form of a ``--config`` file of
+the command line. Its first lines, where they are comments, say what it is for.
 """
 
 from __future__ import annotations
 
+import os
 import re
 import tempfile
-from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import platformdirs
 import yaml
+from platformdirs import user_config_path
 
 from napari_lot.errors import InputError
-from napari_lot.settings import Settings, load_settings, settings_from_dict
+from napari_lot.settings import load_settings, settings_from_dict
 
 KINDS = ("microscope", "run")
-_SHIPPED = Path(__file__).parent
-_NAME = re.compile(r"[^\W_][\w ,.()+-]{0,59}")
+_STEPS = {"data": "step 1, Data", "microscope": "step 2, Probe"}
+_RUN = "step 3, Reconstruct"
+_NAME = re.compile(r"[^\W_][\w ,.-]{0,39}")
 
 
 @dataclass(frozen=True)
 class Preset:
-    """A named file of settings."""
+    """A named set of settings in a file; ``shipped`` ones cannot be changed or deleted."""
 
     name: str
     path: Path
-    shipped: bool
+    kind: str
+    shipped: bool = False
 
     @property
-    def description(self) -> str:
-        """What the comment at the head of the file says, in one line."""
-        lines = []
-        for line in _text(self.path).splitlines():
+    def about(self) -> str:
+        """The comment at the top of its file, '' for none."""
+        try:
+            lines = self.path.read_text(encoding="utf-8").splitlines()
+        except (OSError, UnicodeDecodeError):
+            return ""
+        found = []
+        for line in lines:
             if not line.startswith("#"):
                 break
-            lines.append(line.lstrip("# ").rstrip())
-        return " ".join(lines)
-
-    def values(self) -> dict[str, Any]:
-        """``{section: {name: value}}``, validated; only what the file says.
-
-        Raises
-        ------
-        InputError
-            The file cannot be read, or holds what is no setting.
-        """
-        values = load_settings(self.path)
-        settings_from_dict(values, where=str(self.path))
-        return values
+            found.append(line.lstrip("# ").rstrip())
+        return " ".join(found)
 
 
-def own_folder(kind: str) -> Path:
-    """Where a person's presets of a kind are kept."""
-    return platformdirs.user_config_path("napari-lot") / "presets" / kind
+def presets_folder(kind: str) -> Path:
+    """Where the user's own presets of a kind are, made when the first is saved.
+
+    ``presets`` in the configuration folder and the kind in that; the configuration folder is
+
+    ``~/.config/napari-lot`` on Linux, ``~/Library/Application Support/napari-lot`` on macOS,
+    ``%LOCALAPPDATA%/napari-lot`` on Windows.
+    """
+    return user_config_path("napari-lot", appauthor=False) / "presets" / kind
 
 
-def presets(kind: str) -> dict[str, Preset]:
-    """All presets of a kind by name, the shipped ones first; a person's own hides a shipped one of its name."""
-    found = {path.stem: Preset(path.stem, path, True) for path in sorted((_SHIPPED / kind).glob("*.yaml"))}
-    for path in sorted(own_folder(kind).glob("*.yaml")):
-        found[path.stem] = Preset(path.stem, path, False)
-    return found
+def presets(kind: str) -> list[Preset]:
+    """Those of a kind that ship, then the user's own by name."""
+    folder = presets_folder(kind)
+    own = folder.glob("*.yaml") if folder.is_dir() else ()
+    found = [Preset(name, path, kind, shipped=True) for name, path in _shipped(kind).items()]
+    return found + [Preset(path.stem, path, kind) for path in sorted(own, key=lambda path: path.stem.lower())]
 
 
-def save(kind: str, name: str, settings: Settings, sections: Mapping[str, tuple[str, ...]], replace: bool) -> Preset:
-    """Keep some settings as a person's own preset.
+def _shipped(kind: str) -> dict[str, Path]:
+    return {path.stem: path for path in sorted((Path(__file__).parent / kind).glob("*.yaml"))}
 
-    Parameters
-    ----------
-    kind, name : str
-    settings : Settings
-    sections : mapping of str to tuple of str
-        Names to keep, by section; those at their default are left out.
-    replace : bool
-        Whether an own preset of that name may be written over.
+
+def _step_of(section: str, name: str) -> str:
+    """The step of the window that a setting belongs to."""
+    return _RUN if (section, name) == ("data", "withhold") else _STEPS.get(section, _RUN)
+
+
+def load_preset(preset: Preset) -> dict[str, dict[str, Any]]:
+    """Validated settings of a preset, ``{section: {name: value}}``; only what it says.
 
     Raises
     ------
     InputError
-        The name cannot be a file's, is taken, or the file cannot be written.
+        No YAML, an unknown setting, a wrong value, or one that belongs to another step.
+    """
+    values = load_settings(preset.path)
+    for section, content in values.items():
+        if content is not None and not isinstance(content, dict):
+            raise InputError(f"{preset.path}: {section}: expected names and values below it, found {content!r}.")
+    values = {section: content for section, content in values.items() if content}
+    own = _STEPS["microscope"] if preset.kind == "microscope" else _RUN
+    for section, content in values.items():
+        for name in content:
+            if (step := _step_of(section, name)) != own:
+                raise InputError(
+                    f"{preset.path}: {section}.{name} is no part of a preset of this kind: take the line out, and give "
+                    f"it in {step}."
+                )
+    settings = settings_from_dict(values, str(preset.path))
+    return {
+        section: {name: getattr(getattr(settings, section), name) for name in values[section]} for section in values
+    }
+
+
+def save_preset(
+    kind: str, name: str, values: dict[str, dict[str, Any]], about: str = "", overwrite: bool = False
+) -> Preset:
+    """Write settings under a name into the user's folder; whole or not at all.
+
+    Raises
+    ------
+    InputError
+        No usable name, one that ships or (without ``overwrite``) exists, or a folder that cannot be written.
     """
     name = name.strip()
     if not _NAME.fullmatch(name):
         raise InputError(
-            f"Preset {name!r}: a name has up to 60 letters, digits, spaces and , . ( ) + - and begins with a letter "
-            "or a digit."
+            f"Preset {name!r}: give a name of at most 40 letters, digits, spaces, ',', '.', '-' or '_', beginning with "
+            "a letter or digit."
         )
-    path = own_folder(kind) / f"{name}.yaml"
-    if path.exists() and not replace:
-        raise InputError(f"Preset {name!r}: there is one of that name; choose another name, or replace it.")
-    dumped = settings.model_dump(mode="json", exclude_defaults=True)
-    values = {s: {n: dumped[s][n] for n in names if n in dumped.get(s, {})} for s, names in sections.items()}
-    text = yaml.safe_dump({s: v for s, v in values.items() if v}, sort_keys=False, allow_unicode=True)
+    if name.lower() in {shipped.lower() for shipped in _shipped(kind)}:
+        raise InputError(f"Preset {name!r}: this one ships with the program; choose another name.")
+    path = presets_folder(kind) / f"{name}.yaml"
+    if path.exists() and not overwrite:
+        raise InputError(f"Preset {name!r}: exists already; choose another name, or delete it first.")
+    text = "".join(f"# {line}\n" for line in about.splitlines()) + yaml.safe_dump(_plain(values), sort_keys=False)
+    temporary: str | None = None
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        with tempfile.NamedTemporaryFile("w", dir=path.parent, suffix=".part", delete=False, encoding="utf-8") as part:
-            part.write(text)
-        Path(part.name).replace(path)
+        handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{name}-", suffix=".tmp")
+        with os.fdopen(handle, "w", encoding="utf-8") as file:
+            file.write(text)
+        os.replace(temporary, path)
+        temporary = None
     except OSError as error:
-        raise InputError(f"{path}: the preset cannot be written: {error.strerror}.") from None
-    return Preset(name, path, False)
+        raise InputError(f"{path}: cannot write the preset there: {error.strerror or error}.") from None
+    finally:
+        if temporary is not None:
+            Path(temporary).unlink(missing_ok=True)
+    return Preset(name, path, kind)
 
 
-def delete(kind: str, name: str) -> None:
-    """Delete a person's own preset.
+def delete_preset(preset: Preset) -> None:
+    """Delete one of the user's own.
 
     Raises
     ------
     InputError
-        There is no own preset of that name: shipped ones stay.
+        It ships with the program, or its file cannot be deleted.
     """
-    found = presets(kind).get(name)
-    if found is None or found.shipped:
-        raise InputError(f"Preset {name!r}: not one of your own; the ones that come with the program stay.")
+    if preset.shipped:
+        raise InputError(f"Preset {preset.name!r}: ships with the program and cannot be deleted.")
     try:
-        found.path.unlink()
+        preset.path.unlink(missing_ok=True)
     except OSError as error:
-        raise InputError(f"{found.path}: the preset cannot be deleted: {error.strerror}.") from None
+        raise InputError(f"{preset.path}: cannot delete the preset: {error.strerror or error}.") from None
 
 
-def _text(path: Path) -> str:
-    try:
-        return path.read_text(encoding="utf-8")
-    except (OSError, UnicodeDecodeError):
-        return ""
+def _plain(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {name: _plain(item) for name, item in value.items()}
+    return [_plain(item) for item in value] if isinstance(value, tuple | list) else value

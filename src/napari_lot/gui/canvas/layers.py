@@ -6,6 +6,7 @@ slider stays a tilt slider and the atoms stay on screen. World coordinates are �
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
 
@@ -14,7 +15,9 @@ from napari.layers import Image, Layer
 from numpy.typing import NDArray
 
 from napari_lot.atoms import Orbitals
+from napari_lot.edit import Candidates, Held
 from napari_lot.gui.canvas.colors import ELEMENT, HEIGHT, Coloring, coloring
+from napari_lot.gui.canvas.editing import AtomEditor
 from napari_lot.gui.canvas.labels import angle_text, short_angle_text
 from napari_lot.gui.canvas.overlay import Projection
 from napari_lot.gui.canvas.points import PointsBuffer
@@ -38,6 +41,8 @@ class WorkbenchLayers:
         self.projection: Projection | None = None
         self.stacks = Stacks(viewer)
         self.probe = ProbeLayers(viewer)
+        self.on_edit: Callable[[], None] = lambda: None
+        self.editor = AtomEditor(viewer, self._on_edited)
         self.views = Views(viewer, self._own)
         self.atoms: PointsBuffer | None = None
         self.markers: PointsBuffer | None = None
@@ -83,6 +88,7 @@ class WorkbenchLayers:
 
     def remove_results(self) -> None:
         """Take away what belongs to an earlier run."""
+        self.editor.end()
         self.stacks.remove_results()
         for buffer in (self.atoms, self.markers):
             if buffer is not None and buffer.layer in self.viewer.layers:
@@ -176,6 +182,47 @@ class WorkbenchLayers:
         self.views.order()
         self._select_main()
 
+    # -- editing ----------------------------------------------------------------------------------------------
+
+    def begin_editing(self, held: Held) -> None:
+        """A run is paused: its exact atoms in a layer of their own, and where they are on the tilts."""
+        assert self.series is not None
+        self.projection = Projection.of(self.series, held.rotations, held.offset_A)
+        self.show_atoms(held.orbitals, self._spacing_A)
+        colors = coloring(self.color_by, held.orbitals, intensity=self.intensity).rgba()
+        self.editor.begin(held.orbitals, 0.62 * self._spacing_A, colors)
+        self.views.order()
+        self.look_at(self.view or "atoms", reset=False)
+
+    def end_editing(self, keep: bool = False) -> None:
+        """The run goes on, or is over; ``keep`` leaves the edited layer to the viewer."""
+        if not self.editor.active:
+            return
+        self.editor.end(keep)
+        if self.series is not None:
+            self.projection = Projection(self.series, self.result)
+        if self.view is not None:
+            self.look_at(self.view, reset=False)
+
+    def show_candidates(self, candidates: Candidates | None) -> None:
+        """Rings at residual peaks, in the overlay."""
+        self.editor.candidates = candidates
+        self._show_markers()
+        self.views.arrange(self.view or "markers", reset=False)
+        self.label_tilt()
+
+    def candidates_on(self, tilt: int) -> NDArray[np.float64]:
+        """Where the candidates appear on one tilt, (M, 3) as (0, v, u) in Å."""
+        found = self.editor.candidates
+        if found is None or self.projection is None:
+            return np.zeros((0, 3))
+        return self.projection.on_tilt(found.positions, tilt)
+
+    def _on_edited(self) -> None:
+        self._show_markers()
+        self.label_tilt()
+        self.on_edit()
+
     @property
     def intensity(self) -> str:
         """Unit of the images, in words."""
@@ -217,12 +264,16 @@ class WorkbenchLayers:
         """Atoms on one tilt's measured image, (N, 3) as (0, v, u) in Å."""
         assert self.orbitals is not None
         assert self.projection is not None
-        return self.projection.on_tilt(self.orbitals.positions, tilt)
+        layer = self.editor.layer
+        edited = layer is not None and layer.data.ndim == 2 and layer.data.shape[1] == 3
+        positions = np.asarray(layer.data)[:, ::-1] if layer is not None and edited else self.orbitals.positions
+        return self.projection.on_tilt(positions, tilt)
 
     def _show_markers(self) -> None:
         # Made and moved only while they are looked at: hidden markers cost as much as visible ones.
         if self.markers is not None and self.orbitals is not None and self.view == "markers":
             self.markers.show(self.viewer, self.projected(self.tilt))
+            self.editor.show_peaks(self.candidates_on(self.tilt))
 
     # -- probe ------------------------------------------------------------------------------------------------
 
@@ -303,7 +354,7 @@ class WorkbenchLayers:
         for buffer in (self.atoms, self.markers):
             if buffer is not None and buffer.layer is not None and buffer.layer in self.viewer.layers:
                 own[buffer.name] = buffer.layer
-        return own | self.probe.own()
+        return own | self.probe.own() | self.editor.own()
 
     def _on_ndisplay(self, event: Any = None) -> None:
         # Whoever switches to 3-D, by our buttons or napari's, sees the hand that the specimen has.
@@ -337,6 +388,8 @@ class WorkbenchLayers:
             z = self.viewer.dims.point[-3] if self.viewer.dims.ndim >= 3 else 0.0
             depth = f"z {z:+.1f} Å".replace("-", "−")
             text = f"probe at depth {depth}" if self.probe.before is None else f"depth {depth}, % of peak before"
+        elif view == "atoms" and self.editor.layer is not None:
+            text = f"{len(self.editor.layer.data)} atoms, editing"
         elif view == "atoms" and self.orbitals is not None:
             text = f"{len(self.orbitals)} {self._noun}, coloured by {self.coloring().title}"
         self.views.say(text, (f"tilt {short_angle_text(self.series, t)}", depth))

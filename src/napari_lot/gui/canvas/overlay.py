@@ -31,6 +31,13 @@ class Projection:
         row, column = np.subtract(result.center_px, series.center_px or (0.0, 0.0))
         self.offset_A = (np.array([column, row]) + result.shifts_px) * series.pixel_size_A
 
+    @classmethod
+    def of(cls, series: TiltSeries, rotations: NDArray[np.float64], offset_A: NDArray[np.float64]) -> Projection:
+        """That of a run which is paused: its rotations (T, 3, 3) and offsets (du, dv) in Å."""
+        found = cls(series)
+        found.rotations, found.offset_A = rotations, offset_A
+        return found
+
     @property
     def flattest(self) -> int:
         """The least tilted image."""

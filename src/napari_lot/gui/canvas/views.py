@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 from napari.layers import Layer
 
+from napari_lot.gui.canvas.editing import EDITING, PEAKS
 from napari_lot.gui.canvas.sliders import Sliders
 from napari_lot.gui.canvas.stacks import AXES_4D, CALCULATED, MEASURED, RESIDUAL
 
@@ -17,8 +18,8 @@ ATOMS, MARKERS, PROBE = "Atoms", "Atoms on tilt", "Probe"
 PROBE_BEFORE, PROBE_CHANGE = "Probe (settings)", "Probe change"
 SHOWN = {
     "images": (MEASURED, CALCULATED, RESIDUAL),
-    "markers": (MEASURED, MARKERS),
-    "atoms": (ATOMS,),
+    "markers": (MEASURED, MARKERS, PEAKS),
+    "atoms": (ATOMS, EDITING),
     "probe": (PROBE_BEFORE, PROBE, PROBE_CHANGE),
 }
 SIDE_BY_SIDE = {"images": CALCULATED, "probe": PROBE_BEFORE}
@@ -55,8 +56,8 @@ class Views:
 
     def available(self, view: str) -> str | None:
         """None where a view can be shown, else what is missing."""
-        there = ATOMS if view == "markers" else MAIN[view]
-        return None if there in self.own() else NEEDS[view]
+        there = (ATOMS, EDITING) if view in ("markers", "atoms") else (MAIN[view],)
+        return None if self.own().keys() & set(there) else NEEDS[view]
 
     def arrange(self, view: str, reset: bool = True) -> None:
         """Show one way to look; ``reset`` frames it anew."""
@@ -64,11 +65,13 @@ class Views:
         self.current = view
         self.order()
         own = self.own()
+        # While atoms are edited, what streamed before would lie over them.
+        shown = set(SHOWN[view]) - ({ATOMS} if EDITING in own else set())
         # Every change of a layer or the grid makes napari build its scene anew: only real changes, in one batch.
         with viewer.layers.batched_update():
             for name, layer in own.items():
-                if layer.visible != (name in SHOWN[view]):
-                    layer.visible = name in SHOWN[view]
+                if layer.visible != (name in shown):
+                    layer.visible = name in shown
         # The grid outside the batch: napari sizes its boxes only when it is told about it.
         grid = viewer.canvas.grid
         grid.stride, grid.shape, grid.spacing = 1, (1, -1), 4
@@ -99,13 +102,14 @@ class Views:
     def select_main(self) -> None:
         """Select the layer that the view is about: napari selects the newest."""
         own, main = self.own(), MAIN.get(self.current or "")
+        main = EDITING if main == ATOMS and EDITING in own else main
         if main in own:
             self.viewer.layers.selection.active = own[main]
 
     def order(self) -> None:
         """Own layers to the top of the list, in reading order for the side-by-side view."""
         own, layers = self.own(), self.viewer.layers
-        wanted = [own[n] for n in (*SHOWN["probe"], *SHOWN["images"], MARKERS, ATOMS) if n in own]
+        wanted = [own[n] for n in (*SHOWN["probe"], *SHOWN["images"], MARKERS, PEAKS, ATOMS, EDITING) if n in own]
         if [layer for layer in layers if layer in wanted] != wanted:
             for layer in wanted:
                 layers.move(layers.index(layer), len(layers))
@@ -148,7 +152,7 @@ class Views:
                 viewer.reset_view(layers=[own[MEASURED]])
             return
         # napari 0.9 cannot frame a layer of fewer dimensions than the viewer has, so this is done by hand.
-        layer = own.get(MAIN[view])
+        layer = own.get(MAIN[view]) or own.get(EDITING)
         if layer is None:
             return
         low, high = (np.asarray(edge)[-3:] for edge in layer.extent.world)

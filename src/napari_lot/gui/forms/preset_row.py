@@ -1,137 +1,140 @@
-"""Choose, save and delete presets of one kind."""
+"""The row of presets: load, save what stands in the form, delete."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
 from typing import Any
 
-from qtpy.QtCore import Signal
-from qtpy.QtWidgets import QComboBox, QHBoxLayout, QInputDialog, QLabel, QMessageBox, QPushButton, QWidget
+from qtpy.QtWidgets import QComboBox, QHBoxLayout, QInputDialog, QLabel, QPushButton, QVBoxLayout, QWidget
 
-from napari_lot import presets
 from napari_lot.errors import InputError
-from napari_lot.settings import Settings
+from napari_lot.presets import Preset, delete_preset, load_preset, presets, presets_folder, save_preset
 
-NONE = "choose…"
+NONE = "none"
 
 
 class PresetRow(QWidget):
-    """A line with the presets of a kind.
-
-    ``chosen(name, values)`` comes when one is taken, ``failed(sentence)`` when something cannot be done.
+    """A choice of presets of one kind, and buttons to load, save and delete.
 
     Parameters
     ----------
     kind : str
         As in ``napari_lot.presets``.
-    sections : dict of str to tuple of str
-        What a preset of this kind keeps.
-    settings : callable
-        The settings now; may raise ``InputError``.
+    values : callable
+        What stands in the form, ``{section: {name: value}}``.
+    take : callable
+        Puts such values into the form.
+    fail : callable
+        Told a sentence where something cannot be done.
     """
-
-    chosen = Signal(str, object)
-    failed = Signal(str)
 
     def __init__(
         self,
         kind: str,
-        sections: dict[str, tuple[str, ...]],
-        settings: Callable[[], Settings],
+        values: Callable[[], dict[str, dict[str, Any]]],
+        take: Callable[[dict[str, dict[str, Any]]], None],
+        fail: Callable[[str], Any],
         parent: QWidget | None = None,
     ) -> None:
         super().__init__(parent)
-        self._kind, self._sections, self._settings = kind, sections, settings
-        self.box = QComboBox()
-        self.box.setObjectName(f"{kind}_preset")
-        self.box.setToolTip("Fill the form with a preset; your own are marked with a star.")
-        self.box.setAccessibleName("Preset")
-        self.box.setMinimumContentsLength(12)
-        self.box.setSizeAdjustPolicy(QComboBox.SizeAdjustPolicy.AdjustToMinimumContentsLengthWithIcon)
-        self.box.activated.connect(self._take)
-        self.save_button = QPushButton("Save…")
-        self.save_button.setObjectName(f"save_{kind}_preset")
-        self.save_button.setToolTip(f"Keep these values as a preset of your own, in {presets.own_folder(kind)}.")
-        self.save_button.clicked.connect(self._save)
-        self.delete_button = QPushButton("Delete")
-        self.delete_button.setObjectName(f"delete_{kind}_preset")
-        self.delete_button.clicked.connect(self._delete)
-        layout = QHBoxLayout(self)
+        self.kind, self._values, self._take, self._fail = kind, values, take, fail
+        self._known: list[Preset] = []
+        self.choice = QComboBox()
+        self.choice.setObjectName(f"{kind}_preset")
+        self.choice.setToolTip("Named sets of settings; Load puts the chosen one into this step.")
+        self.choice.setSizeAdjustPolicy(QComboBox.SizeAdjustPolicy.AdjustToMinimumContentsLengthWithIcon)
+        self.load = QPushButton("Load")
+        self.load.setObjectName(f"{kind}_preset_load")
+        self.load.clicked.connect(self._load)
+        self.save = QPushButton("Save…")
+        self.save.setObjectName(f"{kind}_preset_save")
+        self.save.setToolTip(f"Keep the settings of this step under a name, in {presets_folder(kind)}.")
+        self.remove = QPushButton("Delete")
+        self.remove.setObjectName(f"{kind}_preset_delete")
+        self.about = QLabel()
+        self.about.setObjectName(f"{kind}_preset_about")
+        self.about.setWordWrap(True)
+        self.about.hide()
+        row = QHBoxLayout()
+        label = QLabel("Preset")
+        label.setBuddy(self.choice)
+        row.addWidget(label)
+        row.addWidget(self.choice, 1)
+        buttons = QHBoxLayout()
+        for button in (self.load, self.save, self.remove):
+            buttons.addWidget(button)
+        layout = QVBoxLayout(self)
         layout.setContentsMargins(0, 0, 0, 0)
-        layout.addWidget(QLabel("Preset"))
-        layout.addWidget(self.box, 1)
-        layout.addWidget(self.save_button)
-        layout.addWidget(self.delete_button)
-        self._found: dict[str, presets.Preset] = {}
-        self.refresh()
+        layout.setSpacing(2)
+        layout.addLayout(row)
+        layout.addLayout(buttons)
+        layout.addWidget(self.about)
+        self.choice.currentIndexChanged.connect(lambda _: self._describe())
+        self.save.clicked.connect(self._ask_and_save)
+        self.remove.clicked.connect(self._delete)
+        self._offer(None)
+
+    def _offer(self, chosen: str | None) -> None:
+        self._known = presets(self.kind)
+        self.choice.blockSignals(True)
+        self.choice.clear()
+        self.choice.addItems([NONE, *(preset.name for preset in self._known)])
+        for i, preset in enumerate(self._known, start=1):
+            self.choice.setItemData(i, preset.about, 3)  # Qt.ToolTipRole
+        names = [preset.name for preset in self._known]
+        self.choice.setCurrentIndex(names.index(chosen) + 1 if chosen in names else 0)
+        self.choice.blockSignals(False)
+        self._describe()
 
     @property
-    def name(self) -> str | None:
-        """The preset that is shown; None where none is."""
-        data = self.box.currentData()
-        return None if data is None else str(data)
+    def chosen(self) -> Preset | None:
+        """The preset that is chosen; None for none."""
+        index = self.choice.currentIndex()
+        return self._known[index - 1] if index > 0 else None
 
-    def refresh(self, name: str | None = None) -> None:
-        """Look for presets again and show one of them, or none."""
-        self._found = presets.presets(self._kind)
-        self.box.clear()
-        self.box.addItem(NONE, None)
-        for preset in self._found.values():
-            self.box.addItem(preset.name if preset.shipped else f"{preset.name} ★", preset.name)
-            self.box.setItemData(self.box.count() - 1, preset.description or str(preset.path), 3)  # its tooltip
-        self.box.setCurrentIndex(max(self.box.findData(name), 0))
-        self._enable()
-
-    def forget(self) -> None:
-        """Values have been changed: what is shown is no preset any more."""
-        self.box.setCurrentIndex(0)
-        self._enable()
-
-    def _enable(self) -> None:
-        preset = self._found.get(self.name or "")
+    def _describe(self) -> None:
+        preset = self.chosen
+        self.about.setText("" if preset is None else preset.about)
+        self.about.setVisible(bool(self.about.text()))
         own = preset is not None and not preset.shipped
-        self.delete_button.setEnabled(own)
-        self.delete_button.setToolTip("Delete this preset." if own else "Only a preset of your own can be deleted.")
+        self.load.setEnabled(preset is not None)
+        self.load.setToolTip(
+            "Choose a preset first." if preset is None else f"Put the settings of {preset.name!r} in place of these."
+        )
+        self.remove.setEnabled(own)
+        why = "Choose one of your own presets first." if preset is None else "This one ships with the program."
+        self.remove.setToolTip(f"Delete the preset {preset.name!r}." if own and preset is not None else why)
 
-    def _take(self, index: int) -> None:
-        self._enable()
-        preset = self._found.get(self.name or "")
+    def _load(self) -> None:
+        preset = self.chosen
+        if preset is not None:
+            try:
+                self._take(load_preset(preset))
+            except InputError as error:
+                # What stands in the form stays; so does the file, for somebody to mend.
+                self._fail(str(error))
+
+    def _ask_and_save(self) -> None:
+        own = self.chosen.name if self.chosen is not None and not self.chosen.shipped else ""
+        name, wanted = QInputDialog.getText(self, "Save the settings", "Name of the preset:", text=own)
+        if wanted:
+            self.save_as(name, overwrite=name.strip() == own)
+
+    def save_as(self, name: str, overwrite: bool = False) -> None:
+        """Save what stands in the form."""
+        try:
+            saved = save_preset(self.kind, name, self._values(), overwrite=overwrite)
+        except InputError as error:
+            self._fail(str(error))
+            return
+        self._offer(saved.name)
+
+    def _delete(self) -> None:
+        preset = self.chosen
         if preset is None:
             return
         try:
-            values: dict[str, Any] = preset.values()
+            delete_preset(preset)
         except InputError as error:
-            self.forget()
-            self.failed.emit(str(error))
-            return
-        self.chosen.emit(preset.name, values)
-        self.box.setCurrentIndex(max(self.box.findData(preset.name), 0))  # whatever the change of values did to it
-        self._enable()
-
-    def _save(self) -> None:
-        name, given = QInputDialog.getText(self, "Save preset", "Name of the preset")
-        if not given or not name.strip():
-            return
-        own = self._found.get(name.strip())
-        replace = own is not None and not own.shipped
-        if replace and not self._sure(f"Replace the preset {name.strip()!r}?"):
-            return
-        try:
-            saved = presets.save(self._kind, name, self._settings(), self._sections, replace)
-        except InputError as error:
-            self.failed.emit(str(error))
-            return
-        self.refresh(saved.name)
-
-    def _delete(self) -> None:
-        name = self.name
-        if name is None or not self._sure(f"Delete the preset {name!r}?"):
-            return
-        try:
-            presets.delete(self._kind, name)
-        except InputError as error:
-            self.failed.emit(str(error))
-        self.refresh()
-
-    def _sure(self, question: str) -> bool:
-        return QMessageBox.question(self, "Presets", question) == QMessageBox.StandardButton.Yes
+            self._fail(str(error))
+        self._offer(None)

@@ -20,7 +20,7 @@ from napari_lot.gui.work.latest import Latest
 from napari_lot.job import ProbeSlices
 from napari_lot.physics.optics import depth_of_focus_A, probe_radius_A, rayleigh_limit_A, wavelength_A
 from napari_lot.physics.probe import depth_basis, probe_slices
-from napari_lot.settings import Microscope, Settings
+from napari_lot.settings import Microscope
 
 MAIN_FIELDS = ("energy_eV", "semiangle_mrad", "defocus_A", "c30_A", "source_size_A")
 MORE_FIELDS = (
@@ -54,10 +54,9 @@ class ProbePanel(QWidget):
         super().__init__(parent)
         self.state = state
         self.probe: ProbeSlices | None = None
-        fields = tuple(Microscope.model_fields)
-        self.presets = PresetRow("microscope", {"microscope": fields}, lambda: Settings(microscope=state.microscope))
-        self.presets.chosen.connect(self._take_preset)
-        self.presets.failed.connect(state.fail)
+        self.presets = PresetRow(
+            "microscope", lambda: {"microscope": self._values()}, lambda values: self._take(values), state.fail
+        )
         self.form = SettingsForm(Microscope, MAIN_FIELDS)
         self.more = SettingsForm(Microscope, MORE_FIELDS)
         self.more.hide()
@@ -124,14 +123,13 @@ class ProbePanel(QWidget):
         # Never while a number is being typed here: half a number would be put back to "not set".
         if not self._editing and self._values() != self.state.microscope.model_dump(exclude_none=True):
             self._filling = True
-            self.presets.forget()
             values = self.state.microscope.model_dump()
             self.form.set_values(values)
             self.more.set_values(values)
             self._filling = False
         self._schedule()
 
-    def _take_preset(self, name: str, values: dict[str, Any]) -> None:
+    def _take(self, values: dict[str, dict[str, Any]]) -> None:
         self.state.microscope = Microscope(**values.get("microscope", {}))
 
     def _values(self) -> dict[str, Any]:
@@ -140,7 +138,6 @@ class ProbePanel(QWidget):
     def _edited(self) -> None:
         if self._filling:
             return
-        self.presets.forget()
         values = self._values()
         # Halfway through typing a number may be below its bound: that is "not set yet", not an error to shout about.
         self._editing = True

@@ -1,0 +1,135 @@
+"""What a run begins with: a grid of orbitals, or atoms of a Points layer or of a file."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from napari.layers import Points
+from qtpy.QtCore import Signal
+from qtpy.QtWidgets import QComboBox, QFileDialog, QFormLayout, QHBoxLayout, QLabel, QLineEdit, QPushButton, QWidget
+
+from napari_lot.atoms import Orbitals
+from napari_lot.errors import InputError
+from napari_lot.export import read_atoms
+from napari_lot.gui.sources import atoms_from_layer
+
+GRID, LAYER, FILE = "a grid of orbitals", "atoms of a Points layer", "atoms of a file"
+
+
+class StartChoice(QWidget):
+    """Grid, layer or file, and which."""
+
+    changed = Signal()
+
+    def __init__(self, viewer: Any, parent: QWidget | None = None) -> None:
+        super().__init__(parent)
+        self.viewer = viewer
+        self.kind = QComboBox()
+        self.kind.setObjectName("start_from")
+        self.kind.addItems([GRID, LAYER, FILE])
+        self.kind.setToolTip(
+            "A grid finds the atoms by itself; given atoms are refined, and missing and false ones mended."
+        )
+        self.layer = QComboBox()
+        self.layer.setObjectName("start_layer")
+        self.layer.setSizeAdjustPolicy(QComboBox.SizeAdjustPolicy.AdjustToMinimumContentsLengthWithIcon)
+        self.layer.setToolTip("A 3-D Points layer: z, y, x in Å by its scale and units, 0 at the rotation centre.")
+        self.path = QLineEdit(placeholderText="XYZ, CSV or RESIRE .mat")
+        self.path.setObjectName("start_file")
+        self.path.setToolTip("File of atoms: x, y, z in Å in the specimen frame, 0 at the rotation centre.")
+        self.browse = QPushButton("Choose…")
+        self.browse.setObjectName("start_browse")
+        self.browse.setToolTip("Choose the file of atoms.")
+        self.browse.clicked.connect(self._browse)
+        self.file = QWidget()
+        row = QHBoxLayout(self.file)
+        row.setContentsMargins(0, 0, 0, 0)
+        row.addWidget(self.path, 1)
+        row.addWidget(self.browse)
+        self._form = QFormLayout(self)
+        self._form.setContentsMargins(0, 0, 0, 0)
+        self._form.setVerticalSpacing(4)
+        self._form.setFieldGrowthPolicy(QFormLayout.FieldGrowthPolicy.AllNonFixedFieldsGrow)
+        for text, widget in (("Start from", self.kind), ("  layer", self.layer), ("  file", self.file)):
+            label = QLabel(text)
+            label.setBuddy(self.path if widget is self.file else widget)
+            self._form.addRow(label, widget)
+        self.kind.currentTextChanged.connect(self._on_kind)
+        self.layer.currentTextChanged.connect(lambda _: self.changed.emit())
+        self.path.textChanged.connect(lambda _: self.changed.emit())
+        for event in (viewer.layers.events.inserted, viewer.layers.events.removed):
+            event.connect(self._offer_layers)
+        self._offer_layers()
+        self._on_kind(GRID)
+
+    def shutdown(self) -> None:
+        """Stop listening to the viewer."""
+        for event in (self.viewer.layers.events.inserted, self.viewer.layers.events.removed):
+            event.disconnect(self._offer_layers)
+
+    def _on_kind(self, kind: str) -> None:
+        self._form.setRowVisible(self.layer, kind == LAYER)
+        self._form.setRowVisible(self.file, kind == FILE)
+        self.changed.emit()
+
+    def _offer_layers(self, event: Any = None) -> None:
+        names = [layer.name for layer in self.viewer.layers if isinstance(layer, Points) and layer.ndim == 3]
+        if names != [self.layer.itemText(i) for i in range(self.layer.count())]:
+            chosen = self.layer.currentText()
+            self.layer.blockSignals(True)
+            self.layer.clear()
+            self.layer.addItems(names)
+            if chosen in names:
+                self.layer.setCurrentText(chosen)
+            self.layer.blockSignals(False)
+            self.changed.emit()
+
+    def _browse(self) -> None:
+        kinds = "Atoms (*.xyz *.extxyz *.csv *.mat);;All files (*)"
+        name, _ = QFileDialog.getOpenFileName(self, "Atoms to start from", self.path.text(), kinds)
+        if name:
+            self.path.setText(name)
+
+    def needs(self) -> str | None:
+        """What is missing for a start, None where nothing is."""
+        kind = self.kind.currentText()
+        if kind == LAYER and not self.layer.currentText():
+            return "needs a 3-D Points layer to start from"
+        if kind == FILE and not self.path.text().strip():
+            return "needs a file of atoms to start from"
+        return None
+
+    def take(self, kind: str) -> None:
+        """Choose what the setting ``start.kind`` names: grid, or a file."""
+        self.path.setText("" if kind == "grid" else kind)
+        self.kind.setCurrentText(GRID if kind == "grid" else FILE)
+
+    @property
+    def setting(self) -> str:
+        """``start.kind``: grid, the file, or the layer's name in words."""
+        kind = self.kind.currentText()
+        if kind == GRID:
+            return "grid"
+        return f"layer {self.layer.currentText()}" if kind == LAYER else str(self._file())
+
+    def _file(self) -> Path:
+        return Path(self.path.text().strip()).expanduser()
+
+    def atoms(self) -> Orbitals | None:
+        """The atoms to start from; None for a grid.
+
+        Raises
+        ------
+        InputError
+            The layer or the file holds none that can be used.
+        """
+        kind = self.kind.currentText()
+        if kind == GRID:
+            return None
+        if kind == FILE:
+            return read_atoms(self._file())
+        name = self.layer.currentText()
+        if name not in self.viewer.layers:
+            raise InputError(f"Start from: there is no layer {name!r} any more; choose another.")
+        return atoms_from_layer(self.viewer.layers[name])

@@ -1,0 +1,280 @@
+"""While a run is paused: edit its atoms, find missing ones, and hand all that over when it goes on."""
+
+from __future__ import annotations
+
+from collections.abc import Generator
+from typing import Any
+
+import numpy as np
+from qtpy.QtWidgets import QHBoxLayout, QLabel, QListWidget, QPushButton, QVBoxLayout, QWidget
+
+from napari_lot.edit import Candidates
+from napari_lot.errors import InputError
+from napari_lot.gui.canvas.layers import WorkbenchLayers
+from napari_lot.gui.state import WorkbenchState
+from napari_lot.job import Control
+
+CLICK_REACH = 0.5
+"""Neighbour distances around a click in which a residual peak is looked for."""
+CLICK_PX = 5
+HOW = (
+    "In <b>Atoms 3D</b> click or box atoms and press Delete, or drag them; hold Space to turn the view. "
+    "Missing atoms: find residual peaks."
+)
+
+
+class EditBox(QWidget):
+    """Hidden unless a run is paused. The atoms themselves are in the layer *Atoms (editing)*."""
+
+    def __init__(self, state: WorkbenchState, layers: WorkbenchLayers, parent: QWidget | None = None) -> None:
+        super().__init__(parent)
+        self.state, self.layers = state, layers
+        self.control: Control | None = None
+        self.spacing_A = 1.0
+        self._searching = False
+        self._click_wanted: tuple[int, np.ndarray] | None = None
+        self.words = QLabel()
+        self.words.setObjectName("edit_text")
+        self.words.setWordWrap(True)
+        self.count = QLabel()
+        self.count.setObjectName("edit_count")
+        self.count.setWordWrap(True)
+        self.delete = QPushButton("Delete selected")
+        self.delete.setObjectName("edit_delete")
+        self.delete.clicked.connect(self._delete)
+        self.undo = QPushButton("Undo changes")
+        self.undo.setObjectName("edit_undo")
+        self.undo.setToolTip("All atoms as they were when the run was paused.")
+        self.undo.clicked.connect(self._undo)
+        self.find = QPushButton("Find residual peaks")
+        self.find.setObjectName("edit_find")
+        self.find.setToolTip("Where the back-projected residual asks for another atom, beside the atoms as edited.")
+        self.find.clicked.connect(self._find)
+        self.click_mode = QPushButton("Add at a click")
+        self.click_mode.setObjectName("edit_click")
+        self.click_mode.setCheckable(True)
+        self.click_mode.setToolTip(
+            "While this is down, a click in Images or Overlay adds the strongest residual peak that lies there "
+            "(within half a neighbour distance)."
+        )
+        self.click_mode.toggled.connect(self._on_click_mode)
+        self.peaks = QListWidget()
+        self.peaks.setObjectName("edit_peaks")
+        self.peaks.setFixedHeight(110)
+        self.peaks.setToolTip(
+            "The strongest peaks: significance in standard deviations, height in typical heights, x, y, z in Å. "
+            "Enter or a double click adds one."
+        )
+        self.peaks.itemActivated.connect(lambda _: self._add_chosen())
+        self.peaks.currentRowChanged.connect(lambda _: self._enable())
+        self.add = QPushButton("Add this atom")
+        self.add.setObjectName("edit_add")
+        self.add.clicked.connect(self._add_chosen)
+        layout = QVBoxLayout(self)
+        layout.setContentsMargins(0, 0, 0, 0)
+        layout.setSpacing(4)
+        layout.addWidget(self.words)
+        layout.addWidget(self.count)
+        self.tools = QWidget()
+        tools = QVBoxLayout(self.tools)
+        tools.setContentsMargins(0, 0, 0, 0)
+        tools.setSpacing(4)
+        for pair in ((self.delete, self.undo), (self.find, self.click_mode)):
+            row = QHBoxLayout()
+            for button in pair:
+                row.addWidget(button)
+            tools.addLayout(row)
+        tools.addWidget(self.peaks)
+        tools.addWidget(self.add)
+        layout.addWidget(self.tools)
+        layers.on_edit = self._on_edit
+        self.hide()
+
+    # -- begin and end ----------------------------------------------------------------------------------------
+
+    @property
+    def active(self) -> bool:
+        """Whether a pause is shown."""
+        return self.control is not None
+
+    def begin(self, control: Control, spacing_A: float) -> None:
+        """A run is paused."""
+        held = control.held
+        self.control, self.spacing_A = control, spacing_A
+        refusal = "there are no atoms yet." if held is None else held.refusal
+        editable = held is not None and not refusal
+        self.words.setText(HOW if editable else f"The atoms cannot be edited here: {refusal}")
+        self.tools.setVisible(editable)
+        self.count.setVisible(editable)
+        self.peaks.clear()
+        self.peaks.hide()
+        self.add.hide()
+        if editable and held is not None:
+            self.layers.begin_editing(held)
+        self._on_edit()
+        self.show()
+
+    def hand_over(self) -> str | None:
+        """Give the edit to the run; what it holds in words ('' for nothing), None where it cannot be used."""
+        if self.control is None or not self.layers.editor.active:
+            return ""
+        try:
+            edit = self.control.edit(self.layers.editor.atoms())
+        except InputError as error:
+            # the run stays paused, and the layer as it is
+            self.state.fail(str(error))
+            return None
+        return edit.words if edit else ""
+
+    @property
+    def changed(self) -> bool:
+        """Whether atoms differ from those of the pause."""
+        if self.control is None or not self.layers.editor.active:
+            return False
+        try:
+            return bool(self.control.difference(self.layers.editor.atoms()))
+        except InputError:
+            return True
+
+    def end(self, keep: bool = False) -> None:
+        """The run goes on or is over; ``keep`` leaves the edited layer in the viewer."""
+        if self.control is None:
+            return
+        self.click_mode.setChecked(False)
+        self.control, self._searching, self._click_wanted = None, False, None
+        self.layers.end_editing(keep)
+        self.hide()
+
+    def shutdown(self) -> None:
+        """Stop listening; an edited layer stays in the viewer."""
+        self.layers.on_edit = lambda: None
+        self.end(keep=self.changed)
+
+    # -- edit -------------------------------------------------------------------------------------------------
+
+    def _delete(self) -> None:
+        if not self.layers.editor.delete_selected():
+            self.count.setText("Nothing is selected: click or box atoms in Atoms 3D first.")
+
+    def _undo(self) -> None:
+        self.layers.editor.undo()
+        self.layers.look_at(self.layers.view or "atoms", reset=False)
+
+    def _on_edit(self) -> None:
+        if self.control is None or not self.layers.editor.active:
+            return
+        try:
+            edit = self.control.difference(self.layers.editor.atoms())
+        except InputError as error:
+            self.count.setText(f"⚠ {error}")
+        else:
+            self.count.setText(f"So far {edit.words}; Resume takes it." if edit else "Nothing is changed yet.")
+        self._enable()
+
+    def _enable(self) -> None:
+        there = self.layers.editor.there
+        self.delete.setEnabled(there)
+        self.delete.setToolTip(
+            "Remove the atoms that are selected in the layer Atoms (editing)."
+            if there
+            else "The layer was deleted: Undo changes brings it back."
+        )
+        self.find.setEnabled(not self._searching)
+        self.find.setText("Searching…" if self._searching else "Find residual peaks")
+        chosen = self.peaks.currentRow() >= 0
+        self.add.setEnabled(chosen)
+        self.add.setToolTip("Add an atom at the chosen peak." if chosen else "Choose a peak in the list first.")
+
+    # -- residual peaks ---------------------------------------------------------------------------------------
+
+    def _find(self) -> None:
+        if self.control is None or self._searching:
+            return
+        try:
+            self.control.ask_candidates(self.layers.editor.atoms())
+        except InputError as error:
+            self.state.fail(str(error))
+            return
+        self._searching = True
+        self._enable()
+
+    def poll(self) -> None:
+        """Look for the solver's answer; called by the panel's timer."""
+        if not self._searching or self.control is None:
+            return
+        found = self.control.candidates()
+        if found is None:
+            return
+        self._searching = False
+        if isinstance(found, str):
+            self.state.fail(found)
+        else:
+            self._show(found)
+        self._enable()
+        wanted, self._click_wanted = self._click_wanted, None
+        if wanted is not None and not isinstance(found, str):
+            self._add_near(*wanted)
+
+    def _show(self, found: Candidates) -> None:
+        self.layers.show_candidates(found)
+        self.peaks.clear()
+        for (x, y, z), height, score in zip(found.positions, found.height, found.significance, strict=True):
+            place = ", ".join(f"{round(float(c), 1) + 0.0:.1f}" for c in (x, y, z)).replace("-", "−")
+            self.peaks.addItem(f"{score:.1f} σ, height {height:.2f}:  {place} Å")
+        self.peaks.setVisible(bool(len(found)))
+        self.add.setVisible(bool(len(found)))
+        if not len(found):
+            self.count.setText("No residual peak above 3 σ: the images ask for no other atom.")
+
+    def _add_chosen(self) -> None:
+        if self.peaks.currentRow() >= 0:
+            self._take(self.peaks.currentRow())
+
+    def _take(self, row: int) -> None:
+        found = self.layers.editor.candidates
+        if found is None:
+            return
+        rest = np.delete(np.arange(len(found)), row)
+        position = found.positions[row]
+        self._show(Candidates(found.positions[rest], found.height[rest], found.significance[rest]))
+        self.layers.editor.add(position)
+
+    # -- a click on an image ----------------------------------------------------------------------------------
+
+    def _on_click_mode(self, on: bool) -> None:
+        callbacks = self.layers.viewer.mouse_drag_callbacks
+        if on and self._on_mouse not in callbacks:
+            callbacks.append(self._on_mouse)
+            if self.layers.view not in ("images", "markers"):
+                self.layers.look_at("markers")
+            if self.layers.editor.candidates is None:
+                self._find()
+        elif not on and self._on_mouse in callbacks:
+            callbacks.remove(self._on_mouse)
+
+    def _on_mouse(self, viewer: Any, event: Any) -> Generator[None, None, None]:
+        """A click, not a drag, takes the peak that lies there."""
+        pressed = np.asarray(event.pos)
+        yield
+        while event.type == "mouse_move":
+            yield
+        if np.linalg.norm(np.asarray(event.pos) - pressed) > CLICK_PX or self.layers.view not in ("images", "markers"):
+            return
+        at = np.asarray(event.position, float)[-2:]
+        if self.layers.editor.candidates is None:
+            self._click_wanted = self.layers.tilt, at
+            self._find()
+        else:
+            self._add_near(self.layers.tilt, at)
+
+    def _add_near(self, tilt: int, at: np.ndarray) -> None:
+        found = self.layers.editor.candidates
+        if found is None:
+            return
+        row = found.near(self.layers.candidates_on(tilt)[:, 1:], at, CLICK_REACH * self.spacing_A)
+        if row is None:
+            self.count.setText(
+                f"No residual peak within {CLICK_REACH * self.spacing_A:.1f} Å of the click on tilt {tilt}."
+            )
+        else:
+            self._take(row)

@@ -1,0 +1,223 @@
+"""The settings of a run, as forms made from their definition."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from qtpy.QtCore import Signal
+from qtpy.QtWidgets import QCheckBox, QFormLayout, QGridLayout, QLabel, QLineEdit, QPushButton, QVBoxLayout, QWidget
+
+from napari_lot.gui.forms.settings_form import SettingsForm, choices_of
+from napari_lot.gui.forms.words import label_of
+from napari_lot.gui.panels.run.begin import StartChoice
+from napari_lot.gui.panels.run.orbital import OrbitalChoice
+from napari_lot.gui.panels.run.words import REFINE_TIPS
+from napari_lot.gui.state import WorkbenchState
+from napari_lot.settings import REFINED_BY_DEFAULT, Data, Model, Settings, Solver, Start, settings_from_dict
+
+OF_THE_MACHINE = ("threads", "device")
+"""Settings that say something of the computer and not of the reconstruction: no preset holds them."""
+
+
+class RunForm(QWidget):
+    """Model, element, start, and under *More settings* all that a run can be told besides."""
+
+    changed = Signal()
+
+    def __init__(self, state: WorkbenchState, viewer: Any, parent: QWidget | None = None) -> None:
+        super().__init__(parent)
+        self.state = state
+        # What a preset has set beyond the fields of this form.
+        self.extras: dict[str, dict[str, Any]] = {}
+        self.model = SettingsForm(Model, ["probe", "spacing_A", "likelihood"], unset={"spacing_A": "from the element"})
+        self.element = QLineEdit(placeholderText="Pt")
+        self.element.setObjectName("element")
+        self.element.setMaxLength(40)
+        self.element.setToolTip(Model.model_fields["elements"].description or "")
+        form = self.model.layout()
+        assert isinstance(form, QFormLayout)
+        form.insertRow(1, "Element", self.element)
+        self.begin = StartChoice(viewer)
+
+        self.orbital = OrbitalChoice()
+        self.atoms = SettingsForm(Solver, ["widths"])
+        self.grid = SettingsForm(Start, ["grid_spacing", "width_A"])
+        self.images = SettingsForm(Solver, ["distortion", "tilt_defocus_A"], unset={"tilt_defocus_A": "not refined"})
+        self.check = SettingsForm(Data, ["withhold"], unset={"withhold": "none"})
+        self.checks = SettingsForm(Solver, ["error_bars", "handedness"])
+        self.solver = SettingsForm(
+            Solver,
+            ["device", "threads", "seed", "max_minutes"],
+            unset={"threads": "all cores", "max_minutes": "no limit"},
+        )
+        self.of_solver = (self.atoms, self.images, self.checks, self.solver)
+        self.refine: dict[str, QCheckBox] = {}
+        self.more_button = QPushButton("More settings ▸")
+        self.more_button.setObjectName("more_run_settings")
+        self.more_button.setCheckable(True)
+        self.more_button.setToolTip(
+            "What is refined, shape of the orbitals, start grid, checks, which hand, threads, seed and time limit."
+        )
+        self.more = self._more()
+        self.more.hide()
+        self.more_button.toggled.connect(self._show_more)
+
+        layout = QVBoxLayout(self)
+        layout.setContentsMargins(0, 0, 0, 0)
+        for widget in (self.model, self.begin, self.more_button, self.more):
+            layout.addWidget(widget)
+        for part in (self.model, self.begin, self.orbital):
+            part.changed.connect(self.changed)
+        self.element.textChanged.connect(lambda text: setattr(self.state, "element", text))
+        state.element_changed.connect(self._on_element)
+
+    def shutdown(self) -> None:
+        """Stop listening."""
+        self.state.element_changed.disconnect(self._on_element)
+        self.begin.shutdown()
+
+    def _more(self) -> QWidget:
+        boxes = QGridLayout()
+        boxes.setContentsMargins(0, 0, 0, 0)
+        for i, name in enumerate(choices_of(Solver, "refine")):
+            box = QCheckBox(name)
+            box.setObjectName(f"refine_{name}")
+            box.setChecked(name in REFINED_BY_DEFAULT)
+            box.setToolTip(REFINE_TIPS.get(name, f"Refine the {name}."))
+            self.refine[name] = box
+            boxes.addWidget(box, i // 3, i % 3)
+        shape = QFormLayout()
+        shape.setContentsMargins(0, 0, 0, 0)
+        shape.setFieldGrowthPolicy(QFormLayout.FieldGrowthPolicy.AllNonFixedFieldsGrow)
+        label = QLabel(label_of("orbital"))
+        label.setBuddy(self.orbital.kind)
+        shape.addRow(label, self.orbital)
+        more = QWidget()
+        layout = QVBoxLayout(more)
+        layout.setContentsMargins(0, 0, 0, 0)
+        self.extra_note = QLabel()
+        self.extra_note.setObjectName("preset_extras")
+        self.extra_note.setWordWrap(True)
+        self.extra_note.hide()
+        for title, parts in (
+            ("Refine", (boxes,)),
+            ("Orbitals", (shape, self.atoms)),
+            ("Start grid", (self.grid,)),
+            ("Images", (self.images,)),
+            ("Checks", (self.check, self.checks)),
+            ("Run", (self.solver,)),
+        ):
+            layout.addWidget(QLabel(f"<b>{title}</b>"))
+            for part in parts:
+                layout.addWidget(part) if isinstance(part, QWidget) else layout.addLayout(part)
+        layout.addWidget(self.extra_note)
+        return more
+
+    def _show_more(self, shown: bool) -> None:
+        self.more.setVisible(shown)
+        self.more_button.setText("More settings ▾" if shown else "More settings ▸")
+
+    def _on_element(self) -> None:
+        if self.element.text() != self.state.element:
+            self.element.setText(self.state.element)
+        self.changed.emit()
+
+    def elements(self) -> tuple[str, ...]:
+        """Element symbols that are typed."""
+        return tuple(e.strip() for e in self.element.text().replace(";", ",").split(",") if e.strip())
+
+    def needs(self) -> str | None:
+        """What is still missing for a start, None where nothing is."""
+        if self.state.series is None:
+            return "needs a tilt series (step 1)"
+        model = self.model.fields["probe"].value
+        if model != "direct" and not self.state.has_probe:
+            return f"the {model} model needs energy and semi-angle (step 2); 'direct' does not"
+        if not self.elements() and self.model.fields["spacing_A"].value is None:
+            return "needs the element or the neighbour distance"
+        if self.orbital.missing:
+            return "needs the CSV file of the orbital"
+        return self.begin.needs()
+
+    def settings(self) -> Settings:
+        """The settings of the run that Start would begin.
+
+        Raises
+        ------
+        InputError
+            A value cannot be used.
+        """
+        values = self.values()
+        model = values["model"] | self.model.values()
+        if self.elements():
+            model["elements"] = self.elements()
+        series = self.state.series
+        data = {"thickness_A": self.state.thickness_A, "counts": series is not None and series.counts}
+        data |= values["data"] | self.state.images
+        own = {name: value for name, value in self.solver.values().items() if name in OF_THE_MACHINE}
+        return settings_from_dict(
+            {
+                "microscope": self.state.microscope.model_dump(),
+                "model": model,
+                "start": values["start"] | {"kind": self.begin.setting},
+                "solver": values["solver"] | own,
+                "data": data,
+            },
+            where="Reconstruct",
+        )
+
+    # -- presets ----------------------------------------------------------------------------------------------
+
+    def values(self) -> dict[str, dict[str, Any]]:
+        """What a preset holds: how to reconstruct, whatever the specimen and the computer."""
+        solver = {**self.extras.get("solver", {})}
+        for form in self.of_solver:
+            solver |= {name: value for name, value in form.values().items() if name not in OF_THE_MACHINE}
+        # Only what somebody has changed: what is refined without a word may depend on the data.
+        chosen = {name for name, box in self.refine.items() if box.isChecked()}
+        if chosen != set(REFINED_BY_DEFAULT):
+            solver["refine"] = tuple(name for name in self.refine if name in chosen)
+        model = {name: value for name, value in self.model.values().items() if name != "spacing_A"}
+        return {
+            "model": {**self.extras.get("model", {}), **model, "orbital": self.orbital.value},
+            "start": self.grid.values(),
+            "solver": solver,
+            "data": self.check.values(),
+        }
+
+    def take(self, values: dict[str, dict[str, Any]]) -> None:
+        """Take over a preset: what it does not say is as by default; the specimen stays unless it is named."""
+        model, solver = values.get("model", {}), values.get("solver", {})
+        spacing_A = self.model.fields["spacing_A"].value
+        for form in (self.model, self.grid, self.check, *self.of_solver):
+            machine = {name: form.fields[name].value for name in OF_THE_MACHINE if name in form.fields}
+            form.clear()
+            form.set_values(machine)
+        self.model.set_values({"spacing_A": spacing_A} | model)
+        if "elements" in model:
+            self.element.setText(", ".join(model["elements"]))
+        self.orbital.value = model.get("orbital", Model.model_fields["orbital"].default)
+        start = values.get("start", {})
+        self.grid.set_values(start)
+        if "kind" in start:
+            self.begin.take(start["kind"])
+        self.check.set_values(values.get("data", {}))
+        for form in self.of_solver:
+            form.set_values(solver)
+        refined = solver.get("refine") or REFINED_BY_DEFAULT
+        for name, box in self.refine.items():
+            box.setChecked(name in refined)
+        shown = {"refine", *(name for form in self.of_solver for name in form.fields)}
+        on_show = {"elements", "orbital", *self.model.fields}
+        self.extras = {
+            "solver": {name: value for name, value in solver.items() if name not in shown},
+            "model": {name: value for name, value in model.items() if name not in on_show},
+        }
+        lines = [f"{s}.{n} = {_text(v)}" for s, extra in self.extras.items() for n, v in extra.items()]
+        self.extra_note.setText("Set by the preset, too: " + "; ".join(lines) + ".")
+        self.extra_note.setVisible(bool(lines))
+        self.changed.emit()
+
+
+def _text(value: Any) -> str:
+    return ", ".join(map(str, value)) if isinstance(value, tuple | list) else f"{value}"

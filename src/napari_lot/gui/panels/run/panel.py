@@ -1,0 +1,335 @@
+"""Step 3: start, watch, pause, edit, finish or cancel a reconstruction."""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections.abc import Callable
+
+import numpy as np
+from qtpy.QtCore import QTimer
+from qtpy.QtWidgets import QComboBox, QHBoxLayout, QLabel, QPushButton, QVBoxLayout, QWidget
+
+from napari_lot.errors import InputError
+from napari_lot.export import with_elements
+from napari_lot.gui.canvas.layers import WorkbenchLayers
+from napari_lot.gui.forms.preset_row import PresetRow
+from napari_lot.gui.forms.section import DONE, DOUBT
+from napari_lot.gui.live import Outcome, RunnableJob, Runner
+from napari_lot.gui.panels.run.editing import EditBox
+from napari_lot.gui.panels.run.form import RunForm
+from napari_lot.gui.panels.run.progress import ProgressView
+from napari_lot.gui.panels.run.runs import RunTable
+from napari_lot.gui.panels.run.words import NO_RESULT
+from napari_lot.gui.plots.basic import ConvergencePlot
+from napari_lot.gui.state import WorkbenchState
+from napari_lot.job import Job, Result, Snapshot, expected_spacing_A
+from napari_lot.settings import Settings
+
+_LOG = logging.getLogger(__name__)
+
+POLL_MS = 100
+FALLBACK_SPACING_A = 2.5
+UPDATES = {"10 a second": 0.0, "5 a second": 0.2, "2 a second": 0.5, "1 a second": 1.0, "1 in 2 s": 2.0, "off": None}
+"""Seconds between updates of the layers; None for none but the last."""
+
+
+class RunPanel(QWidget):
+    """Settings of the fit, the four buttons, the edit of a paused run, progress, and the runs so far.
+
+    Parameters
+    ----------
+    make_job : callable, optional
+        ``(series, settings) -> job``, with given atoms ``(series, settings, atoms) -> job``;
+        `napari_lot.job.Job` by default.
+    """
+
+    def __init__(
+        self,
+        state: WorkbenchState,
+        layers: WorkbenchLayers,
+        make_job: Callable[..., RunnableJob] = Job,
+        parent: QWidget | None = None,
+    ) -> None:
+        super().__init__(parent)
+        self.state = state
+        self.layers = layers
+        self.make_job = make_job
+        self.runner: Runner | None = None
+        self.on_snapshot: Callable[[Snapshot], None] = lambda snapshot: None
+        self.on_change: Callable[[], None] = lambda: None
+        self.on_end: Callable[[Outcome | None], None] = lambda outcome: None
+        self._spacing_A = FALLBACK_SPACING_A
+        self._drawn_at = 0.0
+        # How the last run of this series ended: a section's state and a sentence.
+        self.ended: tuple[str, str] | None = None
+
+        self.form = RunForm(state, layers.viewer)
+        self.presets = PresetRow("run", self.form.values, self.form.take, state.fail)
+        self.edit = EditBox(state, layers)
+        self.progress = ProgressView()
+        self.table = RunTable(state, layers)
+        self.table.on_shown = lambda: self.on_change()
+        self.edited = QLabel()
+        self.edited.setObjectName("edited")
+        self.edited.setWordWrap(True)
+        self.edited.hide()
+        self.updates = QComboBox()
+        self.updates.setObjectName("updates")
+        self.updates.addItems(list(UPDATES))
+        self.updates.setToolTip(
+            "How often the layers follow a run at most; the last state always comes. Fewer leave more of the computer "
+            "to the fit."
+        )
+
+        self.start_button = QPushButton("Start")
+        self.pause_button = QPushButton("Pause")
+        self.finish_button = QPushButton("Finish now")
+        self.cancel_button = QPushButton("Cancel")
+        buttons = QHBoxLayout()
+        for button, name, call in (
+            (self.start_button, "start", self._start),
+            (self.pause_button, "pause", self._pause_or_resume),
+            (self.finish_button, "finish", self._finish),
+            (self.cancel_button, "cancel", self._cancel),
+        ):
+            button.setObjectName(name)
+            button.clicked.connect(call)
+            buttons.addWidget(button)
+        following = QHBoxLayout()
+        label = QLabel("Layers follow the run")
+        label.setBuddy(self.updates)
+        following.addWidget(label)
+        following.addWidget(self.updates, 1)
+
+        layout = QVBoxLayout(self)
+        layout.setContentsMargins(0, 0, 0, 0)
+        layout.addWidget(self.presets)
+        layout.addWidget(self.form)
+        layout.addLayout(following)
+        layout.addLayout(buttons)
+        for widget in (self.edit, self.edited, self.progress, self.table):
+            layout.addWidget(widget)
+
+        self._timer = QTimer(self)
+        self._timer.setInterval(POLL_MS)
+        self._timer.timeout.connect(self._poll)
+        self.form.changed.connect(self.update_buttons)
+        state.series_changed.connect(self._on_series)
+        state.microscope_changed.connect(self.update_buttons)
+        self.update_buttons()
+
+    @property
+    def plot(self) -> ConvergencePlot:
+        """Loss and R of the run that is followed."""
+        return self.progress.plot
+
+    def use(self, threads: int | None, updates_per_s: float) -> None:
+        """Take over preferences: threads of a run, and how often the layers follow it (the nearest that is offered)."""
+        self.form.solver.fields["threads"].value = threads
+        wanted = 1.0 / updates_per_s
+        offered = {name: interval or 0.1 for name, interval in UPDATES.items() if interval is not None}
+        self.updates.setCurrentText(min(offered, key=lambda name: abs(np.log(offered[name] / wanted))))
+
+    # -- settings ---------------------------------------------------------------------------------------------
+
+    def settings(self) -> Settings:
+        """The settings of the run that Start would begin; InputError where a value cannot be used."""
+        return self.form.settings()
+
+    def needs(self) -> str | None:
+        """What is still missing for a start, None where nothing is."""
+        return self.form.needs()
+
+    def _on_series(self) -> None:
+        # How runs of another series went says nothing of this one.
+        self.ended = None
+        self.progress.hide()
+        self.edited.hide()
+        self.table.clear()
+        self.update_buttons()
+
+    def update_buttons(self) -> None:
+        """Enable what does something now; what does not says why."""
+        running, needs = self.state.running, self.needs()
+        self.start_button.setEnabled(not running and needs is None)
+        tip = "Start the reconstruction." if needs is None else f"{needs[0].upper()}{needs[1:]}."
+        self.start_button.setToolTip("A reconstruction is running." if running else tip)
+        stopping = self.runner is not None and self.runner.control.stop_request is not None
+        why = "It is stopping." if running and stopping else "Nothing is running."
+        for button, tip in (
+            (self.pause_button, "Hold the fit, to look at its atoms or to edit them; nothing is lost."),
+            (self.finish_button, "Stop soon and keep the atoms found so far."),
+            (self.cancel_button, "Stop soon without a result."),
+        ):
+            enabled = running and not stopping
+            button.setEnabled(enabled)
+            button.setToolTip(tip if enabled else why)
+        paused = self.runner is not None and running and self.runner.control.pause_requested
+        self.pause_button.setText("Resume" if paused else "Pause")
+        if paused:
+            self.pause_button.setToolTip("Go on with the fit, with the atoms as edited.")
+        for widget in (self.presets, self.form):
+            widget.setEnabled(not running)
+            widget.setToolTip("Not while a reconstruction is running." if running else "")
+        self.on_change()
+
+    # -- the four buttons -------------------------------------------------------------------------------------
+
+    def _start(self) -> None:
+        if self.state.series is None or self.runner is not None:
+            return
+        try:
+            settings = self.settings()
+            atoms = self.form.begin.atoms()
+            if atoms is not None:
+                atoms = with_elements(atoms, settings.model.elements, settings.start.kind)
+            self._spacing_A = expected_spacing_A(settings.model)
+            given = () if atoms is None else (atoms,)
+            job = self.make_job(self.state.series, settings, *given)
+        except InputError as error:
+            self.state.fail(str(error))
+            return
+        self.layers.remove_results()
+        self.ended = None
+        self.state.runs += 1
+        self.edited.hide()
+        self.edited.setText("")
+        self.progress.begin()
+        self._drawn_at = 0.0
+        self.runner = Runner(job)
+        self.runner.start()
+        self._timer.start()
+        self.state.running = True
+        self.update_buttons()
+
+    def _pause_or_resume(self) -> None:
+        if self.runner is None:
+            return
+        control = self.runner.control
+        if not control.pause_requested:
+            control.pause()
+        elif self._hand_over("Resumed"):
+            control.resume()
+            self.edit.end()
+        self.update_buttons()
+
+    def _hand_over(self, how: str) -> bool:
+        """Give the edit of a paused run to the solver; False where it cannot be used, and the run stays paused."""
+        words = self.edit.hand_over()
+        if words:
+            self.edited.setText(f"{how} with your edit: {words}.")
+            self.edited.show()
+        return words is not None
+
+    def _finish(self) -> None:
+        if self.runner is None or not self._hand_over("Finished"):
+            return
+        self.runner.control.finish()
+        self.edit.end()
+        self.progress.stage.setText("<b>Finishing</b>: keeping the atoms found so far")
+        self.update_buttons()
+
+    def _cancel(self) -> None:
+        if self.runner is None:
+            return
+        kept = self.edit.changed
+        self.edit.end(keep=kept)
+        if kept:
+            self.edited.setText("Your edited atoms stay in the layer Atoms (edited, not used).")
+            self.edited.show()
+        self.runner.control.cancel()
+        self.progress.stage.setText("<b>Cancelling</b>")
+        self.update_buttons()
+
+    # -- watching ---------------------------------------------------------------------------------------------
+
+    def _poll(self) -> None:
+        runner = self.runner
+        if runner is None:
+            self._timer.stop()
+            return
+        # in this order: what the run left before it ended or paused is in the mailbox by then
+        alive, paused = runner.is_alive, runner.control.is_paused
+        self.progress.count_pause(runner.control)
+        looked = runner.mailbox.look()
+        if looked is not None:
+            self.progress.follow(*looked, runner.control)
+        interval = UPDATES[self.updates.currentText()]
+        due = interval is not None and time.monotonic() - self._drawn_at >= interval
+        if due or paused or not alive:
+            taken = runner.mailbox.take()
+            if taken is not None:
+                self._show(*taken)
+                self._drawn_at = time.monotonic()
+        if paused and not self.edit.active and runner.control.pause_requested:
+            self.edit.begin(runner.control, self._spacing_A)
+            self.update_buttons()
+        self.edit.poll()
+        if not alive:
+            self._end(runner)
+
+    def _show(self, snapshot: Snapshot, history: list[tuple[int, float, float]]) -> None:
+        self.plot.add(history)
+        if snapshot.probe is not None:
+            self.layers.show_probe(snapshot.probe)
+        self.layers.show_atoms(snapshot.orbitals, self._spacing_A)
+        if len(snapshot.tilts):
+            self.layers.show_calculated(snapshot.tilts, snapshot.calculated)
+        self.on_snapshot(snapshot)
+
+    def _end(self, runner: Runner) -> None:
+        self._timer.stop()
+        outcome = runner.outcome
+        self.runner = None
+        self.edit.end(keep=self.edit.changed)
+        self.state.running = False
+        if outcome is not None and outcome.result is not None:
+            self.layers.show_result(outcome.result, self._spacing_A)
+        self.layers.settle_atoms()
+        if outcome is None or outcome.failure is not None:
+            self._end_in_failure(outcome)
+        elif outcome.result is None:
+            self._end_without_result(outcome.stop_reason or "cancelled")
+        else:
+            self._end_with(outcome.result)
+        self.on_end(outcome)
+        self.update_buttons()
+
+    def _end_in_failure(self, outcome: Outcome | None) -> None:
+        sentence = outcome.failure if outcome is not None else None
+        told = self.state.fail(sentence or "The reconstruction ended without a word.")
+        self.progress.end("<b>Stopped by an error</b>", "stopped", told)
+        if outcome is not None and outcome.detail is not None:
+            _LOG.error("%s", outcome.detail)
+        self.ended = DOUBT, f"Run {self.state.runs} was stopped by an error."
+
+    def _end_without_result(self, reason: str) -> None:
+        how, why, state = NO_RESULT.get(reason, NO_RESULT["cancelled"])
+        earlier = "" if self.state.result is None else f" Export still has run {self.state.result_run}."
+        self.progress.end(f"<b>{how}</b>: {why}{earlier}", reason)
+        self.ended = state, f"Run {self.state.runs}: {how[0].lower()}{how[1:]}."
+
+    def _end_with(self, result: Result) -> None:
+        doubts = self.progress.end_with(result)
+        known = f"{len(result.orbitals)} atoms, {result.stop_reason}"
+        self.ended = (DOUBT, f"{known}; see the doubts below.") if doubts else (DONE, f"{known}.")
+        self.state.keep(result)
+        self.table.add(result, self._spacing_A)
+
+    # -- the end ----------------------------------------------------------------------------------------------
+
+    def shutdown(self) -> bool:
+        """Cancel and wait for a run, stop the timer, stop listening; False if the thread would not end."""
+        self._timer.stop()
+        self.state.series_changed.disconnect(self._on_series)
+        self.state.microscope_changed.disconnect(self.update_buttons)
+        self.edit.shutdown()
+        self.form.shutdown()
+        stopped = True
+        if self.runner is not None:
+            stopped = self.runner.stop()
+            self.runner = None
+            self.state.running = False
+        self.table.shutdown()
+        return stopped

@@ -1,0 +1,111 @@
+"""How a run is doing: its stage, time left, number of orbitals and R-factor, and the convergence plot."""
+
+from __future__ import annotations
+
+import time
+
+import numpy as np
+from qtpy.QtWidgets import QLabel, QProgressBar, QVBoxLayout, QWidget
+
+from napari_lot.gui.forms.words import in_window_words
+from napari_lot.gui.live import Pace, time_text
+from napari_lot.gui.look import warning
+from napari_lot.gui.panels.run.words import STAGES
+from napari_lot.gui.plots.basic import ConvergencePlot
+from napari_lot.job import Control, Result, Snapshot
+
+
+class ProgressView(QWidget):
+    """Follows one run at a time; hidden before there is one."""
+
+    def __init__(self, parent: QWidget | None = None) -> None:
+        super().__init__(parent)
+        self._pace = Pace()
+        self._paused_s = 0.0
+        self._paused_since: float | None = None
+        self.stage = QLabel()
+        self.stage.setObjectName("stage")
+        self.stage.setWordWrap(True)
+        self.bar = QProgressBar()
+        self.bar.setObjectName("progress")
+        self.bar.setTextVisible(True)
+        self.bar.setMinimumHeight(20)
+        self.detail = QLabel()
+        self.detail.setObjectName("detail")
+        self.detail.setWordWrap(True)
+        self.plot = ConvergencePlot()
+        layout = QVBoxLayout(self)
+        layout.setContentsMargins(0, 0, 0, 0)
+        for widget in (self.stage, self.bar, self.detail, self.plot):
+            layout.addWidget(widget)
+        self.hide()
+
+    def begin(self) -> None:
+        """A run starts."""
+        self.plot.clear()
+        self._pace, self._paused_s, self._paused_since = Pace(), 0.0, None
+        self.show()
+        self.stage.setText("<b>Starting</b>: compiling the kernels at the first run")
+        self.detail.setText("")
+        self.detail.show()
+        self.bar.show()
+        self.bar.setRange(0, 0)
+
+    def say(self, headline: str) -> None:
+        """Show a sentence about a run that did not go on here."""
+        self.stage.setText(headline)
+        self.bar.hide()
+        self.detail.hide()
+        self.show()
+
+    def count_pause(self, control: Control) -> bool:
+        """Leave pauses out of the time; True when one has just begun."""
+        now = time.monotonic()
+        if control.is_paused and self._paused_since is None:
+            self._paused_since = now
+            self.stage.setText("<b>Paused</b>")
+            return True
+        if not control.is_paused and self._paused_since is not None:
+            self._paused_s += now - self._paused_since
+            self._paused_since = None
+        return False
+
+    def follow(self, snapshot: Snapshot, history: list[tuple[int, float, float]], control: Control | None) -> None:
+        """Show where the run is."""
+        elapsed = snapshot.elapsed_s - self._paused_s
+        if control is not None and control.stop_request is None and not control.is_paused:
+            self.stage.setText(
+                f"<b>{STAGES.get(snapshot.stage, snapshot.stage)}</b>: {in_window_words(snapshot.message)}"
+            )
+        self.bar.setRange(0, max(snapshot.steps_total, 1))
+        self.bar.setValue(min(snapshot.step, snapshot.steps_total))
+        left = self._pace.left_s(snapshot.step, snapshot.steps_total, elapsed)
+        self.bar.setFormat(f"%p %  ·  {time_text(left)} left" if left else "%p %")
+        parts = [f"{len(snapshot.orbitals):,} orbitals".replace(",", "\u202f")]
+        finite = np.isfinite(snapshot.r_factor)
+        if finite.any():
+            parts.append(f"R {100 * float(snapshot.r_factor[finite].mean()):.2f} %")
+        parts.append(f"{time_text(elapsed)} so far")
+        self.detail.setText("  ·  ".join(parts))
+        self.plot.add(history)
+
+    def end(self, headline: str, bar: str, detail: str = "", done: bool = False) -> None:
+        """The run is over."""
+        self.bar.setRange(0, 100)
+        self.bar.setValue(100 if done else 0)
+        self.bar.setFormat(bar)
+        self.stage.setText(headline)
+        self.detail.setText(detail)
+
+    def end_with(self, result: Result) -> list[str]:
+        """The run left a result; returns its doubts."""
+        # The message begins with how the run ended, in its own words.
+        message = in_window_words(result.message)
+        how, colon, rest = message.partition(": ")
+        said = bool(colon) and how.lower().startswith(result.stop_reason)
+        doubts = [in_window_words(w) for w in result.warnings]
+        lines = "<br>".join(warning(w[:1].upper() + w[1:]) for w in doubts)
+        headline = f"<b>{how}</b>: {rest}" if said else f"<b>Finished</b>: {message}"
+        self.end(headline, result.stop_reason, lines, done=True)
+        self.detail.setVisible(bool(doubts))
+        return doubts

@@ -1,0 +1,203 @@
+"""The list of runs: what each was told, what it found; a click shows one again."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from qtpy.QtCore import Qt
+from qtpy.QtWidgets import (
+    QAbstractItemView,
+    QHBoxLayout,
+    QHeaderView,
+    QLabel,
+    QPushButton,
+    QTableWidget,
+    QTableWidgetItem,
+    QVBoxLayout,
+    QWidget,
+)
+
+from napari_lot.errors import InputError
+from napari_lot.gui.canvas.layers import WorkbenchLayers
+from napari_lot.gui.live import time_text
+from napari_lot.gui.runs import KEPT_IN_MEMORY, Run, Runs
+from napari_lot.gui.state import WorkbenchState
+from napari_lot.job import Result
+
+COLUMNS = (
+    ("Run", "Number of the run."),
+    ("Atoms", "Atoms that it found."),
+    ("R %", "Mean R-factor of the fitted tilts in percent."),
+    ("held %", "Mean R-factor of the withheld tilts in percent; – where none were."),
+    ("Time", "Wall time of the run."),
+    ("End", "How it ended."),
+)
+ROW, MOST_ROWS = 24, 5
+
+
+class RunTable(QWidget):
+    """Hidden before a run has finished; the run that is shown and exported is the selected row."""
+
+    def __init__(self, state: WorkbenchState, layers: WorkbenchLayers, parent: QWidget | None = None) -> None:
+        super().__init__(parent)
+        self.state, self.layers = state, layers
+        self.runs = Runs()
+        self.on_shown: Callable[[], None] = lambda: None
+        self.table = QTableWidget(0, len(COLUMNS))
+        self.table.setObjectName("runs")
+        self.table.setHorizontalHeaderLabels([name for name, _ in COLUMNS])
+        for column, (_, tip) in enumerate(COLUMNS):
+            self.table.horizontalHeaderItem(column).setToolTip(tip)
+        self.table.verticalHeader().hide()
+        self.table.setSelectionBehavior(QAbstractItemView.SelectionBehavior.SelectRows)
+        self.table.setSelectionMode(QAbstractItemView.SelectionMode.SingleSelection)
+        self.table.setEditTriggers(QAbstractItemView.EditTrigger.NoEditTriggers)
+        self.table.setHorizontalScrollBarPolicy(Qt.ScrollBarPolicy.ScrollBarAlwaysOff)
+        header = self.table.horizontalHeader()
+        header.setSectionResizeMode(QHeaderView.ResizeMode.ResizeToContents)
+        header.setStretchLastSection(True)
+        header.setMinimumSectionSize(30)
+        self.changes = QLabel()
+        self.changes.setObjectName("run_changes")
+        self.changes.setWordWrap(True)
+        self.changes.setTextFormat(Qt.TextFormat.PlainText)
+        self.remove = QPushButton("Remove from the list")
+        self.remove.setObjectName("run_remove")
+        self.remove.clicked.connect(self._remove)
+        layout = QVBoxLayout(self)
+        layout.setContentsMargins(0, 0, 0, 0)
+        layout.setSpacing(2)
+        layout.addWidget(QLabel("<b>Runs</b>"))
+        layout.addWidget(self.table)
+        layout.addWidget(self.changes)
+        row = QHBoxLayout()
+        row.addStretch(1)
+        row.addWidget(self.remove)
+        layout.addLayout(row)
+        self.table.itemSelectionChanged.connect(self._on_selected)
+        state.running_changed.connect(self._enable)
+        state.result_changed.connect(self._select_shown)
+        self._fill()
+
+    def shutdown(self) -> None:
+        """Stop listening; results that waited on disk go."""
+        self.state.running_changed.disconnect(self._enable)
+        self.state.result_changed.disconnect(self._select_shown)
+        self.runs.clear()
+
+    def clear(self) -> None:
+        """Another series: its runs are others."""
+        self.runs.clear()
+        self._fill()
+
+    def add(self, result: Result, spacing_A: float) -> None:
+        """A run has finished."""
+        self.runs.add(self.state.runs, result, spacing_A)
+        self._fill()
+
+    def _fill(self) -> None:
+        self.table.blockSignals(True)
+        self.table.setRowCount(len(self.runs))
+        for row, run in enumerate(self.runs):
+            for column, text in enumerate(cells(run)):
+                item = QTableWidgetItem(text)
+                item.setToolTip(run.changes)
+                item.setData(Qt.ItemDataRole.UserRole, run.number)
+                if column < len(COLUMNS) - 1:
+                    item.setTextAlignment(Qt.AlignmentFlag.AlignRight | Qt.AlignmentFlag.AlignVCenter)
+                self.table.setItem(row, column, item)
+            self.table.setRowHeight(row, ROW)
+        self.table.blockSignals(False)
+        self.table.setFixedHeight(
+            self.table.horizontalHeader().sizeHint().height() + 4 + ROW * min(max(len(self.runs), 1), MOST_ROWS)
+        )
+        self.setVisible(bool(len(self.runs)))
+        self._select_shown()
+
+    def _number(self) -> int | None:
+        items = self.table.selectedItems()
+        return None if not items else int(items[0].data(Qt.ItemDataRole.UserRole))
+
+    def _select_shown(self) -> None:
+        """The row of the result that the other steps have."""
+        self.table.blockSignals(True)
+        self.table.clearSelection()
+        for row in range(self.table.rowCount()):
+            if self.state.result is not None and (
+                self.table.item(row, 0).data(Qt.ItemDataRole.UserRole) == self.state.result_run
+            ):
+                self.table.selectRow(row)
+        self.table.blockSignals(False)
+        self._enable()
+
+    def _enable(self) -> None:
+        running, number = self.state.running, self._number()
+        self.table.setEnabled(not running)
+        self.table.setToolTip(
+            "Not while a reconstruction is running."
+            if running
+            else f"A click shows a run again, and Export saves it. The images of all but the last {KEPT_IN_MEMORY} "
+            "runs wait on disk."
+        )
+        self.remove.setEnabled(not running and number is not None)
+        self.remove.setToolTip(
+            "Not while a reconstruction is running."
+            if running
+            else ("Choose a run first." if number is None else f"Forget run {number}, to free its memory.")
+        )
+        self.changes.setText("" if number is None else f"Run {number}: {self.runs[number].changes}")
+
+    def _on_selected(self) -> None:
+        number = self._number()
+        if number is not None and not self.state.running:
+            self.show_run(number)
+        self._enable()
+
+    def show_run(self, number: int) -> None:
+        """Bring back the atoms and images of a run; it is what Export saves."""
+        series = self.state.series
+        if series is None or (number == self.state.result_run and self.layers.result is self.state.result):
+            return
+        try:
+            result = self.runs.whole(number, series)
+        except InputError as error:
+            self.state.fail(str(error))
+            self._select_shown()
+            return
+        view = self.layers.view
+        self.layers.remove_results()
+        self.layers.show_result(result, self.runs[number].spacing_A)
+        self.layers.settle_atoms()
+        if view is not None and self.layers.available(view) is None:
+            self.layers.look_at(view, reset=False)
+        self.state.take_up(result, number)
+        self.on_shown()
+
+    def _remove(self) -> None:
+        number = self._number()
+        if number is None:
+            return
+        was_shown = number == self.state.result_run
+        self.runs.remove(number)
+        if was_shown:
+            if len(self.runs):
+                self.show_run(max(run.number for run in self.runs))
+            else:
+                self.layers.remove_results()
+                self.state.take_up(None, 0)
+                self.on_shown()
+        self._fill()
+
+
+def cells(run: Run) -> tuple[str, ...]:
+    """The row of a run."""
+    result = run.result
+    fitted, held = result.agreement(), result.agreement(withheld=True)
+    return (
+        str(run.number),
+        str(len(result.orbitals)),
+        "–" if fitted is None else f"{100 * fitted[0]:.2f}",
+        "–" if held is None else f"{100 * held[0]:.2f}",
+        time_text(result.wall_seconds.get("total", 0.0)),
+        result.stop_reason,
+    )

@@ -1,0 +1,148 @@
+"""The runs of a series that have finished, and their results. No Qt.
+
+Calculated and residual stacks are the largest part of a result. Those of the last runs stay in memory; of older ones
+the calculated stack waits in a temporary folder (the residual is measured − calculated), which goes with the list.
+"""
+
+from __future__ import annotations
+
+import tempfile
+import threading
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from napari_lot.errors import InputError
+from napari_lot.gui.forms.words import label_of
+from napari_lot.job import Result
+from napari_lot.series import TiltSeries
+from napari_lot.settings import Settings
+
+KEPT_IN_MEMORY = 3
+"""Runs whose stacks stay in memory."""
+
+
+@dataclass
+class Run:
+    """One finished run; ``path`` is where its calculated stack is, while that is not in ``result``."""
+
+    number: int
+    result: Result
+    spacing_A: float
+    changes: str
+    path: Path | None = None
+
+
+class Runs:
+    """All finished runs of one series, the oldest first."""
+
+    def __init__(self) -> None:
+        self._runs: list[Run] = []
+        self._lock = threading.Lock()
+        self._folder: tempfile.TemporaryDirectory[str] | None = None
+        self._writer: threading.Thread | None = None
+
+    def __len__(self) -> int:
+        return len(self._runs)
+
+    def __iter__(self) -> Any:
+        return iter(list(self._runs))
+
+    def __getitem__(self, number: int) -> Run:
+        return next(run for run in self._runs if run.number == number)
+
+    def add(self, number: int, result: Result, spacing_A: float) -> Run:
+        """Keep a result; older ones make room."""
+        earlier = self._runs[-1] if self._runs else None
+        changes = "first run" if earlier is None else differences(earlier.result.settings, result.settings)
+        run = Run(number, result, spacing_A, changes)
+        self._runs.append(run)
+        self._make_room()
+        return run
+
+    def _make_room(self) -> None:
+        self.wait()  # what is still being written has no path yet
+        old = [run for run in self._runs[:-KEPT_IN_MEMORY] if run.path is None]
+        if not old:
+            return
+        if self._folder is None:
+            self._folder = tempfile.TemporaryDirectory(prefix="napari-lot-runs-", ignore_cleanup_errors=True)
+        folder = Path(self._folder.name)
+
+        def write() -> None:
+            for run in old:
+                path = folder / f"{run.number}.npy"
+                try:
+                    np.save(path, run.result.calculated)
+                except OSError:
+                    path.unlink(missing_ok=True)
+                    continue  # no room there: it stays in memory
+                none = np.zeros((0, 0, 0), np.float32)
+                with self._lock:
+                    run.result, run.path = replace(run.result, calculated=none, residual=none), path
+
+        self._writer = threading.Thread(target=write, name="napari-lot runs", daemon=True)
+        self._writer.start()
+
+    def wait(self) -> None:
+        """Until older runs have made room."""
+        if self._writer is not None:
+            self._writer.join()
+            self._writer = None
+
+    def whole(self, number: int, series: TiltSeries) -> Result:
+        """The result of a run with its stacks, which are read again where they had to make room.
+
+        Raises
+        ------
+        InputError
+            They cannot be read.
+        """
+        run = self[number]
+        with self._lock:
+            result, path = run.result, run.path
+        if path is None:
+            return result
+        try:
+            calculated = np.load(path)
+        except (OSError, ValueError) as error:
+            raise InputError(f"Run {number}: its images cannot be read from {path} any more ({error}).") from None
+        return replace(result, calculated=calculated, residual=series.images - calculated)
+
+    def remove(self, number: int) -> None:
+        """Forget a run."""
+        self.wait()
+        run = self[number]
+        self._runs.remove(run)
+        if run.path is not None:
+            run.path.unlink(missing_ok=True)
+
+    def clear(self) -> None:
+        """Forget all runs and their files."""
+        self.wait()
+        self._runs = []
+        if self._folder is not None:
+            self._folder.cleanup()
+            self._folder = None
+
+
+def differences(before: Settings, after: Settings) -> str:
+    """What another run was told, ``Model rigid → adaptive; Seed 0 → 1``; ``same settings`` for nothing."""
+    old, new = before.model_dump(), after.model_dump()
+    found = [
+        f"{label_of(name).strip()} {_text(old[section][name])} → {_text(value)}"
+        for section, values in new.items()
+        for name, value in values.items()
+        if value != old[section][name]
+    ]
+    return "; ".join(found) or "same settings"
+
+
+def _text(value: Any) -> str:
+    if value is None or value == ():
+        return "none"
+    if isinstance(value, tuple | list):
+        return ", ".join(_text(part) for part in value)
+    return f"{value:g}" if isinstance(value, float) else str(value)

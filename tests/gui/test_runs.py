@@ -1,0 +1,183 @@
+"""The list of runs, presets in the window, given atoms as a start, and how often layers follow."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pytest
+from stand_in import StandInJob
+from steps import child
+
+from napari_lot import presets
+from napari_lot.atoms import Orbitals
+from napari_lot.errors import InputError
+from napari_lot.gui.runs import KEPT_IN_MEMORY, Runs, differences
+from napari_lot.job import ProbeSlices, Result
+from napari_lot.settings import Settings, settings_from_dict
+
+
+def result(seed: int, settings: Settings | None = None) -> Result:
+    images = np.random.default_rng(seed).normal(1, 0.1, (5, 8, 9)).astype(np.float32)
+    return Result(
+        orbitals=Orbitals.create(np.zeros((3, 3)), elements=("Pt",)),
+        r_factor=np.full(5, 0.1),
+        calculated=images,
+        residual=MEASURED - images,
+        center_px=(4.0, 4.0),
+        shifts_px=np.zeros((5, 2)),
+        scale=np.ones(5),
+        background=np.zeros(5),
+        probe=ProbeSlices(np.ones((1, 1, 1), np.float32), np.zeros(1), 0.1),
+        tilts_seen=np.full(3, 5),
+        wall_seconds={"total": 2.0},
+        stop_reason="converged",
+        message="",
+        settings=settings or Settings(),
+    )
+
+
+MEASURED = np.random.default_rng(9).normal(1, 0.1, (5, 8, 9)).astype(np.float32)
+
+
+class Measured:
+    images = MEASURED
+
+
+def test_images_of_older_runs_wait_on_disk_and_come_back_the_same() -> None:
+    runs = Runs()
+    results = {n: result(n) for n in range(1, KEPT_IN_MEMORY + 3)}
+    for n, found in results.items():
+        runs.add(n, found, 2.8)
+    runs.wait()
+    assert [run.path is not None for run in runs] == [True, True, *[False] * KEPT_IN_MEMORY]
+    assert runs[1].result.calculated.size == runs[1].result.residual.size == 0
+    folder = runs[1].path.parent
+    back = runs.whole(1, Measured)
+    np.testing.assert_array_equal(back.calculated, results[1].calculated)
+    np.testing.assert_array_equal(back.residual, results[1].residual)
+    assert runs.whole(5, Measured) is results[5]
+    runs.remove(2)
+    assert [path.name for path in folder.iterdir()] == ["1.npy"]
+    runs[1].path.unlink()
+    with pytest.raises(InputError, match="Run 1: its images cannot be read"):
+        runs.whole(1, Measured)
+    runs.clear()
+    assert not folder.exists()
+
+
+def test_what_a_run_was_told_that_the_one_before_was_not() -> None:
+    a = settings_from_dict({"solver": {"seed": 1}})
+    b = settings_from_dict({"solver": {"seed": 2}, "model": {"probe": "adaptive"}})
+    assert differences(a, b) == "Model rigid → adaptive; Random seed 1 → 2"
+    assert differences(a, a) == "same settings"
+    assert differences(a, settings_from_dict({"solver": {"seed": 1}, "data": {"withhold": 6}})) == "Withhold none → 6"
+
+
+def run_once(workbench: Any, hand: Any) -> None:
+    hand.click(child(workbench, "start"))
+    hand.until(lambda: not workbench.state.running, 60)
+
+
+def test_a_click_brings_a_run_back_and_a_run_can_be_removed(ready: Any, hand: Any) -> None:
+    ready.run.make_job = lambda series, settings: StandInJob(series, settings, step_s=0.0, steps=4)
+    run_once(ready, hand)
+    first = ready.state.result
+    assert child(ready, "run_changes").text() == "Run 1: first run"
+    hand.click(child(ready, "more_run_settings"))
+    hand.type(child(ready, "seed"), "7")
+    run_once(ready, hand)
+    table = child(ready, "runs")
+    assert table.rowCount() == 2
+    assert child(ready, "run_changes").text() == "Run 2: Random seed 0 → 7"
+    hand.reach(table)
+    hand.click(table.viewport(), table.visualItemRect(table.item(0, 1)).center())
+    assert ready.state.result is first
+    assert ready.layers.result is first
+    assert ready.state.result_run == 1
+    assert "run 1" in ready.sections["export"].status.accessibleName()
+    hand.click(child(ready, "run_remove"))
+    assert (table.rowCount(), ready.state.result_run) == (1, 2)
+    hand.click(child(ready, "run_remove"))
+    assert ready.state.result is None
+    assert not table.isVisible()
+    assert "Calculated" not in ready.viewer.layers
+
+
+def test_layers_that_do_not_follow_get_the_last_state(ready: Any, hand: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    ready.run.make_job = lambda series, settings: StandInJob(series, settings, step_s=0.02, steps=30)
+    drawn = []
+    show = ready.run._show
+    monkeypatch.setattr(ready.run, "_show", lambda *taken: (drawn.append(taken[0].step), show(*taken)))
+    hand.choose(child(ready, "updates"), "off")
+    hand.click(child(ready, "start"))
+    runner = ready.run.runner
+    hand.until(lambda: not ready.state.running, 60)
+    assert drawn == [30]
+    assert ready.run.plot.points == runner.mailbox.received, "progress is followed all the same"
+    assert len(ready.viewer.layers["Atoms"].data) == 247
+
+
+def test_given_atoms_of_a_layer_are_what_a_run_begins_with(ready: Any, hand: Any) -> None:
+    given = []
+
+    def make(series: Any, settings: Any, atoms: Any = None) -> StandInJob:
+        given.append((settings.start.kind, atoms))
+        return StandInJob(series, settings, step_s=0.0, steps=2)
+
+    ready.run.make_job = make
+    points = np.array([[1.0, 2.0, 3.0], [-1.0, 0.5, 0.0]])
+    ready.viewer.add_points(points, name="guess", scale=(2, 1, 1), translate=(0, 0, 4), units=("nm",) * 3)
+    hand.choose(child(ready, "start_from"), "atoms of a Points layer")
+    hand.choose(child(ready, "start_layer"), "guess")
+    run_once(ready, hand)
+    kind, atoms = given[0]
+    assert kind == "layer guess"
+    np.testing.assert_allclose(atoms.positions, [[70.0, 20.0, 20.0], [40.0, 5.0, -20.0]])
+    assert atoms.elements == ("Pt",)
+    hand.choose(child(ready, "start_from"), "atoms of a file")
+    assert not child(ready, "start").isEnabled()
+    assert "file of atoms" in child(ready, "start").toolTip()
+
+
+def test_a_preset_fills_the_form_and_what_stands_there_can_be_saved(
+    ready: Any, hand: Any, tmp_path: Any, monkeypatch: pytest.MonkeyPatch, notified: Any
+) -> None:
+    monkeypatch.setattr(presets, "user_config_path", lambda *_, **__: tmp_path)
+    hand.choose(child(ready, "run_preset"), "quick look")
+    hand.click(child(ready, "run_preset_load"))
+    settings = ready.run.settings()
+    assert (settings.solver.error_bars, settings.solver.polish_steps, settings.model.orbital) == (
+        "none",
+        20,
+        "gaussian",
+    )
+    assert settings.model.elements == ("Pt",)
+    assert "polish_steps = 20" in child(ready, "run_preset_extras").text()
+    assert "first look" in child(ready, "run_preset_about").text()
+    assert not child(ready, "run_preset_delete").isEnabled()
+    ready.run.presets.save_as("mine")
+    assert child(ready, "run_preset").currentText() == "mine"
+    ready.run.form.take({})
+    assert ready.run.settings().solver == Settings().solver
+    (tmp_path / "presets" / "run" / "broken.yaml").write_text("solver:\n  seed: -3\n")
+    ready.run.presets._offer(None)
+    seen = len(notified())
+    hand.choose(child(ready, "run_preset"), "broken")
+    hand.click(child(ready, "run_preset_load"))
+    assert "seed" in notified()[seen:][-1]
+    assert ready.run.settings().solver == Settings().solver
+    hand.choose(child(ready, "run_preset"), "mine")
+    hand.click(child(ready, "run_preset_load"))
+    assert ready.run.settings() == settings
+    hand.click(child(ready, "run_preset_delete"))
+    assert not (tmp_path / "presets" / "run" / "mine.yaml").exists()
+
+
+def test_an_own_orbital_needs_its_file(ready: Any, hand: Any) -> None:
+    hand.click(child(ready, "more_run_settings"))
+    hand.choose(child(ready, "orbital"), "CSV file")
+    assert "CSV file" in child(ready, "start").toolTip()
+    hand.type(child(ready, "orbital_file"), "/nowhere/o.csv", enter=False)
+    assert child(ready, "start").isEnabled()
+    assert ready.run.settings().model.orbital == "/nowhere/o.csv"
