@@ -84,6 +84,11 @@ class Comparison:
         """Root mean square distance of the pairs in pm; NaN without pairs."""
         return float(np.sqrt(np.mean(self.distance_pm**2))) if self.matched else float("nan")
 
+    def onto_found(self, reference: NDArray[np.float64]) -> NDArray[np.float64]:
+        """Positions (N, 3) in the reference's frame as they lie among the found atoms."""
+        moved: NDArray[np.float64] = (reference + self.shift_A) @ self.rotation
+        return moved
+
     def summary(self) -> dict[str, Any]:
         """The figures to quote together: counts, recall, precision, cutoff, distances in pm; None where undefined."""
         d = self.distance_pm

@@ -113,7 +113,7 @@ def analyse(orbitals: Orbitals, cutoff_A: float | None = None, reach_A: float = 
     if not typical > 0:
         raise InputError("Most atoms lie on another one: distances and neighbours need atoms that are apart.")
     bins = max(round(reach_A / BIN_A), 1)
-    r: Floats = (np.arange(bins) + 0.5) * (reach_A / bins)
+    r = (np.arange(bins, dtype=np.float64) + 0.5) * (reach_A / bins)
     names = sorted(set(orbitals.symbols))
     place = np.array([names.index(e) if e in names else 0 for e in orbitals.elements])
     kind = place[orbitals.species]
