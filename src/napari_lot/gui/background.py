@@ -1,4 +1,4 @@
-"""One piece of work at a time in a thread of its own; what it makes is fetched by a timer, so the window never waits."""
+"""One piece of work at a time in a thread of its own; a timer fetches what it makes: the window never waits."""
 
 from __future__ import annotations
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from typing import Any
 
 import numpy as np
@@ -78,10 +79,8 @@ class LinkedTable:
             self._leave(layer)
         self._listened = []
         if self._is_docked():
-            try:
+            with suppress(LookupError, RuntimeError, AttributeError):  # the window may be going, too
                 self.layers.viewer.window.remove_dock_widget(self._dock)
-            except (LookupError, RuntimeError, AttributeError):  # the window is going, too
-                pass
             assert self.table is not None
             self.table.deleteLater()
         self.table = self._dock = None

@@ -62,9 +62,7 @@ class CompareBox(QWidget):
         self.source.currentTextChanged.connect(lambda _: self._show())
         self.path = QLineEdit()
         self.path.setObjectName("compare_path")
-        self.path.setToolTip(
-            "XYZ, CSV or RESIRE .mat, in Å; other formats (CIF, PDB, LAMMPS, …) where ASE is installed."
-        )
+        self.path.setToolTip("XYZ, CSV or RESIRE .mat in Å; other formats (CIF, PDB, LAMMPS, …) with ASE.")
         self.path.setPlaceholderText("reference.xyz")
         self.path.returnPressed.connect(self._start)
         self.browse = QPushButton("Open…")
@@ -84,9 +82,7 @@ class CompareBox(QWidget):
         self.cutoff.setToolTip("Largest distance of a pair, 0.01 to 10 Å; a smaller one makes the RMSD look better.")
         self.rotate = QCheckBox("remove the rotation, too")
         self.rotate.setObjectName("compare_rotate")
-        self.rotate.setToolTip(
-            "Besides the shift also remove the best proper rotation; for runs that refined tilt angles."
-        )
+        self.rotate.setToolTip("Remove the best proper rotation with the shift; for runs that refined tilt angles.")
         self.way = QComboBox()
         self.way.setObjectName("compare_way")
         self.way.addItem("as they are", WAYS[0])

@@ -27,6 +27,9 @@ from napari_lot.gui.table.link import LinkedTable
 from napari_lot.job import Result, Snapshot, expected_spacing_A
 from napari_lot.series.detector import fitted_by
 
+STRUCTURE_TIP = "Distances of nearest neighbours, pair distribution g(r) and coordination numbers."
+COMPARE_TIP = "Matched, missing and false atoms, recall, precision, RMSD, and whether the mirror image fits better."
+
 
 class InspectPanel(QWidget):
     """Bars of R per tilt (a click goes to the tilt), the atoms' colours, and the histogram of what they mean."""
@@ -95,10 +98,8 @@ class InspectPanel(QWidget):
         self.compare = CompareBox(self.state, self.layers)
         self.compare.on_change = lambda: self.on_change()
         self._drawers = [
-            Drawer(
-                "Neighbours and g(r)", "show_structure", "Distances, pair distribution, coordination.", self.structure
-            ),
-            Drawer("Compare with a second structure", "show_compare", "Recall, RMSD, hand.", self.compare),
+            Drawer("Neighbours and g(r)", "show_structure", STRUCTURE_TIP, self.structure),
+            Drawer("Compare with a second structure", "show_compare", COMPARE_TIP, self.compare),
         ]
         layout = QVBoxLayout(self)
         layout.setContentsMargins(0, 0, 0, 0)
@@ -131,12 +132,12 @@ class InspectPanel(QWidget):
 
     def _forget_atoms(self) -> None:
         """What was worked out of atoms that are not these."""
-        self.compare.forget()
-        self.table.forget()
-        self.structure.forget()
         ready = self.result is not None
         for drawer in self._drawers:
             drawer.enable(ready)
+        self.compare.forget()
+        self.table.forget()
+        self.structure.forget()
         self.show_table.setEnabled(ready)
         self.show_table.setToolTip(
             "All atoms in a dock of their own: sort, filter, copy; its rows are the points on the canvas."

@@ -34,9 +34,7 @@ class StructureBox(QWidget):
         self.what = QComboBox()
         self.what.setObjectName("structure_what")
         self.what.addItems([NEAREST, PAIRS, PARTIAL, COORDINATION])
-        self.what.setToolTip(
-            "Distances of nearest neighbours, pair distribution, the same by elements, or coordination."
-        )
+        self.what.setToolTip("Nearest neighbours, pair distribution, the same by elements, or coordination.")
         self.what.currentTextChanged.connect(lambda _: self._show())
         self.cutoff = NumberBox(2, FIRST_MINIMUM)
         self.cutoff.setObjectName("structure_cutoff")
@@ -127,7 +125,8 @@ def words(structure: Structure) -> str:
     nearest = structure.nearest_A
     how = "" if structure.given else ", the first minimum of g(r)"
     lines = [
-        f"nearest neighbours {nearest.mean():.3f} ± {nearest.std():.3f} Å, from {nearest.min():.2f} to {nearest.max():.2f} Å",
+        f"nearest neighbours {nearest.mean():.3f} ± {nearest.std():.3f} Å, "
+        f"from {nearest.min():.2f} to {nearest.max():.2f} Å",
         f"mean coordination {structure.coordination.mean():.2f} within {structure.cutoff_A:.2f} Å{how}",
     ]
     if len(structure.numbers) > 1:
