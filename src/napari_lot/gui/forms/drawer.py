@@ -2,7 +2,21 @@
 
 from __future__ import annotations
 
-from qtpy.QtWidgets import QPushButton, QVBoxLayout, QWidget
+from qtpy.QtWidgets import QComboBox, QPushButton, QSizePolicy, QVBoxLayout, QWidget
+
+
+def grow_with_text(*widgets: QWidget) -> None:
+    """Let labels that wrap push down what follows, instead of being cut."""
+    for widget in widgets:
+        widget.setSizePolicy(QSizePolicy.Policy.Preferred, QSizePolicy.Policy.Minimum)
+
+
+def narrow(*boxes: QComboBox) -> None:
+    """Let long choices be cut in the closed box, so that the dock stays as narrow as it is."""
+    for box in boxes:
+        box.setSizeAdjustPolicy(QComboBox.SizeAdjustPolicy.AdjustToMinimumContentsLengthWithIcon)
+        box.setMinimumContentsLength(6)
+        box.setSizePolicy(QSizePolicy.Policy.Expanding, QSizePolicy.Policy.Fixed)
 
 
 class Drawer(QWidget):
@@ -30,6 +44,7 @@ class Drawer(QWidget):
         layout.addWidget(self.button)
         layout.addWidget(content)
         content.hide()
+        grow_with_text(self, content)
 
     def _on_toggled(self, is_open: bool) -> None:
         self._content.setVisible(is_open)

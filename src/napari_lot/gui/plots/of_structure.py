@@ -105,7 +105,7 @@ class DeviationPlot(_Plot):
     """How far matched atoms are from those of the other structure: distances, or each axis (Fig. 4 of the paper)."""
 
     def __init__(self, parent: QWidget | None = None) -> None:
-        super().__init__("deviations", 170, parent)
+        super().__init__("deviations", 190, parent)
         self.counts: dict[str, NDArray[np.int64]] = {}
         self.edges: Floats = np.zeros(0)
 
@@ -134,7 +134,8 @@ class DeviationPlot(_Plot):
             self.counts[axis] = counts
             name = f"{axis}, σ {axes[:, k].std():.2g} pm" if len(axes) else axis
             self.item.plot(self.edges, counts, stepMode="center", pen=pg.mkPen(color, width=2), name=name)
-        self.frame(-reach, reach, float(max(c.max(initial=1) for c in self.counts.values())))
+        # room for the legend above the curves
+        self.frame(-reach, reach, 1.5 * float(max(c.max(initial=1) for c in self.counts.values())))
 
 
 class WidthHistogram(_Plot):

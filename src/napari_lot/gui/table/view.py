@@ -65,7 +65,6 @@ class AtomsTable(QWidget):
         self.view.setToolTip("Selected rows are the selected points on the canvas; click a heading to sort.")
         self.view.setSelectionBehavior(QAbstractItemView.SelectionBehavior.SelectRows)
         self.view.setEditTriggers(QAbstractItemView.EditTrigger.NoEditTriggers)
-        self.view.setAlternatingRowColors(True)
         self.view.setWordWrap(False)
         self.view.verticalHeader().hide()
         # One height for all: asking each of 200,000 rows for its own takes minutes.

@@ -28,6 +28,7 @@ from napari_lot.gui.background import Background
 from napari_lot.gui.canvas.comparison import COLORS, FALSE, MATCHED, MISSING, ComparisonLayers, atoms_of, other_points
 from napari_lot.gui.canvas.layers import WorkbenchLayers
 from napari_lot.gui.canvas.views import ATOMS
+from napari_lot.gui.forms.drawer import grow_with_text, narrow
 from napari_lot.gui.forms.number_box import NumberBox
 from napari_lot.gui.plots.of_structure import AXES, DISTANCES, DeviationPlot
 from napari_lot.gui.state import WorkbenchState
@@ -130,12 +131,15 @@ class CompareBox(QWidget):
         self.remove.setToolTip("Take this comparison and its layers away.")
         self.remove.clicked.connect(self.forget)
         taken = QFormLayout()
+        taken.setVerticalSpacing(4)
         taken.addRow("Atoms taken", self.way)
         taken.addRow("Deviation", self.what)
         last = QHBoxLayout()
         last.addWidget(self.look, 1)
         last.addWidget(self.remove)
+        narrow(self.source, self.way, self.what)
         self.outcome = QWidget()
+        grow_with_text(self.outcome)
         inside = QVBoxLayout(self.outcome)
         inside.setContentsMargins(0, 0, 0, 0)
         for widget in (self.figures, self.hand):
@@ -286,6 +290,8 @@ class CompareBox(QWidget):
             return
         _, found, reference, _ = self.done
         self.points.show(comparison, found, reference, self.way.currentData(), 1.04 * self.layers.atom_size_A)
+        counts = (comparison.matched, len(comparison.missing_index), len(comparison.false_index))
+        self.layers.views.say("{} matched (blue), {} missing (yellow), {} false (orange)".format(*counts), ())
 
     def _on_look(self, on: bool) -> None:
         if on:

@@ -15,7 +15,7 @@ from napari_lot.gui.canvas.colors import HEIGHT, WANTED, missing, summary
 from napari_lot.gui.canvas.labels import angle_text, short_angle_text
 from napari_lot.gui.canvas.layers import WorkbenchLayers
 from napari_lot.gui.canvas.sizes import SIZES
-from napari_lot.gui.forms.drawer import Drawer
+from napari_lot.gui.forms.drawer import Drawer, narrow
 from napari_lot.gui.forms.words import in_window_words
 from napari_lot.gui.panels.inspect.compare_box import CompareBox
 from napari_lot.gui.panels.inspect.structure_box import StructureBox
@@ -78,6 +78,7 @@ class InspectPanel(QWidget):
         self.size_by.setObjectName("size_by")
         self.size_by.addItems(SIZES)
         self.size_by.currentTextChanged.connect(self._on_size_by)
+        narrow(self.color_by, self.size_by)
         self._colors = QWidget()
         row = QHBoxLayout(self._colors)
         row.setContentsMargins(0, 0, 0, 0)

@@ -12,12 +12,13 @@ from qtpy.QtWidgets import QComboBox, QFormLayout, QLabel, QVBoxLayout, QWidget
 from napari_lot.analysis.structure import REACH_A, Structure, analyse
 from napari_lot.gui.background import Background
 from napari_lot.gui.canvas.layers import WorkbenchLayers
+from napari_lot.gui.forms.drawer import narrow
 from napari_lot.gui.forms.number_box import NumberBox
 from napari_lot.gui.plots.of_structure import COORDINATION, NEAREST, PAIRS, PARTIAL, StructurePlot
 from napari_lot.gui.state import WorkbenchState
 from napari_lot.job import Result
 
-FIRST_MINIMUM = "first minimum of g(r)"
+FIRST_MINIMUM = "from g(r)"
 
 
 class StructureBox(QWidget):
@@ -49,6 +50,7 @@ class StructureBox(QWidget):
         self.text.setObjectName("structure_text")
         self.text.setWordWrap(True)
         self.text.setTextFormat(Qt.TextFormat.PlainText)
+        narrow(self.what)
         self.plot = StructurePlot()
         form = QFormLayout()
         form.setContentsMargins(0, 0, 0, 0)
