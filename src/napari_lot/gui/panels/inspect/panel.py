@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 from qtpy.QtCore import Qt
-from qtpy.QtWidgets import QComboBox, QHBoxLayout, QLabel, QPushButton, QVBoxLayout, QWidget
+from qtpy.QtWidgets import QComboBox, QGridLayout, QLabel, QPushButton, QVBoxLayout, QWidget
 
 from napari_lot.errors import InputError
 from napari_lot.gui.canvas.colors import ERROR_BAR as COLOR_ERROR_BAR
@@ -80,13 +80,15 @@ class InspectPanel(QWidget):
         self.size_by.currentTextChanged.connect(self._on_size_by)
         narrow(self.color_by, self.size_by)
         self._colors = QWidget()
-        row = QHBoxLayout(self._colors)
-        row.setContentsMargins(0, 0, 0, 0)
-        for name, box in (("Colour by", self.color_by), ("Size", self.size_by)):
+        rows = QGridLayout(self._colors)
+        rows.setContentsMargins(0, 0, 0, 0)
+        rows.setVerticalSpacing(4)
+        rows.setColumnStretch(1, 1)
+        for i, (name, box) in enumerate((("Colour by", self.color_by), ("Size", self.size_by))):
             label = QLabel(name)
             label.setBuddy(box)
-            row.addWidget(label)
-            row.addWidget(box, 1)
+            rows.addWidget(label, i, 0)
+            rows.addWidget(box, i, 1)
         self.size_text = QLabel()
         self.size_text.setObjectName("size_text")
         self.size_text.setWordWrap(True)
