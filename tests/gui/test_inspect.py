@@ -158,6 +158,40 @@ def test_rows_are_points_and_points_are_rows(done: Any, viewer: Any, hand: Any) 
     assert headings == ["id", "element", "x (Å)", "y (Å)", "z (Å)"]
 
 
+def test_a_click_on_an_atom_selects_its_row(done: Any, viewer: Any, hand: Any) -> None:
+    from types import SimpleNamespace
+
+    rows = table(done, hand)
+    hand.click(child(done, "view_atoms"))
+    layer = viewer.layers["Atoms"]
+    assert viewer.layers.selection.active is layer
+    atoms = done.state.result.orbitals.positions
+    front = int(np.argmin(atoms[:, 2] + 0.3 * np.hypot(*atoms[:, :2].T)))
+
+    def click(atom: int | None, *modifiers: str, moved: bool = False) -> None:
+        x, y = (500.0, 500.0) if atom is None else atoms[atom, :2]
+        event = SimpleNamespace(
+            type="mouse_press",
+            button=1,
+            position=(0.0, -60.0, y, x),
+            view_direction=np.array([0.0, 1.0, 0.0, 0.0]),
+            dims_displayed=[1, 2, 3],
+            modifiers=modifiers,
+        )
+        for callback in layer.mouse_drag_callbacks:
+            steps = callback(layer, event)
+            next(steps)
+            event.type = "mouse_move" if moved else "mouse_release"
+            next(steps, None)
+
+    click(front)
+    assert rows.selected.tolist() == [front]
+    click(None, moved=True)
+    assert rows.selected.tolist() == [front], "turning the particle selects nothing"
+    click(None)
+    assert not len(rows.selected)
+
+
 def test_the_table_filters_and_copies(done: Any, hand: Any) -> None:
     from qtpy.QtWidgets import QApplication
 

@@ -302,6 +302,8 @@ class CompareBox(QWidget):
         atoms = self.layers.viewer.layers
         if ATOMS in atoms and self.layers.view == "atoms":
             atoms[ATOMS].visible = not on
+        if not on:
+            self.layers.views.select_main()
         self.on_change()
 
     def _on_ndisplay(self, event: Any = None) -> None:
