@@ -112,6 +112,10 @@ class LinkedTable:
         kept = self.layers.kept
         return index if kept is None else kept[index]
 
+    def _is_whole(self, layer: Points) -> bool:
+        """Whether the points are still the atoms: somebody may have deleted some of the layer's."""
+        return self.layers.orbitals is not None and len(layer.data) >= len(self.layers.orbitals)
+
     def _points(self, atoms: NDArray[np.int64]) -> NDArray[np.int64]:
         kept = self.layers.kept
         if kept is None:
@@ -126,7 +130,8 @@ class LinkedTable:
         self._busy = True
         try:
             for layer in self._listened:
-                layer.selected_data = {int(i) for i in points}
+                if self._is_whole(layer):
+                    layer.selected_data = {int(i) for i in points}
         finally:
             self._busy = False
         if len(points):
@@ -139,7 +144,7 @@ class LinkedTable:
         self._from_layer(active if active in self._listened else next(iter(self._listened), None))
 
     def _from_layer(self, layer: Points | None) -> None:
-        if layer is not None and self.table is not None:
+        if layer is not None and self.table is not None and self._is_whole(layer):
             self.table.select(self._atoms(layer.selected_data))
 
     def _on_press(self, layer: Points, event: Any) -> Any:
