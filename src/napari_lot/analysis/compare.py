@@ -10,11 +10,22 @@ from numpy.typing import NDArray
 from scipy.spatial import cKDTree
 from scipy.spatial.transform import Rotation
 
+from napari_lot.analysis.registration import Overlap
 from napari_lot.atoms import Orbitals
 from napari_lot.errors import InputError
 
 _MAX_ITERATIONS = 50
 _SETTLED_A = 1e-6
+PASSES = 12
+_FIRST_PASSES = 5
+"""Of a match that has not settled by then, enough is known to judge its start."""
+CLEARLY_MORE = 0.02
+"""Share of the atoms by which another shift must pair more of them than the coordinates as they stand do."""
+_SAMPLE = 4000
+"""So many atoms tell which start is promising."""
+_CORE = (6.0, 12.0, 24.0, 48.0)
+"""Radii in Å of the cores that a rotation is found from, one after the other: a small turn moves far atoms far."""
+_Found = tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.float64], NDArray[np.float64]]
 
 
 @dataclass(frozen=True)
@@ -73,6 +84,11 @@ class Comparison:
         """Root mean square distance of the pairs in pm; NaN without pairs."""
         return float(np.sqrt(np.mean(self.distance_pm**2))) if self.matched else float("nan")
 
+    def onto_found(self, reference: NDArray[np.float64]) -> NDArray[np.float64]:
+        """Positions (N, 3) in the reference's frame as they lie among the found atoms."""
+        moved: NDArray[np.float64] = (reference + self.shift_A) @ self.rotation
+        return moved
+
     def summary(self) -> dict[str, Any]:
         """The figures to quote together: counts, recall, precision, cutoff, distances in pm; None where undefined."""
         d = self.distance_pm
@@ -97,7 +113,9 @@ def compare(found: Orbitals, truth: Orbitals, cutoff_A: float = 1.0, rotate: boo
     """Match two structures one to one.
 
     Two atoms are a pair where each is the other's nearest and they are at most ``cutoff_A`` apart, after the mean
-    displacement of the pairs is removed. Pairs and motion are found in turn until they settle.
+    displacement of the pairs is removed. Pairs and motion are found in turn until they settle: from the coordinates as
+    they stand and, where these leave atoms without a partner, from the shifts of largest overlap (``registration``).
+    Another start is taken where it pairs clearly more atoms (``CLEARLY_MORE``).
 
     Parameters
     ----------
@@ -118,13 +136,73 @@ def compare(found: Orbitals, truth: Orbitals, cutoff_A: float = 1.0, rotate: boo
         )
     if not cutoff_A > 0:
         raise InputError(f"The cutoff must be positive, not {cutoff_A} Å.")
-    best = _match(found.positions, truth.positions, cutoff_A, rotate, np.zeros(3))
+    return comparison_of(found, truth, cutoff_A, best_match(found.positions, truth.positions, cutoff_A, rotate))
+
+
+def best_match(found: NDArray[np.float64], truth: NDArray[np.float64], cutoff_A: float, rotate: bool) -> _Found:
+    """Pairs, nearest reference atom of every found one, shift and rotation of the best start.
+
+    Parameters
+    ----------
+    found, truth : (N, 3), (M, 3)
+    """
+    tree = cKDTree(truth)
+    best = _match(found, tree, cutoff_A, rotate, np.zeros(3), passes=PASSES)
     smaller = min(len(found), len(truth))
-    if smaller > 2 and len(best[0]) < 0.5 * smaller:
-        # an origin along a single tilt axis is arbitrary: the shift between the middles may bring them together
-        apart = found.positions.mean(0) - truth.positions.mean(0)
-        other = _match(found.positions, truth.positions, cutoff_A, rotate, apart)
-        best = max(best, other, key=lambda tried: len(tried[0]))
+    clearly = max(3.0, CLEARLY_MORE * smaller)
+    least = len(best[0]) + clearly
+    if smaller > 3 and least < smaller:
+        for shift, turn in promising(found, tree, cutoff_A, rotate, Overlap(found, truth).shifts())[:2]:
+            other = _match(found, tree, cutoff_A, rotate, shift, turn, PASSES)
+            if len(other[0]) > max(least, len(best[0])):
+                best = other
+    return _match(found, tree, cutoff_A, rotate, best[2], best[3])
+
+
+def match_from(
+    found: NDArray[np.float64], tree: cKDTree, cutoff_A: float, rotate: bool, shifts: NDArray[np.float64]
+) -> _Found:
+    """The same from the most promising of some shifts only, settled where it pairs half of the atoms."""
+    shift, turn = promising(found, tree, cutoff_A, rotate, shifts)[0]
+    best = _match(found, tree, cutoff_A, rotate, shift, turn, _FIRST_PASSES)
+    if len(best[0]) < 0.5 * min(len(found), tree.n):
+        return best
+    return _match(found, tree, cutoff_A, rotate, best[2], best[3])
+
+
+def promising(
+    found: NDArray[np.float64], tree: cKDTree, cutoff_A: float, rotate: bool, shifts: NDArray[np.float64]
+) -> list[tuple[NDArray[np.float64], NDArray[np.float64]]]:
+    """Shifts (with their turns, where a rotation is sought) by how many atoms they bring within the cutoff."""
+    starts = [(shift, np.eye(3)) for shift in shifts]
+    if rotate:
+        starts += [_turned_about_core(found, tree, cutoff_A, shift) for shift in shifts[:3]]
+    some = found[:: max(1, len(found) // _SAMPLE)]
+    close = [
+        int(np.isfinite(tree.query(some @ turn.T - shift, distance_upper_bound=cutoff_A)[0]).sum())
+        for shift, turn in starts
+    ]
+    return [starts[i] for i in np.argsort(close, kind="stable")[::-1]]
+
+
+def _turned_about_core(
+    found: NDArray[np.float64], tree: cKDTree, cutoff_A: float, shift: NDArray[np.float64]
+) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Shift and rotation found from a core of the atoms that grows, from a first shift on."""
+    middle = found.mean(axis=0)
+    far = np.linalg.norm(found - middle, axis=1)
+    rotation = np.eye(3)
+    for radius in _CORE:
+        core = found[far <= radius]
+        if len(core) > 3:
+            _, _, shift, rotation = _match(core, tree, cutoff_A, True, shift, rotation, PASSES)
+        if radius >= far.max():
+            break
+    return shift, rotation
+
+
+def comparison_of(found: Orbitals, truth: Orbitals, cutoff_A: float, best: _Found) -> Comparison:
+    """The comparison that a match (``best_match``) amounts to."""
     pairs, partner, shift, rotation = best
     partners = partner[pairs]
     ours, theirs = np.array(found.symbols)[pairs], np.array(truth.symbols)[partners]
@@ -142,18 +220,28 @@ def compare(found: Orbitals, truth: Orbitals, cutoff_A: float = 1.0, rotate: boo
 
 
 def _match(
-    found: NDArray[np.float64], truth: NDArray[np.float64], cutoff_A: float, rotate: bool, shift: NDArray[np.float64]
-) -> tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.float64], NDArray[np.float64]]:
-    """Pairs, nearest reference atom of every found one, shift and rotation, from a first shift on."""
-    tree = cKDTree(truth)
+    found: NDArray[np.float64],
+    tree: cKDTree,
+    cutoff_A: float,
+    rotate: bool,
+    shift: NDArray[np.float64],
+    rotation: NDArray[np.float64] | None = None,
+    passes: int = _MAX_ITERATIONS,
+) -> _Found:
+    """Pairs, nearest reference atom of every found one, shift and rotation, from a first shift (and turn) on."""
+    truth = tree.data
+    own = cKDTree(found)
     pairs = partner = np.zeros(0, np.int64)
-    rotation = np.eye(3)
-    for _ in range(_MAX_ITERATIONS):
+    rotation = np.eye(3) if rotation is None else rotation
+    within = cutoff_A * (1 + 1e-9)  # the tree's bound is exclusive
+    for _ in range(passes):
         moved = found @ rotation.T - shift
-        distance, nearest = tree.query(moved)
+        distance, nearest = tree.query(moved, distance_upper_bound=within)
         partner = np.asarray(nearest, np.int64)
-        back = np.asarray(cKDTree(moved).query(truth)[1])
-        pairs = np.flatnonzero((back[partner] == np.arange(len(moved))) & (distance <= cutoff_A))
+        near = np.flatnonzero(distance <= cutoff_A)
+        # the reference moved onto the found atoms: their tree is made once
+        back = np.asarray(own.query((truth[partner[near]] + shift) @ rotation, distance_upper_bound=2 * within)[1])
+        pairs = near[back == near]
         if not len(pairs):
             break
         ours, theirs = found[pairs], truth[partner[pairs]]

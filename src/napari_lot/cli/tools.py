@@ -101,21 +101,30 @@ def _span(values: Any) -> str:
 
 
 def compare(
-    found: Annotated[Path, typer.Argument(metavar="FOUND", help="Atoms: XYZ, CSV or RESIRE .mat.")],
+    found: Annotated[
+        Path, typer.Argument(metavar="FOUND", help="Atoms: XYZ, CSV or RESIRE .mat; other formats through ASE.")
+    ],
     truth: Annotated[Path, typer.Argument(metavar="TRUTH", help="Reference atoms.")],
     cutoff: Annotated[float, typer.Option("--cutoff", metavar="A", help="Largest distance of a pair in Å.")] = 1.0,
     rotate: Annotated[
         bool, typer.Option("--rotate", help="Remove the best proper rotation, too (for refined tilt angles).")
     ] = False,
+    hands: Annotated[
+        bool, typer.Option("--hands", help="Also try the mirror images and half turns that a tilt series confuses.")
+    ] = False,
 ) -> None:
     """Compare found atoms with a reference: recall, precision, RMSD.
 
     Atoms are pairs where each is the other's nearest and they are within the cutoff, after the mean shift is removed.
+    The structures may lie apart: the shift of largest overlap is found.
     """
     from napari_lot.analysis.compare import compare as compare_atoms
-    from napari_lot.export import read_atoms
+    from napari_lot.analysis.hands import AS_IT_IS, check_hands
+    from napari_lot.structures import read_structure
 
-    result = compare_atoms(read_atoms(found), read_atoms(truth), cutoff, rotate)
+    ours, theirs = read_structure(found), read_structure(truth)
+    check = check_hands(ours, theirs, cutoff, rotate) if hands else None
+    result = compare_atoms(ours, theirs, cutoff, rotate) if check is None else check.comparisons[AS_IT_IS]
     got = result.summary()
     rows = {
         "found": got["found"],
@@ -135,6 +144,8 @@ def compare(
     rows["shift removed"] = ", ".join(f"{value:.3f}" for value in got["shift_A"]) + " Å"
     if rotate:
         rows["rotation removed"] = f"{got['rotation_deg']:.4f}°"
+    if check is not None:
+        rows["hand"] = check.sentence
     _table(rows)
 
 

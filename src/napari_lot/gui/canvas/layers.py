@@ -22,6 +22,7 @@ from napari_lot.gui.canvas.labels import angle_text, short_angle_text
 from napari_lot.gui.canvas.overlay import Projection
 from napari_lot.gui.canvas.points import PointsBuffer
 from napari_lot.gui.canvas.probe_layers import ProbeLayers
+from napari_lot.gui.canvas.sizes import EQUAL, Sizing, by_error_bar
 from napari_lot.gui.canvas.stacks import AXES_4D, Stacks
 from napari_lot.gui.canvas.views import ATOMS, MARKERS, RIGHT_HANDED, Views
 from napari_lot.job import ProbeSlices, Result
@@ -49,6 +50,7 @@ class WorkbenchLayers:
         self.orbitals: Orbitals | None = None
         self.result: Result | None = None
         self.color_by = HEIGHT
+        self.size_by = EQUAL
         self._kept: NDArray[np.int64] | None = None
         self._spacing_A = 1.0
         self._tilt = 0
@@ -178,6 +180,7 @@ class WorkbenchLayers:
         colors = self.coloring()
         self._settled = True
         self.atoms.settle(self.viewer, atoms.positions[:, ::-1], colors.rgba(), features)
+        self._resize()
         self._show_color_bar(colors)
         self.views.order()
         self._select_main()
@@ -245,6 +248,50 @@ class WorkbenchLayers:
         self.atoms.recolor(colors.rgba())
         self._show_color_bar(colors)
         self.label_tilt()
+
+    def size_atoms(self, by: str) -> None:
+        """Draw the atoms all alike or by their error bars."""
+        self.size_by = by
+        self._resize()
+
+    @property
+    def sizing(self) -> Sizing | None:
+        """Diameters and legend where the atoms of a finished run are drawn by their error bars, else None."""
+        if self.size_by == EQUAL or self.result is None or self.atoms is None:
+            return None
+        return by_error_bar(self.result, self._spacing_A, self.atoms.size_A)
+
+    @property
+    def atom_size_A(self) -> float:
+        """Usual diameter of the atoms on screen."""
+        return self.atoms.size_A if self.atoms is not None else 0.62 * self._spacing_A
+
+    def _resize(self) -> None:
+        # While atoms stream there are spare rows, and nothing is known of any of them.
+        if self.atoms is None or not self._settled:
+            return
+        sizing = self.sizing
+        kept = slice(None) if self._kept is None else self._kept
+        self.atoms.resize(self.atoms.size_A if sizing is None else sizing.diameters_A[kept])
+
+    @property
+    def kept(self) -> NDArray[np.int64] | None:
+        """Which atoms of the result are on screen, None for all of them."""
+        return self._kept
+
+    def centre_on(self, points: NDArray[np.int64]) -> None:
+        """Bring some of the atoms on screen into the middle of the view."""
+        if self.orbitals is None or not len(points) or self.view not in ("atoms", "markers"):
+            return
+        if self.view == "markers":
+            middle = self.projected(self.tilt)[points].mean(axis=0)
+        else:
+            middle = self.orbitals.positions[points].mean(axis=0)[::-1]
+        self.viewer.scene.camera.center = tuple(float(x) for x in middle)
+
+    def own_layers(self) -> dict[str, Layer]:
+        """The workbench's layers that are in the viewer, by name."""
+        return self._own()
 
     def _show_color_bar(self, colors: Coloring) -> None:
         layer = self.atoms.layer if self.atoms is not None else None

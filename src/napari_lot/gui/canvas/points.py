@@ -53,6 +53,13 @@ class PointsBuffer:
         if self.layer is not None:
             self.layer.face_color = _faces(colors, len(self.layer.data))
 
+    def resize(self, sizes_A: NDArray[np.float64] | float) -> None:
+        """Other diameters (N,) for the points on screen."""
+        if self.layer is not None:
+            sizes = np.zeros(len(self.layer.data))
+            sizes[: self.count] = sizes_A
+            self.layer.size = sizes
+
     def settle(
         self, viewer: Any, zyx: NDArray[np.float64], colors: NDArray[np.float32], features: dict[str, NDArray[Any]]
     ) -> None:

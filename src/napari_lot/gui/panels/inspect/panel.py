@@ -7,18 +7,28 @@ from typing import Any
 
 import numpy as np
 from qtpy.QtCore import Qt
-from qtpy.QtWidgets import QComboBox, QHBoxLayout, QLabel, QPushButton, QVBoxLayout, QWidget
+from qtpy.QtWidgets import QComboBox, QGridLayout, QLabel, QPushButton, QVBoxLayout, QWidget
 
 from napari_lot.errors import InputError
+from napari_lot.gui.canvas.colors import ERROR_BAR as COLOR_ERROR_BAR
 from napari_lot.gui.canvas.colors import HEIGHT, WANTED, missing, summary
 from napari_lot.gui.canvas.labels import angle_text, short_angle_text
 from napari_lot.gui.canvas.layers import WorkbenchLayers
+from napari_lot.gui.canvas.sizes import SIZES
+from napari_lot.gui.forms.drawer import Drawer, narrow
 from napari_lot.gui.forms.words import in_window_words
+from napari_lot.gui.panels.inspect.compare_box import CompareBox
+from napari_lot.gui.panels.inspect.structure_box import StructureBox
 from napari_lot.gui.plots.basic import ColorHistogram, TiltBars
 from napari_lot.gui.plots.of_result import ProbeComparison, StrengthHistogram, probe_text
+from napari_lot.gui.plots.of_structure import WidthHistogram
 from napari_lot.gui.state import WorkbenchState
+from napari_lot.gui.table.link import LinkedTable
 from napari_lot.job import Result, Snapshot, expected_spacing_A
 from napari_lot.series.detector import fitted_by
+
+STRUCTURE_TIP = "Distances of nearest neighbours, pair distribution g(r) and coordination numbers."
+COMPARE_TIP = "Matched, missing and false atoms, recall, precision, RMSD, and whether the mirror image fits better."
 
 
 class InspectPanel(QWidget):
@@ -46,6 +56,7 @@ class InspectPanel(QWidget):
         self.hands.setWordWrap(True)
         self.hands.setTextFormat(Qt.TextFormat.PlainText)
         self.strengths = StrengthHistogram()
+        self.widths = WidthHistogram()
         self.probe = QLabel()
         self.probe.setObjectName("probe_text")
         self.probe.setWordWrap(True)
@@ -63,17 +74,43 @@ class InspectPanel(QWidget):
         self.back.setObjectName("show_result_again")
         self.back.setToolTip("Put the result of the last run that finished, which Export saves, on screen again.")
         self.back.clicked.connect(self._show_result_again)
+        self.size_by = QComboBox()
+        self.size_by.setObjectName("size_by")
+        self.size_by.addItems(SIZES)
+        self.size_by.currentTextChanged.connect(self._on_size_by)
+        narrow(self.color_by, self.size_by)
         self._colors = QWidget()
-        row = QHBoxLayout(self._colors)
-        row.setContentsMargins(0, 0, 0, 0)
-        label = QLabel("Colour by")
-        label.setBuddy(self.color_by)
-        row.addWidget(label)
-        row.addWidget(self.color_by, 1)
+        rows = QGridLayout(self._colors)
+        rows.setContentsMargins(0, 0, 0, 0)
+        rows.setVerticalSpacing(4)
+        rows.setColumnStretch(1, 1)
+        for i, (name, box) in enumerate((("Colour by", self.color_by), ("Size", self.size_by))):
+            label = QLabel(name)
+            label.setBuddy(box)
+            rows.addWidget(label, i, 0)
+            rows.addWidget(box, i, 1)
+        self.size_text = QLabel()
+        self.size_text.setObjectName("size_text")
+        self.size_text.setWordWrap(True)
+        self.table = LinkedTable(self.layers)
+        self.show_table = QPushButton("Table of atoms")
+        self.show_table.setObjectName("show_table")
+        self.show_table.clicked.connect(self._open_table)
+        self.structure = StructureBox(self.state, self.layers)
+        self.structure.on_structure = self.table.fill
+        self.compare = CompareBox(self.state, self.layers)
+        self.compare.on_change = lambda: self.on_change()
+        self._drawers = [
+            Drawer("Neighbours and g(r)", "show_structure", STRUCTURE_TIP, self.structure),
+            Drawer("Compare with a second structure", "show_compare", COMPARE_TIP, self.compare),
+        ]
         layout = QVBoxLayout(self)
         layout.setContentsMargins(0, 0, 0, 0)
-        self._of_result = (self.hands, self.strengths, self.probe, self.probes, self.look_at_probe)
-        for widget in (self.back, self.bars, self.text, self.sure, self._colors, self.histogram, *self._of_result):
+        self._of_result = (self.hands, self.strengths, self.widths, self.probe, self.probes, self.look_at_probe)
+        self._of_atoms = (self._colors, self.size_text, self.histogram)
+        for widget in (self.back, self.bars, self.text, self.sure, *self._of_atoms, *self._of_result):
+            layout.addWidget(widget)
+        for widget in (self.show_table, *self._drawers):
             layout.addWidget(widget)
         layers.viewer.dims.events.current_step.connect(self._on_step)
         state.result_changed.connect(self._on_result)
@@ -85,12 +122,31 @@ class InspectPanel(QWidget):
         self.layers.viewer.dims.events.current_step.disconnect(self._on_step)
         self.state.result_changed.disconnect(self._on_result)
         self.state.running_changed.disconnect(self._on_running)
+        self.structure.shutdown()
+        self.compare.shutdown()
+        self.table.close()
 
     def _empty(self) -> None:
         self.result = None
         self.text.setText("R-factor per tilt and what is known of the atoms appear here while a reconstruction runs.")
-        for widget in (self.back, self.bars, self.sure, self._colors, self.histogram, *self._of_result):
+        for widget in (self.back, self.bars, self.sure, *self._of_atoms, *self._of_result):
             widget.hide()
+        self._forget_atoms()
+
+    def _forget_atoms(self) -> None:
+        """What was worked out of atoms that are not these."""
+        ready = self.result is not None
+        for drawer in self._drawers:
+            drawer.enable(ready)
+        self.compare.forget()
+        self.table.forget()
+        self.structure.forget()
+        self.show_table.setEnabled(ready)
+        self.show_table.setToolTip(
+            "All atoms in a dock of their own: sort, filter, copy; its rows are the points on the canvas."
+            if ready
+            else "Needs a finished reconstruction (step 3)."
+        )
 
     def show_snapshot(self, snapshot: Snapshot) -> None:
         """Follow a running reconstruction."""
@@ -119,6 +175,7 @@ class InspectPanel(QWidget):
         self.sure.setVisible(bool(self.sure.text()))
         self.back.hide()
         self._show_of_result(result)
+        self._forget_atoms()
 
     def _show_of_result(self, result: Result) -> None:
         """What only some runs have: the hand, a mixture of elements, a probe that the fit changed."""
@@ -129,6 +186,10 @@ class InspectPanel(QWidget):
         self.strengths.setVisible(mixture is not None)
         if mixture is not None:
             self.strengths.show_strengths(result, mixture, self.layers.intensity)
+        own_widths = WidthHistogram.worth(result)
+        self.widths.setVisible(own_widths)
+        if own_widths:
+            self.widths.show_widths(result)
         before = result.probe_before
         changed = before is not None and result.probe_changed
         for widget in (self.probe, self.probes, self.look_at_probe):
@@ -136,6 +197,10 @@ class InspectPanel(QWidget):
         if before is not None and changed:
             self.probe.setText(probe_text(result))
             self.probes.show_probes(before, result.probe)
+
+    def _open_table(self) -> None:
+        self.table.open()
+        self.structure.want()  # its last column
 
     def _show_probe_change(self) -> None:
         result = self.result
@@ -192,7 +257,23 @@ class InspectPanel(QWidget):
             self.layers.color_atoms(name)
             self._show_colors()
 
+    def _on_size_by(self, name: str) -> None:
+        self.layers.size_atoms(name)
+        self._show_sizes()
+
+    def _show_sizes(self) -> None:
+        why = missing(COLOR_ERROR_BAR, self.layers.result)
+        self.size_by.setEnabled(why is None)
+        if why is None:
+            self.size_by.setToolTip("Atoms in 3D all alike, or their radius a multiple of their error bar.")
+        else:
+            self.size_by.setToolTip(f"Sizes by error bar are not there: {why}.")
+        sizing = self.layers.sizing
+        self.size_text.setText("" if sizing is None else sizing.legend)
+        self.size_text.setVisible(sizing is not None)
+
     def _show_colors(self) -> None:
+        self._show_sizes()
         there = self.layers.orbitals is not None
         self._colors.setVisible(there)
         self.histogram.setVisible(there)

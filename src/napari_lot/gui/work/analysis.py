@@ -1,0 +1,75 @@
+"""One piece of work at a time in a thread of its own; a timer fetches what it makes: the window never waits."""
+
+from __future__ import annotations
+
+import logging
+import threading
+from collections.abc import Callable
+from typing import Any
+
+from qtpy.QtCore import QObject, QTimer
+
+from napari_lot.gui.live import sentence_of
+
+_LOG = logging.getLogger(__name__)
+POLL_MS = 50
+
+
+class Background(QObject):
+    """Runs a callable in a daemon thread and hands its value, or one sentence, to the main thread.
+
+    A piece of work that is cancelled or followed by another runs to its end, but nobody hears of it.
+
+    Parameters
+    ----------
+    on_done : callable
+        Called on the main thread with the value.
+    on_failure : callable
+        Called on the main thread with a sentence.
+    """
+
+    def __init__(self, on_done: Callable[[Any], None], on_failure: Callable[[str], None], parent: QObject) -> None:
+        super().__init__(parent)
+        self._on_done, self._on_failure = on_done, on_failure
+        self._box: list[tuple[Any, BaseException | None]] | None = None
+        self._timer = QTimer(self)
+        self._timer.setInterval(POLL_MS)
+        self._timer.timeout.connect(self._poll)
+
+    @property
+    def busy(self) -> bool:
+        """Whether something is awaited."""
+        return self._box is not None
+
+    def start(self, work: Callable[[], Any]) -> None:
+        """Begin; what was awaited before is forgotten."""
+        box: list[tuple[Any, BaseException | None]] = []
+        self._box = box
+
+        def run() -> None:
+            try:
+                box.append((work(), None))
+            except BaseException as error:
+                box.append((None, error))
+
+        threading.Thread(target=run, name="napari-lot analysis", daemon=True).start()
+        self._timer.start()
+
+    def cancel(self) -> None:
+        """Await nothing any more."""
+        self._box = None
+        self._timer.stop()
+
+    def _poll(self) -> None:
+        box = self._box
+        if box is None or not box:
+            return
+        self.cancel()
+        value, error = box[0]
+        if error is None:
+            self._on_done(value)
+            return
+        sentence, detail = sentence_of(error)
+        if detail is not None:
+            _LOG.error("%s\n%s", sentence, detail)
+        self._on_failure(sentence.replace("The reconstruction stopped", "The analysis stopped"))
