@@ -89,7 +89,7 @@ def error_bars(
     return Precision(sigma[:, :3], sigma[:, 3], widened)
 
 
-class _Kernels:
+class Kernels:
     """Images of a unit orbital of each species at some depths on the model's canvas, and what they have in common."""
 
     def __init__(self, problem: Problem, state: State) -> None:
@@ -165,7 +165,7 @@ def fisher(problem: Problem, state: State, weight: NDArray[np.float32], reach_A:
         Atoms closer than this are neighbours.
     """
     model = problem.model
-    kernels = _Kernels(problem, state)
+    kernels = Kernels(problem, state)
     rotations = np.ascontiguousarray(problem.projections(state))
     species = state.width_of
     n, t = len(state.height), len(problem)
@@ -219,12 +219,12 @@ def fisher(problem: Problem, state: State, weight: NDArray[np.float32], reach_A:
         mean[:, members[s]] = np.maximum(seen[:, members[s], -1], 0.0) / energy
     for (s, r), table in tables.items():
         chosen = np.flatnonzero((species[pairs[:, 0]] == s) & (species[pairs[:, 1]] == r))
-        _cross(state.positions, state.height, rotations, mean, pairs, chosen, kernels.depth_A, table, cross)
+        cross_information(state.positions, state.height, rotations, mean, pairs, chosen, kernels.depth_A, table, cross)
     return Information(own, pairs, cross)
 
 
 @nb.njit(nogil=True, cache=True)
-def _cross(  # type: ignore[no-untyped-def]  # pragma: no cover - compiled
+def cross_information(  # type: ignore[no-untyped-def]  # pragma: no cover - compiled
     positions, height, rotations, weights, pairs, chosen, depth, table, cross
 ):
     """Information between the atoms of each pair, summed over the tilts."""
