@@ -26,6 +26,7 @@ from napari_lot.lot.image_model import ImageModel, one_torch_thread
 from napari_lot.lot.local.atoms_table import OF_STATE, AtomsTable, Rows, Swap
 from napari_lot.lot.local.metric import Metric
 from napari_lot.lot.local.misfit import misfit
+from napari_lot.lot.local.missing import strongest_residual
 from napari_lot.lot.local.newton import minimize
 from napari_lot.lot.local.noise import noise_of
 from napari_lot.lot.local.source import source_of
@@ -123,15 +124,15 @@ class LocalFit:
         self.view = View(source.matrices, source.center_px, state.shifts, pixel)
         threads = threads or result.settings.solver.threads
         tail = self._tail_A()
-        self._half = round(np.ceil((self.reach_A + EDGE * self.spacing_A) / pixel))
+        self.half = round(np.ceil((self.reach_A + EDGE * self.spacing_A) / pixel))
         self._wide = round(np.ceil((self.reach_A + tail) / pixel))
-        self._model = self._windows(self._half, threads)
+        self.model = self._windows(self.half, threads)
         self._drawn = self._windows(self._wide, threads)
         self.calculated = ((result.calculated - np.float32(source.zero)) / np.float32(source.unit)).astype(np.float32)
-        self.problem = Problem(self._model, source.observed, source.weights, source.kind)
+        self.problem = Problem(self.model, source.observed, source.weights, source.kind)
         self.tally = Tally(source.observed, self.calculated, state.background, source.usable)
         self.noise = noise_of(self.problem, state, self.calculated, result.details.get("error_bar_inflation"))
-        self.metric = Metric(source, self.view, self._model, self.problem, self.noise.variance)
+        self.metric = Metric(source, self.view, self.model, self.problem, self.noise.variance)
         self.table = AtomsTable(state, result)
         self.done: list[Done] = []
         self._tree: cKDTree | None = None
@@ -152,7 +153,7 @@ class LocalFit:
 
     def close(self) -> None:
         """End the worker threads."""
-        self._model.close()
+        self.model.close()
         self._drawn.close()
 
     # -- what there is ----------------------------------------------------------------------------------------
@@ -176,7 +177,7 @@ class LocalFit:
     @property
     def channels(self) -> int:
         """Depth channels of the image model."""
-        return self._model.rank
+        return self.model.rank
 
     def misfit(self) -> Floats:
         """Root mean square residual around each atom over the noise, (N,) in the order of the present atoms."""
@@ -326,6 +327,11 @@ class LocalFit:
             details={**self.result.details, "next_id": self.next_id, **details},
         )
 
+    def strongest_residual(self, center_A: ArrayLike) -> tuple[Floats, float]:
+        """Where the images want an atom most: see ``missing.strongest_residual``."""
+        with one_torch_thread():
+            return strongest_residual(self, np.asarray(center_A, np.float64))
+
     # -- the fit ----------------------------------------------------------------------------------------------
 
     def _near(self, center: Floats, reach_A: float) -> NDArray[np.int64]:
@@ -338,7 +344,7 @@ class LocalFit:
             atom = int(self.table.columns["ids"][others[0]])
             raise InputError(f"Atom {atom} is at this place already: choose one farther from it.")
 
-    def _images(self, model: ImageModel, state: State, leaf: dict[str, torch.Tensor], origins: Ints, tilts: Ints) -> Any:
+    def images(self, model: ImageModel, state: State, leaf: dict[str, torch.Tensor], origins: Ints, tilts: Ints) -> Any:
         """Windows (n, P, P) of a few atoms, scale included, background not."""
         half = (model.canvas.image_shape[0] - 1) // 2
         center = np.array(self.view.center_px)
@@ -355,7 +361,7 @@ class LocalFit:
         )
         return images * torch.from_numpy(state.scale[tilts]).float()[:, None, None]
 
-    def _inside(self, origins: Ints, size: int) -> NDArray[np.float32]:
+    def inside(self, origins: Ints, size: int) -> NDArray[np.float32]:
         """Weights of the pixels of windows, 0 outside the images."""
         shape = self.source.observed.shape
         given = np.ones((1, 1, 1), np.float32) if self.source.weights is None else self.source.weights
@@ -378,17 +384,18 @@ class LocalFit:
 
     def _fitted_alone(self, what: str, atom: int, center: Floats, free: NDArray[np.int64], after: State) -> Change:
         before, n, tilts = self.state.select(free), len(after.height), self.problem.fitted
-        origins, size = self.view.origins(center, self._half), 2 * self._half + 1
+        origins, size = self.view.origins(center, self.half), 2 * self.half + 1
         noise = self.noise.variance if self.problem.kind == "lsq" else 1.0
         measured, calculated = (
-            torch.from_numpy(cut(stack, origins, size, 0.0)[tilts]) for stack in (self.source.observed, self.calculated)
+            torch.from_numpy(cut(stack, origins, size, 0.0)[tilts]).double() for stack in (self.source.observed, self.calculated)
         )
-        inside = self._inside(origins, size)[tilts]
-        weights = torch.from_numpy(inside)
+        inside = self.inside(origins, size)[tilts]
+        weights = torch.from_numpy(inside).double()
         with torch.no_grad():
-            fixed = calculated - self._images(self._model, before, {}, origins, tilts)
+            fixed = calculated - self.images(self.model, before, {}, origins, tilts)
         prior = self._prior()
 
+        # in double precision: single would lose what the last steps gain among the terms of thousands of pixels
         def loss(images: torch.Tensor) -> torch.Tensor:
             return likelihood.loss(self.problem.kind, images, measured, weights) / noise
 
@@ -399,7 +406,7 @@ class LocalFit:
                 "height": torch.from_numpy(np.maximum(p[:, 3], 0.0)).requires_grad_(),
             }
             with torch.enable_grad():
-                found = loss(fixed + self._images(self._model, after, leaf, origins, tilts))
+                found = loss(fixed + self.images(self.model, after, leaf, origins, tilts))
                 slopes = torch.autograd.grad(found, [leaf["positions"], leaf["height"]])
             gradient = np.column_stack([g.numpy() for g in slopes])
             total = float(found.detach())
@@ -418,7 +425,7 @@ class LocalFit:
             p = minimize(value, x, hessian, self._is_still).x.reshape(n, 4)
             result = replace(result, positions=p[:, :3].copy(), height=np.maximum(p[:, 3], 0.0))
         with torch.no_grad():
-            now = float(loss(fixed + self._images(self._model, result, {}, origins, tilts)))
+            now = float(loss(fixed + self.images(self.model, result, {}, origins, tilts)))
         rows = self._rows(result)
         here = np.flatnonzero(result.ids == atom)
         place = result.positions[here[0]] if len(here) else center
@@ -459,7 +466,7 @@ class LocalFit:
         state = replace(self.source.state, **both)  # type: ignore[arg-type]
         origins, tilts = self.view.origins(center, self._wide), np.arange(len(self.problem))
         with torch.no_grad():
-            change = self._images(self._drawn, state, {}, origins, tilts).numpy()
+            change = self.images(self._drawn, state, {}, origins, tilts).numpy()
         size = 2 * self._wide + 1
         old = cut(self.calculated, origins, size, 0.0)
         add(self.calculated, origins, change)
@@ -484,49 +491,3 @@ class LocalFit:
             price = prices(state.height[here], typical, settings.solver, one)
             after["p_exists"] = existence(state.height[here], sigma[here, 3], price)
         return self.table.swap(before, after)
-
-    # -- what is missing --------------------------------------------------------------------------------------
-
-    def strongest_residual(self, center_A: ArrayLike, reach: float = 1.3) -> tuple[Floats, float]:
-        """Place near another where the images want an atom most, (3,), and its significance in standard deviations.
-
-        With g the back-projected weighted residual and A the curvature of the likelihood for a unit atom there it is
-        g / sqrt(A). Places closer than 0.6 expected distances to an atom are not looked at.
-
-        Raises
-        ------
-        InputError
-            Everything around is taken.
-        """
-        center, step = np.asarray(center_A, np.float64), 0.2 * self.spacing_A
-        axis = np.arange(-np.ceil(reach / 0.2), np.ceil(reach / 0.2) + 1) * step
-        grid = np.stack(np.meshgrid(axis, axis, axis, indexing="ij"), -1).reshape(-1, 3)
-        points = center + grid[np.linalg.norm(grid, axis=1) <= reach * self.spacing_A]
-        if len(self.table):
-            points = points[self.tree.query(points)[0] >= 0.6 * self.spacing_A]
-        if not len(points):
-            raise InputError("Around this atom there is no room for another: delete or move one first.")
-        tilts, like = self.problem.fitted, self.source.state
-        origins, size = self.view.origins(center, self._half), 2 * self._half + 1
-        calculated = torch.from_numpy(cut(self.calculated, origins, size, 1.0)[tilts])
-        part = Problem(self._model, np.zeros((1, 1, 1), np.float32), None, self.problem.kind)
-        weight = part.weight(calculated, torch.arange(len(tilts)), self.noise.variance)
-        inside = self._inside(origins, size)[tilts]
-        left = torch.from_numpy(cut(self.source.observed, origins, size, 0.0)[tilts] * inside) - calculated * inside
-        n = len(points)
-        unit = replace(
-            like,
-            positions=points,
-            height=np.ones(n),
-            species=np.zeros(n, np.int64),
-            ids=np.arange(n),
-            own_width=np.zeros(n),
-        )
-        height = torch.ones(n, dtype=torch.float64, requires_grad=True)
-        with torch.enable_grad():
-            images = self._images(self._model, unit, {"height": height}, origins, tilts)
-            (g,) = torch.autograd.grad(images, height, weight * left)
-        curvature = self.metric.information(unit, self.calculated, 0.0).own[:, 3, 3]
-        score = g.numpy() / np.sqrt(np.maximum(curvature, 1e-300)) / self.noise.inflation
-        best = int(np.argmax(score))
-        return points[best], float(score[best])
