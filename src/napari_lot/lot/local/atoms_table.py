@@ -51,6 +51,13 @@ class AtomsTable:
         """Copies of some rows."""
         return {name: values[index].copy() for name, values in self.columns.items()}
 
+    def holds(self, rows: Rows) -> bool:
+        """Whether these rows, with the same positions and heights, are here."""
+        if not np.isin(rows["ids"], self.columns["ids"]).all():
+            return False
+        at = np.array([self.index(int(i)) for i in rows["ids"]], np.int64)
+        return all(np.array_equal(self.columns[name][at], rows[name]) for name in ("positions", "height"))
+
     def swap(self, before: Rows, after: Rows, places: NDArray[np.int64] | None = None) -> Swap:
         """Replace rows by others of the same ids; ids that are not in ``after`` go, new ones come.
 

@@ -132,7 +132,7 @@ class LocalFit:
         self.problem = Problem(self.model, source.observed, source.weights, source.kind)
         self.tally = Tally(source.observed, self.calculated, state.background, source.usable)
         self.noise = noise_of(self.problem, state, self.calculated, result.details.get("error_bar_inflation"))
-        self.metric = Metric(source, self.view, self.model, self.problem, self.noise.variance)
+        self.metric = Metric(self._drawn, self.problem, state, self.view, self.noise.variance)
         self.table = AtomsTable(state, result)
         self.done: list[Done] = []
         self._tree: cKDTree | None = None
@@ -268,10 +268,8 @@ class LocalFit:
 
     def apply(self, change: Change) -> None:
         """Make a change that was tried on the present state."""
-        for name in ("ids", "positions", "height"):
-            now = np.array([self.table.columns[name][self._index(int(i))] for i in change.before["ids"]])
-            if not np.array_equal(now.reshape(change.before[name].shape), change.before[name]):
-                raise InputError("Other atoms have changed meanwhile: take the decision again.")
+        if not self.table.holds(change.before):
+            raise InputError("Other atoms have changed meanwhile: take the decision again.")
         swap = self.table.swap(change.before, change.after)
         self._tree = None
         if len(change.before["ids"]) or len(change.after["ids"]):
