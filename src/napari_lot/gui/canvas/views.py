@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 from napari.layers import Layer
 
+from napari_lot.gui.canvas.doubt_mark import DOUBT
 from napari_lot.gui.canvas.sliders import Sliders
 from napari_lot.gui.canvas.stacks import AXES_4D, CALCULATED, MEASURED, RESIDUAL
 
@@ -17,8 +18,8 @@ ATOMS, MARKERS, PROBE = "Atoms", "Atoms on tilt", "Probe"
 PROBE_BEFORE, PROBE_CHANGE = "Probe (settings)", "Probe change"
 SHOWN = {
     "images": (MEASURED, CALCULATED, RESIDUAL),
-    "markers": (MEASURED, MARKERS),
-    "atoms": (ATOMS,),
+    "markers": (MEASURED, MARKERS, DOUBT),
+    "atoms": (ATOMS, DOUBT),
     "probe": (PROBE_BEFORE, PROBE, PROBE_CHANGE),
 }
 SIDE_BY_SIDE = {"images": CALCULATED, "probe": PROBE_BEFORE}
@@ -105,7 +106,7 @@ class Views:
     def order(self) -> None:
         """Own layers to the top of the list, in reading order for the side-by-side view."""
         own, layers = self.own(), self.viewer.layers
-        wanted = [own[n] for n in (*SHOWN["probe"], *SHOWN["images"], MARKERS, ATOMS) if n in own]
+        wanted = [own[n] for n in (*SHOWN["probe"], *SHOWN["images"], MARKERS, ATOMS, DOUBT) if n in own]
         if [layer for layer in layers if layer in wanted] != wanted:
             for layer in wanted:
                 layers.move(layers.index(layer), len(layers))
