@@ -96,7 +96,9 @@ def main() -> int:
     options = parser.parse_args()
     began = time.perf_counter()
     series, result = simulated(options.atoms, options.tilts, options.threads)
-    print(f"{len(result.orbitals)} atoms, {options.tilts} tilts of {PIXELS} x {PIXELS} pixels, {options.threads} threads")
+    print(
+        f"{len(result.orbitals)} atoms, {options.tilts} tilts of {PIXELS} x {PIXELS} pixels, {options.threads} threads"
+    )
     print(f"simulated in {time.perf_counter() - began:.1f} s", flush=True)
     began = time.perf_counter()
     fit = LocalFit(series, result, options.threads)

@@ -345,7 +345,9 @@ class DoubtQueue(QObject):
             if change.what == "keep" and shown.deletion is not None:
                 more["gain_of_deleting"] = round(shown.deletion.gain, 3)
             if change.what == "add":
-                element = fit.result.orbitals.elements[int(change.after["species"][change.after["ids"] == change.atom][0])]
+                element = fit.result.orbitals.elements[
+                    int(change.after["species"][change.after["ids"] == change.atom][0])
+                ]
             now = datetime.now(UTC).isoformat(timespec="seconds")
             reason = why[0] if why else shown.why
             made = decision(change.what, change.atom, element, change.position_A, change.gain, reason, now, **more)

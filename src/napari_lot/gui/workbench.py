@@ -22,6 +22,7 @@ from napari_lot.gui.canvas.layers import WorkbenchLayers
 from napari_lot.gui.forms.section import DONE, NEEDS, READY, Section
 from napari_lot.gui.notices import Notices
 from napari_lot.gui.panels.data import DataPanel, summary
+from napari_lot.gui.panels.doubts import DoubtsPanel
 from napari_lot.gui.panels.export import ExportPanel
 from napari_lot.gui.panels.inspect import InspectPanel
 from napari_lot.gui.panels.probe import ProbePanel
@@ -69,6 +70,7 @@ class Workbench(QWidget):
         self.run = RunPanel(self.state, self.layers)
         self.inspect = InspectPanel(self.state, self.layers)
         self.export = ExportPanel(self.state)
+        self.doubts = DoubtsPanel(self.state, self.layers)
         self.sections = {
             name: Section(i, title, panel)
             for i, (name, title, panel) in enumerate(
@@ -94,6 +96,7 @@ class Workbench(QWidget):
         self.run.on_snapshot = self._on_snapshot
         self.run.on_change = self._update_steps
         self.inspect.on_change = self._on_shown_again
+        self.inspect.on_doubts = self.doubts.next
         viewer.layers.events.inserted.connect(self._update_views)
         viewer.layers.events.removed.connect(self._update_views)
         application = QApplication.instance()
@@ -237,7 +240,7 @@ class Workbench(QWidget):
         self._update_views()
 
     def _on_result(self) -> None:
-        if self.state.result is not None:
+        if self.state.result is not None and not self.state.edited:
             self.sections["export"].open()
         self._update_steps()
         self._update_views()
@@ -293,6 +296,7 @@ class Workbench(QWidget):
         self.state.thickness_changed.disconnect(self._update_steps)
         self.state.running_changed.disconnect(self._on_running)
         self.state.result_changed.disconnect(self._on_result)
+        self.doubts.shutdown()
         self.run.shutdown()
         self.probe.shutdown()
         self.inspect.shutdown()

@@ -243,7 +243,9 @@ class WorkbenchLayers:
 
     def mark_doubt(self, position: NDArray[np.float64]) -> None:
         """Ring an atom at x, y, z, and bring it to the middle of the views that show atoms."""
-        added = self.doubt.show(position, self._doubt_place(position), 1.1 * self._spacing_A, self.view != "images")
+        added = self.doubt.show(
+            position, self._doubt_place(position), 1.1 * self._spacing_A, self.view in ("atoms", "markers")
+        )
         if added:
             self.views.order()
             self._select_main()

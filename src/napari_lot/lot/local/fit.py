@@ -385,7 +385,8 @@ class LocalFit:
         origins, size = self.view.origins(center, self.half), 2 * self.half + 1
         noise = self.noise.variance if self.problem.kind == "lsq" else 1.0
         measured, calculated = (
-            torch.from_numpy(cut(stack, origins, size, 0.0)[tilts]).double() for stack in (self.source.observed, self.calculated)
+            torch.from_numpy(cut(stack, origins, size, 0.0)[tilts]).double()
+            for stack in (self.source.observed, self.calculated)
         )
         inside = self.inside(origins, size)[tilts]
         weights = torch.from_numpy(inside).double()
