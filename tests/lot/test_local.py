@@ -153,7 +153,7 @@ def test_windows_are_those_of_a_full_evaluation(case):
     atom = middle_atom(result)
     edge = int(result.orbitals.id[np.argmax(result.orbitals.positions[:, 0])])
     fit.apply(fit.delete(atom))
-    fit.apply(fit.move(edge, fit.position(edge) + [0.3, -0.2, 0.1]))
+    fit.apply(fit.move(edge, fit.position(edge) + np.array([0.3, -0.2, 0.1])))
     new = fit.changed_result()
     full = full_images(series, new, new.orbitals)
     peak = float(np.ptp(full))
@@ -228,8 +228,8 @@ def test_undo_goes_back_step_by_step():
     first, second = (int(i) for i in result.orbitals.id[[3, 20]])
     fit.apply(fit.delete(first))
     between = fit.changed_result()
-    fit.apply(fit.add(fit.position(second) + [9.0, 0.0, 0.0]))
-    fit.apply(fit.move(second, fit.position(second) + [0.2, 0.0, 0.0]))
+    fit.apply(fit.add(fit.position(second) + np.array([9.0, 0.0, 0.0])))
+    fit.apply(fit.move(second, fit.position(second) + np.array([0.2, 0.0, 0.0])))
     fit.apply(fit.keep(second))
     assert [fit.undo().what for _ in range(3)] == ["keep", "move", "add"]
     for now, then in ((fit.changed_result(), between),):

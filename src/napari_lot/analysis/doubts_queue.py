@@ -84,7 +84,7 @@ def rank(result: Result, spacing_A: float, misfit: Floats | None = None) -> list
     reasons["height"] = np.maximum(low, 0.0)
     said["height"] = [atoms.height / np.where(typical > 0, typical, 1.0)]
     if n > 1:
-        apart, who = cKDTree(atoms.positions).query(atoms.positions, 2)
+        apart, who = (np.asarray(found) for found in cKDTree(atoms.positions).query(atoms.positions, 2))
         reasons["near"] = CROWDED * spacing_A / np.maximum(apart[:, 1], 1e-3)
         said["near"] = [apart[:, 1], atoms.id[who[:, 1]]]
     if misfit is not None:

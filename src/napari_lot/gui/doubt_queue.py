@@ -85,16 +85,18 @@ class Shown:
 class DoubtQueue(QObject):
     """Walks the atoms of the state's result from the most doubtful on, and changes that result.
 
-    ``changed`` tells that there is something else to show, ``decided`` that the state has a new result.
+    ``changed`` tells that there is something else to show; ``decided`` brings a result that the state is about to take.
+    ``on_screen`` tells whether the layers show the state's result.
     """
 
     changed = Signal()
-    decided = Signal()
+    decided = Signal(object)
 
     def __init__(self, state: WorkbenchState, parent: QObject | None = None) -> None:
         super().__init__(parent)
         self.state = state
         self.worker = Worker()
+        self.on_screen: Callable[[], bool] = lambda: True
         self.fit: LocalFit | None = None
         self.queue: list[Doubt] = []
         self.shown: Shown | None = None
@@ -144,6 +146,8 @@ class DoubtQueue(QObject):
             return "a reconstruction is running"
         if self.state.result is None or not len(self.state.result.orbitals):
             return "needs a finished reconstruction (step 3)"
+        if not self.on_screen():
+            return f"run {self.state.result_run} is not on screen: show it again (step 4)"
         return None
 
     @property
@@ -367,8 +371,8 @@ class DoubtQueue(QObject):
 
     def _take(self, result: Result) -> None:
         self._result = result
+        self.decided.emit(result)
         self.state.change(result)
-        self.decided.emit()
 
     # -- what is known of the shown atom ----------------------------------------------------------------------
 

@@ -232,6 +232,7 @@ class Workbench(QWidget):
         self._update_steps()
 
     def _on_shown_again(self) -> None:
+        self.doubts.queue.changed.emit()
         self._update_steps()
         self._update_views()
 

@@ -28,6 +28,7 @@ from napari_lot.gui.canvas.layers import WorkbenchLayers
 from napari_lot.gui.doubt_queue import DoubtQueue, Shown, gain_text
 from napari_lot.gui.plots.contact_sheet import ContactSheet
 from napari_lot.gui.state import WorkbenchState
+from napari_lot.job import Result
 
 DOCK = "Doubtful atoms"
 BUTTONS = (
@@ -61,6 +62,7 @@ class DoubtsPanel(QWidget):
         self.setObjectName("doubts_panel")
         self.state, self.layers = state, layers
         self.queue = DoubtQueue(state, self)
+        self.queue.on_screen = lambda: layers.result is state.result
         self.mode = ""
         self._place: np.ndarray | None = None
         self._first: tuple[int, np.ndarray] | None = None
@@ -315,11 +317,9 @@ class DoubtsPanel(QWidget):
 
     # -- what is shown ----------------------------------------------------------------------------------------
 
-    def _on_decided(self) -> None:
-        result = self.state.result
-        if result is not None:
-            self.layers.change_result(result)
-            self._bind_layers()
+    def _on_decided(self, result: Result) -> None:
+        self.layers.change_result(result)
+        self._bind_layers()
 
     def _on_step(self, event: Any = None) -> None:
         if self._drawn is not None:
