@@ -23,7 +23,7 @@ from napari_lot.lot.local import LocalFit
 from napari_lot.physics.probe import probe_slices
 from napari_lot.series.tilt_series import TiltSeries
 from napari_lot.settings import settings_from_dict
-from napari_lot.simulate.images import Recording, simulate_series, with_cross_section
+from napari_lot.simulate.images import simulate_series, with_cross_section
 from napari_lot.simulate.particles import amorphous_sphere
 
 SPACING_A, WIDTH_A, CROSS_SECTION_A2 = 2.4, 0.6, 0.15

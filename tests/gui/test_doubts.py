@@ -51,8 +51,13 @@ class Likely(StandInJob):
                 *(torch.from_numpy(a) for a in (source.state.positions, source.state.height, source.state.widths)),
             )
         model.close()
-        calculated = (images.numpy() * source.unit).astype(np.float32)
-        self.result = replace(given, calculated=calculated, residual=self.series.images - calculated)
+        # heights in the units of the images, by least squares
+        shape = images.numpy().astype(np.float64) * source.unit
+        factor = float((shape * self.series.images).sum() / (shape**2).sum())
+        atoms = replace(atoms, height=factor * atoms.height)
+        calculated = (factor * shape).astype(np.float32)
+        residual = self.series.images - calculated
+        self.result = replace(given, orbitals=atoms, calculated=calculated, residual=residual)
 
 
 FALSE = np.array([0.7, 1.1, 6.3])

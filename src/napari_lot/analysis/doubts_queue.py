@@ -185,7 +185,7 @@ def decisions_sentence(decisions: Sequence[Mapping[str, Any]], atoms: int) -> st
     )
     if changing:
         text += (
-            " After each change positions and heights of the neighbours were refitted; together the changes altered the "
-            f"log-likelihood of the images by {signed(gain)}."
+            " After each change positions and heights of the neighbours were refitted; together the changes altered "
+            f"the log-likelihood of the images by {signed(gain)}."
         )
     return text

@@ -222,7 +222,7 @@ class DoubtQueue(QObject):
 
     def _step(self, way: int) -> None:
         assert self.fit is not None
-        there = set(int(i) for i in self.fit.table.columns["ids"])
+        there = set(self.fit.table.columns["ids"].tolist())
         place = self._place + way
         while 0 <= place < len(self.queue) and self.queue[place].atom not in there:
             place += way

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from typing import Any
 
 import numpy as np
@@ -219,13 +220,8 @@ class DoubtsPanel(QWidget):
         self.queue.shutdown()
         self.layers.doubt.remove()
         if self._dock is not None and self.parent() is not None:
-            dock = self._dock
-            self.setParent(None)
-            try:
-                self.layers.viewer.window._qt_window.removeDockWidget(dock)
-                dock.deleteLater()
-            except (AttributeError, RuntimeError):  # the window is going as well
-                pass
+            with suppress(LookupError, RuntimeError, AttributeError):  # the window may be going as well
+                self.layers.viewer.window.remove_dock_widget(self)
         QTimer.singleShot(0, self.deleteLater)
 
     # -- the buttons ------------------------------------------------------------------------------------------

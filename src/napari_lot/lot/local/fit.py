@@ -67,7 +67,8 @@ class Change:
     position_A : (3,)
         Of the atom after the fit; where it was, if it is gone.
     gain : float
-        Change of the log-likelihood of the images, the refit of the neighbours included; negative where they agree less.
+        Change of the log-likelihood of the images, the refit of the neighbours included; negative where they agree
+        less.
     refitted : int
         Atoms whose positions and heights followed.
     moved_A : float

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 Floats = NDArray[np.float64]
 
 RIDGE = 1e-6
-"""Added to the Hessian, in units of each parameter's own curvature: atoms that cannot be told apart stay where they are."""
+"""Added to the Hessian, in units of each parameter's own curvature, for atoms that cannot be told apart."""
 MEMORY = 8
 
 
