@@ -104,8 +104,13 @@ def main() -> int:
     fit = LocalFit(series, result, options.threads)
     print(f"built in {time.perf_counter() - began:.1f} s, {fit.channels} channels of depth", flush=True)
     began = time.perf_counter()
-    queue = rank(result, fit.spacing_A, fit.misfit())
-    print(f"ranked {len(queue)} atoms in {time.perf_counter() - began:.2f} s", flush=True)
+    misfit = fit.misfit()
+    seen = time.perf_counter() - began
+    queue = rank(result, fit.spacing_A, misfit)
+    print(
+        f"ranked {len(queue)} atoms in {time.perf_counter() - began:.2f} s, {seen:.2f} s of it the residuals",
+        flush=True,
+    )
     rng = np.random.default_rng(1)
     chosen = [int(i) for i in rng.choice(result.orbitals.id, options.decisions, replace=False)]
     seconds: dict[str, list[float]] = {"delete": [], "add": [], "move": []}
@@ -114,7 +119,8 @@ def main() -> int:
         began = time.perf_counter()
         change = fit.add(*place) if what == "add" else getattr(fit, what)(atom, *place)
         fit.apply(change)
-        fit.changed_result()
+        changed = fit.changed_result()
+        rank(changed, fit.spacing_A, np.resize(misfit, len(changed.orbitals)))
         seconds[what].append(time.perf_counter() - began)
 
     timed("delete", int(result.orbitals.id[0]))  # compiles

@@ -103,8 +103,8 @@ class DoubtQueue(QObject):
         self.decisions: list[dict[str, Any]] = []
         self.doing = ""
         self.said = ""
-        self._place = -1
         self._seen: set[int] = set()
+        self._misfit: dict[int, float] = {}
         self._result: Result | None = None
         self._generation = 0
         self._timer = QTimer(self)
@@ -127,7 +127,7 @@ class DoubtQueue(QObject):
             self.fit.close()
         self.fit, self.queue, self.shown, self._result = None, [], None, None
         self.decisions, self.doing, self.said = [], "", ""
-        self._place, self._seen = -1, set()
+        self._seen, self._misfit = set(), {}
 
     def _on_result(self) -> None:
         if self.state.result is not self._result:  # of another run, or none
@@ -196,12 +196,7 @@ class DoubtQueue(QObject):
         if self.fit is None:
             self._prepare()
         else:
-            self._step(1)
-
-    def previous(self) -> None:
-        """Show the one before."""
-        if self.needs is None and not self.busy and self.fit is not None:
-            self._step(-1)
+            self._step()
 
     def _prepare(self) -> None:
         series, result = self.state.series, self.state.result
@@ -210,28 +205,24 @@ class DoubtQueue(QObject):
         self._result = result
         self.decisions = list(result.details.get("decisions", ()))
 
-        def build() -> tuple[LocalFit, list[Doubt]]:
+        def build() -> tuple[LocalFit, dict[int, float], list[Doubt]]:
             fit = LocalFit(series, result)
-            return fit, rank(result, fit.spacing_A, fit.misfit())
+            misfit = dict(zip(result.orbitals.id.tolist(), fit.misfit().tolist(), strict=True))
+            return fit, misfit, _ranked(fit, result, misfit)
 
-        def built(found: tuple[LocalFit, list[Doubt]]) -> None:
-            self.fit, self.queue = found
-            self._step(1)
+        def built(found: tuple[LocalFit, dict[int, float], list[Doubt]]) -> None:
+            self.fit, self._misfit, self.queue = found
+            self._step()
 
         self._start("Looking for doubtful atoms", build, built)
 
-    def _step(self, way: int) -> None:
-        assert self.fit is not None
-        there = set(self.fit.table.columns["ids"].tolist())
-        place = self._place + way
-        while 0 <= place < len(self.queue) and self.queue[place].atom not in there:
-            place += way
-        if not 0 <= place < len(self.queue):
-            self.said = "That was the last atom of the queue." if way > 0 else "That was the first atom of the queue."
+    def _step(self) -> None:
+        doubt = next((d for d in self.queue if d.atom not in self._seen), None)
+        if doubt is None:
+            self.said = "That was the last atom: all have been looked at."
             self.changed.emit()
-            return
-        self._place = place
-        self.look_at(self.queue[place].atom, self.queue[place].why)
+        else:
+            self.look_at(doubt.atom, doubt.why)
 
     def look_at(self, atom: int, why: str = "") -> None:
         """Show one atom."""
@@ -303,24 +294,26 @@ class DoubtQueue(QObject):
         fit = self.fit
         if fit is None or self.busy or not fit.done:
             return
-        decisions = self.decisions[:-1]
+        shown = self.shown
+        decisions, misfit = self.decisions[:-1], self._misfit
 
-        def task() -> tuple[Change, Result]:
+        def task() -> tuple[Change, Result, list[Doubt]]:
             change = fit.undo()
-            return change, fit.changed_result(decisions=decisions)
+            result = fit.changed_result(decisions=decisions)
+            return change, result, _ranked(fit, result, misfit)
 
-        def then(found: tuple[Change, Result]) -> None:
-            change, result = found
+        def then(found: tuple[Change, Result, list[Doubt]]) -> None:
+            change, result, self.queue = found
             self.decisions = decisions
             self.said = f"Undone: {change.what} atom {change.atom}."
             self._take(result)
-            shown = self.shown
-            atom = change.atom if change.what != "add" else shown.atom if shown is not None else change.atom
-            if atom not in fit.table.columns["ids"]:
-                atom = self.queue[self._place].atom
-            places = [k for k, d in enumerate(self.queue) if d.atom == atom]
-            self._place = places[0] if places else self._place
-            self.look_at(atom, self.queue[places[0]].why if places else "")
+            if change.what != "add":
+                atom = change.atom
+            elif shown is not None and shown.atom != change.atom:
+                atom = shown.atom
+            else:  # the new atom was shown: back to the nearest
+                atom = int(fit.table.columns["ids"][fit.tree.query(change.position_A)[1]])
+            self.look_at(atom, next((d.why for d in self.queue if d.atom == atom), ""))
 
         self._start("Undoing the last decision", task, then)
 
@@ -337,9 +330,9 @@ class DoubtQueue(QObject):
     ) -> None:
         fit = self.fit
         assert fit is not None
-        decisions = self.decisions
+        decisions, misfit = self.decisions, self._misfit
 
-        def task() -> tuple[Change, Result, list[dict[str, Any]]]:
+        def task() -> tuple[Change, Result, list[dict[str, Any]], list[Doubt]]:
             element = fit.result.orbitals.elements[int(fit.table.columns["species"][fit.table.index(shown.atom)])]
             change = tried(fit)
             fit.apply(change)
@@ -356,14 +349,15 @@ class DoubtQueue(QObject):
             reason = why[0] if why else shown.why
             made = decision(change.what, change.atom, element, change.position_A, change.gain, reason, now, **more)
             log = [*decisions, made]
-            return change, fit.changed_result(decisions=log), log
+            result = fit.changed_result(decisions=log)
+            return change, result, log, _ranked(fit, result, misfit)
 
-        def then(found: tuple[Change, Result, list[dict[str, Any]]]) -> None:
-            change, result, self.decisions = found
+        def then(found: tuple[Change, Result, list[dict[str, Any]], list[Doubt]]) -> None:
+            change, result, self.decisions, self.queue = found
             self.said = told(change)
             self._take(result)
             if advance:
-                self._step(1)
+                self._step()
             else:
                 self.look_at(change.atom, shown.why if change.what == "move" else f"Added: {(why or [''])[0]}.")
 
@@ -397,6 +391,13 @@ class DoubtQueue(QObject):
         if result.p_exists is not None:
             lines.append(f"exists with probability {result.p_exists[i]:.3g}")
         return "\n".join(lines)
+
+
+def _ranked(fit: LocalFit, result: Result, misfit: dict[int, float]) -> list[Doubt]:
+    """The order of doubt; the residual around an atom is that of the beginning, around a new one a typical one."""
+    typical = float(np.median(list(misfit.values()))) if misfit else 1.0
+    values = np.array([misfit.get(i, typical) for i in result.orbitals.id.tolist()])
+    return rank(result, fit.spacing_A, values)
 
 
 def told(change: Change) -> str:

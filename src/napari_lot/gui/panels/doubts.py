@@ -17,6 +17,7 @@ from qtpy.QtWidgets import (
     QLineEdit,
     QPlainTextEdit,
     QPushButton,
+    QScrollArea,
     QSizePolicy,
     QTextEdit,
     QVBoxLayout,
@@ -105,16 +106,27 @@ class DoubtsPanel(QWidget):
             button.clicked.connect(getattr(self, name))
             self.buttons[name] = button
             grid.addWidget(button, i // 3, i % 3)
-        texts = QWidget()
-        column = QVBoxLayout(texts)
-        column.setContentsMargins(0, 0, 0, 0)
+        inside = QWidget()
+        column = QVBoxLayout(inside)
+        column.setContentsMargins(0, 0, 4, 0)
         column.setSpacing(3)
-        for widget in (self.title, self.why, self.facts, self.cost):
-            column.addWidget(widget)
-        column.addLayout(grid)
-        for widget in (self.hint, self.said):
+        for widget in (self.why, self.facts, self.cost, self.said):
             column.addWidget(widget)
         column.addStretch(1)
+        scroll = QScrollArea()  # a low dock shows as much of it as there is room for
+        scroll.setWidgetResizable(True)
+        scroll.setFrameShape(QScrollArea.Shape.NoFrame)
+        scroll.setHorizontalScrollBarPolicy(Qt.ScrollBarPolicy.ScrollBarAlwaysOff)
+        scroll.setMinimumHeight(70)
+        scroll.setWidget(inside)
+        texts = QWidget()
+        rows = QVBoxLayout(texts)
+        rows.setContentsMargins(0, 0, 0, 0)
+        rows.setSpacing(3)
+        rows.addWidget(self.title)
+        rows.addWidget(scroll, 1)
+        rows.addWidget(self.hint)
+        rows.addLayout(grid)
         texts.setMinimumWidth(300)
         texts.setSizePolicy(QSizePolicy.Policy.Preferred, QSizePolicy.Policy.Preferred)
         self._texts = texts

@@ -228,8 +228,9 @@ class ContactSheet(QWidget):
             limit = max(own, residual_limit or 0.0) or 1e-6
             self.canvas.ring_px = ring_A / patches.pixel_A
             self.canvas.show_patches(patches, titles, (low, high), limit)
-            grey = f"{low:.3g} … {high:.3g}".replace("-", "−")
-            self.labels.scales, self.labels.unit = (grey, grey, f"±{limit:.3g}"), unit
+            step = max(high - low, 1e-30) / 100  # finer than anybody tells shades of grey
+            grey = f"{round(low / step) * step + 0.0:.2g}–{high:.2g}".replace("-", "−")
+            self.labels.scales, self.labels.unit = (grey, grey, f"±{limit:.2g}"), unit
         self._fit()
 
     def mark(self, tilt: int) -> None:
