@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -27,25 +27,33 @@ LEAST_SCATTER = 0.02
 
 
 @dataclass(frozen=True)
-class Doubt:
-    """One atom of the queue.
+class Ranking:
+    """All atoms of a result, the most doubtful first.
 
     Attributes
     ----------
-    atom : int
-        Its id.
-    score : float
+    atoms : (N,) int64
+        Ids.
+    scores : (N,) float64
         How doubtful: 1 is just worth a look.
-    why : str
-        One sentence.
+    tell : callable
+        Why the atom at a place is doubtful, in one sentence.
     """
 
-    atom: int
-    score: float
-    why: str
+    atoms: NDArray[np.int64]
+    scores: Floats
+    tell: Callable[[int], str]
+
+    def __len__(self) -> int:
+        return len(self.atoms)
+
+    def why(self, atom: int) -> str:
+        """One sentence for an atom; '' where it is not among these."""
+        place = np.flatnonzero(self.atoms == atom)
+        return self.tell(int(place[0])) if len(place) else ""
 
 
-def rank(result: Result, spacing_A: float, misfit: Floats | None = None) -> list[Doubt]:
+def rank(result: Result, spacing_A: float, misfit: Floats | None = None) -> Ranking:
     """All atoms of a result, the most doubtful first.
 
     Each reason is a ratio to where it begins to be one: probability of not existing, error bar over twice the
@@ -63,7 +71,7 @@ def rank(result: Result, spacing_A: float, misfit: Floats | None = None) -> list
     atoms = result.orbitals
     n = len(atoms)
     if not n:
-        return []
+        return Ranking(np.zeros(0, np.int64), np.zeros(0), lambda place: "")
     reasons: dict[str, Floats] = {}
     said: dict[str, list[Any]] = {}
     if result.p_exists is not None:
@@ -96,14 +104,15 @@ def rank(result: Result, spacing_A: float, misfit: Floats | None = None) -> list
     score, first = table.max(0), table.argmax(0)
     order = np.argsort(-score, kind="stable")
 
-    def why(i: int) -> str:
+    def tell(place: int) -> str:
+        i = int(order[place])
         chosen = [int(first[i])] + [k for k in range(len(names)) if k != first[i] and table[k, i] >= 1.0]
         element = atoms.elements[atoms.species[i]]
         parts = [_in_words(names[k], [values[i] for values in said[names[k]]], element) for k in chosen]
         text = "; ".join(parts) + "."
         return text[0].upper() + text[1:]
 
-    return [Doubt(int(atoms.id[i]), float(score[i]), why(int(i))) for i in order]
+    return Ranking(atoms.id[order], score[order], tell)
 
 
 def _middle_and_scatter(values: Floats) -> tuple[float, float]:

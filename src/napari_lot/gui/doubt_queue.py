@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 from qtpy.QtCore import QObject, QTimer, Signal
 
-from napari_lot.analysis.doubts_queue import Doubt, decision, rank, signed
+from napari_lot.analysis.doubts_queue import Ranking, decision, rank, signed
 from napari_lot.errors import InputError
 from napari_lot.gui.live import sentence_of
 from napari_lot.gui.state import WorkbenchState
@@ -98,7 +98,7 @@ class DoubtQueue(QObject):
         self.worker = Worker()
         self.on_screen: Callable[[], bool] = lambda: True
         self.fit: LocalFit | None = None
-        self.queue: list[Doubt] = []
+        self.queue: Ranking | None = None
         self.shown: Shown | None = None
         self.decisions: list[dict[str, Any]] = []
         self.doing = ""
@@ -125,7 +125,7 @@ class DoubtQueue(QObject):
         self._generation += 1
         if self.fit is not None:
             self.fit.close()
-        self.fit, self.queue, self.shown, self._result = None, [], None, None
+        self.fit, self.queue, self.shown, self._result = None, None, None, None
         self.decisions, self.doing, self.said = [], "", ""
         self._seen, self._misfit = set(), {}
 
@@ -158,7 +158,9 @@ class DoubtQueue(QObject):
     @property
     def left(self) -> int:
         """How many atoms of the queue are worth a look and have not been looked at."""
-        return sum(d.score >= 1.0 and d.atom not in self._seen for d in self.queue)
+        if self.queue is None:
+            return 0
+        return int((~np.isin(self.queue.atoms[self.queue.scores >= 1.0], list(self._seen))).sum())
 
     def _start(self, doing: str, task: Callable[[], Any], then: Callable[[Any], None], quiet: bool = False) -> None:
         generation = self._generation
@@ -205,24 +207,25 @@ class DoubtQueue(QObject):
         self._result = result
         self.decisions = list(result.details.get("decisions", ()))
 
-        def build() -> tuple[LocalFit, dict[int, float], list[Doubt]]:
+        def build() -> tuple[LocalFit, dict[int, float], Ranking]:
             fit = LocalFit(series, result)
             misfit = dict(zip(result.orbitals.id.tolist(), fit.misfit().tolist(), strict=True))
             return fit, misfit, _ranked(fit, result, misfit)
 
-        def built(found: tuple[LocalFit, dict[int, float], list[Doubt]]) -> None:
+        def built(found: tuple[LocalFit, dict[int, float], Ranking]) -> None:
             self.fit, self._misfit, self.queue = found
             self._step()
 
         self._start("Looking for doubtful atoms", build, built)
 
     def _step(self) -> None:
-        doubt = next((d for d in self.queue if d.atom not in self._seen), None)
-        if doubt is None:
+        queue = self.queue
+        left = [] if queue is None else np.flatnonzero(~np.isin(queue.atoms, list(self._seen)))
+        if queue is None or not len(left):
             self.said = "That was the last atom: all have been looked at."
             self.changed.emit()
         else:
-            self.look_at(doubt.atom, doubt.why)
+            self.look_at(int(queue.atoms[left[0]]), queue.tell(int(left[0])))
 
     def look_at(self, atom: int, why: str = "") -> None:
         """Show one atom."""
@@ -297,12 +300,12 @@ class DoubtQueue(QObject):
         shown = self.shown
         decisions, misfit = self.decisions[:-1], self._misfit
 
-        def task() -> tuple[Change, Result, list[Doubt]]:
+        def task() -> tuple[Change, Result, Ranking]:
             change = fit.undo()
             result = fit.changed_result(decisions=decisions)
             return change, result, _ranked(fit, result, misfit)
 
-        def then(found: tuple[Change, Result, list[Doubt]]) -> None:
+        def then(found: tuple[Change, Result, Ranking]) -> None:
             change, result, self.queue = found
             self.decisions = decisions
             self.said = f"Undone: {change.what} atom {change.atom}."
@@ -313,7 +316,7 @@ class DoubtQueue(QObject):
                 atom = shown.atom
             else:  # the new atom was shown: back to the nearest
                 atom = int(fit.table.columns["ids"][fit.tree.query(change.position_A)[1]])
-            self.look_at(atom, next((d.why for d in self.queue if d.atom == atom), ""))
+            self.look_at(atom, self.queue.why(atom))
 
         self._start("Undoing the last decision", task, then)
 
@@ -332,7 +335,7 @@ class DoubtQueue(QObject):
         assert fit is not None
         decisions, misfit = self.decisions, self._misfit
 
-        def task() -> tuple[Change, Result, list[dict[str, Any]], list[Doubt]]:
+        def task() -> tuple[Change, Result, list[dict[str, Any]], Ranking]:
             element = fit.result.orbitals.elements[int(fit.table.columns["species"][fit.table.index(shown.atom)])]
             change = tried(fit)
             fit.apply(change)
@@ -352,7 +355,7 @@ class DoubtQueue(QObject):
             result = fit.changed_result(decisions=log)
             return change, result, log, _ranked(fit, result, misfit)
 
-        def then(found: tuple[Change, Result, list[dict[str, Any]], list[Doubt]]) -> None:
+        def then(found: tuple[Change, Result, list[dict[str, Any]], Ranking]) -> None:
             change, result, self.decisions, self.queue = found
             self.said = told(change)
             self._take(result)
@@ -393,7 +396,7 @@ class DoubtQueue(QObject):
         return "\n".join(lines)
 
 
-def _ranked(fit: LocalFit, result: Result, misfit: dict[int, float]) -> list[Doubt]:
+def _ranked(fit: LocalFit, result: Result, misfit: dict[int, float]) -> Ranking:
     """The order of doubt; the residual around an atom is that of the beginning, around a new one a typical one."""
     typical = float(np.median(list(misfit.values()))) if misfit else 1.0
     values = np.array([misfit.get(i, typical) for i in result.orbitals.id.tolist()])
