@@ -4,14 +4,14 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from quick_job import QuickJob
 
 from napari_lot.analysis.doubts_queue import decision, decisions_sentence, rank, signed
 from napari_lot.atoms import Orbitals
-from napari_lot.job import Result
+from napari_lot.job import Control, Result
 from napari_lot.report import make_report
 from napari_lot.series.tilt_series import TiltSeries
 from napari_lot.settings import settings_from_dict
+from quick_job import QuickJob
 
 SPACING = 2.8
 
@@ -26,7 +26,7 @@ def series():
 def result(series) -> Result:
     """64 good atoms on a grid, ids from 100 on."""
     job = QuickJob(series, settings_from_dict({"model": {"elements": ["Pt"], "probe": "direct"}}))
-    list(job.run())
+    list(job.run(Control()))
     grid = np.stack(np.meshgrid(*[np.arange(4.0)] * 3, indexing="ij"), -1).reshape(-1, 3) * SPACING
     rng = np.random.default_rng(1)
     atoms = Orbitals.create(grid, 1 + 0.03 * rng.normal(size=64), 0.5, elements=("Pt",), id=100 + np.arange(64))

@@ -344,7 +344,7 @@ def test_a_run_says_all_that_is_needed_to_go_on(monkeypatch):
     _, given = make()
     truth = Orbitals.create(given.orbitals.positions[:13], 1.0, 0.65, 0, ("Pt",))
     series = simulate_series(truth, ANGLES, PIXEL, Microscope(**LENS, defocus_A=15.0), image_shape=small)
-    solver = {"threads": 1, "max_minutes": 0.08, "distortion": "common", "tilt_defocus_A": 20.0}
+    solver = {"threads": 1, "max_minutes": 0.08, "distortion": "series", "tilt_defocus_A": 20.0}
     model = {"elements": ["Pt"], "spacing_A": SPACING}
     job = Job(series, settings_from_dict({"microscope": LENS, "model": model, "solver": solver}), start=truth)
     for _ in job.run():
