@@ -86,7 +86,7 @@ def full_images(series, result, orbitals):
     """Calculated tilts of all orbitals at once, on the whole canvas: the oracle of every window."""
     source = source_of(series, replace(result, orbitals=orbitals))
     state = source.state
-    model = source.model(SHAPE, source.center_px, 1)
+    model = source.model(series.images.shape[1:], source.center_px, 1)
     with torch.no_grad():
         images = model.images(
             np.arange(len(series)),
@@ -338,7 +338,7 @@ def test_what_cannot_be_done_is_said():
         LocalFit(series, replace(result, details={"attenuation": [[0.0, 1.0]]}))
 
 
-def test_a_run_says_all_that_is_needed_to_go_on(monkeypatch):
+def test_a_run_says_all_that_is_needed_to_go_on():
     """What is read back from the result of a run calculates its images, whatever the run has refined till then."""
     small = (44, 44)
     _, given = make()
@@ -350,7 +350,6 @@ def test_a_run_says_all_that_is_needed_to_go_on(monkeypatch):
     for _ in job.run():
         pass
     result = job.result
-    monkeypatch.setattr("test_local.SHAPE", small)
     again = full_images(series, result, result.orbitals)
     assert np.abs(again - result.calculated).max() < 1e-4 * np.ptp(result.calculated)
     assert result.details["next_id"] == 13
