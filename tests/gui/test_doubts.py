@@ -145,6 +145,8 @@ def test_an_atom_moves_to_a_click_and_by_arrow_keys(inspected: Any, viewer: Any,
     panel, state = inspected.doubts, inspected.state
     press(viewer, Qt.Key.Key_N)
     hand.until(lambda: settled(panel), 30)
+    panel.queue.look_at(0, "a true atom, away from the false one.")
+    hand.until(lambda: settled(panel) and panel.queue.shown.atom == 0, 30)
     atom, patches = panel.queue.shown.atom, panel.queue.shown.patches
     asked = []
     move = panel.queue.move
