@@ -30,6 +30,7 @@ class WorkbenchState:
         self._result: Result | None = None
         self.runs = 0
         self.result_run = 0
+        self.edited = False
         self._element = ""
         self._thickness_A: float | None = None
         # What the data panel says of noise and tilt weights, for the settings of a run.
@@ -123,6 +124,12 @@ class WorkbenchState:
     def keep(self, result: Result) -> None:
         """The run that was begun last has finished: its result takes the place of an earlier one."""
         self._result, self.result_run = result, self.runs
+        self.edited = False
+        self.result_changed.emit()
+
+    def change(self, result: Result) -> None:
+        """Somebody has changed single atoms of the result."""
+        self._result, self.edited = result, True
         self.result_changed.emit()
 
     def take_up(self, result: Result | None, run: int) -> None:

@@ -23,6 +23,7 @@ from napari_lot.gui.forms.section import DONE, NEEDS, READY, Section
 from napari_lot.gui.look import use_theme
 from napari_lot.gui.notices import Notices
 from napari_lot.gui.panels.data import DataPanel, summary
+from napari_lot.gui.panels.doubts import DoubtsPanel
 from napari_lot.gui.panels.export import ExportPanel
 from napari_lot.gui.panels.inspect import InspectPanel
 from napari_lot.gui.panels.probe import ProbePanel
@@ -74,6 +75,7 @@ class Workbench(QWidget):
         self.inspect = InspectPanel(self.state, self.layers)
         chosen = preferences()
         self.export = ExportPanel(self.state, self.layers, chosen.folder)
+        self.doubts = DoubtsPanel(self.state, self.layers)
         self.sections = {
             name: Section(i, title, panel)
             for i, (name, title, panel) in enumerate(
@@ -106,6 +108,7 @@ class Workbench(QWidget):
         self.export.on_saved = self.sessions.on_saved
         self.data.on_session = self.sessions.open
         viewer.events.theme.connect(self._on_theme)
+        self.inspect.on_doubts = self.doubts.next
         viewer.layers.events.inserted.connect(self._update_views)
         viewer.layers.events.removed.connect(self._update_views)
         application = QApplication.instance()
@@ -243,6 +246,7 @@ class Workbench(QWidget):
         self._update_steps()
 
     def _on_shown_again(self) -> None:
+        self.doubts.queue.changed.emit()
         self._update_steps()
         self._update_views()
 
@@ -252,7 +256,7 @@ class Workbench(QWidget):
         self._update_views()
 
     def _on_result(self) -> None:
-        if self.state.result is not None:
+        if self.state.result is not None and not self.state.edited:
             self.sections["export"].open()
         self._update_steps()
         self._update_views()
@@ -312,6 +316,7 @@ class Workbench(QWidget):
         self.state.running_changed.disconnect(self._on_running)
         self.state.result_changed.disconnect(self._on_result)
         self.viewer.events.theme.disconnect(self._on_theme)
+        self.doubts.shutdown()
         self.run.shutdown()
         self.sessions.shutdown()
         self.probe.shutdown()

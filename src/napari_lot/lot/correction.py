@@ -8,7 +8,9 @@ it change with depth.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
+from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -36,6 +38,26 @@ class ProbeCorrection:
     attenuation: Floats = field(default_factory=lambda: np.zeros(0))
     depth_scale_A: float = 1.0
     power_means: Floats = field(default_factory=lambda: np.zeros(0))
+
+    def as_dict(self) -> dict[str, Any]:
+        """Its numbers as plain lists, for a report; ``from_dict`` makes it anew."""
+        return {
+            "kernels": self.kernels.tolist(),
+            "attenuation": self.attenuation.tolist(),
+            "depth_scale_A": float(self.depth_scale_A),
+            "power_means": self.power_means.tolist(),
+        }
+
+    @classmethod
+    def from_dict(cls, numbers: Mapping[str, Any]) -> ProbeCorrection:
+        """The correction that ``as_dict`` has written."""
+        kernels = np.asarray(numbers["kernels"], np.float64)
+        return cls(
+            kernels if kernels.ndim == 3 else np.zeros((0, 1, 1)),
+            np.asarray(numbers["attenuation"], np.float64),
+            float(numbers["depth_scale_A"]),
+            np.asarray(numbers["power_means"], np.float64),
+        )
 
     def factor(self, depth_A: ArrayLike) -> Floats:
         """g(w), same shape as ``depth_A``."""

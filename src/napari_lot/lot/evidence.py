@@ -242,20 +242,14 @@ class Evidence:
         An even price for every atom, which sets how rarely noise makes one, and with a single element also the prior of
         its height: all atoms of one element have one height, within a scatter.
         """
-        s = self.settings
-        price = np.full(len(state.height), 0.5 * s.birth_significance**2)
-        if self.one_height:
-            lack = np.maximum(1.0 - state.height / max(population.typical_height(state), 1e-300), 0.0)
-            price += 0.5 * (lack / s.height_scatter) ** 2
-        return price
+        return prices(state.height, population.typical_height(state), self.settings, self.one_height)
 
     def existence(self, state: State, sigma_height: Floats) -> Floats:
         """Probability (N,) that each orbital is an atom: its gain in log-likelihood against its price.
 
         A height of H with standard deviation sigma gains (H / sigma)^2 / 2 over no atom there.
         """
-        significance = np.minimum(state.height / np.maximum(sigma_height, 1e-30), 1e3)
-        return np.asarray(special.expit(0.5 * significance**2 - self.price(state)), np.float64)
+        return existence(state.height, sigma_height, self.price(state))
 
     def priors(self, state: State, groups: tuple[str, ...]) -> dict[str, Prior]:
         """What is known beforehand of some groups, in units of the loss."""
@@ -292,6 +286,21 @@ class Evidence:
         loss = found.loss + (prior.cost(state.height) if prior is not None else 0.0)
         noise = 1.0 if self.problem.kind == "poisson" else self.variance
         return loss / (noise * self.inflation**2) + 0.5 * self.settings.birth_significance**2 * len(state.height)
+
+
+def prices(height: Floats, typical: float, settings: Solver, one_height: bool) -> Floats:
+    """What orbitals of some heights (N,) must gain to be believed atoms: see ``Evidence.price``."""
+    price = np.full(len(height), 0.5 * settings.birth_significance**2)
+    if one_height:
+        lack = np.maximum(1.0 - height / max(typical, 1e-300), 0.0)
+        price += 0.5 * (lack / settings.height_scatter) ** 2
+    return price
+
+
+def existence(height: Floats, sigma_height: Floats, price: Floats) -> Floats:
+    """Probability (N,) that orbitals are atoms: see ``Evidence.existence``."""
+    significance = np.minimum(height / np.maximum(sigma_height, 1e-30), 1e3)
+    return np.asarray(special.expit(0.5 * significance**2 - price), np.float64)
 
 
 def _floored(curvature: Floats) -> Floats:

@@ -339,7 +339,7 @@ class ImageModel:
     def run(self, work: Callable[[int], Any], count: int) -> list[Any]:
         """Run ``work(0..count-1)`` on the threads; results in order."""
         if self.threads == 1:
-            with _one_torch_thread():
+            with one_torch_thread():
                 return [work(i) for i in range(count)]
         if self._pool is None:
             self._pool = ThreadPoolExecutor(self.threads, "lot", initializer=torch.set_num_threads, initargs=(1,))
@@ -353,7 +353,8 @@ class ImageModel:
 
 
 @contextmanager
-def _one_torch_thread() -> Iterator[None]:
+def one_torch_thread() -> Iterator[None]:
+    """Torch itself on one thread: OpenMP threads that wait by spinning take the cores from those that work."""
     before = torch.get_num_threads()
     torch.set_num_threads(1)
     try:

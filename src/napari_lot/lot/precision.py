@@ -33,7 +33,7 @@ MOST_NEIGHBOURS = 24
 """The nearest; more only where orbitals crowd that are no atoms."""
 RIDGES = (1e-9, 1e-3, 1e-2, 1e-1, 1.0)
 """Tried in turn, in units of the own information, where atoms lie so close that they cannot be told apart."""
-_PRODUCTS = ((0, 0), (0, 1), (0, 2), (1, 1), (1, 2), (2, 2))  # of u, v and H
+PRODUCTS = ((0, 0), (0, 1), (0, 2), (1, 1), (1, 2), (2, 2))  # of u, v and H
 
 
 @dataclass(frozen=True)
@@ -89,7 +89,7 @@ def error_bars(
     return Precision(sigma[:, :3], sigma[:, 3], widened)
 
 
-class _Kernels:
+class Kernels:
     """Images of a unit orbital of each species at some depths on the model's canvas, and what they have in common."""
 
     def __init__(self, problem: Problem, state: State) -> None:
@@ -111,12 +111,12 @@ class _Kernels:
         ]
         self.probe = np.stack([model.transfer_at(w) for w in self.depth_A])
 
-    def products(self, species: int) -> NDArray[np.complex128]:
-        """Conjugate spectra (D, 6, V, U // 2 + 1) of the products of two derivatives."""
+    def products(self, species: int, depths: list[int] | None = None) -> NDArray[np.complex128]:
+        """Conjugate spectra (D, 6, V, U // 2 + 1) of the products of two derivatives, at all depths or some."""
         found = []
-        for probe in self.probe:
+        for probe in self.probe if depths is None else self.probe[depths]:
             kernel = [fft.irfft2(by * self.factor[species] * probe, s=self.shape) for by in self.by]
-            found.append([np.conj(fft.rfft2(kernel[a] * kernel[b])) for a, b in _PRODUCTS])
+            found.append([np.conj(fft.rfft2(kernel[a] * kernel[b])) for a, b in PRODUCTS])
         return np.array(found)
 
     def overlap(self, first: int, second: int) -> Floats:
@@ -124,10 +124,10 @@ class _Kernels:
         n = 2 * round(TABLE_REACH_A / TABLE_STEP_A) + 1
         axis = (np.arange(n) - n // 2) * TABLE_STEP_A / self.pixel_A
         place = np.meshgrid(axis, axis, indexing="ij")
-        table = np.empty((len(self.depth_A), len(_PRODUCTS), n, n))
+        table = np.empty((len(self.depth_A), len(PRODUCTS), n, n))
         for k, probe in enumerate(self.probe):
             power = self.factor[first] * self.factor[second] * np.abs(probe) ** 2
-            for m, (a, b) in enumerate(_PRODUCTS):
+            for m, (a, b) in enumerate(PRODUCTS):
                 image = fft.irfft2(self.by[a] * np.conj(self.by[b]) * power, s=self.shape)
                 table[k, m] = ndimage.map_coordinates(image, place, order=3, mode="grid-wrap")
         return table
@@ -165,7 +165,7 @@ def fisher(problem: Problem, state: State, weight: NDArray[np.float32], reach_A:
         Atoms closer than this are neighbours.
     """
     model = problem.model
-    kernels = _Kernels(problem, state)
+    kernels = Kernels(problem, state)
     rotations = np.ascontiguousarray(problem.projections(state))
     species = state.width_of
     n, t = len(state.height), len(problem)
@@ -181,13 +181,13 @@ def fisher(problem: Problem, state: State, weight: NDArray[np.float32], reach_A:
         model.canvas.crop(canvas)[:] = torch.from_numpy(weight[j])
         spectrum = fft.rfft2(canvas.numpy().astype(np.float64))
         by_depth = interpolation_matrix(kernels.depth_A, w - state.focus[j])
-        total = np.zeros((n, len(_PRODUCTS)))
+        total = np.zeros((n, len(PRODUCTS)))
         for these, product in zip(members, products, strict=True):
             if product is None:
                 continue
             place = [row[these], column[these]]
             for d in range(len(kernels.depth_A)):
-                for m in range(len(_PRODUCTS)):
+                for m in range(len(PRODUCTS)):
                     image = fft.irfft2(spectrum * product[d, m], s=kernels.shape)
                     value = ndimage.map_coordinates(image, place, order=1, mode="constant", cval=0.0)
                     total[these, m] += by_depth[these, d] * value
@@ -199,7 +199,7 @@ def fisher(problem: Problem, state: State, weight: NDArray[np.float32], reach_A:
         jacobian = np.zeros((3, PARAMETERS))  # of (u, v, H) by (x, y, z, H)
         jacobian[:2, :3], jacobian[2, 3] = rotations[j, :2], 1.0
         block = np.zeros((n, 3, 3))
-        for m, (a, b) in enumerate(_PRODUCTS):
+        for m, (a, b) in enumerate(PRODUCTS):
             block[:, a, b] = block[:, b, a] = seen[j, :, m]
         block[:, :2] *= state.height[:, None, None]
         block[:, :, :2] *= state.height[:, None, None]
@@ -219,12 +219,12 @@ def fisher(problem: Problem, state: State, weight: NDArray[np.float32], reach_A:
         mean[:, members[s]] = np.maximum(seen[:, members[s], -1], 0.0) / energy
     for (s, r), table in tables.items():
         chosen = np.flatnonzero((species[pairs[:, 0]] == s) & (species[pairs[:, 1]] == r))
-        _cross(state.positions, state.height, rotations, mean, pairs, chosen, kernels.depth_A, table, cross)
+        cross_information(state.positions, state.height, rotations, mean, pairs, chosen, kernels.depth_A, table, cross)
     return Information(own, pairs, cross)
 
 
 @nb.njit(nogil=True, cache=True)
-def _cross(  # type: ignore[no-untyped-def]  # pragma: no cover - compiled
+def cross_information(  # type: ignore[no-untyped-def]  # pragma: no cover - compiled
     positions, height, rotations, weights, pairs, chosen, depth, table, cross
 ):
     """Information between the atoms of each pair, summed over the tilts."""

@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 from napari_lot.atoms import Orbitals
 from napari_lot.edit import Candidates, Held
 from napari_lot.gui.canvas.colors import ELEMENT, HEIGHT, Coloring, coloring
+from napari_lot.gui.canvas.doubt_mark import DOUBT, DoubtMark
 from napari_lot.gui.canvas.editing import AtomEditor
 from napari_lot.gui.canvas.labels import angle_text, short_angle_text
 from napari_lot.gui.canvas.overlay import Projection
@@ -47,6 +48,7 @@ class WorkbenchLayers:
         self.views = Views(viewer, self._own)
         self.atoms: PointsBuffer | None = None
         self.markers: PointsBuffer | None = None
+        self.doubt = DoubtMark(viewer)
         self.orbitals: Orbitals | None = None
         self.result: Result | None = None
         self.color_by = HEIGHT
@@ -91,6 +93,7 @@ class WorkbenchLayers:
     def remove_results(self) -> None:
         """Take away what belongs to an earlier run."""
         self.editor.end()
+        self.doubt.remove()
         self.stacks.remove_results()
         for buffer in (self.atoms, self.markers):
             if buffer is not None and buffer.layer in self.viewer.layers:
@@ -128,6 +131,20 @@ class WorkbenchLayers:
         self._noun = "atoms"
         self.result = result
         self.show_atoms(result.orbitals, spacing_A)
+
+    def change_result(self, result: Result) -> None:
+        """Take over a result in which single atoms were changed."""
+        if self.series is None or self.result is None or self.atoms is None:
+            return
+        self.result, atoms = result, result.orbitals
+        self.show_calculated(np.arange(len(self.series)), result.calculated)
+        self._kept = None
+        if len(atoms) > MAX_SHOWN:
+            self._kept = np.sort(np.argpartition(atoms.height, -MAX_SHOWN)[-MAX_SHOWN:])
+            atoms = atoms.take(self._kept)
+        self.orbitals = atoms
+        self.settle_atoms()
+        self._show_markers()
 
     # -- atoms ------------------------------------------------------------------------------------------------
 
@@ -322,6 +339,31 @@ class WorkbenchLayers:
             self.markers.show(self.viewer, self.projected(self.tilt))
             self.editor.show_peaks(self.candidates_on(self.tilt))
 
+    def mark_doubt(self, position: NDArray[np.float64]) -> None:
+        """Ring an atom at x, y, z, and bring it to the middle of the views that show atoms."""
+        added = self.doubt.show(
+            position, self._doubt_place(position), 1.1 * self._spacing_A, self.view in ("atoms", "markers")
+        )
+        if added:
+            self.views.order()
+            self._select_main()
+        self._center_on_doubt()
+
+    def _doubt_place(self, position: NDArray[np.float64]) -> NDArray[np.float64]:
+        """Where the ring is drawn, z, y, x: in 3-D at the atom, else where the shown tilt has it."""
+        if self.view == "atoms" or self.projection is None:
+            return position[::-1]
+        return self.projection.on_tilt(position[None], self.tilt)[0]
+
+    def _draw_doubt(self) -> None:
+        if self.doubt.position is not None and self.doubt.is_there:
+            self.doubt.draw(self._doubt_place(self.doubt.position))
+
+    def _center_on_doubt(self) -> None:
+        if self.doubt.position is not None and self.view in ("atoms", "markers"):
+            z, y, x = self._doubt_place(self.doubt.position)
+            self.viewer.scene.camera.center = (z, y, x)
+
     # -- probe ------------------------------------------------------------------------------------------------
 
     def show_probe(self, probe: ProbeSlices, before: ProbeSlices | None = None) -> None:
@@ -389,7 +431,9 @@ class WorkbenchLayers:
         self._make_missing(view)
         self.views.current = view
         self._show_markers()
+        self._draw_doubt()
         self.views.arrange(view, reset)
+        self._center_on_doubt()
         self.label_tilt()
 
     def _select_main(self) -> None:
@@ -401,6 +445,8 @@ class WorkbenchLayers:
         for buffer in (self.atoms, self.markers):
             if buffer is not None and buffer.layer is not None and buffer.layer in self.viewer.layers:
                 own[buffer.name] = buffer.layer
+        if self.doubt.layer is not None and self.doubt.is_there:
+            own[DOUBT] = self.doubt.layer
         return own | self.probe.own() | self.editor.own()
 
     def _on_ndisplay(self, event: Any = None) -> None:
@@ -412,6 +458,7 @@ class WorkbenchLayers:
         self.label_tilt()
         if self.view == "markers":
             self._show_markers()
+            self._draw_doubt()
 
     def _on_layers(self, event: Any = None) -> None:
         self.views.sliders.update()

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 from napari.layers import Layer
 
+from napari_lot.gui.canvas.doubt_mark import DOUBT
 from napari_lot.gui.canvas.editing import EDITING, PEAKS
 from napari_lot.gui.canvas.sliders import Sliders
 from napari_lot.gui.canvas.stacks import AXES_4D, CALCULATED, MEASURED, RESIDUAL
@@ -18,8 +19,8 @@ ATOMS, MARKERS, PROBE = "Atoms", "Atoms on tilt", "Probe"
 PROBE_BEFORE, PROBE_CHANGE = "Probe (settings)", "Probe change"
 SHOWN = {
     "images": (MEASURED, CALCULATED, RESIDUAL),
-    "markers": (MEASURED, MARKERS, PEAKS),
-    "atoms": (ATOMS, EDITING),
+    "markers": (MEASURED, MARKERS, PEAKS, DOUBT),
+    "atoms": (ATOMS, EDITING, DOUBT),
     "probe": (PROBE_BEFORE, PROBE, PROBE_CHANGE),
 }
 SIDE_BY_SIDE = {"images": CALCULATED, "probe": PROBE_BEFORE}
@@ -109,7 +110,8 @@ class Views:
     def order(self) -> None:
         """Own layers to the top of the list, in reading order for the side-by-side view."""
         own, layers = self.own(), self.viewer.layers
-        wanted = [own[n] for n in (*SHOWN["probe"], *SHOWN["images"], MARKERS, PEAKS, ATOMS, EDITING) if n in own]
+        shown = (*SHOWN["probe"], *SHOWN["images"], MARKERS, PEAKS, ATOMS, EDITING, DOUBT)
+        wanted = [own[n] for n in shown if n in own]
         if [layer for layer in layers if layer in wanted] != wanted:
             for layer in wanted:
                 layers.move(layers.index(layer), len(layers))

@@ -24,7 +24,6 @@ from napari_lot.analysis.compare import Comparison
 from napari_lot.analysis.hands import WAYS, HandCheck, check_hands, is_mirror, name_of
 from napari_lot.atoms import Orbitals
 from napari_lot.errors import InputError
-from napari_lot.gui.work.analysis import Background
 from napari_lot.gui.canvas.comparison import COLORS, FALSE, MATCHED, MISSING, ComparisonLayers, atoms_of, other_points
 from napari_lot.gui.canvas.layers import WorkbenchLayers
 from napari_lot.gui.canvas.views import ATOMS
@@ -32,6 +31,7 @@ from napari_lot.gui.forms.drawer import grow_with_text, narrow
 from napari_lot.gui.forms.number_box import NumberBox
 from napari_lot.gui.plots.of_structure import AXES, DISTANCES, DeviationPlot
 from napari_lot.gui.state import WorkbenchState
+from napari_lot.gui.work.analysis import Background
 from napari_lot.structures import read_structure
 
 A_FILE = "a file"

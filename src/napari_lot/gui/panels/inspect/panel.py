@@ -70,6 +70,10 @@ class InspectPanel(QWidget):
         self.color_by.setToolTip("What the colours of the atoms in 3D mean; the bars below are their legend.")
         self.color_by.textActivated.connect(self._on_color_by)
         self.color_by.currentTextChanged.connect(self._on_color_by)
+        self.doubts = QPushButton("Next doubtful atom (N)")
+        self.doubts.setObjectName("next_doubtful")
+        self.on_doubts: Callable[[], None] = lambda: None
+        self.doubts.clicked.connect(lambda: self.on_doubts())
         self.back = QPushButton()
         self.back.setObjectName("show_result_again")
         self.back.setToolTip("Put the result of the last run that finished, which Export saves, on screen again.")
@@ -108,7 +112,7 @@ class InspectPanel(QWidget):
         layout.setContentsMargins(0, 0, 0, 0)
         self._of_result = (self.hands, self.strengths, self.widths, self.probe, self.probes, self.look_at_probe)
         self._of_atoms = (self._colors, self.size_text, self.histogram)
-        for widget in (self.back, self.bars, self.text, self.sure, *self._of_atoms, *self._of_result):
+        for widget in (self.back, self.bars, self.text, self.sure, self.doubts, *self._of_atoms, *self._of_result):
             layout.addWidget(widget)
         for widget in (self.show_table, *self._drawers):
             layout.addWidget(widget)
@@ -126,8 +130,22 @@ class InspectPanel(QWidget):
         self.compare.shutdown()
         self.table.close()
 
+    def _offer_doubts(self) -> None:
+        """Whether doubtful atoms can be walked through now, and what is missing."""
+        result, running = self.state.result, self.state.running
+        ready = not running and result is not None and self.layers.result is result
+        self.doubts.setEnabled(ready)
+        self.doubts.setToolTip(
+            "Show the atom that is most doubtful at every tilt: keep, delete or move it, or add one beside it."
+            if ready
+            else "A reconstruction is running."
+            if running
+            else "Needs a finished reconstruction (step 3)."
+        )
+
     def _empty(self) -> None:
         self.result = None
+        self._offer_doubts()
         self.text.setText("R-factor per tilt and what is known of the atoms appear here while a reconstruction runs.")
         for widget in (self.back, self.bars, self.sure, *self._of_atoms, *self._of_result):
             widget.hide()
@@ -161,6 +179,7 @@ class InspectPanel(QWidget):
         if other:
             self.back.setText(f"Show run {self.state.result_run} again")
         self.back.setVisible(other)
+        self._offer_doubts()
 
     def _on_result(self) -> None:
         result = self.state.result
@@ -174,6 +193,7 @@ class InspectPanel(QWidget):
         self.sure.setText("\n".join(line for line in lines if line))
         self.sure.setVisible(bool(self.sure.text()))
         self.back.hide()
+        self._offer_doubts()
         self._show_of_result(result)
         self._forget_atoms()
 

@@ -10,12 +10,12 @@ from qtpy.QtCore import Qt
 from qtpy.QtWidgets import QComboBox, QFormLayout, QLabel, QVBoxLayout, QWidget
 
 from napari_lot.analysis.structure import REACH_A, Structure, analyse
-from napari_lot.gui.work.analysis import Background
 from napari_lot.gui.canvas.layers import WorkbenchLayers
 from napari_lot.gui.forms.drawer import narrow
 from napari_lot.gui.forms.number_box import NumberBox
 from napari_lot.gui.plots.of_structure import COORDINATION, NEAREST, PAIRS, PARTIAL, StructurePlot
 from napari_lot.gui.state import WorkbenchState
+from napari_lot.gui.work.analysis import Background
 from napari_lot.job import Result
 
 FIRST_MINIMUM = "from g(r)"

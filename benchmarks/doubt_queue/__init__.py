@@ -1,0 +1,1 @@
+"""How long one decision about a doubtful atom takes."""

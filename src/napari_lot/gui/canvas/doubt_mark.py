@@ -1,0 +1,64 @@
+"""A ring around the atom that is looked at, in 3-D and on the tilts."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from napari.layers import Points
+from numpy.typing import NDArray
+
+from napari_lot.gui.canvas.points import AXES_3D, UNITS_3D
+
+DOUBT = "Doubtful atom"
+COLOR = "#56b4e9"
+
+
+class DoubtMark:
+    """A layer of one point; it comes with ``show`` and goes with ``remove``."""
+
+    def __init__(self, viewer: Any) -> None:
+        self.viewer = viewer
+        self.layer: Points | None = None
+        self.position: NDArray[np.float64] | None = None
+
+    @property
+    def is_there(self) -> bool:
+        """Whether the layer is on screen."""
+        return self.layer is not None and self.layer in self.viewer.layers
+
+    def show(self, position: NDArray[np.float64], zyx: NDArray[np.float64], size_A: float, visible: bool) -> bool:
+        """Mark an atom at x, y, z, drawn at z, y, x; True where the layer had to be added."""
+        self.position = np.asarray(position, np.float64)
+        if self.is_there:
+            self.draw(zyx)
+            return False
+        self.layer = Points(
+            zyx[None],
+            name=DOUBT,
+            size=size_A,
+            face_color="transparent",
+            border_color=COLOR,
+            border_width=0.12,
+            blending="translucent_no_depth",
+            projection_mode="all",
+            units=UNITS_3D,
+            axis_labels=AXES_3D,
+            visible=visible,
+            metadata={"napari_lot_role": "doubt"},
+        )
+        self.layer.editable = False
+        self.viewer.add_layer(self.layer)
+        return True
+
+    def draw(self, zyx: NDArray[np.float64]) -> None:
+        """Move the ring to z, y, x."""
+        if self.layer is not None:
+            self.layer.data[:] = zyx
+            self.layer.refresh()
+
+    def remove(self) -> None:
+        """Take the ring away."""
+        if self.is_there:
+            self.viewer.layers.remove(self.layer)
+        self.layer = self.position = None

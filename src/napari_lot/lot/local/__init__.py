@@ -1,0 +1,6 @@
+"""Changes of single atoms of a finished result: only what they touch is fitted and calculated anew."""
+
+from napari_lot.lot.local.fit import Change, LocalFit
+from napari_lot.lot.local.windows import Patches
+
+__all__ = ["Change", "LocalFit", "Patches"]

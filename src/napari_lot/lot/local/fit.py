@@ -1,0 +1,493 @@
+"""Keep, delete, move or add one atom of a finished result, and refit its neighbours.
+
+Positions and heights of the atoms within a reach follow; all else stays: other atoms, widths, the probe, shifts, scale
+and background. Only windows around the atoms are calculated, with the image model that was fitted: the windows of the
+old images of the changed atoms are taken away and those of the new ones added. The likelihood is that of the fit, and
+what a decision gains is told in its own unit, as a change of log-likelihood.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import ArrayLike, NDArray
+from scipy.spatial import cKDTree
+
+from napari_lot.atoms import Orbitals
+from napari_lot.errors import InputError
+from napari_lot.job import Result
+from napari_lot.lot import likelihood, population
+from napari_lot.lot.canvas import margin_A
+from napari_lot.lot.evidence import existence, prices
+from napari_lot.lot.image_model import ImageModel, one_torch_thread
+from napari_lot.lot.local.atoms_table import OF_STATE, AtomsTable, Rows, Swap
+from napari_lot.lot.local.metric import Metric
+from napari_lot.lot.local.misfit import misfit
+from napari_lot.lot.local.missing import strongest_residual
+from napari_lot.lot.local.newton import minimize
+from napari_lot.lot.local.noise import noise_of
+from napari_lot.lot.local.source import source_of
+from napari_lot.lot.local.tally import Tally
+from napari_lot.lot.local.windows import Ints, Patches, View, add, cut
+from napari_lot.lot.polish import Prior
+from napari_lot.lot.problem import Problem, State
+from napari_lot.physics.orbital import orbital
+from napari_lot.series.tilt_series import TiltSeries
+
+Floats = NDArray[np.float64]
+
+REACH = 2.0
+"""Expected nearest-neighbour distances up to which atoms are refitted."""
+EDGE = 0.8
+"""The same beyond them, up to which pixels are compared."""
+ERROR_BAR_REACH = 1.6
+"""The same up to which atoms count as neighbours for the error bars, as in the run."""
+LARGEST_MOVE = 1.5
+"""The same that one move may go: farther away it is another atom."""
+CLOSEST = 0.35
+"""The same that a new atom must be away from all others."""
+STILL_A, STILL_GAIN = 2e-4, 1e-2
+"""A step that moves no atom farther (Å), or gains less log-likelihood and moves none by 50 times that, is none."""
+PATCH_HALF = 1.25
+"""Half the side of a patch that is shown, in expected distances."""
+
+
+@dataclass(frozen=True)
+class Change:
+    """A decision that has been tried.
+
+    Attributes
+    ----------
+    what : "keep", "delete", "move" or "add"
+    atom : int
+        Its id.
+    position_A : (3,)
+        Of the atom after the fit; where it was, if it is gone.
+    gain : float
+        Change of the log-likelihood of the images, the refit of the neighbours included; negative where they agree
+        less.
+    refitted : int
+        Atoms whose positions and heights followed.
+    moved_A : float
+        How far the atom itself moved; 0 for one that came or went.
+    """
+
+    what: str
+    atom: int
+    position_A: Floats
+    gain: float
+    refitted: int
+    moved_A: float
+    before: Rows
+    after: Rows
+    center_A: Floats
+
+
+@dataclass(frozen=True)
+class Done:
+    """What undoing an applied change needs."""
+
+    change: Change
+    swap: Swap
+    touched: Swap | None
+
+
+class LocalFit:
+    """Decisions about single atoms of one result.
+
+    Building it takes a second or more; a decision a fraction of one. Not thread-safe: one thread at a time.
+
+    Parameters
+    ----------
+    series : TiltSeries
+        The series of the result, whole as it was read.
+    result : Result
+    threads : int, optional
+        Of the image model; those of the settings, or all cores.
+
+    Raises
+    ------
+    InputError
+        The result does not belong to the series or does not say how it was fitted.
+    """
+
+    def __init__(self, series: TiltSeries, result: Result, threads: int | None = None) -> None:
+        self.result = result
+        self.source = source = source_of(series, result)
+        self.series = source.job.series
+        self.spacing_A = source.job.spacing_A
+        self.reach_A = REACH * self.spacing_A
+        state, pixel = source.state, source.pixel_A
+        self.next_id = state.next_id
+        self.view = View(source.matrices, source.center_px, state.shifts, pixel)
+        threads = threads or result.settings.solver.threads
+        tail = self._tail_A()
+        self.half = round(np.ceil((self.reach_A + EDGE * self.spacing_A) / pixel))
+        self._wide = round(np.ceil((self.reach_A + tail) / pixel))
+        self.model = self._windows(self.half, threads)
+        self._drawn = self._windows(self._wide, threads)
+        self.calculated = ((result.calculated - np.float32(source.zero)) / np.float32(source.unit)).astype(np.float32)
+        self.problem = Problem(self.model, source.observed, source.weights, source.kind)
+        self.tally = Tally(source.observed, self.calculated, state.background, source.usable)
+        self.noise = noise_of(self.problem, state, self.calculated, result.details.get("error_bar_inflation"))
+        self.metric = Metric(self._drawn, self.problem, state, self.view, self.noise.variance)
+        self.table = AtomsTable(state, result)
+        self.done: list[Done] = []
+        self._tree: cKDTree | None = None
+
+    def _tail_A(self) -> float:
+        """How far beyond its middle an atom's image is drawn."""
+        source = self.source
+        return margin_A(
+            source.microscope,
+            source.depth_range_A,
+            source.state.typical_width,
+            source.pixel_A / source.oversampling,
+            orbital(source.job.settings.model.orbital),
+        )
+
+    def _windows(self, half: int, threads: int | None) -> ImageModel:
+        return self.source.model((2 * half + 1, 2 * half + 1), (float(half), float(half)), threads)
+
+    def close(self) -> None:
+        """End the worker threads."""
+        self.model.close()
+        self._drawn.close()
+
+    # -- what there is ----------------------------------------------------------------------------------------
+
+    @property
+    def state(self) -> State:
+        """All atoms, in the solver's unit of intensity."""
+        return self.table.state(self.source.state)
+
+    @property
+    def tree(self) -> cKDTree:
+        """Of the positions."""
+        if self._tree is None:
+            self._tree = cKDTree(self.table.columns["positions"])
+        return self._tree
+
+    def position(self, atom: int) -> Floats:
+        """Where an atom is, (3,) in Å."""
+        return np.asarray(self.table.columns["positions"][self._index(atom)], np.float64)
+
+    @property
+    def channels(self) -> int:
+        """Depth channels of the image model."""
+        return self.model.rank
+
+    def misfit(self) -> Floats:
+        """Root mean square residual around each atom over the noise, (N,) in the order of the present atoms."""
+        positions = self.table.columns["positions"]
+        noise = self.noise.variance
+        return misfit(self.problem, self.view, positions, self.calculated, noise, self.metric.blur_px)
+
+    def _index(self, atom: int) -> int:
+        try:
+            return self.table.index(atom)
+        except KeyError:
+            raise InputError(f"There is no atom {atom} any more: choose another one.") from None
+
+    def patches(self, center_A: ArrayLike, half_A: float | None = None) -> Patches:
+        """Measured, calculated and residual cut-outs around a place at every tilt, in the units of the images."""
+        center = np.asarray(center_A, np.float64)
+        half = max(round((half_A or PATCH_HALF * self.spacing_A) / self.source.pixel_A), 2)
+        origins, size = self.view.origins(center, half), 2 * half + 1
+        calculated = cut(self.calculated, origins, size, np.nan)
+        calculated = calculated * np.float32(self.source.unit) + np.float32(self.source.zero)
+        measured = cut(self.series.images, origins, size, np.nan)
+        marks = self.view.pixels(center[None])[:, 0] - origins
+        angles, pixel = self.series.angles_deg, self.source.pixel_A
+        return Patches(measured, calculated, measured - calculated, origins, marks, angles, pixel)
+
+    # -- decisions --------------------------------------------------------------------------------------------
+
+    def delete(self, atom: int) -> Change:
+        """What deleting an atom would change."""
+        index = self._index(atom)
+        center = self.position(atom)
+        free = self._near(center, self.reach_A)
+        return self._fitted("delete", atom, center, free, self.state.select(free[free != index]))
+
+    def keep(self, atom: int) -> Change:
+        """That nothing changes."""
+        rows = self.table.rows(np.array([], np.int64))
+        return Change("keep", atom, self.position(atom), 0.0, 0, 0.0, rows, rows, self.position(atom))
+
+    def refit(self, atom: int) -> Change:
+        """What fitting an atom and its neighbours once more would change."""
+        center = self.position(atom)
+        free = self._near(center, self.reach_A)
+        return self._fitted("refit", atom, center, free, self.state.select(free))
+
+    def move(self, atom: int, position_A: ArrayLike) -> Change:
+        """What moving an atom would change; from its new place it is fitted.
+
+        Raises
+        ------
+        InputError
+            The place is far away, or taken.
+        """
+        index, target = self._index(atom), np.asarray(position_A, np.float64)
+        way = float(np.linalg.norm(target - self.position(atom)))
+        if way > LARGEST_MOVE * self.spacing_A:
+            raise InputError(
+                f"Atom {atom} would move by {way:.1f} Å, farther than to its neighbours: delete it, and add one there."
+            )
+        self._check_free(target, but=index)
+        free = np.union1d(self._near(target, self.reach_A), [index])
+        moved = self.state.select(free)
+        moved.positions[np.flatnonzero(free == index)[0]] = target
+        return self._fitted("move", atom, target, free, moved)
+
+    def add(self, position_A: ArrayLike, species: int | None = None) -> Change:
+        """What an atom more would change; ``species`` is that of most neighbours if not given.
+
+        Raises
+        ------
+        InputError
+            An atom is there already, or no image shows the place.
+        """
+        target = np.asarray(position_A, np.float64)
+        self._check_free(target)
+        seen = self.view.pixels(target[None])[self.problem.fitted, 0]
+        shape = self.series.images.shape[1:]
+        if not ((seen >= 0) & (seen <= np.array(shape) - 1)).all(1).any():
+            raise InputError("No fitted tilt shows this place: an atom there would be a guess.")
+        state, free = self.state, self._near(target, self.reach_A)
+        if species is None:
+            near = state.species[free] if len(free) else state.species
+            species = int(np.bincount(near).argmax()) if len(near) else 0
+        alike = state.height[state.species == species]
+        height = float(np.median(alike)) if len(alike) else float(np.median(state.height)) if len(state.height) else 1.0
+        new = replace(state.select(free), next_id=self.next_id).add(target[None], np.array([height]), species)
+        return self._fitted("add", self.next_id, target, free, new)
+
+    def apply(self, change: Change) -> None:
+        """Make a change that was tried on the present state."""
+        if not self.table.holds(change.before):
+            raise InputError("Other atoms have changed meanwhile: take the decision again.")
+        swap = self.table.swap(change.before, change.after)
+        self._tree = None
+        if len(change.before["ids"]) or len(change.after["ids"]):
+            self._draw(change.before, change.after, change.center_A)
+        touched = None if change.what == "keep" else self._sure(change.center_A)
+        self.done.append(Done(change, swap, touched))
+        if change.what == "add":
+            self.next_id = max(self.next_id, change.atom + 1)
+
+    def undo(self) -> Change:
+        """Take the last change back.
+
+        Raises
+        ------
+        InputError
+            There is none.
+        """
+        if not self.done:
+            raise InputError("There is no decision to undo.")
+        last = self.done.pop()
+        if last.touched is not None:
+            self.table.back(last.touched)
+        self.table.back(last.swap)
+        self._tree = None
+        change = last.change
+        if len(change.before["ids"]) or len(change.after["ids"]):
+            self._draw(change.after, change.before, change.center_A)
+        return change
+
+    def changed_result(self, **details: Any) -> Result:
+        """The result with all changes made so far; ``details`` go into those of the result."""
+        state, source, c = self.state, self.source, self.table.columns
+        orbitals = Orbitals(
+            positions=state.positions.copy(),
+            height=state.height * source.unit,
+            width=state.widths,
+            species=state.species.copy(),
+            elements=self.result.orbitals.elements,
+            id=state.ids.copy(),
+        )
+        images = self.calculated * np.float32(source.unit) + np.float32(source.zero)
+        return replace(
+            self.result,
+            orbitals=orbitals,
+            calculated=images,
+            residual=self.series.images - images,
+            r_factor=self.tally.r_factor,
+            correlation=self.tally.correlation,
+            sigma_A=c.get("sigma_A"),
+            p_exists=c.get("p_exists"),
+            p_element=c.get("p_element"),
+            tilts_seen=c["tilts_seen"],
+            details={**self.result.details, "next_id": self.next_id, **details},
+        )
+
+    def strongest_residual(self, center_A: ArrayLike) -> tuple[Floats, float]:
+        """Where the images want an atom most: see ``missing.strongest_residual``."""
+        with one_torch_thread():
+            return strongest_residual(self, np.asarray(center_A, np.float64))
+
+    # -- the fit ----------------------------------------------------------------------------------------------
+
+    def _near(self, center: Floats, reach_A: float) -> NDArray[np.int64]:
+        return np.sort(np.asarray(self.tree.query_ball_point(center, reach_A), np.int64))
+
+    def _check_free(self, target: Floats, but: int = -1) -> None:
+        others = self._near(target, CLOSEST * self.spacing_A)
+        others = others[others != but]
+        if len(others):
+            atom = int(self.table.columns["ids"][others[0]])
+            raise InputError(f"Atom {atom} is at this place already: choose one farther from it.")
+
+    def images(self, model: ImageModel, state: State, leaf: dict[str, torch.Tensor], origins: Ints, tilts: Ints) -> Any:
+        """Windows (n, P, P) of a few atoms, scale included, background not."""
+        half = (model.canvas.image_shape[0] - 1) // 2
+        center = np.array(self.view.center_px)
+        shifts = (center - origins - half)[tilts, ::-1] + self.view.shifts_px[tilts]
+        focus = torch.from_numpy(state.focus[tilts]) if state.focus.any() else None
+        images = model.images(
+            tilts,
+            leaf.get("positions", torch.from_numpy(state.positions)),
+            leaf.get("height", torch.from_numpy(state.height)),
+            torch.from_numpy(state.widths),
+            torch.from_numpy(np.ascontiguousarray(shifts)),
+            focus_A=focus,
+            shapes=self.source.shapes(model, state),
+        )
+        return images * torch.from_numpy(state.scale[tilts]).float()[:, None, None]
+
+    def inside(self, origins: Ints, size: int) -> NDArray[np.float32]:
+        """Weights of the pixels of windows, 0 outside the images."""
+        shape = self.source.observed.shape
+        given = np.ones((1, 1, 1), np.float32) if self.source.weights is None else self.source.weights
+        return cut(np.broadcast_to(given, shape), origins, size, 0.0)
+
+    def _prior(self) -> Prior | None:
+        """What was known of the heights beforehand, in units of the noise."""
+        if self.problem.kind == "poisson" or len(self.result.settings.model.elements) > 1:
+            return None
+        typical = population.typical_height(self.state)
+        if typical <= 0:
+            return None
+        scatter = self.result.settings.solver.height_scatter * typical
+        return Prior(typical, (self.noise.inflation / scatter) ** 2)
+
+    def _fitted(self, what: str, atom: int, center: Floats, free: NDArray[np.int64], after: State) -> Change:
+        """Fit the atoms ``after`` in place of the ``free`` ones."""
+        with one_torch_thread():
+            return self._fitted_alone(what, atom, center, free, after)
+
+    def _fitted_alone(self, what: str, atom: int, center: Floats, free: NDArray[np.int64], after: State) -> Change:
+        before, n, tilts = self.state.select(free), len(after.height), self.problem.fitted
+        origins, size = self.view.origins(center, self.half), 2 * self.half + 1
+        noise = self.noise.variance if self.problem.kind == "lsq" else 1.0
+        measured, calculated = (
+            torch.from_numpy(cut(stack, origins, size, 0.0)[tilts]).double()
+            for stack in (self.source.observed, self.calculated)
+        )
+        inside = self.inside(origins, size)[tilts]
+        weights = torch.from_numpy(inside).double()
+        with torch.no_grad():
+            fixed = calculated - self.images(self.model, before, {}, origins, tilts)
+        prior = self._prior()
+
+        # in double precision: single would lose what the last steps gain among the terms of thousands of pixels
+        def loss(images: torch.Tensor) -> torch.Tensor:
+            return likelihood.loss(self.problem.kind, images, measured, weights) / noise
+
+        def value(x: Floats) -> tuple[float, Floats]:
+            p = x.reshape(n, 4)
+            leaf = {
+                "positions": torch.from_numpy(p[:, :3].copy()).requires_grad_(),
+                "height": torch.from_numpy(np.maximum(p[:, 3], 0.0)).requires_grad_(),
+            }
+            with torch.enable_grad():
+                found = loss(fixed + self.images(self.model, after, leaf, origins, tilts))
+                slopes = torch.autograd.grad(found, [leaf["positions"], leaf["height"]])
+            gradient = np.column_stack([g.numpy() for g in slopes])
+            total = float(found.detach())
+            if prior is not None:
+                total += prior.cost(p[:, 3])
+                gradient[:, 3] += prior.gradient(p[:, 3])
+            return total, gradient.ravel()
+
+        was = float(loss(calculated))
+        result = after.copy()
+        if n:
+            hessian = self.metric.matrix(after, self.calculated)
+            if prior is not None:
+                hessian[3::4, 3::4] += prior.strength * np.eye(n)
+            x = np.column_stack([after.positions, after.height]).ravel()
+            p = minimize(value, x, hessian, self._is_still).x.reshape(n, 4)
+            result = replace(result, positions=p[:, :3].copy(), height=np.maximum(p[:, 3], 0.0))
+        with torch.no_grad():
+            now = float(loss(fixed + self.images(self.model, result, {}, origins, tilts)))
+        rows = self._rows(result)
+        here = np.flatnonzero(result.ids == atom)
+        place = result.positions[here[0]] if len(here) else center
+        old = np.flatnonzero(before.ids == atom)
+        moved = float(np.linalg.norm(place - before.positions[old[0]])) if len(old) and len(here) else 0.0
+        gain = (was - now) / self.noise.inflation**2
+        return Change(what, atom, place, gain, n, moved, self.table.rows(free), rows, center)
+
+    def _is_still(self, step: Floats, gain: float) -> bool:
+        farthest = float(np.abs(step.reshape(-1, 4)[:, :3]).max())
+        return farthest < STILL_A or (gain < STILL_GAIN * self.noise.inflation**2 and farthest < 50 * STILL_A)
+
+    def _rows(self, state: State) -> Rows:
+        """Rows of fitted atoms: columns that the fit does not know are as they were, or unknown."""
+        rows: Rows = {name: getattr(state, name) for name in OF_STATE}
+        at = [np.flatnonzero(self.table.columns["ids"] == i) for i in state.ids]
+        for name, values in self.table.columns.items():
+            if name in OF_STATE:
+                continue
+            found = np.zeros((len(state.ids), *values.shape[1:]), values.dtype)
+            for row, old in enumerate(at):
+                found[row] = values[old[0]] if len(old) else self._unknown(name, state.positions[row])
+            rows[name] = found
+        return rows
+
+    def _unknown(self, name: str, position: Floats) -> float:
+        if name == "tilts_seen":
+            seen = self.view.pixels(position[None])[:, 0]
+            return int(((seen >= 0) & (seen <= np.array(self.series.images.shape[1:]) - 1)).all(1).sum())
+        if name == "p_element" and len(self.result.settings.model.elements) == 1:
+            return 1.0
+        return np.nan
+
+    def _draw(self, before: Rows, after: Rows, center: Floats) -> None:
+        """Take the images of some atoms away and add those of others, at every tilt."""
+        both = {name: np.concatenate([before[name], after[name]]) for name in OF_STATE}
+        both["height"] = np.concatenate([-before["height"], after["height"]])
+        state = replace(self.source.state, **both)  # type: ignore[arg-type]
+        origins, tilts = self.view.origins(center, self._wide), np.arange(len(self.problem))
+        with torch.no_grad():
+            change = self.images(self._drawn, state, {}, origins, tilts).numpy()
+        size = 2 * self._wide + 1
+        old = cut(self.calculated, origins, size, 0.0)
+        add(self.calculated, origins, change)
+        self.tally.change(origins, old, cut(self.calculated, origins, size, 0.0))
+
+    def _sure(self, center: Floats) -> Swap | None:
+        """Error bars and probabilities of the atoms around a change, where the result has them."""
+        c, near = self.table.columns, ERROR_BAR_REACH * self.spacing_A
+        touched = self._near(center, near)
+        if "sigma_A" not in c or not len(touched):
+            return None
+        around = self._near(center, 2.0 * near)
+        state = self.state.select(around)
+        variance = np.diagonal(self.metric.covariance(state, self.calculated, near), axis1=1, axis2=2)
+        sigma = self.noise.inflation * np.sqrt(np.maximum(variance, 0.0))
+        here = np.isin(around, touched)
+        before, after = self.table.rows(touched), self.table.rows(touched)
+        after["sigma_A"] = sigma[here, :3]
+        if "p_exists" in c:
+            typical, settings = population.typical_height(self.state), self.result.settings
+            one = len(settings.model.elements) == 1
+            price = prices(state.height[here], typical, settings.solver, one)
+            after["p_exists"] = existence(state.height[here], sigma[here, 3], price)
+        return self.table.swap(before, after)

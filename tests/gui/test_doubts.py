@@ -1,0 +1,262 @@
+"""The doubt queue in the window, by mouse and keys, on real fits of the sample."""
+
+from __future__ import annotations
+
+import threading
+from typing import Any
+
+import numpy as np
+import pytest
+from qtpy.QtCore import QPoint, Qt
+from qtpy.QtTest import QTest
+from stand_in import StandInJob
+from steps import child, open_step
+
+from napari_lot.gui.doubt_queue import THREAD
+from napari_lot.gui.plots.contact_sheet import GAP, HEADER
+
+
+class Likely(StandInJob):
+    """Ends at once with the sample's true atoms, one false one among them, and images that a fit calculates."""
+
+    def run(self, control: Any = None) -> Any:
+        from dataclasses import replace
+
+        from napari_lot.atoms import Orbitals
+        from napari_lot.lot.local.source import source_of
+
+        yield from super().run(control)
+        given = self.result
+        assert given is not None
+        positions = np.vstack([given.orbitals.positions, FALSE])
+        height = np.append(np.full(len(given.orbitals), 0.26), 0.06)
+        atoms = Orbitals.create(positions, height, 0.75, elements=self.settings.model.elements)
+        n, t = len(atoms), len(self.series)
+        p_exists = np.where(np.arange(n) == n - 1, 0.4, 0.999)
+        given = replace(
+            given,
+            orbitals=atoms,
+            sigma_A=np.full((n, 3), 0.02),
+            p_exists=p_exists,
+            p_element=np.ones(n),
+            tilts_seen=np.full(n, t),
+        )
+        source = source_of(self.series, given)
+        import torch
+
+        model = source.model(self.series.images.shape[1:], source.center_px, 2)
+        with torch.no_grad():
+            images = model.images(
+                range(t),
+                *(torch.from_numpy(a) for a in (source.state.positions, source.state.height, source.state.widths)),
+            )
+        model.close()
+        # heights in the units of the images, by least squares
+        shape = images.numpy().astype(np.float64) * source.unit
+        factor = float((shape * self.series.images).sum() / (shape**2).sum())
+        atoms = replace(atoms, height=factor * atoms.height)
+        calculated = (factor * shape).astype(np.float32)
+        residual = self.series.images - calculated
+        self.result = replace(given, orbitals=atoms, calculated=calculated, residual=residual)
+
+
+FALSE = np.array([0.7, 1.1, 6.3])
+
+
+@pytest.fixture
+def inspected(workbench: Any, hand: Any) -> Any:
+    """A workbench with a finished run in its Inspect step."""
+    workbench.run.make_job = lambda series, settings: Likely(series, settings, step_s=0.0, steps=3, knows_errors=True)
+    hand.click(child(workbench, "open_sample"))
+    hand.until(workbench.run.start_button.isEnabled)
+    open_step(workbench, hand, "run")
+    hand.click(child(workbench, "start"))
+    hand.until(lambda: not workbench.state.running, 30)
+    assert workbench.state.result is not None
+    return workbench
+
+
+def settled(panel: Any) -> bool:
+    queue = panel.queue
+    return queue.shown is not None and queue.shown.deletion is not None and not queue.busy
+
+
+def press(viewer: Any, key: Any) -> None:
+    """A key with the focus on the canvas."""
+    canvas = viewer.window._qt_viewer.canvas.native
+    canvas.setFocus()
+    QTest.keyClick(canvas, key)
+
+
+def test_the_false_atom_comes_first_and_goes(inspected: Any, viewer: Any, hand: Any) -> None:
+    panel, state = inspected.doubts, inspected.state
+    n = len(state.result.orbitals)
+    open_step(inspected, hand, "inspect")
+    hand.click(child(inspected, "next_doubtful"))
+    hand.until(lambda: settled(panel), 30)
+    false = n - 1
+    assert panel.queue.shown.atom == false
+    assert "exists with a probability of 0.4" in panel.why.text()
+    assert "error bars" in panel.facts.text()
+    assert "probability 0.4" in panel.facts.text()
+    assert "log-likelihood" in panel.cost.text()
+    assert viewer.layers["Doubtful atom"].visible == (inspected.layers.view in ("atoms", "markers"))
+    r_before, calculated = state.result.r_factor.copy(), state.result.calculated
+    press(viewer, Qt.Key.Key_D)
+    hand.until(lambda: len(state.result.orbitals) == n - 1 and settled(panel), 30)
+    result = state.result
+    assert false not in result.orbitals.id
+    assert len(viewer.layers["Atoms"].data) == n - 1
+    assert np.array_equal(viewer.layers["Calculated"].data[:, 0], result.calculated)
+    assert not np.array_equal(result.calculated, calculated)
+    assert not np.array_equal(inspected.inspect.bars.values, r_before)
+    (told,) = result.details["decisions"]
+    assert (told["what"], told["atom"], told["element"]) == ("delete", false, "Pt")
+    assert told["gain"] == pytest.approx(panel.queue.fit.done[-1].change.gain, abs=1e-3)
+    assert "probability" in told["reason"]
+    assert panel.queue.shown.atom != false, "the next one is shown"
+    press(viewer, Qt.Key.Key_U)
+    hand.until(lambda: len(state.result.orbitals) == n and settled(panel), 30)
+    assert panel.queue.shown.atom == false
+    assert state.result.details["decisions"] == []
+    assert state.result.calculated == pytest.approx(calculated, abs=1e-4 * float(calculated.max()))
+
+
+def test_keep_walks_on_and_is_noted(inspected: Any, viewer: Any, hand: Any) -> None:
+    panel, state = inspected.doubts, inspected.state
+    press(viewer, Qt.Key.Key_N)
+    hand.until(lambda: settled(panel), 30)
+    first = panel.queue.shown.atom
+    press(viewer, Qt.Key.Key_K)
+    hand.until(lambda: settled(panel) and panel.queue.shown.atom != first, 30)
+    (told,) = state.result.details["decisions"]
+    assert (told["what"], told["gain"]) == ("keep", 0)
+    assert np.isfinite(told["gain_of_deleting"])
+    assert "kept" in panel.said.text()
+
+
+def patch_point(panel: Any, tilt: int, pixel: Any, row: int = 0) -> QPoint:
+    at = panel.sheet.canvas.place_of(row, tilt, pixel)
+    panel.sheet.scroll_to(tilt)
+    return QPoint(round(at.x()), round(at.y()))
+
+
+def test_an_atom_moves_to_a_click_and_by_arrow_keys(inspected: Any, viewer: Any, hand: Any) -> None:
+    panel, state = inspected.doubts, inspected.state
+    press(viewer, Qt.Key.Key_N)
+    hand.until(lambda: settled(panel), 30)
+    panel.queue.look_at(0, "a true atom, away from the false one.")
+    hand.until(lambda: settled(panel) and panel.queue.shown.atom == 0, 30)
+    atom, patches = panel.queue.shown.atom, panel.queue.shown.patches
+    asked = []
+    move = panel.queue.move
+    panel.queue.move = lambda place: (asked.append(np.asarray(place)), move(place))
+    press(viewer, Qt.Key.Key_M)
+    assert "arrow keys" in panel.hint.text()
+    tilt = 10
+    target = patches.marks[tilt] + [2.0, -3.0]
+    point = patch_point(panel, tilt, target)
+    QTest.mouseClick(panel.sheet.canvas, Qt.MouseButton.LeftButton, Qt.KeyboardModifier.NoModifier, point)
+    fit = panel.queue.fit
+    half = 0.6 * patches.measured.shape[-1] / panel.sheet.canvas.cell  # the click is on a whole screen pixel
+    assert fit.view.pixels(asked[0][None])[tilt, 0] == pytest.approx(patches.origins[tilt] + target, abs=half)
+    hand.until(lambda: settled(panel) and len(state.result.details.get("decisions", ())) == 1, 30)
+    assert state.result.details["decisions"][0]["what"] == "move"
+    assert panel.queue.shown.atom == atom, "the moved atom is still shown"
+    start = fit.position(atom)
+    inspected.layers.go_to_tilt(17)
+    press(viewer, Qt.Key.Key_M)
+    for _ in range(3):
+        QTest.keyClick(panel, Qt.Key.Key_Right)
+    QTest.keyClick(panel, Qt.Key.Key_Return)
+    shift = (fit.view.pixels(asked[1][None]) - fit.view.pixels(start[None]))[17, 0]
+    assert shift == pytest.approx([0.0, 0.3 / fit.view.pixel_A])
+    hand.until(lambda: settled(panel) and len(state.result.details["decisions"]) == 2, 30)
+
+
+def test_an_atom_is_added_by_two_clicks_and_at_the_residual(inspected: Any, viewer: Any, hand: Any) -> None:
+    panel, state = inspected.doubts, inspected.state
+    press(viewer, Qt.Key.Key_N)
+    hand.until(lambda: settled(panel), 30)
+    fit, n = panel.queue.fit, len(state.result.orbitals)
+    # a true atom that is deleted by the engine, so that there is something to find: the queue looks at its neighbour
+    near = fit.tree.query(fit.position(panel.queue.shown.atom), 3)[1][2]
+    missing = int(fit.table.columns["ids"][near])
+    place = fit.position(missing)
+    fit.apply(fit.delete(missing))
+    panel.queue._take(fit.changed_result())
+    panel.queue.look_at(panel.queue.shown.atom, "its neighbour is missing.")
+    hand.until(lambda: settled(panel), 30)
+    patches = panel.queue.shown.patches
+    hand.click(child(panel, "doubt_add"))
+    for tilt in (8, 26):
+        pixel = fit.view.pixels(place[None])[tilt, 0] - patches.origins[tilt]
+        point = patch_point(panel, tilt, pixel, row=2)
+        QTest.mouseClick(panel.sheet.canvas, Qt.MouseButton.LeftButton, Qt.KeyboardModifier.NoModifier, point)
+    hand.until(lambda: settled(panel) and len(state.result.orbitals) == n, 30)
+    added = panel.queue.shown.atom
+    assert added == n, "an id that was never used"
+    assert np.linalg.norm(fit.position(added) - place) < 0.3
+    assert state.result.details["decisions"][-1]["gain"] > 0
+    assert "placed by hand" in state.result.details["decisions"][-1]["reason"]
+    press(viewer, Qt.Key.Key_U)
+    hand.until(lambda: settled(panel) and len(state.result.orbitals) == n - 1, 30)
+    press(viewer, Qt.Key.Key_A)
+    QTest.keyClick(panel, Qt.Key.Key_Return)
+    hand.until(lambda: settled(panel) and len(state.result.orbitals) == n, 30)
+    assert "standard deviations" in state.result.details["decisions"][-1]["reason"]
+
+
+def test_keys_are_letters_where_a_person_types_and_free_afterwards(inspected: Any, viewer: Any, hand: Any) -> None:
+    panel, before = inspected.doubts, len(inspected.state.result.orbitals)
+    open_step(inspected, hand, "export")
+    field = child(inspected, "export_path")
+    hand.type(field, "dnkma", enter=False)
+    assert field.text() == "dnkma"
+    open_step(inspected, hand, "probe")
+    number = inspected.probe.findChildren(__import__("qtpy.QtWidgets", fromlist=["x"]).QAbstractSpinBox)[0]
+    hand.reach(number)
+    number.setFocus()
+    QTest.keyClick(number, Qt.Key.Key_N)
+    QTest.keyClick(number, Qt.Key.Key_D)
+    assert not panel.is_open
+    assert panel.queue.shown is None
+    press(viewer, Qt.Key.Key_D)
+    assert len(inspected.state.result.orbitals) == before, "closed, the panel has only N"
+    press(viewer, Qt.Key.Key_N)
+    hand.until(lambda: settled(panel), 30)
+    panel._dock.destroyOnClose()
+    assert not panel.is_open
+    press(viewer, Qt.Key.Key_N)
+    hand.until(lambda: panel.is_open)
+    assert panel.queue.shown is not None, "it comes back with its atom"
+    inspected.shutdown()
+    assert not viewer.keymap
+    assert not [t for t in threading.enumerate() if t.name == THREAD]
+    assert "Doubtful atom" not in viewer.layers
+
+
+def test_the_sheet_scrolls_and_an_angle_goes_to_its_tilt(inspected: Any, viewer: Any, hand: Any) -> None:
+    panel = inspected.doubts
+    press(viewer, Qt.Key.Key_N)
+    hand.until(lambda: settled(panel), 30)
+    canvas = panel.sheet.canvas
+    assert len(canvas.titles) == 36
+    assert canvas.titles[0] == "−70.0°"
+    assert canvas.width() > panel.sheet.scroll.viewport().width()
+    tilt = 4
+    at = QPoint(tilt * (canvas.cell + GAP) + 5, HEADER // 2)
+    QTest.mouseClick(canvas, Qt.MouseButton.LeftButton, Qt.KeyboardModifier.NoModifier, at)
+    assert inspected.layers.tilt == tilt
+    assert canvas.tilt == tilt
+
+
+def test_without_a_result_there_is_nothing_to_walk(ready: Any, viewer: Any, hand: Any) -> None:
+    button = child(ready, "next_doubtful")
+    assert not button.isEnabled()
+    assert "needs a finished reconstruction" in button.toolTip().lower()
+    press(viewer, Qt.Key.Key_N)
+    assert not ready.doubts.is_open
+    hand.click(child(ready, "start"))
+    hand.until(lambda: ready.run.plot.points > 2)
+    assert "running" in button.toolTip()
