@@ -132,10 +132,13 @@ def find_alignment(
 def is_isolated(images: NDArray[np.float32], mask: NDArray[np.bool_] | None, level: Levels) -> bool:
     """True where the object touches no edge of the field in any tilt, so that what lies outside is vacuum.
 
-    Where a mask hides more than a tenth of the edges, the object may touch them unseen.
+    Where a mask hides more than a tenth of the edges in every tilt, the object may touch them unseen. What is hidden in
+    some, because their drift was taken out, is seen in others: those have an edge of their own further inside.
     """
     use = np.ones(images.shape, bool) if mask is None else mask
     seen = use.any((1, 2))  # the others are tilts left out
+    if np.asarray(use.any(0))[_frame(np.ones(images.shape[1:], bool))].mean() < 0.9:
+        return False
     edges = np.stack([_frame(tilt) for tilt in use[seen]])
     known = use[seen] & edges
     if known.sum() < 0.9 * edges.sum():

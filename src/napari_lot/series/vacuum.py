@@ -1,4 +1,4 @@
-"""Where a tilt shows nothing but vacuum, how bright that is there, and how noisy: for the background and for alignment."""
+"""Where a tilt shows nothing but vacuum, how bright and how noisy that is: for the background and for alignment."""
 
 from __future__ import annotations
 
@@ -122,7 +122,7 @@ def find_particle(series: TiltSeries, tilt: int) -> Particle | None:
     # The object itself must not touch what cannot be seen: the edge of the field or of the mask.
     own = vacuum.specimen & inside
     unseen = np.pad(~use, 1, constant_values=True)
-    touching = ndimage.binary_dilation(unseen, np.ones((3, 3)), iterations=2)[1:-1, 1:-1]
+    touching = ndimage.binary_dilation(unseen, np.ones((3, 3), bool), iterations=2)[1:-1, 1:-1]
     if (own & touching).sum() > 0.02 * max(4, 2 * sum(_extent(own))):
         return None
     return Particle(np.where(inside, signal, 0.0), inside, vacuum.noise)

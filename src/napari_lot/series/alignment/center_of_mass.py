@@ -49,14 +49,14 @@ def align_by_center_of_mass(series: TiltSeries, progress: Callable[[float], None
     lost = np.setdiff1d(series.used, known)
     if len(known) < 3 or len(known) < 0.5 * len(series.used):
         raise InputError(
-            f"{series.source}: no isolated particle within the field in {tilt_list(lost)}: a centre of mass means nothing "
-            "there; align by correlation."
+            f"{series.source}: no isolated particle within the field in {tilt_list(lost)}: a centre of mass means "
+            "nothing there; align by correlation."
         )
     turn = rotations[known][:, :2]
     translation, center = split_shifts(places[known], turn, 0.02 * max(series.images.shape[1:]))
     drift = np.zeros((len(series), 2))
     drift[known] = places[known] - turn @ translation - center
-    doubts = ()
+    doubts: tuple[str, ...] = ()
     if len(lost):
         doubts = (f"{tilt_list(lost).capitalize()} could not be judged: no particle within the field; not moved.",)
     progress(1.0)

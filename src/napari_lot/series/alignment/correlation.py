@@ -83,7 +83,7 @@ def align_by_correlation(
         # A u_after = R_before x + A s_after lies at ``step`` from R_before x + s_before
         drift[after] = np.linalg.solve(stretch, step + drift[before])
     progress(1.0)
-    doubts = ()
+    doubts: tuple[str, ...] = ()
     if weak:
         doubts = (f"{tilt_list(sorted(weak)).capitalize()} have little in common with their neighbours: look at them.",)
     how = "by cross-correlation of neighbours" + (", stretched as a film" if film else "")
@@ -133,7 +133,7 @@ def _ready(series: TiltSeries, tilt: int, stretch: Floats, window: Floats, film:
     image = ndimage.gaussian_filter(image, 0.7)
     if film:  # the outline of a particle is what tells it from itself a lattice spacing further
         image -= ndimage.gaussian_filter(image, 1 / (2 * np.pi * HIGH_PASS))
-    return window * (image - (image * window).sum() / window.sum())
+    return np.asarray(window * (image - (image * window).sum() / window.sum()))
 
 
 def _taper(n: int) -> Floats:

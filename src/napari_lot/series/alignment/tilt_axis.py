@@ -1,7 +1,8 @@
 """The direction of the tilt axis in the image, from an isolated object.
 
-Summed across the tilt axis, the images of one object are the same profile at every tilt: the common line of all their
-Fourier transforms (Crowther, DeRosier & Klug, Proc. R. Soc. A 317, 319 (1970); van Heel, Ultramicroscopy 21, 111 (1987)).
+Summed across the tilt axis, the images of one object are the same profile at every tilt: the common line of all
+their Fourier transforms (Crowther, DeRosier & Klug, Proc. R. Soc. A 317, 319 (1970); van Heel, Ultramicroscopy 21, 111
+(1987)).
 The direction is looked for in which these profiles agree best. Their moduli are compared, which do not know of drift.
 """
 
@@ -22,13 +23,15 @@ Floats = NDArray[np.float64]
 
 LEAST_RANGE_DEG = 20.0
 LEAST_TILTS = 5
-COARSE_DEG, FINE_DEG, FINE_SPAN_DEG = 1.0, 0.05, 3.0
+COARSE_DEG, FINE_DEG, FINE_SPAN_DEG = 1.0, 0.1, 2.5
 HIGHEST = 0.35
 """Highest frequency compared, in 1/px: beyond it interpolation and aliasing speak."""
 LARGEST_SIGMA_DEG = 3.0
 """A direction that is less certain than this is no answer."""
-RIVAL = 0.8
-"""Another minimum of the disagreement within this part of the way down is as good as the first."""
+RIVALS = 3
+"""Minima of the rough curve that are looked at closely."""
+RIVAL_SIGMA = 3.0
+"""The best one must beat the others by this many standard errors, over the tilts, of their difference."""
 
 
 @dataclass(frozen=True)
@@ -36,8 +39,8 @@ class TiltAxis:
     """Direction of the tilt axis from vertical in degrees, clockwise positive, in (-90, 90].
 
     ``sigma_deg`` is its standard deviation by the jackknife over tilts. ``told`` is False where the images do not tell
-    it, and ``sentence`` says why, or what was found. ``angles_deg``, ``disagreement`` (n,): the curve that was searched,
-    as the part of the profiles' power that is not common.
+    it, and ``sentence`` says why, or what was found. ``angles_deg``, ``disagreement`` (n,): the curve that was
+    searched, as the part of the profiles' power that is not common.
     """
 
     angle_deg: float
@@ -66,7 +69,9 @@ def find_tilt_axis(series: TiltSeries, progress: Callable[[float], None] = lambd
         Not a single-axis series, too small a range of tilts, or no isolated object: then there is no common profile.
     """
     if series.rotations is not None or np.any(series.angles_deg[:, [0, 2]]):
-        raise InputError(f"{series.source}: only a series that is tilted about a single axis has a tilt axis to look for.")
+        raise InputError(
+            f"{series.source}: only a series that is tilted about a single axis has a tilt axis to look for."
+        )
     thetas = series.angles_deg[series.used, 1]
     if np.ptp(thetas) < LEAST_RANGE_DEG or len(thetas) < LEAST_TILTS:
         raise InputError(
@@ -84,8 +89,8 @@ def find_tilt_axis(series: TiltSeries, progress: Callable[[float], None] = lambd
             noises.append(particle.inside.sum() * particle.noise**2)
     if len(signals) < LEAST_TILTS or len(lost) > 0.5 * len(thetas):
         raise InputError(
-            f"{series.source}: no isolated particle within the field in {tilt_list(lost)}: what leaves the field has no "
-            "profile in common, and the tilt axis cannot be told from it."
+            f"{series.source}: no isolated particle within the field in {tilt_list(lost)}: what leaves the field has "
+            "no profile in common, and the tilt axis cannot be told from it."
         )
     stack = np.stack(signals)
     mass = stack.sum((1, 2))
@@ -96,28 +101,46 @@ def find_tilt_axis(series: TiltSeries, progress: Callable[[float], None] = lambd
     factor = max(1, int(0.35 / (4 / extent)) if extent > 200 else 1)
     coarse = np.arange(-90.0, 90.0, COARSE_DEG)
     low = np.linspace(0.5 / extent, 8 / extent, 16)
-    rough = _disagreement(_profiles(_bin(stack, factor), coarse, low * factor, lambda s: progress(0.3 + 0.3 * s)), noise)
-    first = float(coarse[rough.argmin()])
-    fine = first + np.arange(-FINE_SPAN_DEG, FINE_SPAN_DEG + FINE_DEG / 2, FINE_DEG)
-    profiles = _profiles(stack, fine, frequencies, lambda s: progress(0.6 + 0.4 * s))
+    rough = _disagreement(
+        _profiles(_bin(stack, factor), coarse, low * factor, lambda s: progress(0.3 + 0.3 * s)), noise
+    )
+    lowest = np.flatnonzero((rough <= np.roll(rough, 1)) & (rough <= np.roll(rough, -1)))
+    places = [float(coarse[i]) for i in lowest[np.argsort(rough[lowest])][:RIVALS]]
+    close = []
+    for i, place in enumerate(places):
+        fine = place + np.arange(-FINE_SPAN_DEG, FINE_SPAN_DEG + FINE_DEG / 2, FINE_DEG)
+        close.append((fine, _profiles(stack, fine, frequencies, lambda s, i=i: progress(0.6 + 0.4 * (i + s) / RIVALS))))  # type: ignore[misc]
+    minima = [float(_disagreement(profiles, noise).min()) for _, profiles in close]
+    best = int(np.argmin(minima))
+    fine, profiles = close[best]
     curve = _disagreement(profiles, noise)
     found = _minimum(fine, curve)
     without = np.array([_minimum(fine, _disagreement(np.delete(profiles, j, 0), noise)) for j in range(len(profiles))])
     n = len(without)
-    sigma = float(np.sqrt((n - 1) / n * ((without - without.mean()) ** 2).sum()))
-    sigma = max(sigma, FINE_DEG / np.sqrt(12))
-    rivals = _rivals(coarse, rough)
-    at_edge = abs(found - first) > FINE_SPAN_DEG - 2 * FINE_DEG
+    sigma = max(float(np.sqrt((n - 1) / n * ((without - without.mean()) ** 2).sum())), FINE_DEG / np.sqrt(12))
+    own = _by_tilt(profiles, noise)[:, curve.argmin()]
+    rivals = [places[best]]
+    for i, (_, others) in enumerate(close):
+        gain = _by_tilt(others, noise)[:, _disagreement(others, noise).argmin()] - own
+        if i != best and gain.mean() < RIVAL_SIGMA * gain.std() / np.sqrt(n):
+            rivals.append(places[i])
+    at_edge = abs(found - places[best]) > FINE_SPAN_DEG - 2 * FINE_DEG
     angle = (found + 90.0) % 180.0 - 90.0
     text = f"{angle:+.2f} ± {sigma:.2f} degrees from vertical".replace("-", "−")
     if sigma > LARGEST_SIGMA_DEG or at_edge:
-        told, sentence = False, "The images do not tell the tilt axis: their profiles agree along every direction alike."
+        told, sentence = (
+            False,
+            "The images do not tell the tilt axis: their profiles agree along every direction alike.",
+        )
     elif len(rivals) > 1:
         told = False
         listed = " and ".join(f"{a:.0f}" for a in rivals[:3]).replace("-", "−")
         sentence = f"The images do not tell the tilt axis: it may lie at {listed} degrees from vertical."
     else:
-        told, sentence = True, f"The tilt axis lies at {text}; which way the specimen was tilted the images cannot tell."
+        told, sentence = (
+            True,
+            f"The tilt axis lies at {text}; which way the specimen was tilted the images cannot tell.",
+        )
     progress(1.0)
     return TiltAxis(angle, sigma, told, sentence, coarse, rough)
 
@@ -139,15 +162,20 @@ def _profiles(stack: Floats, angles_deg: Floats, frequencies: Floats, progress: 
 
 
 def _disagreement(profiles: Floats, noise: float) -> Floats:
-    """Part of the power of the profiles (T, n, K) that is not in their mean, (n,); 0 where they are the same.
+    """Part of the power of the profiles (T, n, K) that is not in their mean, (n,); 0 where they are the same."""
+    return np.asarray(_by_tilt(profiles, noise).mean(0))
+
+
+def _by_tilt(profiles: Floats, noise: float) -> Floats:
+    """What each tilt adds to the disagreement, (T, n).
 
     Each frequency counts by the share of its power that is not noise (Wiener), so that many empty ones do not drown
     the few that tell the direction.
     """
     power = (profiles**2).mean((0, 1))
     weight = np.maximum(0.0, 1.0 - 2.0 * noise / np.maximum(power, 1e-300)) ** 2
-    mean = profiles.mean(0)
-    return np.asarray((((profiles - mean) ** 2).sum(0) @ weight) / ((profiles**2).sum(0) @ weight))
+    whole = ((profiles**2).mean(0) @ weight)[None]
+    return np.asarray((profiles - profiles.mean(0)) ** 2 @ weight / whole)
 
 
 def _minimum(angles: Floats, curve: Floats) -> float:
@@ -156,14 +184,6 @@ def _minimum(angles: Floats, curve: Floats) -> float:
     second, first, _ = np.polyfit(angles[i - 4 : i + 5] - angles[i], curve[i - 4 : i + 5], 2)
     step = angles[1] - angles[0]
     return float(angles[i] + (np.clip(-first / (2 * second), -4 * step, 4 * step) if second > 0 else 0.0))
-
-
-def _rivals(angles: Floats, curve: Floats) -> list[float]:
-    """Directions whose minimum is nearly as deep as the deepest, that one first."""
-    lowest = (curve <= np.roll(curve, 1)) & (curve <= np.roll(curve, -1))
-    deep = float(np.median(curve) - curve.min())
-    good = [int(i) for i in np.flatnonzero(lowest) if np.median(curve) - curve[i] >= RIVAL * deep]
-    return [float(angles[i]) for i in sorted(good, key=lambda i: curve[i])]
 
 
 def _extent(stack: Floats) -> float:
@@ -177,4 +197,4 @@ def _bin(stack: Floats, factor: int) -> Floats:
         return stack
     t, v, u = stack.shape
     v, u = v // factor * factor, u // factor * factor
-    return stack[:, :v, :u].reshape(t, v // factor, factor, u // factor, factor).sum((2, 4))
+    return np.asarray(stack[:, :v, :u].reshape(t, v // factor, factor, u // factor, factor).sum((2, 4)))
