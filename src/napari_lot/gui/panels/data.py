@@ -26,6 +26,7 @@ from napari_lot.errors import InputError
 from napari_lot.gui.canvas.labels import short_angle_text
 from napari_lot.gui.forms.settings_form import SettingsForm
 from napari_lot.gui.forms.words import in_window_words
+from napari_lot.gui.panels.prepare import PreparePanel
 from napari_lot.gui.state import WorkbenchState
 from napari_lot.series import TiltSeries
 from napari_lot.series.detector import detector_of
@@ -126,6 +127,18 @@ class DataPanel(QWidget):
         self.notes.hide()
         self.notes.setTextInteractionFlags(Qt.TextInteractionFlag.TextSelectableByMouse)
 
+        self.prepare = PreparePanel(state, viewer)
+        self.prepare.on_exclude = self._show_excluded
+        self.prepare.on_value = self._take_value
+        self.prepare.hide()
+        self.prepare_button = QPushButton("Prepare the images ▸")
+        self.prepare_button.setObjectName("prepare_images")
+        self.prepare_button.setCheckable(True)
+        self.prepare_button.setToolTip(
+            "Hot pixels, background, alignment, tilt axis, crop, bin, masks, tilts to leave out, pixel size."
+        )
+        self.prepare_button.toggled.connect(self._show_prepare)
+
         file_row = QHBoxLayout()
         file_row.addWidget(self.path, 1)
         file_row.addWidget(self.browse)
@@ -152,6 +165,8 @@ class DataPanel(QWidget):
         layout.addWidget(self.more_form)
         layout.addWidget(self.apply)
         layout.addWidget(self.notes)
+        layout.addWidget(self.prepare_button)
+        layout.addWidget(self.prepare)
 
         self._on_angle_kind(FROM_FILE)
         self.more_form.changed.connect(lambda: setattr(self.state, "thickness_A", self.thickness_A))
@@ -173,6 +188,7 @@ class DataPanel(QWidget):
         self.viewer.layers.events.inserted.disconnect(self._list_layers)
         self.viewer.layers.events.removed.disconnect(self._list_layers)
         self.state.running_changed.disconnect(self._enable)
+        self.prepare.shutdown()
 
     # -- what can be clicked now ------------------------------------------------------------------------------
 
@@ -205,6 +221,22 @@ class DataPanel(QWidget):
     def _show_more(self, shown: bool) -> None:
         self.more_form.setVisible(shown)
         self.more_button.setText("More about the data ▾" if shown else "More about the data ▸")
+
+    def _show_prepare(self, shown: bool) -> None:
+        self.prepare.setVisible(shown)
+        self.prepare_button.setText("Prepare the images ▾" if shown else "Prepare the images ▸")
+
+    def _show_excluded(self, tilts: tuple[int, ...]) -> None:
+        """A click has changed which tilts are left out: the field says the same, and there is nothing to apply."""
+        changed = self._changed
+        self.exclude.setText(", ".join(str(tilt) for tilt in tilts))
+        self._changed = changed
+        self._enable()
+
+    def _take_value(self, name: str, value: float) -> None:
+        """A value that was measured goes into its field and is applied."""
+        self.form.set_values({name: value})
+        self._apply()
 
     @property
     def thickness_A(self) -> float | None:
@@ -337,7 +369,8 @@ class DataPanel(QWidget):
         self._described = source
         self.used_layer = source[1] if source[0] == "layer" else None
         self.state.thickness_A, self.state.images = self.thickness_A, self._described_images()
-        self.state.set_series(series)
+        if not self.prepare.begin(series, again=not another):
+            self.state.set_series(series, again=not another)
         if another:
             self.state.take_facts(microscope, element, alone=source[0] == "sample")
         notes = [f'<span style="color:#e5a33d">⚠ {in_window_words(w)}</span>' for w in series.warnings]
