@@ -9,10 +9,12 @@ from napari.layers import Image, Labels, Layer, Shapes
 from napari.utils.colormaps import DirectLabelColormap
 from numpy.typing import NDArray
 
-from napari_lot.gui.canvas.stacks import AXES_4D, UNITS_4D, limits
+from napari_lot.gui.canvas.stacks import AXES_4D, CALCULATED, RESIDUAL, UNITS_4D, limits
+from napari_lot.gui.canvas.views import DRAWN
 from napari_lot.series import TiltSeries
 
 AXIS, MASK, RULER, PREVIEW, PREVIEW_MASK = "Tilt axis", "Mask (painted = not used)", "Ruler", "Preview", "Preview mask"
+RANKS = {name: rank for rank, name in enumerate((PREVIEW, PREVIEW_MASK, AXIS, MASK, RULER))}
 ORANGE, BLUE = "#e69f00", "#56b4e9"
 UNITS_2D, AXES_2D = ("angstrom", "angstrom"), ("y", "x")
 
@@ -67,10 +69,20 @@ class Drawings:
 
     def _add(self, name: str, layer: Layer) -> Layer:
         """A new drawing, in the place of one of the same name; the slider stays where it is."""
-        point = self.viewer.dims.point
+        point, active = self.viewer.dims.point, self.viewer.layers.selection.active
         self.remove(name)
-        layer.metadata["napari_lot_role"] = name.lower()
+        layer.metadata |= {"napari_lot_role": name.lower(), DRAWN: RANKS[name]}
         self._layers[name] = self.viewer.add_layer(layer)
+        for other in sorted(self._layers, key=RANKS.__getitem__):
+            if self.layer(other) is not None:
+                self.viewer.layers.move(self.viewer.layers.index(self._layers[other]), len(self.viewer.layers))
+        if self.viewer.canvas.grid.enabled:  # side by side a drawing would get a place of its own
+            self.viewer.canvas.grid.enabled = False
+            for shown in self.viewer.layers:
+                if shown.metadata.get("napari_lot_role") in (CALCULATED.lower(), RESIDUAL.lower()):
+                    shown.visible = False
+        if active in self.viewer.layers:
+            self.viewer.layers.selection.active = active
         if len(point) == len(self.viewer.dims.point):
             self.viewer.dims.point = point
         return self._layers[name]

@@ -189,13 +189,14 @@ class PreparePanel(QWidget):
         self.mask_for = _choice(
             "mask_for", ["every tilt", "each tilt"], "One mask for every tilt, or one for each tilt of its own."
         )
-        self.paint = _button("paint_mask", "Paint mask")
+        self.paint = _button("paint_mask", "Paint")
         self.paint.clicked.connect(self._on_paint)
-        self.use_mask = _button("use_mask", "Use mask")
+        self.use_mask = _button("use_mask", "Use")
         self.use_mask.clicked.connect(self._on_use_mask)
         self.distance = QComboBox()
         self.distance.setObjectName("measured_distance")
         self.distance.setSizeAdjustPolicy(QComboBox.SizeAdjustPolicy.AdjustToMinimumContentsLengthWithIcon)
+        self.distance.setMinimumContentsLength(8)
         self.distance.setPlaceholderText("nothing measured")
         self.distance.currentIndexChanged.connect(self._say_pixel_size)
         self.ruler = _button("draw_ruler", "Draw a line")
@@ -203,7 +204,7 @@ class PreparePanel(QWidget):
         self.lattice = _button("find_lattice", "Find lattice")
         self.lattice.clicked.connect(self._on_lattice)
         self.known_A = _number("known_distance_A", 0, 1e6, 0, 4, " Å", "The distance that you know, in Å.")
-        self.known_A.setSpecialValueText("known distance (Å)")
+        self.known_A.setSpecialValueText("? Å")
         self.known_A.valueChanged.connect(self._say_pixel_size)
         self.use_size = _button("use_pixel_size", "Use")
         self.use_size.clicked.connect(self._on_use_size)
@@ -220,8 +221,9 @@ class PreparePanel(QWidget):
         layout.addWidget(self.done)
         layout.addLayout(_row(self.leave_out, self.axis))
         layout.addLayout(_row(QLabel("Mask of"), self.mask_for, self.paint, self.use_mask))
-        layout.addLayout(_row(QLabel("Check pixel size"), self.ruler, self.lattice))
-        layout.addLayout(_row(self.distance, self.known_A, self.use_size))
+        layout.addLayout(_row(QLabel("Pixel size"), self.ruler, self.lattice))
+        layout.addLayout(_row(self.distance))
+        layout.addLayout(_row(QLabel("is really"), self.known_A, self.use_size))
         layout.addWidget(self.size_said)
         self._on_operation(self.operation.currentText())
 
@@ -265,7 +267,7 @@ class PreparePanel(QWidget):
         painted = self.drawings.layer(MASK) is not None
         self._offer(
             self.use_mask,
-            why or (None if painted else "Press Paint mask first."),
+            why or (None if painted else "Press Paint first."),
             "What is painted is not used any more.",
         )
         size = self._pixel_size()
@@ -518,7 +520,7 @@ class PreparePanel(QWidget):
     def _on_paint(self) -> None:
         if self.state.series is not None:
             self.drawings.start_mask(self.state.series, each=self.mask_for.currentIndex() == 1)
-            self._say("Paint over what must not be used (1: eraser, 2: brush; [ and ] its size), then press Use mask.")
+            self._say("Paint over what must not be used (1: eraser, 2: brush; [ and ] its size), then press Use.")
             self._enable()
 
     def _on_use_mask(self) -> None:
@@ -600,6 +602,7 @@ class PreparePanel(QWidget):
 def _button(name: str, text: str) -> QPushButton:
     button = QPushButton(text)
     button.setObjectName(name)
+    button.setMinimumWidth(40)
     return button
 
 
@@ -608,6 +611,8 @@ def _choice(name: str, items: list[str], tip: str) -> QComboBox:
     box.setObjectName(name)
     box.addItems(items)
     box.setToolTip(tip)
+    box.setSizeAdjustPolicy(QComboBox.SizeAdjustPolicy.AdjustToMinimumContentsLengthWithIcon)
+    box.setMinimumContentsLength(8)
     return box
 
 
@@ -619,6 +624,7 @@ def _number(name: str, low: float, high: float, value: float, decimals: int, uni
     box.setValue(value)
     box.setSuffix(unit)
     box.setToolTip(tip)
+    box.setMinimumWidth(80)
     return box
 
 
