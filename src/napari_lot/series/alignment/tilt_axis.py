@@ -23,7 +23,7 @@ Floats = NDArray[np.float64]
 
 LEAST_RANGE_DEG = 20.0
 LEAST_TILTS = 5
-COARSE_DEG, FINE_DEG, FINE_SPAN_DEG = 1.0, 0.1, 2.5
+COARSE_DEG, FINE_DEG, FINE_SPAN_DEG = 1.0, 0.2, 2.4
 HIGHEST = 0.35
 """Highest frequency compared, in 1/px: beyond it interpolation and aliasing speak."""
 LARGEST_SIGMA_DEG = 3.0
@@ -97,7 +97,7 @@ def find_tilt_axis(series: TiltSeries, progress: Callable[[float], None] = lambd
     stack /= mass[:, None, None]
     noise = float(np.mean(np.array(noises) / mass**2))  # power of noise in a profile, the same at every frequency
     extent = _extent(stack)
-    frequencies = np.linspace(0.5 / extent, HIGHEST, round((HIGHEST * extent - 0.5) / 0.5))
+    frequencies = np.linspace(0.5 / extent, HIGHEST, round(HIGHEST * extent))
     factor = max(1, int(0.35 / (4 / extent)) if extent > 200 else 1)
     coarse = np.arange(-90.0, 90.0, COARSE_DEG)
     low = np.linspace(0.5 / extent, 8 / extent, 16)
@@ -150,14 +150,20 @@ def _profiles(stack: Floats, angles_deg: Floats, frequencies: Floats, progress: 
 
     The line through the transform of an image along the axis (-sin a, cos a) is a sum over u and one over v.
     """
-    v, u = (np.arange(n) - (n - 1) / 2 for n in stack.shape[1:])
+    filled = (stack != 0).any(0)
+    rows, columns = np.flatnonzero(filled.any(1)), np.flatnonzero(filled.any(0))
+    field = np.ascontiguousarray(stack[:, rows[0] : rows[-1] + 1, columns[0] : columns[-1] + 1], np.float32)
+    flat = field.reshape(-1, field.shape[2])
+    v, u = (np.arange(n) - (n - 1) / 2 for n in field.shape[1:])
     found = np.empty((len(stack), len(angles_deg), len(frequencies)))
     for i, a in enumerate(np.deg2rad(angles_deg)):
         progress(i / len(angles_deg))
-        across = np.exp(2j * np.pi * np.outer(u, frequencies) * np.sin(a)).astype(np.complex64)
-        along = np.exp(-2j * np.pi * np.outer(v, frequencies) * np.cos(a)).astype(np.complex64)
-        lines = stack.astype(np.float32) @ across.real + 1j * (stack.astype(np.float32) @ across.imag)
-        found[:, i] = np.abs(np.einsum("tvk,vk->tk", lines, along))
+        across = 2 * np.pi * np.outer(u, frequencies) * np.sin(a)
+        along = 2 * np.pi * np.outer(v, frequencies) * np.cos(a)
+        waves = np.concatenate([np.cos(across), np.sin(across)], 1).astype(np.float32)
+        real, imaginary = np.split((flat @ waves).reshape(len(stack), len(v), -1), 2, axis=2)
+        c, s = np.cos(along).astype(np.float32), np.sin(along).astype(np.float32)
+        found[:, i] = np.hypot((real * c + imaginary * s).sum(1), (imaginary * c - real * s).sum(1))
     return found
 
 
