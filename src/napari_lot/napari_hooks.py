@@ -32,7 +32,11 @@ def get_series_reader(path: PathOrPaths) -> Callable[[PathOrPaths], list[LayerDa
     TIFF and NPY stay with napari's own reader; a volume in MRC, NPZ, MAT or HDF5 without angles is not a tilt series.
     """
     file = _single(path)
-    if file is None or not file.is_file() or file.suffix.lower() not in READERS.keys() - _NOT_CLAIMED:
+    if file is None:  # several files, opened as one stack: one image each
+        files = [Path(p) for p in path]  # type: ignore[union-attr]
+        claimed = all(f.is_file() and f.suffix.lower() in READERS.keys() - _NOT_CLAIMED for f in files)
+        return read_series_layers if files and claimed and holds_series(files) else None
+    if not file.is_file() or file.suffix.lower() not in READERS.keys() - _NOT_CLAIMED:
         return None
     return read_series_layers if holds_series(file) else None
 
@@ -45,10 +49,7 @@ def read_series_layers(path: PathOrPaths) -> list[LayerData]:
     InputError
         As ``read_series``; napari shows the sentence as a notification.
     """
-    file = _single(path)
-    if file is None:
-        raise InputError("Several files were given: a tilt series is one file with one image per tilt.")
-    return [layer_data(read_series(file))]
+    return [layer_data(read_series(_single(path) or path))]
 
 
 def get_atoms_reader(path: PathOrPaths) -> Callable[[PathOrPaths], list[LayerData]] | None:

@@ -30,10 +30,12 @@ from napari_lot.gui.panels.prepare import PreparePanel
 from napari_lot.gui.state import WorkbenchState
 from napari_lot.series import TiltSeries
 from napari_lot.series.detector import detector_of
+from napari_lot.series.read import READERS
 from napari_lot.settings import Data, settings_from_dict
 
-SERIES_FILTER = "Tilt series (*.tif *.tiff *.mrc *.st *.ali *.npz *.npy *.mat *.h5 *.hdf5 *.emd);;All files (*)"
+SERIES_FILTER = "Tilt series (" + " ".join("*" + suffix for suffix in READERS) + ");;All files (*)"
 ANGLES_FILTER = "Angles (*.csv *.tlt *.rawtlt *.mdoc *.txt *.mat);;All files (*)"
+MORE = " and "
 FROM_FILE, ANGLE_FILE, TYPED = "from the series", "from a file", "start and step"
 
 
@@ -48,15 +50,19 @@ class DataPanel(QWidget):
         # The source that the form speaks of; None while it is filled in for one that is not open yet.
         self._described: tuple[str, Any] | None = None
         self.used_layer: Any = None
+        self._several: tuple[str, ...] = ()
         self.setAcceptDrops(True)
 
         self.path = QLineEdit(placeholderText="path of a tilt series, or drop it here")
         self.path.setObjectName("series_path")
-        self.path.setToolTip("TIFF, MRC/ST/ALI, NPZ, MAT or HDF5 stack [tilt, v, u]; press Enter to read it.")
+        self.path.setToolTip(
+            "A stack [tilt, v, u] (TIFF, MRC/ST/ALI, NPZ, MAT, HDF5, EMD, DM3/4, SER, BLO), or a folder with one image "
+            "per tilt; press Enter to read it."
+        )
         self.path.returnPressed.connect(self._open_typed)
         self.browse = QPushButton("Open…")
         self.browse.setObjectName("open_series")
-        self.browse.setToolTip("Choose a tilt series on disk.")
+        self.browse.setToolTip("Choose a tilt series on disk, or all files of one that has an image in each.")
         self.browse.clicked.connect(self._browse)
 
         self.layer = QComboBox()
@@ -309,13 +315,18 @@ class DataPanel(QWidget):
         urls = event.mimeData().urls()
         if urls:
             event.acceptProposedAction()
-            self.path.setText(urls[0].toLocalFile())
-            self._open_typed()
+            self._open_files([url.toLocalFile() for url in urls])
 
     def _browse(self) -> None:
-        name, _ = QFileDialog.getOpenFileName(self, "Open a tilt series", self.path.text(), SERIES_FILTER)
-        if name:
-            self.path.setText(name)
+        start = self.path.text().split(MORE)[0]
+        names, _ = QFileDialog.getOpenFileNames(self, "Open a tilt series", start, SERIES_FILTER)
+        self._open_files(names)
+
+    def _open_files(self, names: list[str]) -> None:
+        """One file, or several with one image each."""
+        self._several = tuple(names) if len(names) > 1 else ()
+        if names:
+            self.path.setText(names[0] if len(names) == 1 else f"{names[0]}{MORE}{len(names) - 1} more")
             self._open_typed()
 
     def _browse_angles(self) -> None:
@@ -325,7 +336,9 @@ class DataPanel(QWidget):
 
     def _open_typed(self) -> None:
         text = self.path.text().strip()
-        if text:
+        if self._several and text.startswith(self._several[0] + MORE):
+            self._load(("file", self._several))
+        elif text:
             self._load(("file", text))
 
     def _use_layer(self) -> None:
@@ -427,7 +440,7 @@ class DataPanel(QWidget):
 
         if kind == "layer":
             return sources.has_angles(sources.from_layer, what)
-        return kind == "sample" or sources.has_angles(sources.from_file, Path(what).expanduser())
+        return kind == "sample" or sources.has_angles(sources.from_file, _paths(what))
 
     def _read(self, kind: str, what: Any) -> tuple[TiltSeries, Any, str | None]:
         from napari_lot.gui import sources
@@ -436,7 +449,12 @@ class DataPanel(QWidget):
             return sources.from_sample(self._given(), self._angles())
         if kind == "layer":
             return sources.from_layer(what, self._given(), self._angles())
-        return sources.from_file(Path(what).expanduser(), self._given(), self._angles())
+        return sources.from_file(_paths(what), self._given(), self._angles())
+
+
+def _paths(what: Any) -> Any:
+    """The path, or paths, of what was typed or chosen."""
+    return [Path(one) for one in what] if isinstance(what, tuple) else Path(what).expanduser()
 
 
 def _degrees(tip: str, value: float, name: str) -> QDoubleSpinBox:
