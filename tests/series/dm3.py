@@ -44,7 +44,7 @@ def write_dm3(
     voltage_V: float | None = None,
     first: float = 0.0,
 ) -> Path:
-    """``images`` (V, U) or (T, V, U); ``scales`` as (step, unit) of u, v, and of a stack the tilt, from ``first`` on."""
+    """``images`` (V, U) or (T, V, U); ``scales``: (step, unit) of u, v and, of a stack, the tilt, from ``first`` on."""
     info: list[tuple[str, Any]] = []
     if tilt_deg is not None:
         info.append(("Stage Position", [("Stage Alpha", tilt_deg)]))

@@ -47,7 +47,7 @@ def test_missing_file(tmp_path, thetas):
 
 
 def test_folder(tmp_path, thetas):
-    refused("this is a folder, not a tilt series: give the file itself", tmp_path, angles=thetas)
+    refused("no images in this folder: give a tilt series", tmp_path, angles=thetas)
 
 
 def test_empty_file(tmp_path, thetas, untouched):

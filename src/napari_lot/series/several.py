@@ -1,4 +1,4 @@
-"""A tilt series of several files, or of a folder, with one image each: sorted by name, angles from each or a side file."""
+"""A tilt series of several files, or of a folder, with one image each, sorted by name."""
 
 from __future__ import annotations
 
