@@ -235,3 +235,28 @@ def test_the_dock_is_no_wider_than_it_may_be(prepare: Any, workbench: Any, hand:
         choose(workbench, hand, name)
         assert workbench.scroll.widget().minimumSizeHint().width() <= MINIMUM_WIDTH - 14, name
     assert len(load_sample()) == 36
+
+
+def test_files_with_one_image_each_are_dropped_together(workbench: Any, hand: Any, tmp_path: Any) -> None:
+    import tifffile
+    from qtpy.QtCore import QMimeData, QPointF, Qt, QUrl
+    from qtpy.QtGui import QDropEvent
+
+    images = load_sample().images[::6]
+    for i, image in enumerate(images):
+        tifffile.imwrite(tmp_path / f"tilt_{i + 8}.tif", image)  # tilt_9 before tilt_10
+    (tmp_path / "angles.csv").write_text("theta_deg\n" + "\n".join(str(10.0 * i) for i in range(len(images))))
+    (tmp_path / "tilt_8.tlt").write_text("\n".join(str(10.0 * i) for i in range(len(images))))
+    data = QMimeData()
+    data.setUrls([QUrl.fromLocalFile(str(f)) for f in tmp_path.glob("*.tif")])
+    hand.type(child(workbench, "pixel_size_A"), "0.25")
+    event = QDropEvent(
+        QPointF(5, 5), Qt.DropAction.CopyAction, data, Qt.MouseButton.LeftButton, Qt.KeyboardModifier.NoModifier
+    )
+    workbench.data.dropEvent(event)
+    hand.until(lambda: workbench.state.series is not None)
+    np.testing.assert_array_equal(workbench.state.series.images, images)
+    assert child(workbench, "series_path").text().endswith("and 5 more")
+    hand.type(child(workbench, "pixel_size_A"), "0.3")
+    hand.click(child(workbench, "apply_data"))
+    hand.until(lambda: workbench.state.series.pixel_size_A == 0.3)

@@ -174,3 +174,16 @@ def test_without_rosettasciio_the_sentence_says_how_to_get_it(
     monkeypatch.setitem(sys.modules, "rsciio.digitalmicrograph", None)
     with pytest.raises(InputError, match=r'pip install "napari-lot\[formats\]"'):
         read_series(path, angles=thetas)
+
+
+def test_the_command_line_takes_a_folder(tmp_path: Path, stack: Any, thetas: Any, capsys: Any) -> None:
+    from typer.testing import CliRunner
+
+    from napari_lot.cli.app import app
+
+    for i, (image, theta) in enumerate(zip(stack, thetas, strict=True)):
+        write_dm3(tmp_path / f"s{i}.dm3", image, [(0.025, "nm"), (0.025, "nm")], tilt_deg=float(theta))
+    done = CliRunner().invoke(app, ["info", str(tmp_path)])
+    assert done.exit_code == 0, done.output
+    assert "7" in done.output
+    assert "-60" in done.output

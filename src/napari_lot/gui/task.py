@@ -99,12 +99,13 @@ class Task(QObject):
             self._work.cancelled = True
 
     def shutdown(self, timeout_s: float = 10.0) -> None:
-        """Cancel and wait."""
+        """Cancel and wait until the thread has ended, which it does at its next report of progress."""
         self._timer.stop()
         if self._work is not None:
             self._work.cancelled = True
             self._work.thread.join(timeout_s)
             self._work = None
+            self.changed.emit()
 
     def _poll(self) -> None:
         work = self._work

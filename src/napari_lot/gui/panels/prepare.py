@@ -304,8 +304,8 @@ class PreparePanel(QWidget):
 
         What is open stays so until they are done, and stays for good where one of them cannot be done.
         """
+        self.task.shutdown(timeout_s=2.0)  # whatever is under way speaks of the series as it was
         if not again or not self.steps:
-            self.task.cancel()
             self.base, self.steps = series, []
             return False
         return self._change(series, self.steps, "Applying the steps again")
