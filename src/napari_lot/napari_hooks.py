@@ -39,22 +39,23 @@ def get_series_reader(path: PathOrPaths) -> Callable[[PathOrPaths], list[LayerDa
     TIFF and NPY stay with napari's own reader; a volume in MRC, NPZ, MAT or HDF5 without angles is not a tilt series.
     The file is read once: what was looked at to decide is what the reader hands over.
     """
-    file = _single(path)
-    if file is None or not file.is_file() or file.suffix.lower() not in READERS.keys() - _NOT_CLAIMED:
+    files = [Path(path)] if isinstance(path, (str, Path)) else [Path(p) for p in path]  # several: one image each
+    file = files[0] if len(files) == 1 else None
+    if not files or not all(f.is_file() and f.suffix.lower() in READERS.keys() - _NOT_CLAIMED for f in files):
         return None
-    if file.suffix.lower() in (".h5", ".hdf5"):
+    if file is not None and file.suffix.lower() in (".h5", ".hdf5"):
         from napari_lot.session import is_session
 
         if is_session(file):
             return read_session_layers
-    raw = stack_with_angles(file)
+    raw = stack_with_angles(files)
     if raw is None:
         return None
     found = [raw]
 
     def read(again: PathOrPaths) -> list[LayerData]:
         # handed over once: napari may keep a reader, and must not keep a stack with it
-        return read_series_layers(again, found.pop() if found and _single(again) == file else None)
+        return read_series_layers(again, found.pop() if found and again == path else None)
 
     return read
 
@@ -67,10 +68,7 @@ def read_series_layers(path: PathOrPaths, raw: RawSeries | None = None) -> list[
     InputError
         As ``read_series``; napari shows the sentence as a notification.
     """
-    file = _single(path)
-    if file is None:
-        raise InputError("Several files were given: a tilt series is one file with one image per tilt.")
-    return [layer_data(read_series(file, raw=raw))]
+    return [layer_data(read_series(_single(path) or path, raw=raw))]
 
 
 def read_session_layers(path: PathOrPaths) -> list[LayerData]:

@@ -185,6 +185,7 @@ def make_report(series: TiltSeries, result: Result, run: dict[str, Any]) -> dict
             "counts": series.counts,
             "excluded": series.excluded,
             "warnings": series.warnings,
+            "prepared": series.history,
         },
         "settings": settings.model_dump(mode="json"),
         "versions": versions(),

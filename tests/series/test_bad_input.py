@@ -47,7 +47,7 @@ def test_missing_file(tmp_path, thetas):
 
 
 def test_folder(tmp_path, thetas):
-    refused("this is a folder, not a tilt series: give the file itself", tmp_path, angles=thetas)
+    refused("no images in this folder: give a tilt series", tmp_path, angles=thetas)
 
 
 def test_empty_file(tmp_path, thetas, untouched):
@@ -56,7 +56,7 @@ def test_empty_file(tmp_path, thetas, untouched):
         refused(r"the file is empty \(0 bytes\)", untouched(tmp_path / name), angles=thetas)
 
 
-@pytest.mark.parametrize("name", ["a.jpg", "a.dm4", "series", "a.tif.bak"])
+@pytest.mark.parametrize("name", ["a.jpg", "a.dm5", "series", "a.tif.bak"])
 def test_unknown_type(name, tmp_path, thetas, untouched):
     (tmp_path / name).write_bytes(b"something")
     refused("unknown file type .*: give a tilt series as .*tif", untouched(tmp_path / name), angles=thetas)

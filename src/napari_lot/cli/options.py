@@ -104,7 +104,13 @@ def _own(flag: str, panel: str, help: str, metavar: str | None = None) -> Any:
     return typer.Option(flag, help=help, metavar=metavar, rich_help_panel=panel, show_default=False)
 
 
-Series = Annotated[Path, typer.Argument(metavar="SERIES", help="Tilt series: TIFF, MRC, HDF5/EMD, NPZ, NPY or MAT.")]
+Series = Annotated[
+    Path,
+    typer.Argument(
+        metavar="SERIES",
+        help="Tilt series: TIFF, MRC, HDF5/EMD, NPZ, NPY, MAT, DM3/4, SER; or a folder, one image per tilt.",
+    ),
+]
 Out = Annotated[Path, _own("--out", RUN, "Folder for the results; absent or empty unless --overwrite.", "DIR")]
 Overwrite = Annotated[bool, typer.Option("--overwrite", help="Replace results in DIR.", rich_help_panel=RUN)]
 

@@ -23,10 +23,10 @@ from napari_lot.settings import Microscope, facts_as_settings, settings_from_dic
 Found = tuple[TiltSeries, Microscope | None, str | None]
 
 
-def from_file(path: Path, given: dict[str, Any], angles: Any) -> Found:
-    """Read a file; ``given`` and ``angles`` (see ``read_series``) win over what it says."""
+def from_file(path: Path | list[Path], given: dict[str, Any], angles: Any) -> Found:
+    """Read a file, or several with one image each; ``given`` and ``angles`` (see ``read_series``) win."""
     series = read_series(path, angles=angles, **given)
-    return series, *_known(series.metadata, str(path))
+    return series, *_known(series.metadata, series.source)
 
 
 def from_layer(layer: Any, given: dict[str, Any], angles: Any) -> Found:

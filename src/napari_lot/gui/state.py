@@ -25,6 +25,7 @@ class WorkbenchState:
 
     def __init__(self) -> None:
         self._series: TiltSeries | None = None
+        self.again = False
         self._microscope = Microscope()
         self._running = False
         self._result: Result | None = None
@@ -42,9 +43,12 @@ class WorkbenchState:
     def series(self) -> TiltSeries | None:
         return self._series
 
-    def set_series(self, series: TiltSeries) -> None:
-        """A new or changed series: an earlier result does not belong to it."""
-        self._series = series
+    def set_series(self, series: TiltSeries, again: bool = False) -> None:
+        """A new or changed series: an earlier result does not belong to it.
+
+        ``again``: it is the one that is open, prepared in another way; what is looked at stays.
+        """
+        self._series, self.again = series, again
         had_result = self._result is not None
         self._result = None
         self.runs = self.result_run = 0

@@ -223,8 +223,9 @@ class Workbench(QWidget):
         if series is None:
             return
         self.notices.dismiss()
-        self.layers.show_series(series, replacing=self.data.used_layer)
-        self.sections["probe"].open()
+        self.layers.show_series(series, replacing=self.data.used_layer, keep_tilt=self.state.again)
+        if not self.state.again:
+            self.sections["probe"].open()
         self._update_steps()
         self._update_views()
 

@@ -10,6 +10,8 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import ndimage
 
+from napari_lot.series.alignment.drift import split_shifts as split_shifts
+
 Floats = NDArray[np.float64]
 
 
@@ -127,44 +129,32 @@ def find_alignment(
     return Alignment((center_px[0] + float(center[1]), center_px[1] + float(center[0])), shifts)
 
 
-def split_shifts(shifts: Floats, turn: Floats, center_sigma: float) -> tuple[Floats, Floats]:
-    """What the places of an object in many tilts have in common: a translation (3,) of it and a centre (du, dv).
-
-    Least squares, with a prior: the centre is expected at 0 within ``center_sigma``, so that it only takes what the
-    data can tell from a translation. Along a single tilt axis they can not, and across it only where drift is small.
-
-    Parameters
-    ----------
-    shifts : (T, 2)
-        (du, dv) in one unit, that of the result.
-    turn : (T, 2, 3)
-        Rows u and v of each tilt's rotation.
-    """
-    tilts = len(shifts)
-    design = np.concatenate([turn, np.tile(np.eye(2), (tilts, 1, 1))], 2).reshape(2 * tilts, 5)
-    plain = np.linalg.lstsq(design, shifts.reshape(-1), rcond=1e-6)[0]
-    drift2 = float(((shifts.reshape(-1) - design @ plain) ** 2).mean())
-    # a translation is as large as it needs to be: its own prior only decides what nothing else does
-    loose = 1e3 * center_sigma
-    prior = max(drift2, (1e-4 * center_sigma) ** 2) / np.array([loose, loose, loose, center_sigma, center_sigma]) ** 2
-    found = np.linalg.solve(design.T @ design + np.diag(prior), design.T @ shifts.reshape(-1))
-    return found[:3], found[3:]
-
-
 def is_isolated(images: NDArray[np.float32], mask: NDArray[np.bool_] | None, level: Levels) -> bool:
     """True where the object touches no edge of the field in any tilt, so that what lies outside is vacuum.
 
-    Where a mask hides more than a tenth of the edges, the object may touch them unseen.
+    Where a mask hides more than a tenth of the edges in every tilt, the object may touch them unseen. What is hidden in
+    some, because their drift was taken out, is seen in others: those have an edge of their own further inside.
     """
     use = np.ones(images.shape, bool) if mask is None else mask
     seen = use.any((1, 2))  # the others are tilts left out
-    edges = np.zeros(images.shape[1:], bool)
-    edges[:2] = edges[-2:] = edges[:, :2] = edges[:, -2:] = True
-    known = use[seen][:, edges]
-    if known.mean() < 0.9:
+    if np.asarray(use.any(0))[_frame(np.ones(images.shape[1:], bool))].mean() < 0.9:
         return False
-    bright = _clearly_bright(np.where(use, images, level.background)[seen], level)[:, edges]
+    edges = np.stack([_frame(tilt) for tilt in use[seen]])
+    known = use[seen] & edges
+    if known.sum() < 0.9 * edges.sum():
+        return False
+    bright = _clearly_bright(np.where(use, images, level.background)[seen], level)
     return float(bright[known].mean()) < 0.02
+
+
+def _frame(use: NDArray[np.bool_]) -> NDArray[np.bool_]:
+    """The outermost two pixels of the field, or of the rectangle that is left of it where drift was taken out."""
+    rows, columns = np.flatnonzero(use.any(1)), np.flatnonzero(use.any(0))
+    field = slice(rows[0], rows[-1] + 1), slice(columns[0], columns[-1] + 1)
+    frame = np.zeros(use.shape, bool)
+    frame[field] = True
+    frame[rows[0] + 2 : rows[-1] - 1, columns[0] + 2 : columns[-1] - 1] = False
+    return frame
 
 
 def _clearly_bright(images: NDArray[np.float32], level: Levels) -> NDArray[np.bool_]:

@@ -14,7 +14,7 @@ MIN_TILTS = 3
 PIXEL_SIZE_RANGE_A = (1e-3, 100.0)
 
 
-def _tilt_list(tilts: Iterable[int], limit: int = 8) -> str:
+def tilt_list(tilts: Iterable[int], limit: int = 8) -> str:
     """'tilt 4' or 'tilts 1, 2, 5 and 12 more', counted from 0."""
     listed = [int(t) for t in tilts]
     text = ", ".join(str(t) for t in listed[:limit])
@@ -93,7 +93,7 @@ def check_angles(angles: Any, tilts: int, source: str, *, values_matter: bool = 
         )
     if not np.isfinite(array).all():
         bad = np.flatnonzero(~np.isfinite(array).all(axis=1))
-        raise InputError(f"{source}: the angle of {_tilt_list(bad)} is not a finite number: correct the angles.")
+        raise InputError(f"{source}: the angle of {tilt_list(bad)} is not a finite number: correct the angles.")
     if values_matter:
         _check_angle_unit(array, source)
     return array
@@ -168,7 +168,7 @@ def checked_rotations(rotations: Any, tilts: int, source: str) -> NDArray[np.flo
     proper &= np.linalg.det(matrices) > 0
     if not proper.all():
         raise InputError(
-            f"{source}: the matrix of {_tilt_list(np.flatnonzero(~proper))} is not a rotation: "
+            f"{source}: the matrix of {tilt_list(np.flatnonzero(~proper))} is not a rotation: "
             "it must be orthogonal with determinant +1."
         )
     return matrices
@@ -218,25 +218,25 @@ def checked_pixels(
     if bad_tilts:
         raise InputError(
             f"{source}: {bad_count} pixel{'s are' if bad_count > 1 else ' is'} NaN or infinite, "
-            f"in {_tilt_list(bad_tilts)}: mask these pixels or exclude these tilts."
+            f"in {tilt_list(bad_tilts)}: mask these pixels or exclude these tilts."
         )
     if flat:
         kind = "all zero" if all(value == 0 for _, value in flat) else "constant"
         raise InputError(
-            f"{source}: the image of {_tilt_list(t for t, _ in flat)} is {kind}: "
+            f"{source}: the image of {tilt_list(t for t, _ in flat)} is {kind}: "
             "leave it out, or put the measured image there."
         )
     if negative_tilts:
         raise InputError(
             f"{source}: {negative_count} negative value{'s' if negative_count > 1 else ''} "
-            f"in {_tilt_list(negative_tilts)}, but counts cannot be negative: "
+            f"in {tilt_list(negative_tilts)}, but counts cannot be negative: "
             "leave 'counts' off, or give the raw counts."
         )
     if to_clean:
         images = images.copy()
         for t in to_clean:
             np.nan_to_num(images[t], copy=False, nan=0.0, posinf=0.0, neginf=0.0)
-    doubts = [f"{source}: the mask leaves nothing of {_tilt_list(dark)}: not used."] if dark else []
+    doubts = [f"{source}: the mask leaves nothing of {tilt_list(dark)}: not used."] if dark else []
     if counts and brightest < 1:
         doubts.append(f"{source}: the largest value is {brightest:g}, too small for electron counts: check 'counts'.")
     return images, doubts
@@ -263,7 +263,7 @@ def duplicate_angles(
         same = [t for t in others if np.array_equal(images[first], images[t])]
         if same:
             doubts.append(
-                f"{source}: {_tilt_list([first, *same])} hold the same image: leave out all but one, or check how the "
+                f"{source}: {tilt_list([first, *same])} hold the same image: leave out all but one, or check how the "
                 "stack was put together."
             )
     steps = np.linalg.norm(np.diff(directions[used], axis=0), axis=1)

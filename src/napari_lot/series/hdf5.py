@@ -25,14 +25,16 @@ def read_hdf5(path: Path) -> RawSeries:
     Raises
     ------
     InputError
-        Not HDF5, truncated, no stack or several, Velox EMD, or absurdly large.
+        Not HDF5, truncated, no stack or several, Velox EMD without RosettaSciIO, or absurdly large.
     """
     if not h5py.is_hdf5(path):
         raise damaged(path, "HDF5", "no HDF5 signature")
     try:
         with h5py.File(path, "r") as file:
             if isinstance(file.get("Data"), h5py.Group) and "Image" in file["Data"]:
-                raise InputError(f"{path}: Velox EMD files are not read: export the series as TIFF or MRC.")
+                from napari_lot.series.rosetta import read_rosetta
+
+                return read_rosetta(path, "emd")
             return _from_file(path, file)
     except InputError:
         raise

@@ -40,6 +40,7 @@ def layer_data(series: TiltSeries, name: str | None = None) -> tuple[NDArray[np.
         "rotations": series.rotations,
         "excluded": series.excluded,
         "warnings": series.warnings,
+        "history": series.history,
         "source": series.source,
         "metadata": series.metadata,
     }
@@ -113,6 +114,7 @@ def series_from_layer_data(
         "excluded": tuple(exclude) or (tuple(facts.get("excluded", ())) if same_shape else ()),
         "metadata": dict(facts.get("metadata", {})),
         "source": name,
+        "history": tuple(facts.get("history", ())),
         "center_px": center_px,
         "mask": read_mask(mask) if isinstance(mask, (str, Path)) else mask,
     }

@@ -17,6 +17,8 @@ from napari_lot.series.hdf5 import read_hdf5
 from napari_lot.series.mat import read_mat, read_mat_angles
 from napari_lot.series.mrc import read_mrc
 from napari_lot.series.raw import RawSeries, check_readable
+from napari_lot.series.rosetta import MODULES, read_rosetta
+from napari_lot.series.several import by_name, images_in, read_several
 from napari_lot.series.tiff import read_tiff
 from napari_lot.series.tilt_series import TiltSeries
 
@@ -31,13 +33,14 @@ READERS: dict[str, Reader] = {
     ".npz": read_npz,
     ".npy": read_npy,
     ".mat": read_mat,
+    **dict.fromkeys(MODULES, read_rosetta),
 }
 
 SIDE_FILE_SUFFIXES = (".mdoc", ".tlt", ".rawtlt")
 
 
 def read_series(
-    path: str | Path,
+    path: str | Path | Sequence[str | Path],
     *,
     angles: AngleSource = None,
     pixel_size_A: float | None = None,
@@ -53,8 +56,9 @@ def read_series(
 
     Parameters
     ----------
-    path : path
-        TIFF, MRC/ST/ALI, NPZ, NPY, MAT or HDF5/EMD; see docs/formats.md for what is read from each.
+    path : path, or sequence of paths
+        TIFF, MRC/ST/ALI, NPZ, NPY, MAT, HDF5/EMD, DM3/DM4, SER/EMI or BLO; see docs/formats.md for what is read from
+        each. Several files, or a folder, with one image each are taken in the order of their names.
     angles : path, (T,) or (T, 3) array, or function, optional
         A file (CSV, .tlt, .rawtlt, .mdoc, .mat) or degrees: theta about y, or (psi, theta, phi) columns; a function
         is called with the number of tilts and returns such an array.
@@ -85,14 +89,7 @@ def read_series(
     InputError
         The input cannot be used: one sentence that says what, where and what to do. No file is ever changed.
     """
-    path = Path(path)
-    check_readable(path, "tilt series")
-    reader = READERS.get(path.suffix.lower())
-    if reader is None:
-        raise InputError(
-            f"{path}: unknown file type '{path.suffix}': give a tilt series as {', '.join(sorted(READERS))}."
-        )
-    raw = reader(path) if raw is None else raw
+    path, raw = _read_images(path, raw)
     if raw.images.ndim != 3:
         check_stack_shape(raw.images.shape, str(path))
     table = _angle_table(raw, path, angles)
@@ -152,6 +149,31 @@ def read_series(
     )
 
 
+def _reader_of(path: Path) -> Reader:
+    reader = READERS.get(path.suffix.lower())
+    if reader is None:
+        raise InputError(
+            f"{path}: unknown file type '{path.suffix}': give a tilt series as {', '.join(sorted(READERS))}."
+        )
+    return reader
+
+
+def _read_images(path: str | Path | Sequence[str | Path], known: RawSeries | None = None) -> tuple[Path, RawSeries]:
+    """The images, and the path that they go by: the folder, or the first of several files; ``known`` is not read."""
+    paths = [Path(path)] if isinstance(path, (str, Path)) else sorted((Path(p) for p in path), key=by_name)
+    if not paths:
+        raise InputError("No file was given: give a tilt series.")
+    if known is not None:
+        return paths[0], known
+    if len(paths) == 1 and paths[0].is_dir():
+        folder = paths[0]
+        return folder, read_several(images_in(folder, tuple(READERS)), _reader_of, str(folder))
+    if len(paths) > 1:
+        return paths[0], read_several(paths, _reader_of, str(paths[0].parent))
+    check_readable(paths[0], "tilt series")
+    return paths[0], _reader_of(paths[0])(paths[0])
+
+
 def find_angle_file(path: str | Path) -> Path | None:
     """The angle file that belongs to a series, or None.
 
@@ -161,6 +183,10 @@ def find_angle_file(path: str | Path) -> Path | None:
     """
     path = Path(path)
     stem = path.stem
+    if path.is_dir():  # of a series with one image per file
+        inside = next((f for f in map(path.joinpath, ("angles.csv", "angles.txt", "angles.mat")) if f.is_file()), None)
+        if inside is not None:
+            return inside
     names = [path.name + ".mdoc", *(stem + s for s in SIDE_FILE_SUFFIXES)]
     names += [f"{stem}_angles.csv", f"{stem}.csv", f"{stem}_angles.txt", "angles.csv", "angles.txt", "angles.mat"]
     return next((path.parent / name for name in names if (path.parent / name).is_file()), None)
@@ -184,19 +210,12 @@ def read_mask(path: str | Path) -> NDArray[Any]:
     return array
 
 
-def holds_series(path: str | Path) -> bool:
-    """Whether a file is a readable stack whose angles are known and as many as its images (pixel size aside)."""
-    return stack_with_angles(path) is not None
-
-
-def stack_with_angles(path: str | Path) -> RawSeries | None:
-    """What a file holds where it is a stack whose angles are known and as many as its images; None where not."""
-    path = Path(path)
+def stack_with_angles(path: str | Path | Sequence[str | Path]) -> RawSeries | None:
+    """What a file, or several with one image each, hold where it is a stack with as many angles as images, or None."""
     try:
-        check_readable(path, "tilt series")
-        raw = READERS[path.suffix.lower()](path)
-        table = _angle_table(raw, path, None)
-    except (InputError, KeyError):
+        named, raw = _read_images(path)
+        table = _angle_table(raw, named, None)
+    except InputError:
         return None
     known = table is not None and raw.images.ndim == 3 and len(table.values_deg) == len(raw.images)
     return raw if known else None

@@ -57,6 +57,8 @@ class TiltSeries:
         Tilts that are present but must not be used, counted from 0; their pixels are not judged.
     warnings : tuple of str
         What is usable but doubtful, one sentence each.
+    history : tuple of str
+        What was done to the images since they were read, in order, one sentence each.
 
     Raises
     ------
@@ -77,6 +79,7 @@ class TiltSeries:
     excluded: tuple[int, ...] = ()
     warnings: tuple[str, ...] = ()
     center_known: bool | None = None
+    history: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         images = checked_stack(self.images, self.source)
@@ -127,6 +130,10 @@ class TiltSeries:
     def with_changes(self, **changes: Any) -> TiltSeries:
         """The same series with some fields replaced, validated again."""
         return replace(self, **changes)
+
+    def after(self, sentence: str, **changes: Any) -> TiltSeries:
+        """The series with changed fields, and in its history what was done."""
+        return replace(self, history=(*self.history, sentence), **changes)
 
     def exclude(self, *tilts: int) -> TiltSeries:
         """The same series with more tilts marked as not to be used (counted from 0)."""

@@ -75,8 +75,12 @@ class WorkbenchLayers:
 
     # -- images -----------------------------------------------------------------------------------------------
 
-    def show_series(self, series: TiltSeries, replacing: Layer | None = None) -> None:
-        """Show the measured stack; layers of another series go, and so does a layer that shows just the same."""
+    def show_series(self, series: TiltSeries, replacing: Layer | None = None, keep_tilt: bool = False) -> None:
+        """Show the measured stack; layers of another series go, and so does a layer that shows just the same.
+
+        ``keep_tilt`` leaves the slider at the tilt that is shown.
+        """
+        tilt = self.tilt
         self.remove_results()
         self.series = series
         self.projection = Projection(series)
@@ -87,7 +91,7 @@ class WorkbenchLayers:
         if replacing is not None and replacing in self.viewer.layers:
             replacing.visible = False
         # By hand, not with the camera's fit, because the slider should start at the least tilted image.
-        self.viewer.dims.set_point(0, self.projection.flattest)
+        self._set_tilt(min(tilt, len(series) - 1) if keep_tilt else self.projection.flattest)
         self.look_at("images")
 
     def remove_results(self) -> None:
@@ -478,6 +482,7 @@ class WorkbenchLayers:
         text, depth = "", "z"
         if view in ("images", "markers"):
             text = f"tilt {t}   {angle_text(self.series, t)}"  # counted from 0, as the slider and every message do
+            text += "   left out" if t in self.series.excluded else ""
         elif view == "probe":
             z = self.viewer.dims.point[-3] if self.viewer.dims.ndim >= 3 else 0.0
             depth = f"z {z:+.1f} Å".replace("-", "−")

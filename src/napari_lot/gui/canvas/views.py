@@ -23,6 +23,8 @@ SHOWN = {
     "atoms": (ATOMS, EDITING, DOUBT),
     "probe": (PROBE_BEFORE, PROBE, PROBE_CHANGE),
 }
+DRAWN = "napari_lot_drawn"
+"""In the metadata of what is drawn on the images: its rank from below."""
 SIDE_BY_SIDE = {"images": CALCULATED, "probe": PROBE_BEFORE}
 BARS = {"images": RESIDUAL, "probe": PROBE_CHANGE}
 MAIN = {"images": MEASURED, "markers": MARKERS, "atoms": ATOMS, "probe": PROBE}
@@ -77,6 +79,8 @@ class Views:
         grid = viewer.canvas.grid
         grid.stride, grid.shape, grid.spacing = 1, (1, -1), 4
         grid.enabled = SIDE_BY_SIDE.get(view) in own
+        for layer in self._drawn():
+            layer.visible = view == "markers" or (view == "images" and not grid.enabled)
         for name in (*SHOWN["images"], *SHOWN["probe"]):
             if name in own:
                 own[name].name_overlay.position = "top_left"
@@ -111,10 +115,15 @@ class Views:
         """Own layers to the top of the list, in reading order for the side-by-side view."""
         own, layers = self.own(), self.viewer.layers
         shown = (*SHOWN["probe"], *SHOWN["images"], MARKERS, PEAKS, ATOMS, EDITING, DOUBT)
-        wanted = [own[n] for n in shown if n in own]
+        wanted = [own[n] for n in shown if n in own] + self._drawn()
         if [layer for layer in layers if layer in wanted] != wanted:
             for layer in wanted:
                 layers.move(layers.index(layer), len(layers))
+
+    def _drawn(self) -> list[Layer]:
+        """What is drawn on the images, from below."""
+        drawn = [layer for layer in self.viewer.layers if DRAWN in layer.metadata]
+        return sorted(drawn, key=lambda layer: layer.metadata[DRAWN])
 
     def say(self, text: str, sliders: tuple[str, ...]) -> None:
         """A line on the canvas ('' for none), and words beside the sliders of tilt and depth (none leaves them)."""
@@ -134,7 +143,10 @@ class Views:
     def _idle_axes(self) -> tuple[int, ...]:
         """Axes whose sliders change nothing: depth beside projections, tilt beside the probe."""
         n, own = self.viewer.dims.ndim, self.own().values()
-        if any(layer.visible and layer not in own and layer.ndim >= 3 for layer in self.viewer.layers):
+        if any(
+            layer.visible and layer not in own and layer.ndim >= 3 and DRAWN not in layer.metadata
+            for layer in self.viewer.layers
+        ):
             return ()  # somebody else's layer may need them
         return {"images": (n - 3,), "markers": (n - 3,), "probe": (n - 4,)}.get(self.current or "", ())
 

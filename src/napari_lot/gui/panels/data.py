@@ -28,17 +28,17 @@ from napari_lot.gui.canvas.labels import short_angle_text
 from napari_lot.gui.forms.settings_form import SettingsForm
 from napari_lot.gui.forms.words import in_window_words
 from napari_lot.gui.look import failure, warning
+from napari_lot.gui.panels.prepare import PreparePanel
 from napari_lot.gui.state import WorkbenchState
 from napari_lot.series import TiltSeries
 from napari_lot.series.detector import detector_of
+from napari_lot.series.read import READERS
 from napari_lot.session import is_session
 from napari_lot.settings import Data, settings_from_dict
 
-SERIES_FILTER = (
-    "Tilt series (*.tif *.tiff *.mrc *.st *.ali *.npz *.npy *.mat *.h5 *.hdf5 *.emd);;"
-    "Sessions (*.lot.h5);;All files (*)"
-)
+SERIES_FILTER = "Tilt series (" + " ".join("*" + suffix for suffix in READERS) + ");;Sessions (*.lot.h5);;All files (*)"
 ANGLES_FILTER = "Angles (*.csv *.tlt *.rawtlt *.mdoc *.txt *.mat);;All files (*)"
+MORE = " and "
 FROM_FILE, ANGLE_FILE, TYPED = "from the series", "from a file", "start and step"
 
 
@@ -54,15 +54,19 @@ class DataPanel(QWidget):
         # The source that the form speaks of; None while it is filled in for one that is not open yet.
         self._described: tuple[str, Any] | None = None
         self.used_layer: Any = None
+        self._several: tuple[str, ...] = ()
         self.setAcceptDrops(True)
 
         self.path = QLineEdit(placeholderText="path of a tilt series, or drop it here")
         self.path.setObjectName("series_path")
-        self.path.setToolTip("TIFF, MRC/ST/ALI, NPZ, MAT or HDF5 stack [tilt, v, u]; press Enter to read it.")
+        self.path.setToolTip(
+            "A stack [tilt, v, u] (TIFF, MRC/ST/ALI, NPZ, MAT, HDF5, EMD, DM3/4, SER, BLO), or a folder with one image "
+            "per tilt; press Enter to read it."
+        )
         self.path.returnPressed.connect(self._open_typed)
         self.browse = QPushButton("Open…")
         self.browse.setObjectName("open_series")
-        self.browse.setToolTip("Choose a tilt series on disk.")
+        self.browse.setToolTip("Choose a tilt series on disk, or all files of one that has an image in each.")
         self.browse.clicked.connect(self._browse)
 
         self.layer = QComboBox()
@@ -133,6 +137,18 @@ class DataPanel(QWidget):
         self.notes.hide()
         self.notes.setTextInteractionFlags(Qt.TextInteractionFlag.TextSelectableByMouse)
 
+        self.prepare = PreparePanel(state, viewer)
+        self.prepare.on_exclude = self._show_excluded
+        self.prepare.on_value = self._take_value
+        self.prepare.hide()
+        self.prepare_button = QPushButton("Prepare the images ▸")
+        self.prepare_button.setObjectName("prepare_images")
+        self.prepare_button.setCheckable(True)
+        self.prepare_button.setToolTip(
+            "Hot pixels, background, alignment, tilt axis, crop, bin, masks, tilts to leave out, pixel size."
+        )
+        self.prepare_button.toggled.connect(self._show_prepare)
+
         file_row = QHBoxLayout()
         file_row.addWidget(self.path, 1)
         file_row.addWidget(self.browse)
@@ -159,6 +175,8 @@ class DataPanel(QWidget):
         layout.addWidget(self.more_form)
         layout.addWidget(self.apply)
         layout.addWidget(self.notes)
+        layout.addWidget(self.prepare_button)
+        layout.addWidget(self.prepare)
 
         self._on_angle_kind(FROM_FILE)
         self.more_form.changed.connect(lambda: setattr(self.state, "thickness_A", self.thickness_A))
@@ -180,6 +198,7 @@ class DataPanel(QWidget):
         self.viewer.layers.events.inserted.disconnect(self._list_layers)
         self.viewer.layers.events.removed.disconnect(self._list_layers)
         self.state.running_changed.disconnect(self._enable)
+        self.prepare.shutdown()
 
     # -- what can be clicked now ------------------------------------------------------------------------------
 
@@ -212,6 +231,22 @@ class DataPanel(QWidget):
     def _show_more(self, shown: bool) -> None:
         self.more_form.setVisible(shown)
         self.more_button.setText("More about the data ▾" if shown else "More about the data ▸")
+
+    def _show_prepare(self, shown: bool) -> None:
+        self.prepare.setVisible(shown)
+        self.prepare_button.setText("Prepare the images ▾" if shown else "Prepare the images ▸")
+
+    def _show_excluded(self, tilts: tuple[int, ...]) -> None:
+        """A click has changed which tilts are left out: the field says the same, and there is nothing to apply."""
+        changed = self._changed
+        self.exclude.setText(", ".join(str(tilt) for tilt in tilts))
+        self._changed = changed
+        self._enable()
+
+    def _take_value(self, name: str, value: float) -> None:
+        """A value that was measured goes into its field and is applied."""
+        self.form.set_values({name: value})
+        self._apply()
 
     @property
     def thickness_A(self) -> float | None:
@@ -284,13 +319,18 @@ class DataPanel(QWidget):
         urls = event.mimeData().urls()
         if urls:
             event.acceptProposedAction()
-            self.path.setText(urls[0].toLocalFile())
-            self._open_typed()
+            self._open_files([url.toLocalFile() for url in urls])
 
     def _browse(self) -> None:
-        name, _ = QFileDialog.getOpenFileName(self, "Open a tilt series", self.path.text(), SERIES_FILTER)
-        if name:
-            self.path.setText(name)
+        start = self.path.text().split(MORE)[0]
+        names, _ = QFileDialog.getOpenFileNames(self, "Open a tilt series", start, SERIES_FILTER)
+        self._open_files(names)
+
+    def _open_files(self, names: list[str]) -> None:
+        """One file, or several with one image each."""
+        self._several = tuple(names) if len(names) > 1 else ()
+        if names:
+            self.path.setText(names[0] if len(names) == 1 else f"{names[0]}{MORE}{len(names) - 1} more")
             self._open_typed()
 
     def _browse_angles(self) -> None:
@@ -302,6 +342,8 @@ class DataPanel(QWidget):
         text = self.path.text().strip()
         if text and is_session(Path(text).expanduser()):
             self.on_session(Path(text).expanduser())
+        elif self._several and text.startswith(self._several[0] + MORE):
+            self._load(("file", self._several))
         elif text:
             self._load(("file", text))
 
@@ -346,7 +388,8 @@ class DataPanel(QWidget):
         self._described = source
         self.used_layer = source[1] if source[0] == "layer" else None
         self.state.thickness_A, self.state.images = self.thickness_A, self._described_images()
-        self.state.set_series(series)
+        if not self.prepare.begin(series, again=not another):
+            self.state.set_series(series, again=not another)
         if another:
             self.state.take_facts(microscope, element, alone=source[0] == "sample")
         notes = [warning(in_window_words(w)) for w in series.warnings]
@@ -421,7 +464,7 @@ class DataPanel(QWidget):
 
         if kind == "layer":
             return sources.has_angles(sources.from_layer, what)
-        return kind in ("sample", "session") or sources.has_angles(sources.from_file, Path(what).expanduser())
+        return kind in ("sample", "session") or sources.has_angles(sources.from_file, _paths(what))
 
     def _read(self, kind: str, what: Any) -> tuple[TiltSeries, Any, str | None]:
         from napari_lot.gui import sources
@@ -432,7 +475,12 @@ class DataPanel(QWidget):
             return sources.from_layer(what, self._given(), self._angles())
         if kind == "session":
             return sources.from_session(what, self._given(), self._angles())
-        return sources.from_file(Path(what).expanduser(), self._given(), self._angles())
+        return sources.from_file(_paths(what), self._given(), self._angles())
+
+
+def _paths(what: Any) -> Any:
+    """The path, or paths, of what was typed or chosen."""
+    return [Path(one) for one in what] if isinstance(what, tuple) else Path(what).expanduser()
 
 
 def _degrees(tip: str, value: float, name: str) -> QDoubleSpinBox:

@@ -1,0 +1,124 @@
+"""One thing at a time in a thread: progress, cancel, and what came of it as a value on the window's own thread."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable
+from typing import Any
+
+from qtpy.QtCore import QObject, QTimer, Signal
+
+from napari_lot.errors import InputError
+
+Progress = Callable[[float], None]
+POLL_MS = 40
+
+
+class _Cancelled(BaseException):
+    """Raised in the thread by its next report of progress."""
+
+
+class _Work:
+    """A thread and the box it leaves its result in."""
+
+    def __init__(self, work: Callable[[Progress], Any]) -> None:
+        self.work = work
+        self.share = 0.0
+        self.cancelled = False
+        self.value: Any = None
+        self.failure: str | None = None
+        self.thread = threading.Thread(target=self._run, name="napari-lot preparation", daemon=True)
+        self.thread.start()
+
+    def _progress(self, share: float) -> None:
+        if self.cancelled:
+            raise _Cancelled
+        self.share = share
+
+    def _run(self) -> None:
+        try:
+            self.value = self.work(self._progress)
+        except _Cancelled:
+            self.cancelled = True
+        except InputError as error:
+            self.failure = str(error)
+        except MemoryError:
+            self.failure = "Out of memory: crop or bin the images first, or close other programs."
+        except BaseException as error:
+            self.failure = f"This stopped because of a fault in the program ({type(error).__name__}: {error})."
+
+
+class Task(QObject):
+    """Runs a function of a progress callback in a thread; the next one waits until this one has ended.
+
+    ``changed`` tells that it began, went on or ended. ``done`` and ``failed`` are called on the window's thread, and
+    not at all after ``cancel``.
+    """
+
+    changed = Signal()
+
+    def __init__(self, parent: QObject | None = None) -> None:
+        super().__init__(parent)
+        self._work: _Work | None = None
+        self._done: Callable[[Any], None] = lambda value: None
+        self._failed: Callable[[str], None] = lambda sentence: None
+        self.what = ""
+        self._timer = QTimer(self)
+        self._timer.setInterval(POLL_MS)
+        self._timer.timeout.connect(self._poll)
+
+    @property
+    def running(self) -> bool:
+        """Whether something is under way."""
+        return self._work is not None
+
+    @property
+    def share(self) -> float:
+        """How much of it is done, 0 to 1."""
+        return self._work.share if self._work is not None else 0.0
+
+    def start(
+        self,
+        what: str,
+        work: Callable[[Progress], Any],
+        done: Callable[[Any], None],
+        failed: Callable[[str], None],
+    ) -> bool:
+        """Begin; False where something else is still under way."""
+        if self._work is not None:
+            return False
+        self.what, self._done, self._failed = what, done, failed
+        self._work = _Work(work)
+        self._timer.start()
+        self.changed.emit()
+        return True
+
+    def cancel(self) -> None:
+        """Stop at the next report of progress; nothing comes of it."""
+        if self._work is not None:
+            self._work.cancelled = True
+
+    def shutdown(self, timeout_s: float = 10.0) -> None:
+        """Cancel and wait until the thread has ended, which it does at its next report of progress."""
+        self._timer.stop()
+        if self._work is not None:
+            self._work.cancelled = True
+            self._work.thread.join(timeout_s)
+            self._work = None
+            self.changed.emit()
+
+    def _poll(self) -> None:
+        work = self._work
+        if work is None:
+            return
+        if work.thread.is_alive():
+            self.changed.emit()
+            return
+        self._timer.stop()
+        self._work = None
+        if not work.cancelled:
+            if work.failure is not None:
+                self._failed(work.failure)
+            else:
+                self._done(work.value)
+        self.changed.emit()

@@ -1,0 +1,51 @@
+"""Steps that prepare a series: each takes a series and gives a new one, with what was done as the last of its history.
+
+A step is a value that can be applied again, to the same series read in another way.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Protocol
+
+from napari_lot.series.steps.background import SubtractBackground
+from napari_lot.series.steps.field import Bin, Crop
+from napari_lot.series.steps.hot_pixels import RemoveHotPixels
+from napari_lot.series.steps.masking import UseMask
+from napari_lot.series.steps.move import RemoveDrift, TurnAxis
+from napari_lot.series.tilt_series import TiltSeries
+
+__all__ = [
+    "Bin",
+    "Crop",
+    "RemoveDrift",
+    "RemoveHotPixels",
+    "Step",
+    "SubtractBackground",
+    "TurnAxis",
+    "UseMask",
+    "apply_steps",
+]
+
+
+class Step(Protocol):
+    """One thing that is done to a series."""
+
+    def apply(self, series: TiltSeries, progress: Callable[[float], None] = ...) -> TiltSeries:
+        """A new series; InputError where it cannot be done. ``progress`` is told the share that is done."""
+        ...
+
+
+def apply_steps(
+    series: TiltSeries, steps: Sequence[Step], progress: Callable[[float], None] = lambda share: None
+) -> TiltSeries:
+    """All steps in order.
+
+    Raises
+    ------
+    InputError
+        As the step that cannot be done.
+    """
+    for i, step in enumerate(steps):
+        series = step.apply(series, lambda share, i=i: progress((i + share) / len(steps)))  # type: ignore[misc]
+    return series

@@ -1,0 +1,262 @@
+"""Step 1, prepared by hand: look at a step, apply it, take it back; tilts, masks, pixel size and axis."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pytest
+from steps import child, open_step
+
+from napari_lot.series.sample import load_sample
+
+
+@pytest.fixture
+def prepare(workbench: Any, hand: Any) -> Any:
+    """The sample is open and so is the part that prepares it."""
+    hand.click(child(workbench, "open_sample"))
+    hand.until(lambda: workbench.state.series is not None)
+    hand.click(child(workbench, "prepare_images"))
+    return workbench.data.prepare
+
+
+def choose(workbench: Any, hand: Any, name: str) -> None:
+    hand.choose(child(workbench, "operation"), name)
+
+
+def press(workbench: Any, hand: Any, name: str) -> None:
+    """Press a button and wait until what it began has ended."""
+    hand.click(child(workbench, name))
+    hand.until(lambda: not workbench.data.prepare.task.running, 60)
+
+
+def test_a_preview_changes_nothing_and_goes_again(prepare: Any, workbench: Any, hand: Any, viewer: Any) -> None:
+    before = workbench.state.series
+    choose(workbench, hand, "Align: centre of mass")
+    press(workbench, hand, "preview_step")
+    assert "Preview" in viewer.layers
+    assert workbench.state.series is before
+    assert child(workbench, "prepare_said").text().startswith("Preview: Aligned by centres of mass")
+    press(workbench, hand, "preview_step")
+    assert "Preview" not in viewer.layers
+    choose(workbench, hand, "Crop")
+    hand.type(child(workbench, "crop_left"), "10")
+    press(workbench, hand, "preview_step")
+    corners = viewer.layers["Preview"].data[0]
+    assert corners[:, 1].min() == 9.5
+    choose(workbench, hand, "Bin")
+    assert "Preview" not in viewer.layers, "another operation has another preview"
+
+
+def test_steps_are_applied_in_order_and_undone_to_what_was_read(
+    prepare: Any, workbench: Any, hand: Any, viewer: Any
+) -> None:
+    read = workbench.state.series
+    viewer.dims.set_point(0, 5)
+    choose(workbench, hand, "Crop")
+    hand.type(child(workbench, "crop_top"), "7")
+    hand.type(child(workbench, "crop_right"), "100")
+    press(workbench, hand, "preview_step")
+    press(workbench, hand, "apply_step")
+    assert workbench.state.series.images.shape == (36, 107, 101)
+    choose(workbench, hand, "Bin")
+    press(workbench, hand, "apply_step")
+    series = workbench.state.series
+    assert series.images.shape == (36, 53, 50)
+    assert series.pixel_size_A == 0.5
+    assert [line[:2] for line in child(workbench, "prepare_history").text().split("<br>")] == ["1.", "2."]
+    assert "53 × 50 pixels, 0.5 Å" in workbench.sections["data"].status.text()
+    assert viewer.dims.point[0] == 5, "the slider stays at the tilt that is looked at"
+    # the middle of the specimen is where it was: the rotation centre is at the origin of the canvas
+    row, column = read.center_px
+    assert series.center_px == pytest.approx(((row - 7 - 0.5) / 2, (column - 0.5) / 2))
+    press(workbench, hand, "undo_step")
+    assert workbench.state.series.images.shape == (36, 107, 101)
+    press(workbench, hand, "undo_step")
+    np.testing.assert_array_equal(workbench.state.series.images, read.images)
+    assert workbench.state.series.history == ()
+    assert not child(workbench, "undo_step").isEnabled()
+
+
+def test_a_step_that_cannot_be_done_is_explained(prepare: Any, workbench: Any, hand: Any, notified: Any) -> None:
+    before = workbench.state.series
+    choose(workbench, hand, "Bin")
+    hand.type(child(workbench, "bin_factor"), "16")
+    press(workbench, hand, "apply_step")
+    assert "too few" in child(workbench, "prepare_said").text()
+    assert any("too few" in message for message in notified())
+    assert workbench.state.series is before
+
+
+def test_what_takes_long_can_be_cancelled(prepare: Any, workbench: Any, hand: Any, viewer: Any) -> None:
+    import threading
+
+    before = workbench.state.series
+    gate = threading.Event()
+
+    def slow(progress: Any) -> None:
+        for i in range(2000):
+            progress(i / 2000)
+            gate.wait(0.01)
+
+    prepare.task.start("Slow", slow, lambda value: pytest.fail("nothing may come of it"), pytest.fail)
+    hand.until(lambda: child(workbench, "prepare_progress").value() > 0)
+    assert not child(workbench, "apply_step").isEnabled()
+    assert child(workbench, "apply_step").toolTip() == "Slow: wait, or cancel."
+    hand.click(child(workbench, "cancel_prepare"))
+    hand.until(lambda: not prepare.task.running)
+    assert child(workbench, "apply_step").isEnabled()
+    assert not child(workbench, "cancel_prepare").isVisible()
+    assert workbench.state.series is before
+    prepare.task.start("Slow", slow, pytest.fail, pytest.fail)
+    workbench.shutdown()
+    assert not any(t.name == "napari-lot preparation" for t in threading.enumerate())
+
+
+def test_a_tilt_is_left_out_by_a_click_and_the_field_agrees(
+    prepare: Any, workbench: Any, hand: Any, viewer: Any
+) -> None:
+    viewer.dims.set_point(0, 3)
+    hand.click(child(workbench, "leave_out"))
+    assert workbench.state.series.excluded == (3,)
+    assert child(workbench, "exclude").text() == "3"
+    assert viewer.canvas.overlays.text.text.endswith("left out")
+    assert "without tilt 3" in workbench.sections["data"].status.text()
+    assert not child(workbench, "apply_data").isEnabled(), "there is nothing to apply"
+    viewer.dims.set_point(0, 9)
+    assert child(workbench, "leave_out").text() == "Leave out this tilt"
+    hand.click(child(workbench, "leave_out"))
+    assert child(workbench, "exclude").text() == "3, 9"
+    viewer.dims.set_point(0, 3)
+    assert child(workbench, "leave_out").text() == "Use this tilt again"
+    hand.click(child(workbench, "leave_out"))
+    assert workbench.state.series.excluded == (9,)
+    assert child(workbench, "exclude").text() == "9"
+    assert not viewer.canvas.overlays.text.text.endswith("left out")
+
+
+def test_steps_stay_when_the_series_is_read_again(prepare: Any, workbench: Any, hand: Any, viewer: Any) -> None:
+    choose(workbench, hand, "Crop")
+    hand.type(child(workbench, "crop_top"), "7")
+    press(workbench, hand, "apply_step")
+    hand.type(child(workbench, "pixel_size_A"), "0.3")
+    hand.click(child(workbench, "apply_data"))
+    hand.until(lambda: workbench.state.series.pixel_size_A == 0.3)
+    assert workbench.state.series.images.shape == (36, 107, 114)
+    assert len(workbench.state.series.history) == 1
+    hand.click(child(workbench, "open_sample"))
+    hand.until(lambda: workbench.state.series.pixel_size_A == 0.25)
+
+
+@pytest.mark.parametrize("each", [False, True])
+def test_a_painted_mask_is_not_used(prepare: Any, workbench: Any, hand: Any, viewer: Any, each: bool) -> None:
+    hand.choose(child(workbench, "mask_for"), "each tilt" if each else "every tilt")
+    assert not child(workbench, "use_mask").isEnabled()
+    hand.click(child(workbench, "paint_mask"))
+    layer = viewer.layers["Mask (painted = not used)"]
+    assert layer.data.shape == ((36, 1, 114, 114) if each else (114, 114))
+    assert layer.mode == "paint"
+    layer.paint((4, 0, 20, 30) if each else (20, 30), 1)
+    painted = layer.data.copy() > 0
+    assert painted.any()
+    press(workbench, hand, "use_mask")
+    mask = workbench.state.series.mask
+    np.testing.assert_array_equal(mask, ~painted[:, 0] if each else np.broadcast_to(~painted, mask.shape))
+    assert "Mask (painted = not used)" not in viewer.layers
+    assert "Masked by hand" in child(workbench, "prepare_history").text()
+    press(workbench, hand, "undo_step")
+    assert workbench.state.series.mask is None
+
+
+def test_the_pixel_size_from_a_lattice_and_from_a_line(prepare: Any, workbench: Any, hand: Any, viewer: Any) -> None:
+    viewer.dims.set_point(0, 18)
+    press(workbench, hand, "find_lattice")
+    periods = [
+        child(workbench, "measured_distance").itemData(i) for i in range(child(workbench, "measured_distance").count())
+    ]
+    # platinum (111): 3.92 / sqrt(3) = 2.263 Å, 9.05 pixels of 0.25 Å
+    assert any(abs(period - 9.05) < 0.1 for period in periods)
+    assert not child(workbench, "use_pixel_size").isEnabled()
+    hand.click(child(workbench, "draw_ruler"))
+    layer = viewer.layers["Ruler"]
+    assert layer.mode == "add_line"
+    layer.add_lines(np.array([[10.0, 10.0], [40.0, 50.0]]))
+    hand.until(lambda: child(workbench, "measured_distance").currentText() == "line of 50.00 px")
+    hand.type(child(workbench, "known_distance_A"), "13")
+    assert "a pixel is 0.26 Å (+4.00 %)" in child(workbench, "pixel_size_said").text()
+    hand.click(child(workbench, "use_pixel_size"))
+    hand.until(lambda: workbench.state.series.pixel_size_A == 0.26)
+    assert workbench.data.form.fields["pixel_size_A"].value == 0.26
+
+
+def test_the_tilt_axis_is_drawn_and_found(prepare: Any, workbench: Any, hand: Any, viewer: Any) -> None:
+    hand.tick(child(workbench, "show_axis"))
+    ends = viewer.layers["Tilt axis"].data[0]
+    np.testing.assert_allclose(ends[:, 1], 56.5, atol=1e-6)
+    assert viewer.layers["Tilt axis"] in list(viewer.layers)[-1:], "above the images"
+    choose(workbench, hand, "Tilt axis")
+    press(workbench, hand, "apply_step")
+    found = workbench.data.form.fields["tilt_axis_deg"].value
+    assert abs(found) < 0.5
+    assert workbench.state.series.tilt_axis_deg == found
+    assert "The tilt axis lies at" in child(workbench, "prepare_said").text()
+    hand.tick(child(workbench, "show_axis"))
+    assert "Tilt axis" not in viewer.layers
+
+
+def test_the_result_of_a_run_does_not_go_unasked(ready: Any, hand: Any, viewer: Any) -> None:
+    from stand_in import StandInJob
+
+    workbench = ready
+    workbench.run.make_job = lambda series, settings: StandInJob(series, settings, step_s=0.01, steps=5)
+    hand.click(child(workbench, "start"))
+    hand.until(lambda: workbench.state.result is not None, 30)
+    open_step(workbench, hand, "data")
+    hand.click(child(workbench, "prepare_images"))
+    asked: list[str] = []
+    prepare = workbench.data.prepare
+    prepare.confirm = lambda question: bool(asked.append(question))
+    hand.click(child(workbench, "leave_out"))
+    assert workbench.state.series.excluded == ()
+    assert workbench.state.result is not None
+    assert "The atoms of run 1 belong to the images" in asked[0]
+    hand.tick(child(workbench, "show_axis"))
+    assert not viewer.canvas.grid.enabled, "side by side a drawing would take a place of its own"
+    prepare.confirm = lambda question: True
+    hand.click(child(workbench, "leave_out"))
+    hand.until(lambda: workbench.state.result is None)
+    assert len(workbench.state.series.excluded) == 1
+
+
+def test_the_dock_is_no_wider_than_it_may_be(prepare: Any, workbench: Any, hand: Any) -> None:
+    from napari_lot.gui.workbench import MINIMUM_WIDTH
+
+    for name in [child(workbench, "operation").itemText(i) for i in range(child(workbench, "operation").count())]:
+        choose(workbench, hand, name)
+        assert workbench.scroll.widget().minimumSizeHint().width() <= MINIMUM_WIDTH - 14, name
+    assert len(load_sample()) == 36
+
+
+def test_files_with_one_image_each_are_dropped_together(workbench: Any, hand: Any, tmp_path: Any) -> None:
+    import tifffile
+    from qtpy.QtCore import QMimeData, QPointF, Qt, QUrl
+    from qtpy.QtGui import QDropEvent
+
+    images = load_sample().images[::6]
+    for i, image in enumerate(images):
+        tifffile.imwrite(tmp_path / f"tilt_{i + 8}.tif", image)  # tilt_9 before tilt_10
+    (tmp_path / "angles.csv").write_text("theta_deg\n" + "\n".join(str(10.0 * i) for i in range(len(images))))
+    (tmp_path / "tilt_8.tlt").write_text("\n".join(str(10.0 * i) for i in range(len(images))))
+    data = QMimeData()
+    data.setUrls([QUrl.fromLocalFile(str(f)) for f in tmp_path.glob("*.tif")])
+    hand.type(child(workbench, "pixel_size_A"), "0.25")
+    event = QDropEvent(
+        QPointF(5, 5), Qt.DropAction.CopyAction, data, Qt.MouseButton.LeftButton, Qt.KeyboardModifier.NoModifier
+    )
+    workbench.data.dropEvent(event)
+    hand.until(lambda: workbench.state.series is not None)
+    np.testing.assert_array_equal(workbench.state.series.images, images)
+    assert child(workbench, "series_path").text().endswith("and 5 more")
+    hand.type(child(workbench, "pixel_size_A"), "0.3")
+    hand.click(child(workbench, "apply_data"))
+    hand.until(lambda: workbench.state.series.pixel_size_A == 0.3)

@@ -1,0 +1,189 @@
+"""DM3 by hand, BLO by its writer, SER and Velox at RosettaSciIO's door; series of several files."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import Any
+
+import h5py
+import mrcfile
+import numpy as np
+import pytest
+import tifffile
+
+from napari_lot.errors import InputError
+from napari_lot.napari_hooks import get_series_reader
+from napari_lot.series import read_series
+from series.dm3 import write_dm3
+
+pytest.importorskip("rsciio")
+
+
+def test_a_dm3_stack_says_its_angles_and_pixel_size(tmp_path: Path, stack: Any, thetas: Any) -> None:
+    path = write_dm3(
+        tmp_path / "a.dm3", stack, [(0.025, "nm"), (0.025, "nm"), (20.0, "deg")], first=-60.0, voltage_V=2e5
+    )
+    series = read_series(path)
+    np.testing.assert_array_equal(series.images, stack)
+    np.testing.assert_allclose(series.angles_deg[:, 1], thetas)
+    assert series.pixel_size_A == pytest.approx(0.25)
+    assert series.metadata["energy_eV"] == 2e5
+    reader = get_series_reader(str(path))
+    assert reader is not None
+    assert reader(str(path))[0][0].shape == (7, 1, 12, 10)
+
+
+def test_a_dm3_stack_that_does_not_say_angles_is_not_guessed(tmp_path: Path, stack: Any, thetas: Any) -> None:
+    path = write_dm3(tmp_path / "a.dm3", stack, [(0.025, "nm"), (0.025, "nm"), (1.0, "")])
+    with pytest.raises(InputError, match="no tilt angles"):
+        read_series(path)
+    np.testing.assert_array_equal(read_series(path, angles=thetas).images, stack)
+    plain = write_dm3(tmp_path / "b.dm3", stack, [(1.0, ""), (1.0, ""), (1.0, "")])
+    with pytest.raises(InputError, match="pixel size is not known"):
+        read_series(plain, angles=thetas)
+    odd = write_dm3(tmp_path / "c.dm3", stack, [(0.025, "nm"), (0.03, "nm"), (1.0, "")])
+    with pytest.raises(InputError, match="not square"):
+        read_series(odd, angles=thetas)
+
+
+def test_single_dm3_images_are_a_series_in_the_order_of_their_names(tmp_path: Path, stack: Any, thetas: Any) -> None:
+    order = [9, 10, 11, 8, 100, 1, 2]  # as numbers, not as text
+    files = [
+        write_dm3(tmp_path / f"tilt_{n}.dm3", image, [(25.0, "pm"), (25.0, "pm")], tilt_deg=float(t))
+        for n, image, t in zip(order, stack, thetas, strict=True)
+    ]
+    place = np.argsort(order)
+    for given in (files, tmp_path):
+        series = read_series(given)
+        np.testing.assert_array_equal(series.images, stack[place])
+        np.testing.assert_allclose(series.angles_deg[:, 1], thetas[place], atol=1e-6)
+        assert series.pixel_size_A == pytest.approx(0.25)
+    assert get_series_reader([str(f) for f in files]) is not None
+    write_dm3(files[3], stack[0], [(50.0, "pm"), (50.0, "pm")], tilt_deg=1.0)
+    with pytest.raises(InputError, match=r"tilt_8\.dm3: the pixel size \(0\.5 Å\) is not that of tilt_1\.dm3"):
+        read_series(files)
+
+
+def test_a_folder_of_images_with_an_angle_file(tmp_path: Path, stack: Any, thetas: Any) -> None:
+    for i, image in enumerate(stack):
+        with mrcfile.new(tmp_path / f"s{i}.mrc") as mrc:
+            mrc.set_data(image)
+            mrc.voxel_size = 0.3
+    with pytest.raises(InputError, match="no tilt angles"):
+        read_series(tmp_path)
+    (tmp_path / "angles.csv").write_text("theta_deg\n" + "\n".join(map(str, thetas)))
+    series = read_series(tmp_path)
+    np.testing.assert_array_equal(series.images, stack)
+    np.testing.assert_allclose(series.angles_deg[:, 1], thetas)
+    tifffile.imwrite(tmp_path / "other.tif", stack[0])
+    with pytest.raises(InputError, match="several formats"):
+        read_series(tmp_path)
+
+
+def test_files_that_do_not_belong_together(tmp_path: Path, stack: Any) -> None:
+    tifffile.imwrite(tmp_path / "a.tif", stack[0])
+    tifffile.imwrite(tmp_path / "b.tif", stack[1][:5])
+    with pytest.raises(InputError, match="differ in size"):
+        read_series([tmp_path / "a.tif", tmp_path / "b.tif"], angles=[0, 1])
+    tifffile.imwrite(tmp_path / "c.tif", stack)
+    with pytest.raises(InputError, match="holds 7 images"):
+        read_series([tmp_path / "a.tif", tmp_path / "c.tif"], angles=[0, 1])
+    (tmp_path / "none").mkdir()
+    with pytest.raises(InputError, match="no images in this folder"):
+        read_series(tmp_path / "none")
+
+
+def test_a_damaged_dm3(tmp_path: Path, stack: Any, thetas: Any) -> None:
+    path = write_dm3(tmp_path / "a.dm3", stack, [(0.025, "nm"), (0.025, "nm"), (20.0, "deg")])
+    path.write_bytes(path.read_bytes()[:1500])
+    with pytest.raises(InputError, match="truncated or damaged"):
+        read_series(path, angles=thetas)
+
+
+def test_a_blockfile_is_no_tilt_series(tmp_path: Path) -> None:
+    """Scanned diffraction: four dimensions, and the sentence says so."""
+    from rsciio.blockfile import file_writer
+
+    names = ("y", "x", "dy", "dx")
+    axes = [
+        {
+            "name": n,
+            "units": "nm" if i < 2 else "cm",
+            "size": s,
+            "scale": 1.0,
+            "offset": 0.0,
+            "navigate": i < 2,
+            "index_in_array": i,
+        }
+        for i, (n, s) in enumerate(zip(names, (3, 4, 8, 8), strict=True))
+    ]
+    general = {"title": "", "date": "2020-01-01", "time": "10:00:00"}
+    file_writer(
+        str(tmp_path / "a.blo"),
+        {
+            "data": np.arange(768, dtype=np.uint8).reshape(3, 4, 8, 8),
+            "axes": axes,
+            "metadata": {
+                "General": general,
+                "Acquisition_instrument": {"TEM": {"beam_energy": 200.0, "camera_length": 1.0}},
+            },
+            "original_metadata": {},
+            "attributes": {"_lazy": False},
+        },
+    )
+    with pytest.raises(InputError, match=r"4 dimensions \(3 x 4 x 8 x 8\) are no tilt series"):
+        read_series(tmp_path / "a.blo", angles=[0, 1, 2])
+
+
+def signal(data: Any, units: tuple[str, ...], title: str = "HAADF") -> dict[str, Any]:
+    axes = [
+        {"name": f"a{i}", "size": n, "scale": 0.02, "offset": 0.0, "units": u, "navigate": False, "index_in_array": i}
+        for i, (n, u) in enumerate(zip(data.shape, units, strict=True))
+    ]
+    return {"data": data, "axes": axes, "metadata": {"General": {"title": title}}, "original_metadata": {}}
+
+
+def test_velox_takes_the_haadf_detector(tmp_path: Path, stack: Any, thetas: Any, monkeypatch: Any) -> None:
+    """What RosettaSciIO hands over is put in its place: no Velox file can be written here."""
+    with h5py.File(tmp_path / "a.emd", "w") as file:
+        file["Data/Image/x/Data"] = np.zeros(3)
+    units = ("s", "nm", "nm")
+    signals = [signal(stack * 2, units, "BF"), signal(stack, units, "HAADF")]
+    monkeypatch.setattr("rsciio.emd.file_reader", lambda path: signals)
+    series = read_series(tmp_path / "a.emd", angles=thetas)
+    np.testing.assert_array_equal(series.images, stack)
+    assert series.pixel_size_A == pytest.approx(0.2)
+    with pytest.raises(InputError, match="no tilt angles"):
+        read_series(tmp_path / "a.emd")
+    signals[1] = signal(stack, units, "DF4")
+    with pytest.raises(InputError, match=r"several stacks of images \(BF, DF4\)"):
+        read_series(tmp_path / "a.emd", angles=thetas)
+
+
+def test_images_of_one_ser_are_joined(tmp_path: Path, stack: Any, thetas: Any, monkeypatch: Any) -> None:
+    (tmp_path / "a.ser").write_bytes(b"x")
+    monkeypatch.setattr("rsciio.tia.file_reader", lambda path: [signal(i, ("nm", "nm"), "") for i in stack])
+    np.testing.assert_array_equal(read_series(tmp_path / "a.ser", angles=thetas).images, stack)
+
+
+def test_without_rosettasciio_the_sentence_says_how_to_get_it(
+    tmp_path: Path, stack: Any, thetas: Any, monkeypatch: Any
+) -> None:
+    path = write_dm3(tmp_path / "a.dm3", stack, [(0.025, "nm"), (0.025, "nm"), (20.0, "deg")])
+    monkeypatch.setitem(sys.modules, "rsciio.digitalmicrograph", None)
+    with pytest.raises(InputError, match=r'pip install "napari-lot\[formats\]"'):
+        read_series(path, angles=thetas)
+
+
+def test_the_command_line_takes_a_folder(tmp_path: Path, stack: Any, thetas: Any, capsys: Any) -> None:
+    from typer.testing import CliRunner
+
+    from napari_lot.cli.app import app
+
+    for i, (image, theta) in enumerate(zip(stack, thetas, strict=True)):
+        write_dm3(tmp_path / f"s{i}.dm3", image, [(0.025, "nm"), (0.025, "nm")], tilt_deg=float(theta))
+    done = CliRunner().invoke(app, ["info", str(tmp_path)])
+    assert done.exit_code == 0, done.output
+    assert "7" in done.output
+    assert "-60" in done.output
