@@ -26,8 +26,9 @@ from qtpy.QtWidgets import (
 from napari_lot.errors import InputError
 from napari_lot.gui.canvas.drawings import AXIS, MASK, PREVIEW, PREVIEW_MASK, RULER, Drawings
 from napari_lot.gui.forms.words import in_window_words
+from napari_lot.gui.look import AMBER
 from napari_lot.gui.state import WorkbenchState
-from napari_lot.gui.task import Progress, Task
+from napari_lot.gui.work.task import Progress, Task
 from napari_lot.series import TiltSeries
 from napari_lot.series.alignment import align_by_center_of_mass, align_by_correlation, find_tilt_axis
 from napari_lot.series.spacing import lattice_periods_px
@@ -51,7 +52,6 @@ OPERATIONS = {
     "Crop": "Keep a part of the rows and columns; the rotation centre stays on the specimen.",
     "Bin": "Fewer, larger pixels: counts are added, intensities averaged.",
 }
-AMBER = "#e5a33d"
 
 
 class PreparePanel(QWidget):

@@ -10,8 +10,9 @@ from qtpy.QtWidgets import QVBoxLayout, QWidget
 
 from napari_lot.analysis.compare import Comparison
 from napari_lot.analysis.structure import Structure
+from napari_lot.gui import look
 from napari_lot.gui.canvas.colors import ELEMENT_COLORS
-from napari_lot.gui.plots.basic import BAR_COLOR, MARK_COLOR, TEXT, _plot
+from napari_lot.gui.plots.basic import BAR_COLOR, MARK_COLOR, _plot
 from napari_lot.job import Result
 
 Floats = NDArray[np.float64]
@@ -33,7 +34,7 @@ class _Plot(QWidget):
         self.setObjectName(name)
         self.plot = _plot("", "", height)
         self.item = self.plot.getPlotItem()
-        self.legend = self.item.addLegend(offset=(-4, 4), labelTextColor=TEXT, labelTextSize="8pt")
+        self.legend = self.item.addLegend(offset=(-4, 4), labelTextColor=look.text(), labelTextSize="8pt")
         self.legend.setBrush(pg.mkBrush(30, 34, 40, 200))
         layout = QVBoxLayout(self)
         layout.setContentsMargins(0, 0, 0, 0)

@@ -31,7 +31,7 @@ from napari_lot.gui.forms.drawer import grow_with_text, narrow
 from napari_lot.gui.forms.number_box import NumberBox
 from napari_lot.gui.plots.of_structure import AXES, DISTANCES, DeviationPlot
 from napari_lot.gui.state import WorkbenchState
-from napari_lot.gui.work.analysis import Background
+from napari_lot.gui.work.forgetful import Forgetful
 from napari_lot.structures import read_structure
 
 A_FILE = "a file"
@@ -48,7 +48,7 @@ class CompareBox(QWidget):
         self.on_change: Callable[[], None] = lambda: None
         self.done: Done | None = None
         self.points = ComparisonLayers(layers.viewer)
-        self.background = Background(self._on_done, self._on_failure, self)
+        self.background = Forgetful(self._on_done, self._on_failure, self)
         self._build()
         layers.viewer.layers.events.inserted.connect(self._offer_layers)
         layers.viewer.layers.events.removed.connect(self._offer_layers)

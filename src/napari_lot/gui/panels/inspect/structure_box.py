@@ -15,7 +15,7 @@ from napari_lot.gui.forms.drawer import narrow
 from napari_lot.gui.forms.number_box import NumberBox
 from napari_lot.gui.plots.of_structure import COORDINATION, NEAREST, PAIRS, PARTIAL, StructurePlot
 from napari_lot.gui.state import WorkbenchState
-from napari_lot.gui.work.analysis import Background
+from napari_lot.gui.work.forgetful import Forgetful
 from napari_lot.job import Result
 
 FIRST_MINIMUM = "from g(r)"
@@ -31,7 +31,7 @@ class StructureBox(QWidget):
         self.structure: Structure | None = None
         self.on_structure: Callable[[NDArray[np.int64]], None] = lambda coordination: None
         self._of: Result | None = None
-        self.background = Background(self._on_done, self._on_failure, self)
+        self.background = Forgetful(self._on_done, self._on_failure, self)
         self.what = QComboBox()
         self.what.setObjectName("structure_what")
         self.what.addItems([NEAREST, PAIRS, PARTIAL, COORDINATION])

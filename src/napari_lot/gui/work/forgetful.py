@@ -15,7 +15,7 @@ _LOG = logging.getLogger(__name__)
 POLL_MS = 50
 
 
-class Background(QObject):
+class Forgetful(QObject):
     """Runs a callable in a daemon thread and hands its value, or one sentence, to the main thread.
 
     A piece of work that is cancelled or followed by another runs to its end, but nobody hears of it.
