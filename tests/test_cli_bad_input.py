@@ -54,7 +54,7 @@ CASES = {
     "no spacing": ({"flags": {"--element": None}}, "give the element (--element Pt) or the spacing"),
     "unknown kind of file": ({"series": "angles.csv"}, "angles.csv: unknown file type '.csv'"),
     "no such file": ({"series": "nowhere.tif"}, "nowhere.tif: no such file"),
-    "a folder": ({"series": "."}, "this is a folder"),
+    "a folder": ({"series": "."}, "give that file alone, or one image per file"),
     "truncated": ({"cut": 900}, "truncated or damaged"),
     "empty file": ({"cut": 0}, "the file is empty"),
     "mask of another shape": ({"flags": {"--mask": "mask.tif"}}, "mask.tif: the mask (5 x 5) does not fit the images"),
