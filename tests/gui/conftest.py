@@ -135,8 +135,12 @@ def viewer(qtbot: Any) -> Iterator[Any]:
     qtbot.wait(50)
     gc.collect()
     assert not running_threads()
-    left = [w for w in our_widgets() if w.isVisible() or w.isWindow()]
-    assert not left, f"of a closed viewer there are still {left}"
+
+    def all_gone() -> None:
+        left = [w for w in our_widgets() if w.isVisible() or w.isWindow()]
+        assert not left, f"of a closed viewer there are still {left}"
+
+    qtbot.waitUntil(all_gone, timeout=3000)
 
 
 def is_open(viewer: Any) -> bool:
