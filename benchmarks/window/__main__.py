@@ -28,9 +28,7 @@ def main(words: list[str] | None = None) -> None:
     commands = parser.add_subparsers(dest="command", required=True)
     for name, module in COMMANDS.items():
         module.add_options(
-            commands.add_parser(
-                name, description=module.__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-            )
+            commands.add_parser(name, description=module.__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
         )
     options = parser.parse_args(words)
     COMMANDS[options.command].measure(options)

@@ -77,10 +77,10 @@ def test_a_session_is_asked_for_and_opens(
     from napari_lot.gui import commands
     from napari_lot.series.sample import load_sample
     from napari_lot.session import Session, write_session
-    from napari_lot.settings import Settings
+    from napari_lot.settings import settings_from_dict
 
     path = tmp_path / "kept.lot.h5"
-    write_session(path, Session(load_sample(), Settings()))
+    write_session(path, Session(load_sample(), settings_from_dict({"model": {"elements": ["Pt"]}})))
     monkeypatch.setattr(commands.QFileDialog, "getOpenFileName", lambda *_: (str(path), ""))
     run_command("open_session")
     (bench,) = benches(viewer)
@@ -92,4 +92,4 @@ def test_the_session_command_stands_in_the_file_menu(viewer: Any) -> None:
     from napari._app_model import get_app_model
 
     items = get_app_model().menus.get_menu("napari/file/io_utilities")
-    assert any(getattr(item, "command", None) is not None and item.command.id == "napari-lot.open_session" for item in items)
+    assert "napari-lot.open_session" in [item.command.id for item in items if hasattr(item, "command")]

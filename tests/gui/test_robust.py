@@ -34,8 +34,8 @@ def close(viewer: Any, bench: Any, hand: Any) -> None:
     assert not [w for w in our_widgets() if w.isVisible()]
 
 
-def start(bench: Any, hand: Any, **how: Any) -> None:
-    bench.run.make_job = lambda series, settings: StandInJob(series, settings, **{"step_s": 0.02, **how})
+def start(bench: Any, hand: Any) -> None:
+    bench.run.make_job = lambda series, settings: Refining(series, settings, step_s=0.02, steps=10_000)
     hand.click(child(bench, "start"))
     hand.until(lambda: bench.run.plot.points > 2)
 
@@ -62,9 +62,7 @@ class Refining(StandInJob):
 def test_closed_while_a_run_goes_on_its_last_state_stays(
     ready: Any, viewer: Any, hand: Any, own_autosaves: Path
 ) -> None:
-    ready.run.make_job = lambda series, settings: Refining(series, settings, step_s=0.02, steps=10_000)
-    hand.click(child(ready, "start"))
-    hand.until(lambda: ready.run.plot.points > 2)
+    start(ready, hand)
     points = ready.run.plot.points
     close(viewer, ready, hand)
     (path,) = own_autosaves.iterdir()
@@ -211,8 +209,8 @@ def test_two_viewers_run_side_by_side_and_one_closes(
     hand.click(child(other, "open_sample"))
     hand.until(other.run.start_button.isEnabled)
     open_step(other, hand, "run")
-    start(ready, hand, steps=10_000)
-    start(other, hand, steps=10_000)
+    start(ready, hand)
+    start(other, hand)
     assert other.layers.atoms.layer in second.layers
     assert other.layers.atoms.layer not in viewer.layers
     assert running_fits() == 2
