@@ -285,6 +285,6 @@ def test_a_closed_workbench_leaves_no_key_and_no_listener(ready: Any, viewer: An
 
 
 def owner_of(callback: Any) -> Any:
-    """The class of the object that a callback of napari's events belongs to; most are pairs of a weak one and a name."""
+    """The class of the object that a callback of napari's events belongs to; most are pairs (weak object, name)."""
     target = callback[0] if isinstance(callback, tuple) else callback
     return type(target() if isinstance(target, weakref.ref) else target)

@@ -10,7 +10,7 @@ from qtpy.QtWidgets import QFileDialog
 from napari_lot.gui.workbench import Workbench
 from napari_lot.session.file import SUFFIX
 
-# napari's own injection would hand over a proxy that hides parts of the viewer: the commands ask for the viewer in front.
+# napari's injection would hand over a proxy that hides parts of the viewer: the commands ask for the one in front.
 # The name that napari's own menu entry gives the dock: the entry then shows and hides this very one.
 DOCK = "Workbench (Local-orbital tomography)"
 
