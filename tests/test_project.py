@@ -101,6 +101,8 @@ def test_manifest_is_valid_and_names_what_exists():
         for kind in ("widgets", "readers", "writers", "sample_data")
         for c in getattr(manifest.contributions, kind)
     }
+    # what stands in the command palette and menus alone
+    used |= {"napari-lot.open_workbench", "napari-lot.open_sample", "napari-lot.open_session"}
     assert used == {command.id for command in manifest.contributions.commands}
 
 

@@ -1,1 +1,1 @@
-"""How fast the window answers."""
+"""How fast the window answers, and how much memory it takes."""

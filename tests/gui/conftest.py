@@ -123,9 +123,6 @@ def viewer(qtbot: Any) -> Iterator[Any]:
     """A visible napari viewer; afterwards no thread, timer or widget of ours may be left."""
     import napari
     from napari.utils.notifications import notification_manager
-    from qtpy.QtWidgets import QApplication
-
-    from napari_lot.gui.workbench import Workbench
 
     notification_manager.records.clear()
     viewer = napari.Viewer(show=True)
@@ -133,12 +130,32 @@ def viewer(qtbot: Any) -> Iterator[Any]:
     window = viewer.window._qt_window
     qtbot.waitExposed(window)
     yield viewer
-    if hasattr(viewer.window, "_qt_window"):
+    if is_open(viewer):
         viewer.close()
     qtbot.wait(50)
     gc.collect()
     assert not running_threads()
-    assert not any(w.isVisible() for w in QApplication.allWidgets() if isinstance(w, Workbench))
+
+    def all_gone() -> None:
+        left = [w for w in our_widgets() if w.isVisible() or w.isWindow()]
+        assert not left, f"of a closed viewer there are still {left}"
+
+    qtbot.waitUntil(all_gone, timeout=3000)
+
+
+def is_open(viewer: Any) -> bool:
+    """Whether neither a test nor a person has closed it."""
+    try:
+        return hasattr(viewer.window, "_qt_window") and bool(viewer.window._qt_window.isVisible())
+    except RuntimeError:  # Qt has deleted it
+        return False
+
+
+def our_widgets() -> list[Any]:
+    """Every widget of a class of this package that Qt knows of."""
+    from qtpy.QtWidgets import QApplication
+
+    return [w for w in QApplication.allWidgets() if type(w).__module__.startswith("napari_lot")]
 
 
 def running_threads() -> list[threading.Thread]:

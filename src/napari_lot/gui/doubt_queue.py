@@ -8,9 +8,10 @@ from __future__ import annotations
 import threading
 from collections import deque
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from queue import SimpleQueue
+from queue import Empty, SimpleQueue
 from typing import Any
 
 import numpy as np
@@ -64,9 +65,12 @@ class Worker:
                 then(value)
 
     def stop(self, timeout_s: float = 10.0) -> None:
-        """End the thread after the task it is at."""
+        """End the thread after the task it is at; what waits behind it is not begun."""
         thread, self._thread = self._thread, None
         if thread is not None:
+            with suppress(Empty):
+                while True:
+                    self._tasks.get_nowait()
             self._tasks.put(None)
             thread.join(timeout_s)
 

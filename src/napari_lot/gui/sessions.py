@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import logging
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from napari_lot.atoms import Orbitals
+from napari_lot.errors import InputError
 from napari_lot.gui.forms.section import DONE, READY
 from napari_lot.gui.forms.words import in_window_words
 from napari_lot.gui.live import Outcome
@@ -39,6 +42,19 @@ class Sessions:
         bench.recovery.offer(left_behind())
         bench.state.running_changed.connect(self._on_running)
         bench.run.on_end = self._on_end
+
+    def keep_last(self) -> None:
+        """The window goes in the middle of a run: its last atoms stay for the next window, with what was edited."""
+        bench = self.bench
+        if self.autosave is not None and bench.state.running:
+            edit = bench.run.edit
+            edited = None
+            if edit.changed:
+                try:
+                    edited = numbered(bench.layers.editor.atoms())
+                except InputError as error:  # a layer without ids is no edit
+                    _LOG.warning("%s", error)
+            self.autosave.keep_last(edited)
 
     def shutdown(self) -> None:
         """Stop listening; the autosave of a run that nobody has saved stays for the next window."""
@@ -201,3 +217,13 @@ class Sessions:
             layers.look_at(view["view"])
         if "tilt" in view and layers.view in ("images", "markers"):
             layers.go_to_tilt(int(view["tilt"]))
+
+
+def numbered(atoms: Orbitals) -> Orbitals:
+    """Atoms of which those that a person has added have an id of their own, and the commonest element."""
+    new = atoms.id < 0
+    ids, species = atoms.id.copy(), atoms.species.copy()
+    ids[new] = atoms.id.max(initial=-1) + 1 + np.arange(int(new.sum()))
+    known = species[species >= 0]
+    species[species < 0] = np.bincount(known).argmax() if len(known) else 0
+    return replace(atoms, id=ids, species=species)

@@ -306,6 +306,7 @@ class Workbench(QWidget):
         if self._closed:
             return
         self._closed = True
+        self.sessions.keep_last()
         if self._window is not None:
             self._window.removeEventFilter(self)
         self.viewer.layers.events.inserted.disconnect(self._update_views)

@@ -11,6 +11,7 @@ from typing import Any
 
 import numpy as np
 
+from napari_lot.atoms import Orbitals
 from napari_lot.job import Result, Snapshot
 from napari_lot.session.file import NOT_ATOMS, RunState, Session, write_session
 
@@ -56,6 +57,9 @@ class Autosave:
         self._thread: threading.Thread | None = None
         self._has_atoms = False
         self._closed = False
+        # the last atoms that are on disk, and newer ones that are not
+        self._written: RunState | None = None
+        self._unsaved: RunState | None = None
 
     def add(self, snapshot: Snapshot, history: list[tuple[float, float, float]] | None = None) -> bool:
         """Take note of a snapshot and begin to write it where the time has come; True where it is being written.
@@ -67,13 +71,16 @@ class Autosave:
         mean_r = float(known.mean()) if len(known) else float("nan")
         self._history += [(snapshot.step, snapshot.loss, mean_r)] if history is None else history
         are_atoms = snapshot.stage not in NOT_ATOMS
+        if are_atoms and len(snapshot.orbitals):
+            self._unsaved = RunState.of(snapshot)
         if self._clock() - self._last < self.interval_s or (self._has_atoms and not are_atoms) or self._closed:
             return False
         if (self._thread is not None and self._thread.is_alive()) or not len(snapshot.orbitals):
             return False
         self._has_atoms |= are_atoms
         self._last = self._clock()
-        state = replace(self.session, state=RunState.of(snapshot), history=self.history)
+        self._written, self._unsaved = RunState.of(snapshot), None
+        state = replace(self.session, state=self._written, history=self.history)
         self._thread = threading.Thread(target=self._write, args=(state,), name="napari-lot autosave", daemon=True)
         self._thread.start()
         return True
@@ -82,6 +89,21 @@ class Autosave:
     def history(self) -> np.ndarray[Any, np.dtype[np.float64]]:
         """(K, 3): pass, loss and mean R of what was added."""
         return np.array(self._history, np.float64).reshape(-1, 3)
+
+    def keep_last(self, edited: Orbitals | None = None) -> None:
+        """The program ends before the run does: write its last atoms now, where they are newer than what is written.
+
+        ``edited`` are those atoms as a person has changed them meanwhile. Returns when they are written.
+        """
+        if self._closed or (self._unsaved is None and edited is None):
+            return
+        self.wait()
+        state = self._unsaved or self._written
+        if state is None:
+            return
+        self._unsaved = None
+        state = state if edited is None else replace(state, orbitals=edited)
+        self._write(replace(self.session, state=state, history=self.history))
 
     def finish(self, result: Result, notes: dict[str, object] | None = None) -> None:
         """Write what the run found, in a thread of its own as well."""

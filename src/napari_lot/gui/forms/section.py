@@ -24,7 +24,7 @@ class Section(QCollapsible):
 
     def __init__(self, number: int, title: str, content: QWidget, parent: QWidget | None = None) -> None:
         self._heading = f"{number}  {title}"
-        super().__init__(self._heading, parent, expandedIcon=QIcon(), collapsedIcon=QIcon())
+        super().__init__(self._heading, parent)
         self.setObjectName(f"step_{title.lower()}")
         self.setDuration(0)
         button = self.toggleButton()
@@ -62,6 +62,9 @@ class Section(QCollapsible):
         # superqt fixes the height to what was needed at that moment; labels that grow later would be cut off.
         self.content().setMaximumHeight(_UNLIMITED if open_ else 0)
         self.content().setVisible(open_)
+        # superqt's icon goes each time: the heading has a mark of its own. (To give it an empty one fails with PySide6,
+        # where an empty icon counts as none.)
+        self.toggleButton().setIcon(QIcon())
         self.setText(f"{'▾' if open_ else '▸'}  {self._heading}")
 
     def eventFilter(self, watched: QObject, event: QEvent) -> bool:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import threading
+import time
 from collections.abc import Callable
 from typing import Any
 
@@ -32,6 +33,7 @@ class Forgetful(QObject):
         super().__init__(parent)
         self._on_done, self._on_failure = on_done, on_failure
         self._box: list[tuple[Any, BaseException | None]] | None = None
+        self._threads: list[threading.Thread] = []
         self._timer = QTimer(self)
         self._timer.setInterval(POLL_MS)
         self._timer.timeout.connect(self._poll)
@@ -52,13 +54,23 @@ class Forgetful(QObject):
             except BaseException as error:
                 box.append((None, error))
 
-        threading.Thread(target=run, name="napari-lot analysis", daemon=True).start()
+        thread = threading.Thread(target=run, name="napari-lot analysis", daemon=True)
+        self._threads = [t for t in self._threads if t.is_alive()] + [thread]
+        thread.start()
         self._timer.start()
 
     def cancel(self) -> None:
         """Await nothing any more."""
         self._box = None
         self._timer.stop()
+
+    def shutdown(self, timeout_s: float = 5.0) -> None:
+        """Await nothing any more, and give what is under way that long to end (as daemons they hold up no exit)."""
+        self.cancel()
+        end = time.monotonic() + timeout_s
+        for thread in self._threads:
+            thread.join(max(end - time.monotonic(), 0.0))
+        self._threads = []
 
     def _poll(self) -> None:
         box = self._box

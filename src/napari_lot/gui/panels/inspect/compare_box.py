@@ -165,7 +165,7 @@ class CompareBox(QWidget):
 
     def shutdown(self) -> None:
         """Stop listening and waiting; the layers stay."""
-        self.background.cancel()
+        self.background.shutdown()
         self.layers.viewer.layers.events.inserted.disconnect(self._offer_layers)
         self.layers.viewer.layers.events.removed.disconnect(self._offer_layers)
         self.layers.viewer.dims.events.ndisplay.disconnect(self._on_ndisplay)

@@ -65,7 +65,7 @@ class StructureBox(QWidget):
 
     def shutdown(self) -> None:
         """Stop waiting."""
-        self.background.cancel()
+        self.background.shutdown()
 
     def forget(self) -> None:
         """The atoms are others now."""
