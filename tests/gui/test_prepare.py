@@ -125,10 +125,12 @@ def test_a_tilt_is_left_out_by_a_click_and_the_field_agrees(
     assert not child(workbench, "apply_data").isEnabled(), "there is nothing to apply"
     viewer.dims.set_point(0, 9)
     assert child(workbench, "leave_out").text() == "Leave out this tilt"
+    assert child(workbench, "leave_out").toolTip() == "Do not use the tilt that is shown."
     hand.click(child(workbench, "leave_out"))
     assert child(workbench, "exclude").text() == "3, 9"
     viewer.dims.set_point(0, 3)
     assert child(workbench, "leave_out").text() == "Use this tilt again"
+    assert child(workbench, "leave_out").toolTip() == "Use the tilt that is shown again."
     hand.click(child(workbench, "leave_out"))
     assert workbench.state.series.excluded == (9,)
     assert child(workbench, "exclude").text() == "9"
@@ -186,7 +188,7 @@ def test_the_pixel_size_from_a_lattice_and_from_a_line(prepare: Any, workbench: 
     assert "a pixel is 0.26 Å (+4.00 %)" in child(workbench, "pixel_size_said").text()
     hand.click(child(workbench, "use_pixel_size"))
     hand.until(lambda: workbench.state.series.pixel_size_A == 0.26)
-    assert workbench.data.form.fields["pixel_size_A"].value == 0.26
+    assert workbench.data.description.form.fields["pixel_size_A"].value == 0.26
 
 
 def test_the_tilt_axis_is_drawn_and_found(prepare: Any, workbench: Any, hand: Any, viewer: Any) -> None:
@@ -196,7 +198,7 @@ def test_the_tilt_axis_is_drawn_and_found(prepare: Any, workbench: Any, hand: An
     assert viewer.layers["Tilt axis"] in list(viewer.layers)[-1:], "above the images"
     choose(workbench, hand, "Tilt axis")
     press(workbench, hand, "apply_step")
-    found = workbench.data.form.fields["tilt_axis_deg"].value
+    found = workbench.data.description.form.fields["tilt_axis_deg"].value
     assert abs(found) < 0.5
     assert workbench.state.series.tilt_axis_deg == found
     assert "The tilt axis lies at" in child(workbench, "prepare_said").text()

@@ -60,7 +60,7 @@ def run_demo(out: Path, screenshot: Path | bool = True, stay_open: bool | None =
         return done()
 
     try:
-        workbench.data.sample.click()
+        workbench.data.source.sample.click()
         wait(lambda: workbench.run.start_button.isEnabled(), 10)
         workbench.run.start_button.click()
         ended = wait(lambda: not workbench.state.running, RUN_TIMEOUT_S)

@@ -146,10 +146,10 @@ class Sessions:
         if bench.state.running:
             bench.state.fail(f"{path}: not while a reconstruction is running: let it end first.")
             return
-        bench.data._note(f"Reading {path.name}…")
+        bench.data.note(f"Reading {path.name}…")
 
         def failed(sentence: str) -> None:
-            bench.data._note("")
+            bench.data.note("")
             bench.state.fail(sentence)
 
         self._background.start(lambda: read_session(path), lambda session: self.show(session, path), failed)

@@ -106,7 +106,7 @@ class Workbench(QWidget):
         self.inspect.on_change = self._on_shown_again
         self.export.make_session = self.sessions.session
         self.export.on_saved = self.sessions.on_saved
-        self.data.on_session = self.sessions.open
+        self.data.source.on_session = self.sessions.open
         viewer.events.theme.connect(self._on_theme)
         self.inspect.on_doubts = self.doubts.next
         viewer.layers.events.inserted.connect(self._update_views)
@@ -324,7 +324,7 @@ class Workbench(QWidget):
         self.probe.shutdown()
         self.inspect.shutdown()
         self.export.shutdown()
-        self.data.disconnect_viewer()
+        self.data.shutdown()
         self.layers.close()
         application = QApplication.instance()
         if application is not None:

@@ -8,19 +8,18 @@ from dataclasses import replace
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.spatial import cKDTree
 
 from napari_lot.edit import Edit
-from napari_lot.lot import gauge, population
+from napari_lot.lot import gauge
 from napari_lot.lot.aberrations import fit_aberrations
-from napari_lot.lot.adam import Adam
 from napari_lot.lot.adaptive import fit_correction
 from napari_lot.lot.align import match_shifts
-from napari_lot.lot.fitting import PER_ATOM, Fit, Progress
+from napari_lot.lot.fitting import Progress
 from napari_lot.lot.mixture import Mixture, fit_mixture
+from napari_lot.lot.population_fit import PopulationFit
 from napari_lot.lot.problem import Problem, State
-from napari_lot.lot.start import Hull, grid
-from napari_lot.physics.elements import relative_strengths, weakest_contrast
+from napari_lot.lot.start import Hull
+from napari_lot.physics.elements import relative_strengths
 from napari_lot.physics.orbital import Gaussian
 from napari_lot.settings import Solver
 
@@ -37,15 +36,13 @@ FIRST_GUESS_S = 5.0
 """As long as a person waits for what there is."""
 
 
-class Reconstruction(Fit):
+class Reconstruction(PopulationFit):
     """From a grid of orbitals, or from given atoms, to atoms: when to fit what, and which orbitals are atoms.
 
     Parameters
     ----------
-    problem, state, hull, spacing_A, settings, poll, edits
-        As for ``Fit``.
-    elements : tuple of str
-        Symbols of what the orbitals may be.
+    problem, state, hull, spacing_A, settings, elements, poll, edits
+        As for ``PopulationFit``.
     adaptive : bool
         The images correct the probe.
     """
@@ -62,17 +59,14 @@ class Reconstruction(Fit):
         poll: Callable[[], None] = lambda: None,
         edits: Callable[[], Edit | None] = lambda: None,
     ) -> None:
-        super().__init__(problem, state, hull, spacing_A, settings, len(elements) == 1, poll, edits)
-        self.elements = elements
+        super().__init__(problem, state, hull, spacing_A, settings, elements, poll, edits)
         self.adaptive = adaptive
-        self.weakest = weakest_contrast(elements)
         self.orbital = problem.model.orbital
         if self.orbital.terms:
             problem.model.set_orbital(Gaussian())
         self.p_element: Floats | None = None
         self.mixture: Mixture | None = None
         self.steps_total = self._plan()
-        self.settled: State | None = None
         self.condensed = False
         self.population_is_free = {"positions", "heights"} <= self.refine
 
@@ -298,156 +292,3 @@ class Reconstruction(Fit):
         # X among other elements is one kind more; X alone may be any number
         count = len(self.elements) if named is None and len(self.elements) > 1 else None
         return fit_mixture(area * state.height, area * error, elements=named, species=count, most=MOST_KINDS, **widths)
-
-    def _births_and_deaths(self, groups: tuple[str, ...]) -> Iterator[Progress]:
-        s = self.settings
-        for _ in range(s.birth_rounds if len(self.state.height) else 0):
-            before, since = self.state, len(self.by_hand)
-            places = self.evidence.proposals(self.state)
-            if not self._deaths() + self._doubles() + self._births(*places):
-                break
-            yield from self.fit("birth", s.birth_steps, groups)
-            if self._deaths():
-                yield from self.fit("birth", s.birth_steps, groups)
-            if not self._worth_it(before, since):
-                break
-
-    def take(self, edit: Edit) -> None:
-        since = len(self.by_hand)
-        super().take(edit)
-        if self.settled is not None:
-            self.settled = self.by_hand.again(self.settled, since)
-
-    def _worth_it(self, before: State, since: int) -> bool:
-        """True where the population is worth its cost, compared with an earlier one; else that one is back.
-
-        What somebody has changed by hand ``since`` then is not taken back.
-        """
-        if len(self.by_hand) > since:
-            return True
-        prior = self.evidence.height_prior(self.state)
-        gain = self.evidence.cost(before, prior) - self.evidence.cost(self.state, prior)
-        self._note(f"gain {gain:.1f} with {len(self.state.height)} for {len(before.height)}")
-        if gain <= 0:
-            self.state = before
-            self.adam = Adam()
-        return gain > 0
-
-    def _melt(self) -> int:
-        """Put the grid back where orbitals crowd or are too weak, so that several of them can find a new arrangement.
-
-        A single birth or death cannot mend a place where the neighbours of a missing atom have moved into its gap.
-        Returns how many orbitals were taken out.
-        """
-        s, state = self.settings, self.state
-        reach = 0.9 * self.spacing_A
-        crowded, weak, _ = self._doubts()
-        doubtful = state.positions[crowded | weak]
-        if len(doubtful) == 0:
-            return 0
-        melted = _distance(state.positions, doubtful) < reach
-        if melted.mean() > s.melt_part:
-            # Melting mends isolated places. Where the images leave a large part in doubt, the residual prefers
-            # arrangements that explain the errors of the images.
-            self._note(f"no melt: {melted.sum()} of {len(melted)} orbitals are in doubt")
-            return 0
-        low, high = doubtful.min(0) - reach, doubtful.max(0) + reach
-        points = grid(self.hull, low, high, s.melt_grid * self.spacing_A)
-        points = points[_distance(points, state.positions[melted]) < reach]
-        if not melted.all():
-            points = points[_distance(points, state.positions[~melted]) > 0.55 * self.spacing_A]
-        points = points[self.by_hand.is_open(points)]
-        if len(points) == 0:
-            return 0
-        height = state.height[melted].sum() / len(points)
-        self._note(f"melt: {melted.sum()} of {len(melted)} orbitals, {len(points)} in their place")
-        self.state = state.select(~melted).add(points, np.full(len(points), height))
-        self.adam = Adam()
-        return int(melted.sum())
-
-    def _doubts(self) -> tuple[NDArray[np.bool_], NDArray[np.bool_], NDArray[np.int64]]:
-        """Which orbitals are too close to another, which are too weak for their element, and the nearest of each."""
-        s, state = self.settings, self.state
-        limit = s.weak * population.typical_height(state) if self.evidence.one_height else 0.0
-        weak = np.asarray(state.height < limit)
-        if len(weak) < 2:
-            return np.zeros(len(weak), bool), weak, np.zeros(len(weak), np.int64)
-        distance, neighbour = cKDTree(state.positions).query(state.positions, k=2)
-        crowded = np.asarray(distance)[:, 1] < s.crowded * self.spacing_A
-        return crowded, weak, np.asarray(neighbour, np.int64)[:, 1]
-
-    def _prune(self) -> None:
-        """Take away what is both: too weak for an atom and too close to a stronger one.
-
-        Either alone may be an atom that is badly measured; together they are a part of their neighbour, or of a model
-        that explains the errors of the images.
-        """
-        crowded, weak, neighbour = self._doubts()
-        false = crowded & weak & (self.state.height < self.state.height[neighbour])
-        self._note(f"prune: {false.sum()} of {len(false)}")
-        self._select(~false)
-
-    # -- population -------------------------------------------------------------------------------------------------
-
-    def _cull(self, part: float) -> None:
-        keep = population.cull(self.state, part * float(np.quantile(self.state.height, 0.9)))
-        self._note(f"cull {part}: {len(keep)} -> {keep.sum()}")
-        self._select(keep)
-
-    def _gather(self, sigma_A: float) -> None:
-        before = len(self.state.height)
-        self.state = population.gather(self.state, sigma_A, self.problem.model.threads)
-        self.adam = Adam()  # an orbital's past steps say nothing of the peak
-        self._note(f"gather {sigma_A:.2f}: {before} -> {len(self.state.height)}")
-
-    def _merge(self, distance_A: float, guarded: bool = False) -> int:
-        before = self.state.ids
-        typical = population.typical_height(self.state)
-        close = 0.45 * self.spacing_A
-
-        def may_merge(a: Floats, b: Floats, d: Floats) -> NDArray[np.bool_]:
-            return (a + b < 1.5 * typical) | (d < close)
-
-        self.state = population.merge(self.state, distance_A, may_merge if guarded else None)
-        self.adam.select(PER_ATOM, np.isin(before, self.state.ids))
-        self._note(f"merge {distance_A:.2f}: {len(before)} -> {len(self.state.ids)}")
-        return len(before) - len(self.state.ids)
-
-    def _doubles(self) -> int:
-        """Merge halves of one atom; returns how many orbitals went."""
-        return self._merge(self.settings.halves_distance * self.spacing_A, guarded=True)
-
-    def _deaths(self) -> int:
-        """Remove orbitals that the images do not ask for; returns how many."""
-        judge = self.evidence
-        _, weight = judge.images_and_weights(self.state)
-        curvature = judge.curvature(self.state, self.state.positions, weight.numpy())
-        gain = 0.5 * self.state.height**2 * curvature / judge.inflation**2
-        keep = gain >= judge.price(self.state)
-        self._note(f"deaths: {(~keep).sum()} of {len(keep)}")
-        self._select(keep)
-        return int((~keep).sum())
-
-    def _births(self, points: Floats, height: Floats, score: Floats) -> int:
-        s = self.settings
-        if len(points) == 0:
-            return 0
-        typical = population.typical_height(self.state)
-        evidence = 0.5 * np.maximum(score / self.evidence.inflation, 0.0) ** 2
-        # neighbours have been pulled towards a missing atom, so that the residual asks for less than all of it
-        part = s.birth_height if len(self.elements) == 1 else s.birth_height_lightest * max(self.weakest, 0.05)
-        good = (height > part * typical) & (evidence > 0.5 * s.birth_significance**2) & self.by_hand.is_open(points)
-        points, height, score = points[good], height[good], score[good]
-        chosen = population.separate(points, score, 0.6 * self.spacing_A, self.state.positions, 0.6 * self.spacing_A)
-        # the best first: neighbours of a birth are judged again once it has been fitted
-        chosen = chosen[: max(1, int(s.birth_part * len(self.state.height)))]
-        self._note(f"births: {len(chosen)} of {good.sum()} places, scatter {self.evidence.inflation:.2f}")
-        if len(chosen):
-            self.state = self.state.add(points[chosen], np.minimum(height[chosen], typical))
-            self.adam.extend(PER_ATOM, len(chosen))
-        return len(chosen)
-
-
-def _distance(points: Floats, to: Floats) -> Floats:
-    """Distance (N,) of each point (N, 3) to the nearest of others (M, 3)."""
-    return np.asarray(cKDTree(to).query(points)[0], np.float64)

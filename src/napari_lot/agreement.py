@@ -1,0 +1,137 @@
+"""Whether settings, series and start go together, told before a run begins."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from napari_lot.atoms import Orbitals
+from napari_lot.errors import InputError
+from napari_lot.physics.elements import nearest_neighbour_A
+from napari_lot.series.detector import choose_likelihood
+from napari_lot.series.tilt_series import TiltSeries
+from napari_lot.settings import REFINED_BY_DEFAULT, Model, Settings
+
+LEAST_TILTS_FOR_PROBE = 8
+"""Each tilt sees every atom at another depth: a few depths are needed before a probe can be told from its atoms."""
+
+
+def checked_weights(series: TiltSeries, settings: Settings) -> NDArray[np.float64]:
+    """Factor (T,) on the log-likelihood of every tilt.
+
+    Raises
+    ------
+    InputError
+        A weight is given for a tilt that does not exist.
+    """
+    weights = np.ones(len(series))
+    for tilt, weight in settings.data.tilt_weights:
+        if tilt >= len(series):
+            raise InputError(
+                f"{series.source}: data.tilt_weights names tilt {tilt}: the {len(series)} tilts are counted from 0 to "
+                f"{len(series) - 1}."
+            )
+        weights[tilt] = weight
+    return weights
+
+
+def expected_spacing_A(model: Model) -> float:
+    """Nearest-neighbour distance in Å that the start and the population expect.
+
+    Raises
+    ------
+    InputError
+        Neither a spacing nor a known element is given.
+    """
+    if model.spacing_A is not None:
+        return model.spacing_A
+    if model.elements == ("X",):
+        raise InputError(
+            "The expected distance between atoms is unknown: "
+            "give the element (--element Pt) or the spacing (--spacing 2.8)."
+        )
+    return min(nearest_neighbour_A(element) for element in model.elements)
+
+
+def check_agreement(settings: Settings, series: TiltSeries, start: Orbitals | None) -> None:
+    """Settings that say something of the series or the start say the same as these do.
+
+    Raises
+    ------
+    InputError
+        They contradict each other: the setting would be ignored.
+    """
+    data, solver = settings.data, settings.solver
+    if Path(settings.model.orbital).suffix:
+        from napari_lot.physics.orbital import orbital  # needs torch, which a program that only asks may not wait for
+
+        orbital(settings.model.orbital)  # an absent or unreadable table is told before the run
+    choose_likelihood(series, settings)
+    for name, given, own in (
+        ("pixel_size_A", data.pixel_size_A, series.pixel_size_A),
+        ("tilt_axis_deg", data.tilt_axis_deg, series.tilt_axis_deg),
+        ("counts", data.counts, series.counts),
+    ):
+        if name in data.model_fields_set and given is not None and given != own:
+            raise InputError(
+                f"{series.source}: data.{name} is {given} in the settings but {own} in the series: "
+                "read the series with the value that holds."
+            )
+    if settings.start.kind != "grid" and start is None:
+        raise InputError(
+            f"start.kind: the atoms of {settings.start.kind} are to be read and given to the job as its start."
+        )
+    if settings.model.probe == "direct" and solver.tilt_defocus_A is not None:
+        raise InputError(
+            "solver.tilt_defocus_A: direct projection has no focus: take a rigid or an adaptive probe (--probe)."
+        )
+    for name, asked in (
+        ("solver.tilt_defocus_A", solver.tilt_defocus_A is not None),
+        ("solver.widths: atom", solver.widths == "atom"),
+        ("solver.distortion: tilt", solver.distortion == "tilt"),
+    ):
+        if asked and len(series.used) < LEAST_TILTS_FOR_PROBE:
+            raise InputError(
+                f"{series.source}: {len(series.used)} tilts cannot tell what {name} asks for from the atoms' "
+                f"heights and positions: leave it out, or take at least {LEAST_TILTS_FOR_PROBE} tilts."
+            )
+    optics = settings.model.probe == "adaptive" or "defocus" in (solver.refine or ())
+    if settings.model.probe == "direct" and "defocus" in (solver.refine or ()):
+        raise InputError("--refine defocus: direct projection has no probe: take a rigid or an adaptive one (--probe).")
+    if optics and len(series.used) < LEAST_TILTS_FOR_PROBE:
+        raise InputError(
+            f"{series.source}: {len(series.used)} tilts cannot tell a probe from heights and widths of the atoms: take "
+            f"--probe rigid without defocus to refine, or at least {LEAST_TILTS_FOR_PROBE} tilts."
+        )
+    free = set(solver.refine or REFINED_BY_DEFAULT) - set(solver.fix)
+    if solver.widths == "atom" and "width" not in free:
+        raise InputError("solver.widths: atom: every atom would have its own width, but width is not refined.")
+    if start is None and not {"positions", "heights"} <= free:
+        raise InputError(
+            "Without atoms to start from, positions and heights must be refined: refine them, or give atoms (--start)."
+        )
+
+
+def check(settings: Settings) -> None:
+    """What must be known before a run.
+
+    Raises
+    ------
+    InputError
+        Energy or semi-angle is missing for a probe that needs them.
+    """
+    missing = [
+        text
+        for value, text in (
+            (settings.microscope.energy_eV, "the electron energy (--energy, in eV)"),
+            (settings.microscope.semiangle_mrad, "the convergence semi-angle (--semiangle, in mrad)"),
+        )
+        if value is None
+    ]
+    if settings.model.probe != "direct" and missing:
+        raise InputError(
+            f"A {settings.model.probe} probe needs {' and '.join(missing)}: "
+            "give it, or choose direct projection (--probe direct)."
+        )

@@ -1,0 +1,94 @@
+"""Small widgets that come again and again: each has its name, its bounds, its unit and its sentence of help."""
+
+from __future__ import annotations
+
+from qtpy.QtWidgets import (
+    QComboBox,
+    QDoubleSpinBox,
+    QFormLayout,
+    QHBoxLayout,
+    QLabel,
+    QProgressBar,
+    QPushButton,
+    QSpinBox,
+    QWidget,
+)
+
+
+def button(name: str, text: str, tip: str = "") -> QPushButton:
+    """A button that may become narrow."""
+    made = QPushButton(text)
+    made.setObjectName(name)
+    made.setMinimumWidth(40)
+    made.setToolTip(tip)
+    return made
+
+
+def choice(name: str, items: list[str], tip: str = "") -> QComboBox:
+    """A box of choices that are cut where the dock is narrow."""
+    box = QComboBox()
+    box.setObjectName(name)
+    box.addItems(items)
+    box.setToolTip(tip)
+    box.setSizeAdjustPolicy(QComboBox.SizeAdjustPolicy.AdjustToMinimumContentsLengthWithIcon)
+    box.setMinimumContentsLength(8)
+    return box
+
+
+def number(name: str, low: float, high: float, value: float, decimals: int, unit: str, tip: str) -> QDoubleSpinBox:
+    """A number with its unit."""
+    box = QDoubleSpinBox()
+    box.setObjectName(name)
+    box.setDecimals(decimals)
+    box.setRange(low, high)
+    box.setValue(value)
+    box.setSuffix(unit)
+    box.setToolTip(tip)
+    box.setAccessibleName(tip)
+    box.setMinimumWidth(80)
+    return box
+
+
+def whole(name: str, low: int, high: int, unit: str, tip: str) -> QSpinBox:
+    """A whole number with its unit."""
+    box = QSpinBox()
+    box.setObjectName(name)
+    box.setRange(low, high)
+    box.setSuffix(unit)
+    box.setToolTip(tip)
+    box.setAccessibleName(tip)
+    return box
+
+
+def text(name: str) -> QLabel:
+    """Words that wrap; hidden until there are some."""
+    label = QLabel()
+    label.setObjectName(name)
+    label.setWordWrap(True)
+    label.hide()
+    return label
+
+
+def page(*rows: tuple[str, QWidget]) -> QWidget:
+    """A page with a line for every name and its widget."""
+    made = QWidget()
+    layout = QFormLayout(made)
+    layout.setContentsMargins(0, 0, 0, 0)
+    layout.setFieldGrowthPolicy(QFormLayout.FieldGrowthPolicy.AllNonFixedFieldsGrow)
+    for words, widget in rows:
+        layout.addRow(words, widget)
+    return made
+
+
+def row(*widgets: QWidget) -> QHBoxLayout:
+    """Widgets beside each other; what has a value takes the room that is left."""
+    made = QHBoxLayout()
+    for widget in widgets:
+        made.addWidget(widget, 1 if isinstance(widget, (QComboBox, QDoubleSpinBox, QProgressBar)) else 0)
+    return made
+
+
+def offer(widget: QWidget, why_not: str | None, tip: str) -> None:
+    """Let something be clicked, or say why it cannot be."""
+    widget.setEnabled(why_not is None)
+    widget.setToolTip(tip if why_not is None else why_not)

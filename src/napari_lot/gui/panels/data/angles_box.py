@@ -1,0 +1,113 @@
+"""Where the tilt angles come from: the series, a file, or start and step."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from qtpy.QtCore import Signal
+from qtpy.QtWidgets import (
+    QComboBox,
+    QDoubleSpinBox,
+    QFileDialog,
+    QGridLayout,
+    QLabel,
+    QLineEdit,
+    QPushButton,
+    QWidget,
+)
+
+from napari_lot.errors import InputError
+
+ANGLES_FILTER = "Angles (*.csv *.tlt *.rawtlt *.mdoc *.txt *.mat);;All files (*)"
+FROM_FILE, ANGLE_FILE, TYPED = "from the series", "from a file", "start and step"
+
+
+class AnglesBox(QWidget):
+    """Says what the reader is to take for angles; ``changed`` tells that it would be something else now."""
+
+    changed = Signal()
+
+    def __init__(self, parent: QWidget | None = None) -> None:
+        super().__init__(parent)
+        self.kind = QComboBox()
+        self.kind.setObjectName("angle_kind")
+        self.kind.addItems([FROM_FILE, ANGLE_FILE, TYPED])
+        self.kind.setToolTip(
+            "Where the tilt angles come from; 'from the series' also looks for an angle file beside it."
+        )
+        self.path = QLineEdit(placeholderText="angle file: .csv, .tlt, .rawtlt, .mdoc")
+        self.path.setObjectName("angle_path")
+        self.path.setToolTip("One angle a line, or columns psi_deg, theta_deg, phi_deg, in degrees.")
+        self.browse = QPushButton("Choose…")
+        self.browse.setToolTip("Choose an angle file on disk.")
+        self.browse.clicked.connect(self._browse)
+        self.start = _degrees("start ", "First tilt angle in degrees.", -70.0, "angle_start")
+        self.step = _degrees("step ", "Step between tilts in degrees.", 2.0, "angle_step")
+        layout = QGridLayout(self)
+        layout.setContentsMargins(0, 0, 0, 0)
+        layout.addWidget(QLabel("Tilt angles"), 0, 0)
+        layout.addWidget(self.kind, 0, 1, 1, 2)
+        layout.addWidget(self.path, 1, 0, 1, 2)
+        layout.addWidget(self.browse, 1, 2)
+        layout.addWidget(self.start, 2, 1)
+        layout.addWidget(self.step, 2, 2)
+        layout.setColumnStretch(1, 1)
+        self._on_kind(FROM_FILE)
+        self.kind.currentTextChanged.connect(self._on_kind)
+        for signal in (self.start.valueChanged, self.step.valueChanged, self.path.textChanged):
+            signal.connect(lambda _: self.changed.emit())
+
+    @property
+    def of_series(self) -> bool:
+        """Whether the angles are those that the series has itself."""
+        return bool(self.kind.currentText() == FROM_FILE)
+
+    def use_those_of_series(self) -> None:
+        """Take the angles that the series has itself."""
+        self.kind.setCurrentText(FROM_FILE)
+
+    def wanted(self) -> Any:
+        """A path, a function of the number of tilts, or None for the series' own.
+
+        Raises
+        ------
+        InputError
+            They are to come from a file, and none is chosen.
+        """
+        kind = self.kind.currentText()
+        if kind == ANGLE_FILE:
+            text = self.path.text().strip()
+            if not text:
+                raise InputError("No angle file is chosen: choose one, or take the angles from the series.")
+            return text
+        return self._typed if kind == TYPED else None
+
+    def _typed(self, count: int) -> NDArray[np.float64]:
+        return np.asarray(self.start.value() + self.step.value() * np.arange(count))
+
+    def _on_kind(self, kind: str) -> None:
+        for widget in (self.path, self.browse):
+            widget.setVisible(kind == ANGLE_FILE)
+        for widget in (self.start, self.step):
+            widget.setVisible(kind == TYPED)
+        self.changed.emit()
+
+    def _browse(self) -> None:
+        name, _ = QFileDialog.getOpenFileName(self, "Choose an angle file", self.path.text(), ANGLES_FILTER)
+        if name:
+            self.path.setText(name)
+
+
+def _degrees(prefix: str, tip: str, value: float, name: str) -> QDoubleSpinBox:
+    box = QDoubleSpinBox()
+    box.setObjectName(name)
+    box.setRange(-360.0, 360.0)
+    box.setDecimals(3)
+    box.setValue(value)
+    box.setSuffix("°")
+    box.setPrefix(prefix)
+    box.setToolTip(tip)
+    box.setButtonSymbols(QDoubleSpinBox.ButtonSymbols.NoButtons)
+    return box

@@ -1,0 +1,141 @@
+"""What the file of a series does not say of it, or says wrongly."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from qtpy.QtCore import Signal
+from qtpy.QtWidgets import QFormLayout, QLineEdit, QPushButton, QVBoxLayout, QWidget
+
+from napari_lot.errors import InputError
+from napari_lot.gui.forms.settings_form import SettingsForm
+from napari_lot.settings import Data
+
+
+class DescriptionBox(QWidget):
+    """Pixel size, axis, counts; thickness, tilts left out or weighed, mask, detector.
+
+    ``changed`` tells that the series would be read otherwise now; ``thickness_changed`` and ``images_changed`` that the
+    fit would take the images, which stay as they are, for something else.
+    """
+
+    changed = Signal()
+    thickness_changed = Signal()
+    images_changed = Signal()
+
+    def __init__(self, parent: QWidget | None = None) -> None:
+        super().__init__(parent)
+        self.form = SettingsForm(
+            Data,
+            ["pixel_size_A", "tilt_axis_deg", "counts"],
+            unset=dict.fromkeys(("pixel_size_A", "tilt_axis_deg", "counts"), "from the file"),
+        )
+        self.more_form = SettingsForm(Data, ["thickness_A"], unset={"thickness_A": "estimated"})
+        self.noise_form = SettingsForm(
+            Data, ["gain", "offset", "read_noise", "denoised"], unset={"gain": "counts, or not known"}
+        )
+        self.tilt_weights = _line("tilt_weights", "all 1, or for example 3=0.5, 20-22=0", _help_of("tilt_weights"))
+        self.exclude = _line("exclude", "none, or for example 3, 17", _help_of("exclude"))
+        self.mask = _line(
+            "mask",
+            "no mask, or a TIFF: 1 = use",
+            "Path of a TIFF, one image or one per tilt: 1 where a pixel may be used.",
+        )
+        rows = self.more_form.layout()
+        assert isinstance(rows, QFormLayout)
+        rows.addRow("Exclude tilts", self.exclude)
+        rows.addRow("Tilt weights", self.tilt_weights)
+        rows.addRow("Mask", self.mask)
+        rows.addRow(self.noise_form)
+        self.more_form.hide()
+        self.more_button = QPushButton("More about the data ▸")
+        self.more_button.setObjectName("more_data")
+        self.more_button.setCheckable(True)
+        self.more_button.setToolTip("Thickness of a film, tilts to leave out or to weigh, mask, detector.")
+        self.more_button.toggled.connect(self._show_more)
+        layout = QVBoxLayout(self)
+        layout.setContentsMargins(0, 0, 0, 0)
+        layout.addWidget(self.form)
+        layout.addWidget(self.more_button)
+        layout.addWidget(self.more_form)
+        self.more_form.changed.connect(self.thickness_changed)
+        self.noise_form.changed.connect(self._on_images)
+        self.tilt_weights.textChanged.connect(self._on_images)
+        for line in (self.exclude, self.mask):
+            line.textChanged.connect(lambda _: self.changed.emit())
+        self.form.changed.connect(self.changed)
+
+    def enable(self, ready: bool) -> None:
+        """Whether anything can be typed; what there is can be looked at in any case."""
+        for form in (self.form, self.more_form):
+            form.setEnabled(ready)
+
+    @property
+    def thickness_A(self) -> float | None:
+        """Thickness of a film, None where it is to be estimated; used by the fit, not by the reader."""
+        value: float | None = self.more_form.fields["thickness_A"].value
+        return value
+
+    def images(self) -> dict[str, Any]:
+        """What is said of noise and weights: used by the fit and the check for beam damage, not by the reader."""
+        known = self.noise_form.values()
+        return known | ({"tilt_weights": weights} if (weights := self.tilt_weights.text().strip()) else {})
+
+    def given(self) -> dict[str, Any]:
+        """What is said of the series, for the reader.
+
+        Raises
+        ------
+        InputError
+            The tilts to leave out are no list of numbers.
+        """
+        given = self.form.values()
+        if excluded := self._excluded():
+            given["exclude"] = excluded
+        if mask := self.mask.text().strip():
+            given["mask"] = mask
+        return given
+
+    def _excluded(self) -> list[int]:
+        words = self.exclude.text().replace(";", ",").replace(",", " ").split()
+        try:
+            return [int(word) for word in words]
+        except ValueError:
+            raise InputError(
+                f"Exclude tilts: '{self.exclude.text()}' is not a list of numbers: give tilts from 0 on, as in 3, 17."
+            ) from None
+
+    def show_excluded(self, tilts: tuple[int, ...]) -> None:
+        """Say which tilts are left out."""
+        self.exclude.setText(", ".join(map(str, tilts)))
+
+    def show_data(self, data: Data) -> None:
+        """Fill in what a session says of its images."""
+        values = {name: getattr(data, name) for name in data.model_fields_set}
+        for form in (self.more_form, self.noise_form):
+            form.set_values({name: value for name, value in values.items() if name in form.fields})
+        self.tilt_weights.setText(", ".join(f"{tilt}={weight:g}" for tilt, weight in data.tilt_weights))
+
+    def clear(self) -> None:
+        """Empty the fields: they described a series that was open."""
+        for fields in (self.form, self.more_form, self.noise_form, self.tilt_weights, self.exclude, self.mask):
+            fields.clear()
+
+    def _show_more(self, shown: bool) -> None:
+        self.more_form.setVisible(shown)
+        self.more_button.setText("More about the data ▾" if shown else "More about the data ▸")
+
+    def _on_images(self, *_: Any) -> None:
+        self.images_changed.emit()
+        self.changed.emit()
+
+
+def _line(name: str, placeholder: str, tip: str) -> QLineEdit:
+    line = QLineEdit(placeholderText=placeholder)
+    line.setObjectName(name)
+    line.setToolTip(tip)
+    return line
+
+
+def _help_of(setting: str) -> str:
+    return Data.model_fields[setting].description or ""

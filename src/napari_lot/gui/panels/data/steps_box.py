@@ -1,0 +1,137 @@
+"""Look at a step, apply it, take it back; its progress, what it says, and what was done before."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from qtpy.QtWidgets import QProgressBar, QVBoxLayout, QWidget
+
+from napari_lot.gui.forms.widgets import button, offer, row, text
+from napari_lot.gui.forms.words import in_window_words
+from napari_lot.gui.look import AMBER
+from napari_lot.gui.panels.data.preparation import Preparation
+from napari_lot.gui.panels.data.step_form import TILT_AXIS, StepForm
+from napari_lot.gui.work.task import Progress
+from napari_lot.series import TiltSeries
+from napari_lot.series.alignment import find_tilt_axis
+from napari_lot.series.steps import Crop, Step
+
+
+class StepsBox(QWidget):
+    """The steps of a preparation."""
+
+    def __init__(self, preparation: Preparation, parent: QWidget | None = None) -> None:
+        super().__init__(parent)
+        self.preparation = preparation
+        self.form = StepForm()
+        self.form.operation_changed.connect(preparation.hide_preview)
+        self.preview = button("preview_step", "Preview")
+        self.preview.clicked.connect(self._on_preview)
+        self.apply = button("apply_step", "Apply")
+        self.apply.clicked.connect(self._on_apply)
+        self.undo = button("undo_step", "Undo")
+        self.undo.clicked.connect(lambda: preparation.undo())
+        self.progress = QProgressBar()
+        self.progress.setObjectName("prepare_progress")
+        self.progress.setRange(0, 100)
+        self.cancel = button("cancel_prepare", "Cancel", "Stop; the series stays as it is.")
+        self.cancel.clicked.connect(preparation.task.cancel)
+        self.said = text("prepare_said")
+        self.done = text("prepare_history")
+        layout = QVBoxLayout(self)
+        layout.setContentsMargins(0, 0, 0, 0)
+        layout.setSpacing(4)
+        layout.addWidget(self.form)
+        layout.addLayout(row(self.preview, self.apply, self.undo))
+        layout.addLayout(row(self.progress, self.cancel))
+        layout.addWidget(self.said)
+        layout.addWidget(self.done)
+        preparation.said.connect(self._say)
+        preparation.new_series.connect(self._on_series)
+        preparation.changed.connect(self._enable)
+        self._enable()
+
+    def _say(self, sentence: str, doubt: bool) -> None:
+        shown = in_window_words(sentence)
+        self.said.setText(f'<span style="color:{AMBER}">⚠ {shown}</span>' if doubt else shown)
+        self.said.setVisible(bool(sentence))
+
+    def _enable(self) -> None:
+        p = self.preparation
+        why, shown, busy = p.why_not, p.drawings.previewing, p.task.running
+        self.preview.setText("Hide preview" if shown else "Preview")
+        offer(self.preview, why, "Take the preview away." if shown else "Show what it would do; nothing is changed.")
+        offer(self.apply, why, "Do it; what was done is listed below, and can be undone.")
+        offer(self.undo, why or (None if p.steps else "Nothing has been applied."), "Take the last step back.")
+        for widget in (self.progress, self.cancel):
+            widget.setVisible(busy)
+        if busy:
+            self.progress.setFormat(f"{p.task.what} %p%")
+            self.progress.setValue(round(100 * p.task.share))
+
+    def _on_series(self) -> None:
+        series = self.preparation.series
+        if series is None:
+            return
+        self.form.fit_to(series)
+        lines = [f"{i}. {sentence}" for i, sentence in enumerate(series.history, 1)]
+        self.done.setText("<br>".join(lines))
+        self.done.setVisible(bool(lines))
+
+    def _work(self) -> Callable[[Progress], tuple[Step, TiltSeries]]:
+        series, make = self.preparation.series, self.form.maker()
+        assert series is not None
+
+        def work(progress: Progress) -> tuple[Step, TiltSeries]:
+            step = make(series, lambda share: progress(0.7 * share))
+            return step, step.apply(series, lambda share: progress(0.7 + 0.3 * share))
+
+        return work
+
+    def _on_preview(self) -> None:
+        p, before = self.preparation, self.preparation.series
+        if p.drawings.previewing:
+            p.hide_preview()
+            p.say("")
+            return
+        if self.form.operation == TILT_AXIS:
+            self._find_axis(use=False)
+            return
+        wanted = self.form.wanted()
+
+        def show(found: tuple[Step, TiltSeries]) -> None:
+            assert before is not None
+            step, after = found
+            p.previewed = (wanted, step, after)
+            if isinstance(step, Crop):
+                p.drawings.show_crop(before, step.rows, step.columns)
+            else:
+                p.drawings.show_preview(before, after)
+            p.tell("Preview: ", step, after)
+
+        p.work("Preview", self._work(), show)
+
+    def _on_apply(self) -> None:
+        p = self.preparation
+        if not p.may_change():
+            return
+        if self.form.operation == TILT_AXIS:
+            self._find_axis(use=True)
+        elif p.previewed is not None and p.previewed[0] == self.form.wanted():
+            p.take(p.previewed[1:])
+        else:
+            p.work(self.form.operation, self._work(), p.take)
+
+    def _find_axis(self, use: bool) -> None:
+        p, series = self.preparation, self.preparation.series
+        assert series is not None
+
+        def show(found: Any) -> None:
+            if found.told and use:
+                p.on_value("tilt_axis_deg", round(found.angle_deg, 3))
+            elif found.told:
+                p.drawings.show_axis(series, found.angle_deg)
+            p.say(found.sentence, doubt=not found.told)
+
+        p.work("Looking for the tilt axis", lambda progress: find_tilt_axis(series, progress), show)
