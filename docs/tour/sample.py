@@ -58,7 +58,7 @@ def data(guide: Guide) -> None:
 
 def probe(guide: Guide) -> None:
     guide.open("probe")
-    presets = guide.widget("probe_preset")
+    presets = guide.widget("microscope_preset")
     presets.setCurrentIndex(1)  # chosen, but not loaded: its description is below
     guide.click("view_probe")
     guide.scroll_to("probe")
