@@ -13,6 +13,7 @@ from napari_lot.export import read_atoms, write_atoms_plain_xyz
 from napari_lot.gui.canvas.drawings import MASK
 from napari_lot.gui.canvas.editing import EDITING
 from napari_lot.series.sample import sample_truth_path
+from qtpy.QtWidgets import QDockWidget
 from tour.guide import Guide
 
 
@@ -182,7 +183,8 @@ def doubts(guide: Guide) -> None:
     guide.key(Qt.Key.Key_N)
     guide.must(60, lambda: panel.queue.shown is not None and panel.queue.shown.deletion is not None, "A doubtful atom")
     window = guide.viewer.window._qt_window
-    window.resizeDocks([panel._dock], [300], Qt.Orientation.Vertical)
+    docks = [dock for dock in window.findChildren(QDockWidget) if dock.isAncestorOf(panel)]
+    window.resizeDocks(docks, [300], Qt.Orientation.Vertical)
     guide.scroll_to("inspect")
     guide.shot("9_doubts")
     panel._dock.close()
