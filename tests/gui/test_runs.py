@@ -104,6 +104,25 @@ def test_a_click_brings_a_run_back_and_a_run_can_be_removed(ready: Any, hand: An
     assert "Calculated" not in ready.viewer.layers
 
 
+def test_the_list_fits_a_narrow_dock(ready: Any, hand: Any) -> None:
+    ready.run.make_job = lambda series, settings: StandInJob(series, settings, step_s=0.0, steps=4)
+    run_once(ready, hand)
+    table = child(ready, "runs")
+
+    def heads() -> list[str]:
+        return [table.horizontalHeaderItem(i).text() for i in range(table.columnCount()) if not table.isColumnHidden(i)]
+
+    assert heads() == ["Run", "Atoms", "R %", "Time", "End"], "nothing was withheld"
+    assert table.columnWidth(5) >= table.fontMetrics().horizontalAdvance("converged")
+    hand.click(child(ready, "more_run_settings"))
+    hand.type(child(ready, "withhold"), "6")
+    run_once(ready, hand)
+    assert heads() == ["Run", "Atoms", "R %", "held %", "Time", "End"]
+    assert (table.item(0, 3).text(), table.item(1, 3).text() != "–") == ("–", True)
+    assert table.columnViewportPosition(5) + table.columnWidth(5) <= table.viewport().width()
+    assert table.item(1, 5).toolTip() == ready.state.result.stop_reason
+
+
 def test_layers_that_do_not_follow_get_the_last_state(ready: Any, hand: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     ready.run.make_job = lambda series, settings: StandInJob(series, settings, step_s=0.02, steps=30)
     drawn = []

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
-from steps import child
+from steps import child, open_step
 from test_ends import run
 
 
@@ -83,3 +83,17 @@ def test_a_layer_of_ones_own_stays(workbench: Any, viewer: Any, hand: Any) -> No
     assert mine in viewer.layers
     assert not mine.visible
     assert list(sliders(viewer)) == ["tilt +0.0°"]
+
+
+def test_what_is_drawn_on_the_images_needs_no_slider(ready: Any, viewer: Any, hand: Any) -> None:
+    open_step(ready, hand, "data")
+    hand.click(child(ready, "prepare_images"))
+    hand.tick(child(ready, "show_axis"))
+    assert list(sliders(viewer)) == ["tilt −2.0°"]
+    hand.choose(child(ready, "operation"), "Background")
+    hand.click(child(ready, "preview_step"))
+    hand.until(lambda: "Preview" in viewer.layers)
+    assert list(sliders(viewer)) == ["tilt −2.0°"]
+    hand.click(child(ready, "preview_step"))
+    hand.click(child(ready, "paint_mask"))
+    assert list(sliders(viewer)) == ["tilt −2.0°"]

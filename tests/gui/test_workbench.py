@@ -1,4 +1,4 @@
-"""The workbench by mouse and keyboard: from the menu to an exported structure, and every way to go wrong."""
+"""The workbench by mouse and keyboard: the ways of a run to end, what is read and written, what goes wrong."""
 
 from __future__ import annotations
 
@@ -13,115 +13,7 @@ from steps import child, open_step
 
 from napari_lot.errors import InputError
 from napari_lot.export import read_atoms
-from napari_lot.series.sample import load_sample, sample_path, sample_truth_path
-
-
-def recall(found: np.ndarray, truth: np.ndarray, cutoff_A: float = 1.0) -> tuple[float, float, float]:
-    """Recall, precision and RMSD in pm by brute force, mean shift removed; shares nothing with the package."""
-    shift = found.mean(0) - truth.mean(0)
-    for _ in range(20):
-        distance = np.linalg.norm((found - shift)[:, None] - truth[None], axis=2)
-        nearest = distance.argmin(1)
-        pairs = [(i, j) for i, j in enumerate(nearest) if distance[:, j].argmin() == i and distance[i, j] <= cutoff_A]
-        a, b = np.array(pairs).T
-        shift = (found[a] - truth[b]).mean(0)
-    error = found[a] - shift - truth[b]
-    return len(pairs) / len(truth), len(pairs) / len(found), 100 * float(np.sqrt((error**2).sum(1).mean()))
-
-
-@pytest.mark.timeout(600)
-def test_from_the_menu_to_a_structure_that_scores(viewer: Any, qtbot: Any, hand: Any, tmp_path: Path) -> None:
-    """The whole road with the real solver."""
-    from qtpy.QtCore import Qt
-    from qtpy.QtTest import QTest
-    from qtpy.QtWidgets import QApplication, QMenu
-
-    from napari_lot.gui.workbench import Workbench
-
-    # Plugins > Workbench, opened from the menu bar
-    bar = viewer.window.main_menu
-    plugins = next(a for a in bar.actions() if a.text().replace("&", "") == "Plugins")
-    QTest.mouseClick(bar, Qt.MouseButton.LeftButton, pos=bar.actionGeometry(plugins).center())
-    menu = plugins.menu()
-    hand.until(menu.isVisible)
-    entry = next(a for a in menu.actions() if "Local-orbital tomography" in a.text())
-    QTest.mouseClick(menu, Qt.MouseButton.LeftButton, pos=menu.actionGeometry(entry).center())
-    if isinstance(entry.menu(), QMenu):
-        hand.until(entry.menu().isVisible)
-        item = next(a for a in entry.menu().actions() if "Workbench" in a.text())
-        QTest.mouseClick(entry.menu(), Qt.MouseButton.LeftButton, pos=entry.menu().actionGeometry(item).center())
-    hand.until(lambda: any(isinstance(w, Workbench) and w.isVisible() for w in QApplication.allWidgets()))
-    workbench = next(w for w in QApplication.allWidgets() if isinstance(w, Workbench) and w.isVisible())
-
-    # data: the sample
-    assert "Needs a tilt series" in workbench.sections["data"].status.text()
-    hand.click(child(workbench, "open_sample"))
-    hand.until(lambda: "Measured" in viewer.layers)
-    assert "36 tilts of 114 × 114 pixels, 0.25 Å" in workbench.sections["data"].status.text()
-
-    # probe: its slices follow what is typed
-    hand.until(lambda: "Probe" in viewer.layers)
-    assert "Depth of focus 63 Å" in child(workbench, "probe_numbers").text()
-    before = viewer.layers["Probe"].data.copy()
-    hand.type(child(workbench, "defocus_A"), "10")
-    hand.until(lambda: not np.array_equal(viewer.layers["Probe"].data, before))
-    hand.type(child(workbench, "defocus_A"), "0")
-    hand.until(lambda: np.array_equal(viewer.layers["Probe"].data, before))
-
-    # reconstruct: start, pause, resume
-    open_step(workbench, hand, "run")
-    assert child(workbench, "element").text() == "Pt"
-    hand.click(child(workbench, "start"))
-    hand.until(lambda: "Atoms" in viewer.layers, 120)
-    assert viewer.dims.ndisplay == 3
-    assert not child(workbench, "start").isEnabled()
-    hand.until(lambda: workbench.run.plot.points > 2, 60)
-    hand.click(child(workbench, "pause"))
-    hand.until(lambda: "Paused" in child(workbench, "stage").text(), 30)
-    assert child(workbench, "pause").text() == "Resume"
-    qtbot.wait(300)
-    held = workbench.run.plot.points
-    qtbot.wait(700)
-    assert workbench.run.plot.points == held, "nothing goes on while it is paused"
-    hand.click(child(workbench, "pause"))
-    hand.until(lambda: workbench.run.plot.points > held, 60)
-    assert "left" in child(workbench, "progress").text()
-    hand.until(lambda: not workbench.state.running, 400)
-    assert child(workbench, "stage").text().startswith("<b>Converged</b>: ")
-    assert {"Measured", "Calculated", "Residual", "Atoms", "Probe"} <= {layer.name for layer in viewer.layers}
-    measured, calculated = viewer.layers["Measured"].data, viewer.layers["Calculated"].data
-    assert np.allclose(viewer.layers["Residual"].data, measured - calculated, atol=1e-6)
-    assert np.corrcoef(measured.ravel(), calculated.ravel())[0, 1] > 0.98
-
-    # inspect: a click on a bar goes to that tilt
-    plot = workbench.inspect.bars.plot
-    hand.reach(plot)
-    view = plot.getPlotItem().vb
-    point = plot.mapFromScene(view.mapViewToScene(view.viewRange()[0] and _point(30, 0.5)))
-    QTest.mouseClick(plot.viewport(), Qt.MouseButton.LeftButton, pos=point)
-    hand.until(lambda: workbench.layers.tilt == 30)
-    assert viewer.dims.ndisplay == 2
-
-    # export
-    open_step(workbench, hand, "export")
-    target = tmp_path / "found.xyz"
-    hand.choose(child(workbench, "export_kind"), "Atoms, XYZ")
-    hand.type(child(workbench, "export_path"), str(target), enter=False)
-    hand.click(child(workbench, "export_save"))
-    hand.until(target.exists)
-    found, truth = read_atoms(target), read_atoms(sample_truth_path())
-    got_recall, got_precision, rmsd_pm = recall(found.positions, truth.positions)
-    assert got_recall == 1.0
-    assert got_precision == 1.0
-    assert rmsd_pm < 2.0
-    assert set(found.symbols) == {"Pt"}
-    assert viewer.layers["Atoms"].data[: len(found)] == pytest.approx(found.positions[:, ::-1], abs=1e-6)
-
-
-def _point(x: float, y: float) -> Any:
-    from qtpy.QtCore import QPointF
-
-    return QPointF(x, y)
+from napari_lot.series.sample import load_sample, sample_path
 
 
 def test_finish_now_keeps_the_result(ready: Any, hand: Any, tmp_path: Path) -> None:

@@ -71,7 +71,8 @@ class Drawings:
         """A new drawing, in the place of one of the same name; the slider stays where it is."""
         point, active = self.viewer.dims.point, self.viewer.layers.selection.active
         self.remove(name)
-        layer.metadata |= {"napari_lot_role": name.lower(), DRAWN: RANKS[name]}
+        # not "|=": napari empties the very dictionary that it is given
+        layer.metadata = {**layer.metadata, "napari_lot_role": name.lower(), DRAWN: RANKS[name]}
         self._layers[name] = self.viewer.add_layer(layer)
         for other in sorted(self._layers, key=RANKS.__getitem__):
             if self.layer(other) is not None:

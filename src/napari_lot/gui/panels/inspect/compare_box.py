@@ -291,7 +291,8 @@ class CompareBox(QWidget):
         _, found, reference, _ = self.done
         self.points.show(comparison, found, reference, self.way.currentData(), 1.04 * self.layers.atom_size_A)
         counts = (comparison.matched, len(comparison.missing_index), len(comparison.false_index))
-        self.layers.views.say("{} matched (blue), {} missing (yellow), {} false (orange)".format(*counts), ())
+        # two lines, beside the scale bar
+        self.layers.views.say("{} matched (blue)\n{} missing (yellow), {} false (orange)".format(*counts), ())
 
     def _on_look(self, on: bool) -> None:
         if on:

@@ -19,7 +19,6 @@ from qtpy.QtWidgets import (
 
 from napari_lot.errors import InputError
 from napari_lot.gui.canvas.layers import WorkbenchLayers
-from napari_lot.gui.live import time_text
 from napari_lot.gui.runs import KEPT_IN_MEMORY, Run, Runs
 from napari_lot.gui.state import WorkbenchState
 from napari_lot.job import Result
@@ -29,9 +28,10 @@ COLUMNS = (
     ("Atoms", "Atoms that it found."),
     ("R %", "Mean R-factor of the fitted tilts in percent."),
     ("held %", "Mean R-factor of the withheld tilts in percent; – where none were."),
-    ("Time", "Wall time of the run."),
+    ("Time", "Wall time of the run in minutes:seconds."),
     ("End", "How it ended."),
 )
+HELD, END = 3, 5
 ROW, MOST_ROWS = 24, 5
 
 
@@ -55,7 +55,7 @@ class RunTable(QWidget):
         self.table.setHorizontalScrollBarPolicy(Qt.ScrollBarPolicy.ScrollBarAlwaysOff)
         header = self.table.horizontalHeader()
         header.setSectionResizeMode(QHeaderView.ResizeMode.ResizeToContents)
-        header.setStretchLastSection(True)
+        header.setSectionResizeMode(END, QHeaderView.ResizeMode.Stretch)
         header.setMinimumSectionSize(30)
         self.changes = QLabel()
         self.changes.setObjectName("run_changes")
@@ -101,13 +101,14 @@ class RunTable(QWidget):
         for row, run in enumerate(self.runs):
             for column, text in enumerate(cells(run)):
                 item = QTableWidgetItem(text)
-                item.setToolTip(run.changes)
+                item.setToolTip(text if column == END else run.changes)  # it may be too long for a narrow dock
                 item.setData(Qt.ItemDataRole.UserRole, run.number)
                 if column < len(COLUMNS) - 1:
                     item.setTextAlignment(Qt.AlignmentFlag.AlignRight | Qt.AlignmentFlag.AlignVCenter)
                 self.table.setItem(row, column, item)
             self.table.setRowHeight(row, ROW)
         self.table.blockSignals(False)
+        self.table.setColumnHidden(HELD, all(run.result.agreement(withheld=True) is None for run in self.runs))
         self.table.setFixedHeight(
             self.table.horizontalHeader().sizeHint().height() + 4 + ROW * min(max(len(self.runs), 1), MOST_ROWS)
         )
@@ -198,6 +199,6 @@ def cells(run: Run) -> tuple[str, ...]:
         str(len(result.orbitals)),
         "–" if fitted is None else f"{100 * fitted[0]:.2f}",
         "–" if held is None else f"{100 * held[0]:.2f}",
-        time_text(result.wall_seconds.get("total", 0.0)),
+        "{}:{:02d}".format(*divmod(round(result.wall_seconds.get("total", 0.0)), 60)),
         result.stop_reason,
     )

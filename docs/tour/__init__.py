@@ -1,0 +1,1 @@
+"""The screenshots of the documentation, part by part; docs/screenshots.py runs them."""
