@@ -1,5 +1,6 @@
 # make demo    the bundled sample, from tilt series to atoms, into demo-out/
 # make test    lint, types, manifest and tests: what continuous integration runs
+# make test-all all tests, those of the later parts of the window included: half an hour on two cores
 # make lint    the quick part of it
 # make docs    the documentation into site/
 #
@@ -18,7 +19,7 @@ export QT_API := pyqt6
 export PYTEST_QT_API := pyqt6
 XVFB := xvfb-run -a -s "-screen 0 1600x1200x24 +extension GLX"
 .DEFAULT_GOAL := help
-.PHONY: help demo test lint docs system clean
+.PHONY: help demo test test-all lint docs system clean
 
 help:
 	@sed -n 's/^# \(make .*\)/\1/p' Makefile
@@ -61,12 +62,15 @@ lint: $(VENV)/.test
 test: system $(VENV)/.test
 	@lint=0; $(MAKE) --no-print-directory lint || lint=1; \
 	if command -v xvfb-run >/dev/null; then \
-	  $(XVFB) $(BIN)/python -m pytest || exit 1; \
+	  $(XVFB) $(BIN)/python -m pytest -m "not slow" || exit 1; \
 	else \
 	  echo "No xvfb-run: the tests of the window are left out."; \
 	  $(BIN)/python -m pytest -m "not gui" || exit 1; \
 	fi; \
 	if [ $$lint = 1 ]; then echo "lint failed: see above" >&2; exit 1; fi
+
+test-all: system $(VENV)/.test
+	$(XVFB) $(BIN)/python -m pytest
 
 docs: $(VENV)/.docs
 	$(BIN)/mkdocs build --strict

@@ -11,6 +11,8 @@ from steps import child
 
 from napari_lot.gui.workbench import Workbench
 
+pytestmark = pytest.mark.slow  # part of `make test-all`
+
 
 def run_command(name: str) -> None:
     from napari._app_model import get_app_model

@@ -15,6 +15,8 @@ from steps import child, open_step
 from napari_lot.gui.doubt_queue import THREAD
 from napari_lot.gui.plots.contact_sheet import GAP, HEADER
 
+pytestmark = pytest.mark.slow  # part of `make test-all`
+
 
 class Likely(StandInJob):
     """Ends at once with the sample's true atoms, one false one among them, and images that a fit calculates."""

@@ -14,6 +14,8 @@ from napari_lot.job import Control, Job, Snapshot
 from napari_lot.simulate.images import simulate_series
 from napari_lot.simulate.particles import amorphous_sphere
 
+pytestmark = pytest.mark.slow  # part of `make test-all`
+
 EDITING = "Atoms (editing)"
 
 

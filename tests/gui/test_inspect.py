@@ -14,6 +14,8 @@ from steps import child, open_step
 from napari_lot.atoms import Orbitals
 from napari_lot.export import write_atoms_xyz
 
+pytestmark = pytest.mark.slow  # part of `make test-all`
+
 
 class Sure(StandInJob):
     """Error bars, probabilities, widths of its own for every atom, and a withheld and an excluded tilt."""

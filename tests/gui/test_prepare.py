@@ -10,6 +10,8 @@ from steps import child, open_step
 
 from napari_lot.series.sample import load_sample
 
+pytestmark = pytest.mark.slow  # part of `make test-all`
+
 
 @pytest.fixture
 def prepare(workbench: Any, hand: Any) -> Any:

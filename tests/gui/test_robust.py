@@ -23,6 +23,8 @@ from napari_lot.session.leftovers import left_behind
 from napari_lot.simulate.images import simulate_series
 from napari_lot.simulate.particles import amorphous_sphere
 
+pytestmark = pytest.mark.slow  # part of `make test-all`
+
 
 def close(viewer: Any, bench: Any, hand: Any) -> None:
     """Close a viewer as a person does, and see that nothing of its workbench goes on."""

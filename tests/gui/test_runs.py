@@ -16,6 +16,8 @@ from napari_lot.gui.runs import KEPT_IN_MEMORY, Runs, differences
 from napari_lot.job import ProbeSlices, Result
 from napari_lot.settings import Settings, settings_from_dict
 
+pytestmark = pytest.mark.slow  # part of `make test-all`
+
 
 def result(seed: int, settings: Settings | None = None) -> Result:
     images = np.random.default_rng(seed).normal(1, 0.1, (5, 8, 9)).astype(np.float32)

@@ -6,11 +6,14 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pytest
 from stand_in import StandInJob
 from steps import child, open_step
 
 from napari_lot.session import Session, is_session, read_session, write_session
 from napari_lot.session.leftovers import left_behind, new_autosave
+
+pytestmark = pytest.mark.slow  # part of `make test-all`
 
 
 def run_to_the_end(bench: Any, hand: Any, **how: Any) -> None:
