@@ -31,5 +31,6 @@ def test_the_cells_of_the_notebook_run(tmp_path: Path, monkeypatch: pytest.Monke
 def test_the_notebook_was_executed_and_its_outputs_are_small() -> None:
     cells = [cell for cell in json.loads(NOTEBOOK.read_text(encoding="utf-8"))["cells"] if cell["cell_type"] == "code"]
     assert [cell["execution_count"] for cell in cells] == list(range(1, len(cells) + 1))
-    assert all(output["output_type"] == "stream" and output["name"] == "stdout" for c in cells for output in c["outputs"])
+    outputs = [output for cell in cells for output in cell["outputs"]]
+    assert all(output["output_type"] == "stream" and output["name"] == "stdout" for output in outputs)
     assert NOTEBOOK.stat().st_size < 50_000

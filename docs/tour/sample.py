@@ -7,13 +7,13 @@ from pathlib import Path
 import numpy as np
 from qtpy.QtCore import QPoint, Qt
 from qtpy.QtTest import QTest
+from qtpy.QtWidgets import QDockWidget
 
 from napari_lot.atoms import Orbitals
 from napari_lot.export import read_atoms, write_atoms_plain_xyz
 from napari_lot.gui.canvas.drawings import MASK
 from napari_lot.gui.canvas.editing import EDITING
 from napari_lot.series.sample import sample_truth_path
-from qtpy.QtWidgets import QDockWidget
 from tour.guide import Guide
 
 
