@@ -15,17 +15,17 @@ NOTEBOOK = Path(__file__).parents[1] / "docs" / "tutorial.ipynb"
 
 def test_the_cells_of_the_notebook_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """All code cells in order, in one namespace; the whole reconstruction is among them."""
-    monkeypatch.setattr("tempfile.mkdtemp", lambda *args, **more: str(tmp_path))
+    monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
     space: dict[str, Any] = {}
     cells = [cell for cell in json.loads(NOTEBOOK.read_text(encoding="utf-8"))["cells"] if cell["cell_type"] == "code"]
     for number, cell in enumerate(cells):
         exec(compile("".join(cell["source"]), f"tutorial.ipynb, cell {number}", "exec"), space)
-    monkeypatch.undo()
-    assert len(read_atoms(tmp_path / "atoms.csv")) == 247
+    folder = space["folder"]
+    assert folder.parent == tmp_path
+    assert len(read_atoms(folder / "atoms.csv")) == 247
     assert space["comparison"].recall == space["comparison"].precision == 1.0
     assert space["comparison"].rmsd_pm < 2.0
-    assert (tmp_path / "everything" / "report.json").is_file()
-    assert "settings" in json.loads((tmp_path / "everything" / "report.json").read_text(encoding="utf-8"))
+    assert "settings" in json.loads((folder / "everything" / "report.json").read_text(encoding="utf-8"))
 
 
 def test_the_notebook_was_executed_and_its_outputs_are_small() -> None:

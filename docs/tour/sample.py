@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 from qtpy.QtCore import QPoint, Qt
 from qtpy.QtTest import QTest
-from qtpy.QtWidgets import QDockWidget
+from qtpy.QtWidgets import QScrollArea
 
 from napari_lot.atoms import Orbitals
 from napari_lot.export import read_atoms, write_atoms_plain_xyz
@@ -182,9 +182,8 @@ def doubts(guide: Guide) -> None:
     guide.click("view_markers")
     guide.key(Qt.Key.Key_N)
     guide.must(60, lambda: panel.queue.shown is not None and panel.queue.shown.deletion is not None, "A doubtful atom")
-    window = guide.viewer.window._qt_window
-    docks = [dock for dock in window.findChildren(QDockWidget) if dock.isAncestorOf(panel)]
-    window.resizeDocks(docks, [300], Qt.Orientation.Vertical)
+    words = panel._texts.findChild(QScrollArea)  # the dock is low: show what deleting would cost
+    words.verticalScrollBar().setValue(words.verticalScrollBar().maximum())
     guide.scroll_to("inspect")
     guide.shot("9_doubts")
     panel._dock.close()
