@@ -5,7 +5,9 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
+from napari_lot.analysis.doubts_queue import decision, decisions_sentence
 from napari_lot.atoms import Orbitals
+from napari_lot.edit import Edit
 from napari_lot.errors import InputError
 from napari_lot.export.methods import methods_text, other_settings
 from napari_lot.job import ProbeSlices, Result
@@ -151,14 +153,22 @@ def test_atoms_error_bars_and_doubts():
 
 
 def test_what_a_person_changed_is_counted():
+    place, when = np.zeros(3), "2026-01-01T00:00:00+00:00"
+    removed = Edit(removed=np.array([4]), removed_from=place[None], moved=np.array([3]), moved_to=place[None])
+    added = Edit(added=place[None], removed=np.array([5]), removed_from=place[None])
     details = {
-        "edits": [{"action": "deleted", "id": 3}, {"action": "added", "id": 9}, {"action": "deleted", "id": 4}],
-        "decisions": [{"decision": "keep"}, {"decision": "keep"}],
+        "edits": [removed.as_dict("births", 3, 9), added.as_dict("refine", 8, 9)],
+        "decisions": [
+            decision("keep", 1, "Pt", place, 0.0, "why", when),
+            decision("delete", 2, "Pt", place, -3.5, "why", when),
+        ],
     }
     text = methods_text(series(), result(details=details))
-    assert "edited by hand: 3 edits (deleted 2, added 1)." in text
-    assert "judged one by one on their images: 2 decisions (keep 2)." in text
+    assert "edited by hand in 2 edits: 1 atom added, 1 atom moved, 2 atoms removed." in text
+    assert decisions_sentence(details["decisions"], len(result().orbitals)) in text
+    assert "1 kept and 1 deleted" in text
     assert "by hand" not in methods_text(series(), result(details={"edits": []}))
+    assert "by eye" not in methods_text(series(), result(details={"decisions": []}))
 
 
 def test_no_setting_that_differs_from_its_default_goes_unmentioned():

@@ -13,6 +13,7 @@ from napari_lot.job import Job, ProbeSlices, Result
 from napari_lot.lot import likelihood
 from napari_lot.lot.correction import ProbeCorrection
 from napari_lot.lot.local import LocalFit
+from napari_lot.lot.local.refit import Stopped
 from napari_lot.lot.local.source import source_of
 from napari_lot.lot.precision import error_bars
 from napari_lot.lot.problem import Problem
@@ -252,7 +253,7 @@ def test_a_false_atom_costs_and_a_true_one_gains():
     truth = result.orbitals
     false = crystal()[0] + np.array([0.4, 0.5, 1.4]) * 1.1
     more = Orbitals.create(
-        np.vstack([truth.positions, false]), np.append(truth.height, 15.0), np.append(truth.width, 0.65), 0, ("Pt",)
+        np.vstack([truth.positions, false]), np.append(truth.height, 40.0), np.append(truth.width, 0.65), 0, ("Pt",)
     )
     n = len(more)
     more_result = replace(
@@ -260,9 +261,32 @@ def test_a_false_atom_costs_and_a_true_one_gains():
         tilts_seen=np.full(n, len(series)),
     )  # fmt: skip
     fit = LocalFit(series, with_images(series, more_result))
+    # 40 counts that are not there stand out of the noise of counts
     assert fit.misfit().argmax() in np.flatnonzero(np.linalg.norm(more.positions - false, axis=1) < 3.2)
     assert fit.delete(n - 1).gain > 5
     assert fit.delete(middle_atom(result)).gain < -100
+
+
+def test_the_misfit_is_that_of_a_direct_sum_also_around_a_change():
+    series, result = make(300.0, data={"withhold": 4})
+    fit = LocalFit(series, replace(result, withheld=(2, 6, 10)))
+    atom = int(result.orbitals.id[np.argmax(result.orbitals.positions[:, 0])])
+    center = fit.position(atom)
+    fit.apply(fit.delete(atom))
+    new = fit.changed_result()
+    every = fit.misfit()
+    ids, around = fit.misfit_around(center)
+    at = [int(np.flatnonzero(new.orbitals.id == i)[0]) for i in ids]
+    assert 12 < len(ids) < len(new.orbitals)
+    assert around == pytest.approx(every[at], rel=1e-6)
+    fitted = fit.problem.fitted
+    squares = (series.images - new.calculated)[fitted] ** 2 / np.maximum(new.calculated[fitted], 0.02)
+    v, u = np.indices(SHAPE)
+    for i in (at[0], int(np.argmax(new.orbitals.positions[:, 0]))):
+        place = fit.view.pixels(new.orbitals.positions[i][None])[fitted, 0]
+        apart = (v - place[:, :1, None]) ** 2 + (u - place[:, 1:, None]) ** 2
+        bell = np.exp(-0.5 * apart / fit.metric.blur_px**2)
+        assert every[i] == pytest.approx(np.sqrt((bell * squares).sum() / bell.sum()), rel=0.01)
 
 
 def test_withheld_and_left_out_tilts_have_no_say():
@@ -336,6 +360,14 @@ def test_what_cannot_be_done_is_said():
         LocalFit(series.take(range(5)), result)
     with pytest.raises(InputError, match="does not hold its adaptive probe"):
         LocalFit(series, replace(result, details={"attenuation": [[0.0, 1.0]]}))
+
+
+def test_a_trial_that_nobody_wants_ends():
+    series, result = make(300.0)
+    fit = LocalFit(series, result)
+    with pytest.raises(Stopped):
+        fit.delete(middle_atom(result), stopped=lambda: True)
+    assert fit.delete(middle_atom(result), stopped=lambda: False).gain < 0
 
 
 def test_a_run_says_all_that_is_needed_to_go_on():

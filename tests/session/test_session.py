@@ -7,6 +7,7 @@ import h5py
 import numpy as np
 import pytest
 
+from napari_lot.analysis.doubts_queue import decision
 from napari_lot.atoms import Orbitals
 from napari_lot.errors import InputError
 from napari_lot.job import ProbeSlices, Result, Snapshot
@@ -92,7 +93,7 @@ def test_everything_comes_back(tmp_path):
     path = tmp_path / "run.lot.h5"
     state = RunState(atoms(3), "refine", 7, 90, float("nan"), np.full(T, np.nan), 12.5, "goes on")
     history = np.array([[1, 0.5, np.nan], [2, 0.4, 0.1]])
-    notes = {"decisions": [{"decision": "keep", "id": 3}]}
+    notes = {"decisions": [decision("keep", 3, "Pt", np.ones(3), 0.0, "why", "2026-01-01T00:00:00+00:00")]}
     session = Session(measured, SETTINGS, result(measured), state, history, notes, {"view": "atoms", "tilt": 3})
     write_session(path, session)
     found = read_session(path)

@@ -14,6 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from napari_lot import __version__
+from napari_lot.analysis.doubts_queue import decisions_sentence
 from napari_lot.job import Result, expected_spacing_A
 from napari_lot.series.tilt_series import TiltSeries
 from napari_lot.settings import Microscope, Output, Settings
@@ -308,7 +309,7 @@ def _of_result(result: Result, series: TiltSeries) -> list[str]:
     damage = details.get("damage") or {}
     if damage.get("changed") and damage.get("verdict"):
         said.append(_sentence(damage["verdict"]))
-    said += _by_hand(details)
+    said += _by_hand(result)
     said += [f"A doubt remains: {_sentence(w)}" for w in result.warnings if w != damage.get("verdict")]
     said.append(_run(result, series))
     return said
@@ -336,25 +337,16 @@ def _error_bars(sigma_A: NDArray[np.float64], inflation: float | None, settings:
     return said
 
 
-def _by_hand(details: Mapping[str, Any]) -> list[str]:
-    """What a person changed: lists of entries under ``edits`` and ``decisions``, counted by their kind."""
+def _by_hand(result: Result) -> list[str]:
+    """What a person changed: during the run (``edits``), and of its result (``decisions``)."""
+    edits: Sequence[Mapping[str, Any]] = result.details.get("edits") or ()
+    decisions = decisions_sentence(result.details.get("decisions") or (), len(result.orbitals))
     said = []
-    for name, what in (("edits", "edited by hand"), ("decisions", "judged one by one on their images")):
-        entries: Sequence[Any] = details.get(name) or ()
-        if entries:
-            kinds = Counter(_kind_of(entry) for entry in entries)
-            listed = ", ".join(f"{kind} {count}" for kind, count in kinds.items())
-            said.append(f"Atoms were {what}: {len(entries)} {name} ({listed}).")
-    return said
-
-
-def _kind_of(entry: Any) -> str:
-    if isinstance(entry, Mapping):
-        for key in ("action", "decision", "kind", "what", "verb"):
-            if key in entry:
-                return str(entry[key])
-        return "other"
-    return str(entry).split()[0] if str(entry).split() else "other"
+    if edits:
+        counts = {verb: sum(len(edit[verb]) for edit in edits) for verb in ("added", "moved", "removed")}
+        listed = ", ".join(f"{_count(n, 'atom')} {verb}" for verb, n in counts.items() if n)
+        said.append(f"While the fit was paused, atoms were edited by hand in {_count(len(edits), 'edit')}: {listed}.")
+    return [*said, decisions] if decisions else said
 
 
 def _run(result: Result, series: TiltSeries) -> str:

@@ -1,6 +1,7 @@
 """Changes of single atoms of a finished result: only what they touch is fitted and calculated anew."""
 
-from napari_lot.lot.local.fit import Change, LocalFit
+from napari_lot.lot.local.change import Change
+from napari_lot.lot.local.fit import LocalFit
 from napari_lot.lot.local.windows import Patches
 
 __all__ = ["Change", "LocalFit", "Patches"]

@@ -8,7 +8,8 @@ what a decision gains is told in its own unit, as a change of log-likelihood.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -19,20 +20,20 @@ from scipy.spatial import cKDTree
 from napari_lot.atoms import Orbitals
 from napari_lot.errors import InputError
 from napari_lot.job import Result
-from napari_lot.lot import likelihood, population
 from napari_lot.lot.canvas import margin_A
-from napari_lot.lot.evidence import existence, prices
-from napari_lot.lot.image_model import ImageModel, one_torch_thread
+from napari_lot.lot.image_model import one_torch_thread
 from napari_lot.lot.local.atoms_table import OF_STATE, AtomsTable, Rows, Swap
+from napari_lot.lot.local.change import Change, Done
+from napari_lot.lot.local.drawing import Drawing
+from napari_lot.lot.local.known import Known
 from napari_lot.lot.local.metric import Metric
 from napari_lot.lot.local.misfit import misfit
 from napari_lot.lot.local.missing import strongest_residual
-from napari_lot.lot.local.newton import minimize
 from napari_lot.lot.local.noise import noise_of
+from napari_lot.lot.local.refit import Refit
 from napari_lot.lot.local.source import source_of
 from napari_lot.lot.local.tally import Tally
-from napari_lot.lot.local.windows import Ints, Patches, View, add, cut
-from napari_lot.lot.polish import Prior
+from napari_lot.lot.local.windows import Patches, View, add, cut
 from napari_lot.lot.problem import Problem, State
 from napari_lot.physics.orbital import orbital
 from napari_lot.series.tilt_series import TiltSeries
@@ -49,50 +50,8 @@ LARGEST_MOVE = 1.5
 """The same that one move may go: farther away it is another atom."""
 CLOSEST = 0.35
 """The same that a new atom must be away from all others."""
-STILL_A, STILL_GAIN = 2e-4, 1e-2
-"""A step that moves no atom farther (Å), or gains less log-likelihood and moves none by 50 times that, is none."""
 PATCH_HALF = 1.25
 """Half the side of a patch that is shown, in expected distances."""
-
-
-@dataclass(frozen=True)
-class Change:
-    """A decision that has been tried.
-
-    Attributes
-    ----------
-    what : "keep", "delete", "move" or "add"
-    atom : int
-        Its id.
-    position_A : (3,)
-        Of the atom after the fit; where it was, if it is gone.
-    gain : float
-        Change of the log-likelihood of the images, the refit of the neighbours included; negative where they agree
-        less.
-    refitted : int
-        Atoms whose positions and heights followed.
-    moved_A : float
-        How far the atom itself moved; 0 for one that came or went.
-    """
-
-    what: str
-    atom: int
-    position_A: Floats
-    gain: float
-    refitted: int
-    moved_A: float
-    before: Rows
-    after: Rows
-    center_A: Floats
-
-
-@dataclass(frozen=True)
-class Done:
-    """What undoing an applied change needs."""
-
-    change: Change
-    swap: Swap
-    touched: Swap | None
 
 
 class LocalFit:
@@ -125,16 +84,18 @@ class LocalFit:
         self.view = View(source.matrices, source.center_px, state.shifts, pixel)
         threads = threads or result.settings.solver.threads
         tail = self._tail_A()
-        self.half = round(np.ceil((self.reach_A + EDGE * self.spacing_A) / pixel))
-        self._wide = round(np.ceil((self.reach_A + tail) / pixel))
-        self.model = self._windows(self.half, threads)
-        self._drawn = self._windows(self._wide, threads)
+        inner = round(np.ceil((self.reach_A + EDGE * self.spacing_A) / pixel))
+        wide = round(np.ceil((self.reach_A + tail) / pixel))
+        self.near = Drawing(source, self.view, inner, threads)
+        self.far = Drawing(source, self.view, wide, threads)
         self.calculated = ((result.calculated - np.float32(source.zero)) / np.float32(source.unit)).astype(np.float32)
-        self.problem = Problem(self.model, source.observed, source.weights, source.kind)
+        self.problem = Problem(self.near.model, source.observed, source.weights, source.kind)
         self.tally = Tally(source.observed, self.calculated, state.background, source.usable)
         self.noise = noise_of(self.problem, state, self.calculated, result.details.get("error_bar_inflation"))
-        self.metric = Metric(self._drawn, self.problem, state, self.view, self.noise.variance)
+        self.metric = Metric(self.far.model, self.problem, state, self.view, self.noise.variance)
+        self.refitting = Refit(self.near, self.problem, self.metric, self.noise, self.calculated)
         self.table = AtomsTable(state, result)
+        self.known = Known(self.table, self.series, result.settings, self.view, self.metric, self.noise)
         self.done: list[Done] = []
         self._tree: cKDTree | None = None
 
@@ -149,13 +110,10 @@ class LocalFit:
             orbital(source.job.settings.model.orbital),
         )
 
-    def _windows(self, half: int, threads: int | None) -> ImageModel:
-        return self.source.model((2 * half + 1, 2 * half + 1), (float(half), float(half)), threads)
-
     def close(self) -> None:
         """End the worker threads."""
-        self.model.close()
-        self._drawn.close()
+        self.near.close()
+        self.far.close()
 
     # -- what there is ----------------------------------------------------------------------------------------
 
@@ -178,13 +136,21 @@ class LocalFit:
     @property
     def channels(self) -> int:
         """Depth channels of the image model."""
-        return self.model.rank
+        return self.near.model.rank
 
     def misfit(self) -> Floats:
         """Root mean square residual around each atom over the noise, (N,) in the order of the present atoms."""
-        positions = self.table.columns["positions"]
-        noise = self.noise.variance
-        return misfit(self.problem, self.view, positions, self.calculated, noise, self.metric.blur_px)
+        return self._misfit(self.table.columns["positions"])
+
+    def misfit_around(self, center_A: ArrayLike) -> tuple[NDArray[np.int64], Floats]:
+        """Ids (M,) of the atoms around a change, and their misfit (M,)."""
+        touched = self._near(np.asarray(center_A, np.float64), self.reach_A + EDGE * self.spacing_A)
+        c = self.table.columns
+        return c["ids"][touched], self._misfit(c["positions"][touched])
+
+    def _misfit(self, positions: Floats) -> Floats:
+        noise, blur = self.noise.variance, self.metric.blur_px
+        return misfit(self.problem, self.view, positions, self.calculated, noise, blur)
 
     def _index(self, atom: int) -> int:
         try:
@@ -206,12 +172,12 @@ class LocalFit:
 
     # -- decisions --------------------------------------------------------------------------------------------
 
-    def delete(self, atom: int) -> Change:
-        """What deleting an atom would change."""
+    def delete(self, atom: int, stopped: Callable[[], bool] = lambda: False) -> Change:
+        """What deleting an atom would change; ``refit.Stopped`` as soon as ``stopped`` says so."""
         index = self._index(atom)
         center = self.position(atom)
         free = self._near(center, self.reach_A)
-        return self._fitted("delete", atom, center, free, self.state.select(free[free != index]))
+        return self._fitted("delete", atom, center, free, self.state.select(free[free != index]), stopped)
 
     def keep(self, atom: int) -> Change:
         """That nothing changes."""
@@ -275,7 +241,7 @@ class LocalFit:
         self._tree = None
         if len(change.before["ids"]) or len(change.after["ids"]):
             self._draw(change.before, change.after, change.center_A)
-        touched = None if change.what == "keep" else self._sure(change.center_A)
+        touched = None if change.what == "keep" else self._renew(change.center_A)
         self.done.append(Done(change, swap, touched))
         if change.what == "add":
             self.next_id = max(self.next_id, change.atom + 1)
@@ -343,151 +309,40 @@ class LocalFit:
             atom = int(self.table.columns["ids"][others[0]])
             raise InputError(f"Atom {atom} is at this place already: choose one farther from it.")
 
-    def images(self, model: ImageModel, state: State, leaf: dict[str, torch.Tensor], origins: Ints, tilts: Ints) -> Any:
-        """Windows (n, P, P) of a few atoms, scale included, background not."""
-        half = (model.canvas.image_shape[0] - 1) // 2
-        center = np.array(self.view.center_px)
-        shifts = (center - origins - half)[tilts, ::-1] + self.view.shifts_px[tilts]
-        focus = torch.from_numpy(state.focus[tilts]) if state.focus.any() else None
-        images = model.images(
-            tilts,
-            leaf.get("positions", torch.from_numpy(state.positions)),
-            leaf.get("height", torch.from_numpy(state.height)),
-            torch.from_numpy(state.widths),
-            torch.from_numpy(np.ascontiguousarray(shifts)),
-            focus_A=focus,
-            shapes=self.source.shapes(model, state),
-        )
-        return images * torch.from_numpy(state.scale[tilts]).float()[:, None, None]
-
-    def inside(self, origins: Ints, size: int) -> NDArray[np.float32]:
-        """Weights of the pixels of windows, 0 outside the images."""
-        shape = self.source.observed.shape
-        given = np.ones((1, 1, 1), np.float32) if self.source.weights is None else self.source.weights
-        return cut(np.broadcast_to(given, shape), origins, size, 0.0)
-
-    def _prior(self) -> Prior | None:
-        """What was known of the heights beforehand, in units of the noise."""
-        if self.problem.kind == "poisson" or len(self.result.settings.model.elements) > 1:
-            return None
-        typical = population.typical_height(self.state)
-        if typical <= 0:
-            return None
-        scatter = self.result.settings.solver.height_scatter * typical
-        return Prior(typical, (self.noise.inflation / scatter) ** 2)
-
-    def _fitted(self, what: str, atom: int, center: Floats, free: NDArray[np.int64], after: State) -> Change:
+    def _fitted(
+        self,
+        what: str,
+        atom: int,
+        center: Floats,
+        free: NDArray[np.int64],
+        after: State,
+        stopped: Callable[[], bool] = lambda: False,
+    ) -> Change:
         """Fit the atoms ``after`` in place of the ``free`` ones."""
-        with one_torch_thread():
-            return self._fitted_alone(what, atom, center, free, after)
-
-    def _fitted_alone(self, what: str, atom: int, center: Floats, free: NDArray[np.int64], after: State) -> Change:
-        before, n, tilts = self.state.select(free), len(after.height), self.problem.fitted
-        origins, size = self.view.origins(center, self.half), 2 * self.half + 1
-        noise = self.noise.variance if self.problem.kind == "lsq" else 1.0
-        measured, calculated = (
-            torch.from_numpy(cut(stack, origins, size, 0.0)[tilts]).double()
-            for stack in (self.source.observed, self.calculated)
-        )
-        inside = self.inside(origins, size)[tilts]
-        weights = torch.from_numpy(inside).double()
-        with torch.no_grad():
-            fixed = calculated - self.images(self.model, before, {}, origins, tilts)
-        prior = self._prior()
-
-        # in double precision: single would lose what the last steps gain among the terms of thousands of pixels
-        def loss(images: torch.Tensor) -> torch.Tensor:
-            return likelihood.loss(self.problem.kind, images, measured, weights) / noise
-
-        def value(x: Floats) -> tuple[float, Floats]:
-            p = x.reshape(n, 4)
-            leaf = {
-                "positions": torch.from_numpy(p[:, :3].copy()).requires_grad_(),
-                "height": torch.from_numpy(np.maximum(p[:, 3], 0.0)).requires_grad_(),
-            }
-            with torch.enable_grad():
-                found = loss(fixed + self.images(self.model, after, leaf, origins, tilts))
-                slopes = torch.autograd.grad(found, [leaf["positions"], leaf["height"]])
-            gradient = np.column_stack([g.numpy() for g in slopes])
-            total = float(found.detach())
-            if prior is not None:
-                total += prior.cost(p[:, 3])
-                gradient[:, 3] += prior.gradient(p[:, 3])
-            return total, gradient.ravel()
-
-        was = float(loss(calculated))
-        result = after.copy()
-        if n:
-            hessian = self.metric.matrix(after, self.calculated)
-            if prior is not None:
-                hessian[3::4, 3::4] += prior.strength * np.eye(n)
-            x = np.column_stack([after.positions, after.height]).ravel()
-            p = minimize(value, x, hessian, self._is_still).x.reshape(n, 4)
-            result = replace(result, positions=p[:, :3].copy(), height=np.maximum(p[:, 3], 0.0))
-        with torch.no_grad():
-            now = float(loss(fixed + self.images(self.model, result, {}, origins, tilts)))
-        rows = self._rows(result)
-        here = np.flatnonzero(result.ids == atom)
-        place = result.positions[here[0]] if len(here) else center
-        old = np.flatnonzero(before.ids == atom)
+        before = self.state.select(free)
+        found = self.refitting.fit(before, after, center, self.known.height_prior(self.state), stopped)
+        state = found.state
+        here, old = np.flatnonzero(state.ids == atom), np.flatnonzero(before.ids == atom)
+        place = state.positions[here[0]] if len(here) else center
         moved = float(np.linalg.norm(place - before.positions[old[0]])) if len(old) and len(here) else 0.0
-        gain = (was - now) / self.noise.inflation**2
-        return Change(what, atom, place, gain, n, moved, self.table.rows(free), rows, center)
-
-    def _is_still(self, step: Floats, gain: float) -> bool:
-        farthest = float(np.abs(step.reshape(-1, 4)[:, :3]).max())
-        return farthest < STILL_A or (gain < STILL_GAIN * self.noise.inflation**2 and farthest < 50 * STILL_A)
-
-    def _rows(self, state: State) -> Rows:
-        """Rows of fitted atoms: columns that the fit does not know are as they were, or unknown."""
-        rows: Rows = {name: getattr(state, name) for name in OF_STATE}
-        at = [np.flatnonzero(self.table.columns["ids"] == i) for i in state.ids]
-        for name, values in self.table.columns.items():
-            if name in OF_STATE:
-                continue
-            found = np.zeros((len(state.ids), *values.shape[1:]), values.dtype)
-            for row, old in enumerate(at):
-                found[row] = values[old[0]] if len(old) else self._unknown(name, state.positions[row])
-            rows[name] = found
-        return rows
-
-    def _unknown(self, name: str, position: Floats) -> float:
-        if name == "tilts_seen":
-            seen = self.view.pixels(position[None])[:, 0]
-            return int(((seen >= 0) & (seen <= np.array(self.series.images.shape[1:]) - 1)).all(1).sum())
-        if name == "p_element" and len(self.result.settings.model.elements) == 1:
-            return 1.0
-        return np.nan
+        rows, count = self.known.rows(state), len(after.height)
+        return Change(what, atom, place, found.gain, count, moved, self.table.rows(free), rows, center)
 
     def _draw(self, before: Rows, after: Rows, center: Floats) -> None:
         """Take the images of some atoms away and add those of others, at every tilt."""
         both = {name: np.concatenate([before[name], after[name]]) for name in OF_STATE}
         both["height"] = np.concatenate([-before["height"], after["height"]])
         state = replace(self.source.state, **both)  # type: ignore[arg-type]
-        origins, tilts = self.view.origins(center, self._wide), np.arange(len(self.problem))
-        with torch.no_grad():
-            change = self.images(self._drawn, state, {}, origins, tilts).numpy()
-        size = 2 * self._wide + 1
+        origins, tilts, size = self.far.origins(center), np.arange(len(self.problem)), self.far.size
+        with one_torch_thread(), torch.no_grad():
+            change = self.far.images(state, origins, tilts).numpy()
         old = cut(self.calculated, origins, size, 0.0)
         add(self.calculated, origins, change)
         self.tally.change(origins, old, cut(self.calculated, origins, size, 0.0))
 
-    def _sure(self, center: Floats) -> Swap | None:
+    def _renew(self, center: Floats) -> Swap | None:
         """Error bars and probabilities of the atoms around a change, where the result has them."""
-        c, near = self.table.columns, ERROR_BAR_REACH * self.spacing_A
-        touched = self._near(center, near)
-        if "sigma_A" not in c or not len(touched):
-            return None
-        around = self._near(center, 2.0 * near)
-        state = self.state.select(around)
-        variance = np.diagonal(self.metric.covariance(state, self.calculated, near), axis1=1, axis2=2)
-        sigma = self.noise.inflation * np.sqrt(np.maximum(variance, 0.0))
-        here = np.isin(around, touched)
-        before, after = self.table.rows(touched), self.table.rows(touched)
-        after["sigma_A"] = sigma[here, :3]
-        if "p_exists" in c:
-            typical, settings = population.typical_height(self.state), self.result.settings
-            one = len(settings.model.elements) == 1
-            price = prices(state.height[here], typical, settings.solver, one)
-            after["p_exists"] = existence(state.height[here], sigma[here, 3], price)
-        return self.table.swap(before, after)
+        reach = ERROR_BAR_REACH * self.spacing_A
+        touched, around = self._near(center, reach), self._near(center, 2.0 * reach)
+        renewed = self.known.renewed(self.state, touched, around, self.calculated, reach)
+        return None if renewed is None else self.table.swap(*renewed)

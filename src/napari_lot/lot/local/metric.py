@@ -6,13 +6,16 @@ pixels of an atom is that of the middle of the depths; its energy is that of the
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from scipy import fft, ndimage
+from scipy import fft
 from scipy.spatial import cKDTree
 
 from napari_lot.lot.image_model import ImageModel
+from napari_lot.lot.local.products import correlate, windows
 from napari_lot.lot.local.windows import View, cut
 from napari_lot.lot.precision import (
     PARAMETERS,
@@ -61,11 +64,11 @@ class Metric:
         middle = next(iter(self.tables.values())).shape[-1] // 2
         self.energy = {s: self.tables[s, s][:, -1, middle, middle] for s in there}
         self.mid = int(np.argmin(np.abs(self.depth_A - 0.5 * (self.depth_A[0] + self.depth_A[-1]))))
-        # the window of squared kernels in the canvas, for one depth
-        self.products = {s: kernels.products(s, [self.mid])[0].astype(np.complex64) for s in there}
-        self.blur_px = _spread(np.fft.irfft2(np.conj(self.products[there[0]][-1]), s=model.canvas.shape)) / (
-            model.canvas.oversampling
-        )
+        shape = model.canvas.shape
+        products = {s: np.conj(kernels.products(s, [self.mid])[0]) for s in there}
+        images = {s: fft.irfft2(spectra, s=shape, axes=(1, 2)) for s, spectra in products.items()}
+        self.kernels = {s: windows(found) for s, found in images.items()}
+        self.blur_px = _spread(images[there[0]][-1]) / model.canvas.oversampling
 
     def _seen(self, state: State, calculated: NDArray[np.float32]) -> Floats:
         """Sums (T, N, 6) of the weight of the pixels times products of two derivatives of a unit orbital's image."""
@@ -80,25 +83,25 @@ class Metric:
         pixels = canvas.pad + k * (self.view.pixels(state.positions) - origins[:, None])
         depth = np.einsum("tj,nj->tn", self.view.matrices[:, 2], state.positions) - self.focus[:, None]
         near = np.abs(depth[..., None] - self.depth_A).argmin(-1)
-        members = [(s, np.flatnonzero(state.width_of == s)) for s in self.products]
-
-        def one_tilt(f: int) -> Floats:
-            j, found = int(self.problem.fitted[f]), np.zeros((len(state.height), len(PRODUCTS)))
-            padded = torch.zeros(canvas.shape)
-            canvas.crop(padded)[:] = weight[j]
-            spectrum = fft.rfft2(padded.numpy())
-            for s, these in members:
-                if not len(these):
-                    continue
-                summed = fft.irfft2(spectrum * self.products[s], s=canvas.shape, axes=(1, 2))
-                place = pixels[j, these].T
-                energy = self.energy[s][near[j, these]] / self.energy[s][self.mid]
-                for m, image in enumerate(summed):
-                    found[these, m] = energy * ndimage.map_coordinates(image, place, order=1, mode="constant")
-            return found
-
+        fitted = self.problem.fitted
+        padded = torch.zeros(len(fitted), *canvas.shape)
+        for found, image in zip(padded, weight[fitted], strict=True):
+            canvas.crop(found)[:] = image
+        weights = padded.numpy()
         seen = np.zeros((len(self.problem), len(state.height), len(PRODUCTS)))
-        seen[self.problem.fitted] = np.stack(self.model.run(one_tilt, len(self.problem.fitted)))
+        for s, kernels in self.kernels.items():
+            these = np.flatnonzero(state.width_of == s)
+            if not len(these):
+                continue
+            places = np.ascontiguousarray(pixels[np.ix_(fitted, these)])
+            sums = np.empty((len(fitted), len(these), len(PRODUCTS)))
+
+            def share(part: int, places: Floats = places, sums: Floats = sums, kernels: Any = kernels) -> None:
+                correlate(weights, places, kernels, part, self.model.threads, sums)
+
+            self.model.run(share, self.model.threads)
+            energy = self.energy[s][near[np.ix_(fitted, these)]] / self.energy[s][self.mid]
+            seen[np.ix_(fitted, these)] = energy[..., None] * sums
         return seen * self.scale2[:, None, None]
 
     def information(self, state: State, calculated: NDArray[np.float32], reach_A: float) -> Information:

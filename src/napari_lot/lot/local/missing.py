@@ -42,12 +42,12 @@ def strongest_residual(fit: LocalFit, center: Floats) -> tuple[Floats, float]:
     if not len(points):
         raise InputError("Around this atom there is no room for another: delete or move one first.")
     tilts, n = fit.problem.fitted, len(points)
-    origins, size = fit.view.origins(center, fit.half), 2 * fit.half + 1
+    origins, size = fit.near.origins(center), fit.near.size
     calculated = torch.from_numpy(cut(fit.calculated, origins, size, 1.0)[tilts])
-    part = Problem(fit.model, np.zeros((1, 1, 1), np.float32), None, fit.problem.kind)
+    part = Problem(fit.near.model, np.zeros((1, 1, 1), np.float32), None, fit.problem.kind)
     weight = part.weight(calculated, torch.arange(len(tilts)), fit.noise.variance)
     observed = torch.from_numpy(cut(fit.source.observed, origins, size, 0.0)[tilts])
-    pull = weight * torch.from_numpy(fit.inside(origins, size)[tilts]) * (observed - calculated)
+    pull = weight * torch.from_numpy(fit.near.weights(origins)[tilts]) * (observed - calculated)
     unit = replace(
         fit.source.state,
         positions=points,
@@ -58,7 +58,7 @@ def strongest_residual(fit: LocalFit, center: Floats) -> tuple[Floats, float]:
     )
     height = torch.ones(n, dtype=torch.float64, requires_grad=True)
     with torch.enable_grad():
-        images = fit.images(fit.model, unit, {"height": height}, origins, tilts)
+        images = fit.near.images(unit, origins, tilts, {"height": height})
         (g,) = torch.autograd.grad(images, height, pull)
     curvature = fit.metric.information(unit, fit.calculated, 0.0).own[:, 3, 3]
     score = g.numpy() / np.sqrt(np.maximum(curvature, 1e-300)) / fit.noise.inflation
