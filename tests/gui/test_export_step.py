@@ -90,8 +90,8 @@ def test_preferences_are_used(viewer: Any, qtbot: Any, tmp_path: Path) -> None:
         own.reconstruction.autosave_s, own.export.folder = 0.0, str(tmp_path)
         assert preferences() == Preferences(3, None, 4.0, str(tmp_path))
         bench = Workbench(viewer)
-        assert bench.run.solver.fields["threads"].value == 3
-        assert bench.run._timer.interval() == 250
+        assert bench.run.form.solver.fields["threads"].value == 3
+        assert bench.run.updates.currentText() == "5 a second"
         assert bench.export.path.text() == str(tmp_path / "atoms.xyz")
         bench.shutdown()
     finally:
