@@ -109,7 +109,8 @@ def test_what_cannot_be_clicked_says_why(workbench: Any, hand: Any) -> None:
     assert "needs a tilt series" in start.toolTip().lower()
     for section in workbench.sections.values():
         for button in section.content().findChildren(QAbstractButton):
-            assert button.toolTip(), f"{button.objectName() or button.text()} has no tooltip"
+            if not button.objectName().startswith("qt_"):  # Qt's own, in the corner of a table
+                assert button.toolTip(), f"{button.objectName() or button.text()} has no tooltip"
     hand.click(child(workbench, "open_sample"))
     hand.until(start.isEnabled)
     open_step(workbench, hand, "probe")
