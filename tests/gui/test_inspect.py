@@ -253,7 +253,7 @@ def test_size_by_error_bar(done: Any, viewer: Any, hand: Any) -> None:
 
 
 def test_widths_of_their_own_have_a_histogram(done: Any) -> None:
-    plot = child(done, "widths")
+    plot = child(done.inspect, "widths")  # the form of a run has a field of that name
     assert not plot.isHidden()
     assert {element: counts.sum() for element, counts in plot.counts.items()} == {"Pt": 247}
 

@@ -174,7 +174,7 @@ def test_a_preset_fills_the_form_and_what_stands_there_can_be_saved(
         "gaussian",
     )
     assert settings.model.elements == ("Pt",)
-    assert "polish_steps = 20" in child(ready, "run_preset_extras").text()
+    assert "polish_steps = 20" in child(ready, "preset_extras").text()
     assert "first look" in child(ready, "run_preset_about").text()
     assert not child(ready, "run_preset_delete").isEnabled()
     ready.run.presets.save_as("mine")
