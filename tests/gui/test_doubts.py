@@ -137,6 +137,21 @@ def test_keep_walks_on_and_is_noted(inspected: Any, viewer: Any, hand: Any) -> N
     assert "kept" in panel.said.text()
 
 
+def test_walking_from_atom_to_atom_moves_none(inspected: Any, viewer: Any, hand: Any) -> None:
+    panel, state = inspected.doubts, inspected.state
+    inspected.layers.look_at("atoms")
+    before = state.result.orbitals.positions.copy()
+    press(viewer, Qt.Key.Key_N)
+    hand.until(lambda: settled(panel), 30)
+    first = panel.queue.shown.atom
+    press(viewer, Qt.Key.Key_N)
+    hand.until(lambda: settled(panel) and panel.queue.shown.atom != first, 30)
+    at = panel.queue.fit.position(panel.queue.shown.atom)
+    assert viewer.layers["Doubtful atom"].data[0] == pytest.approx(at[::-1]), "the ring went along"
+    assert np.array_equal(panel.queue.fit.table.columns["positions"], before)
+    assert np.array_equal(state.result.orbitals.positions, before)
+
+
 def patch_point(panel: Any, tilt: int, pixel: Any, row: int = 0) -> QPoint:
     at = panel.sheet.canvas.place_of(row, tilt, pixel)
     panel.sheet.scroll_to(tilt)

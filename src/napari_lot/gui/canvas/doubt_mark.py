@@ -29,12 +29,12 @@ class DoubtMark:
 
     def show(self, position: NDArray[np.float64], zyx: NDArray[np.float64], size_A: float, visible: bool) -> bool:
         """Mark an atom at x, y, z, drawn at z, y, x; True where the layer had to be added."""
-        self.position = np.asarray(position, np.float64)
+        self.position = np.array(position, np.float64)
         if self.is_there:
             self.draw(zyx)
             return False
         self.layer = Points(
-            zyx[None],
+            np.array(zyx[None]),  # the layer keeps the array it is given, and draw writes into it
             name=DOUBT,
             size=size_A,
             face_color="transparent",

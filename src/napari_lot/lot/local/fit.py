@@ -130,8 +130,8 @@ class LocalFit:
         return self._tree
 
     def position(self, atom: int) -> Floats:
-        """Where an atom is, (3,) in Å."""
-        return np.asarray(self.table.columns["positions"][self._index(atom)], np.float64)
+        """Where an atom is, (3,) in Å; a copy, so that whoever draws it cannot move the atom."""
+        return np.array(self.table.columns["positions"][self._index(atom)], np.float64)
 
     @property
     def channels(self) -> int:
