@@ -196,14 +196,15 @@ def test_an_atom_is_added_by_two_clicks_and_at_the_residual(inspected: Any, view
     press(viewer, Qt.Key.Key_N)
     hand.until(lambda: settled(panel), 30)
     fit, n = panel.queue.fit, len(state.result.orbitals)
-    # a true atom that is deleted by the engine, so that there is something to find: the queue looks at its neighbour
-    near = fit.tree.query(fit.position(panel.queue.shown.atom), 3)[1][2]
+    # a true atom that is deleted by the engine, so that there is something to find: the queue looks at its neighbour,
+    # far from the false atom, which would fill the gap
+    near = fit.tree.query(fit.position(0), 2)[1][1]
     missing = int(fit.table.columns["ids"][near])
     place = fit.position(missing)
     fit.apply(fit.delete(missing))
     panel.queue._take(fit.changed_result())
-    panel.queue.look_at(panel.queue.shown.atom, "its neighbour is missing.")
-    hand.until(lambda: settled(panel), 30)
+    panel.queue.look_at(0, "its neighbour is missing.")
+    hand.until(lambda: settled(panel) and panel.queue.shown.atom == 0, 30)
     patches = panel.queue.shown.patches
     hand.click(child(panel, "doubt_add"))
     for tilt in (8, 26):
