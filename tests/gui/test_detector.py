@@ -45,7 +45,7 @@ def test_beam_damage_is_told_when_a_series_is_read(workbench: Any, hand: Any, tm
     assert "No change of the specimen beyond noise between tilts 0 and 4" in notes.text()
     assert "⚠" not in notes.text()
     read(workbench, hand, repeated(tmp_path / "b.npz", 0.0))
-    assert "The specimen, or its imaging, changed between tilt 0 and tilt 4" in notes.text()
+    assert "⚠</span> The specimen, or its imaging, changed between tilt 0 and tilt 4" in notes.text()
     hand.click(child(workbench, "more_data"))
     hand.tick(child(workbench, "denoised"))
     hand.click(child(workbench, "apply_data"))

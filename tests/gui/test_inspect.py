@@ -244,9 +244,9 @@ def test_size_by_error_bar(done: Any, viewer: Any, hand: Any) -> None:
     bars = np.sqrt((result.sigma_A**2).sum(1))
     text = child(done, "size_text").text()
     factor = float(text.split("= ")[1].split(" ×")[0])
-    limit = 0.9 * done.layers._spacing_A
+    limit = 0.9 * done.layers.spacing_A
     np.testing.assert_allclose(layer.size, 2 * np.minimum(factor * bars, limit), rtol=1e-5)
-    assert 0.1 < np.median(layer.size) / done.layers._spacing_A < 0.65
+    assert 0.1 < np.median(layer.size) / done.layers.spacing_A < 0.65
     hand.choose(child(done, "size_by"), "equal")
     assert np.ptp(layer.size) == 0
     assert child(done, "size_text").isHidden()

@@ -198,6 +198,7 @@ def test_the_tilt_axis_is_drawn_and_found(prepare: Any, workbench: Any, hand: An
     ends = viewer.layers["Tilt axis"].data[0]
     np.testing.assert_allclose(ends[:, 1], 56.5, atol=1e-6)
     assert viewer.layers["Tilt axis"] in list(viewer.layers)[-1:], "above the images"
+    assert viewer.layers["Tilt axis"].metadata["napari_lot_role"] == "tilt axis"
     choose(workbench, hand, "Tilt axis")
     press(workbench, hand, "apply_step")
     found = workbench.data.description.form.fields["tilt_axis_deg"].value

@@ -186,7 +186,7 @@ class Sessions:
             bench.sections[name].close_up()
         bench.sections["inspect" if session.orbitals is not None else "run"].open()
         bench.run.update_buttons()
-        bench._update_views()
+        bench.update_views()
 
     def _show_settings(self, settings: Settings) -> None:
         said = settings.model_dump(exclude_defaults=True)
@@ -211,8 +211,7 @@ class Sessions:
         color_by = view.get("color_by")
         if color_by and layers.result is not None:
             layers.color_atoms(color_by)
-            self.bench.inspect._offer_colors()
-            self.bench.inspect._show_colors()
+            self.bench.inspect.take_over_colors()
         if view.get("view") and layers.available(view["view"]) is None:
             layers.look_at(view["view"])
         if "tilt" in view and layers.view in ("images", "markers"):

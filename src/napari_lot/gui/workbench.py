@@ -109,14 +109,14 @@ class Workbench(QWidget):
         self.data.source.on_session = self.sessions.open
         viewer.events.theme.connect(self._on_theme)
         self.inspect.on_doubts = self.doubts.next
-        viewer.layers.events.inserted.connect(self._update_views)
-        viewer.layers.events.removed.connect(self._update_views)
+        viewer.layers.events.inserted.connect(self.update_views)
+        viewer.layers.events.removed.connect(self.update_views)
         application = QApplication.instance()
         if application is not None:
             application.aboutToQuit.connect(self.shutdown)
         self.sections["data"].open()
         self._update_steps()
-        self._update_views()
+        self.update_views()
 
     def _build(self) -> None:
         views = QHBoxLayout()
@@ -162,9 +162,9 @@ class Workbench(QWidget):
     def _look_at(self, view: str) -> None:
         if self.layers.available(view) is None:
             self.layers.look_at(view)
-        self._update_views()
+        self.update_views()
 
-    def _update_views(self, event: Any = None) -> None:
+    def update_views(self, event: Any = None) -> None:
         """Enable the views that there is something to show for, check the one that is shown."""
         if self._closed:
             return
@@ -227,7 +227,7 @@ class Workbench(QWidget):
         if not self.state.again:
             self.sections["probe"].open()
         self._update_steps()
-        self._update_views()
+        self.update_views()
 
     def _on_probe(self, probe: ProbeSlices) -> None:
         # Without a series there is nothing else to look at; with one the person chooses when to look at the probe.
@@ -235,7 +235,7 @@ class Workbench(QWidget):
         self.layers.show_probe(probe)
         if first and self.state.series is None:
             self.layers.look_at("probe")
-        self._update_views()
+        self.update_views()
 
     def _on_running(self) -> None:
         if self.state.running:
@@ -249,18 +249,18 @@ class Workbench(QWidget):
     def _on_shown_again(self) -> None:
         self.doubts.queue.changed.emit()
         self._update_steps()
-        self._update_views()
+        self.update_views()
 
     def _on_snapshot(self, snapshot: Snapshot) -> None:
         self.inspect.show_snapshot(snapshot)
         self.sessions.add(snapshot)
-        self._update_views()
+        self.update_views()
 
     def _on_result(self) -> None:
         if self.state.result is not None and not self.state.edited:
             self.sections["export"].open()
         self._update_steps()
-        self._update_views()
+        self.update_views()
 
     def _on_theme(self, event: Any = None) -> None:
         self.setStyleSheet(use_theme(self.viewer.theme))
@@ -309,8 +309,8 @@ class Workbench(QWidget):
         self.sessions.keep_last()
         if self._window is not None:
             self._window.removeEventFilter(self)
-        self.viewer.layers.events.inserted.disconnect(self._update_views)
-        self.viewer.layers.events.removed.disconnect(self._update_views)
+        self.viewer.layers.events.inserted.disconnect(self.update_views)
+        self.viewer.layers.events.removed.disconnect(self.update_views)
         self.state.failed.disconnect(self.notices.show)
         self.state.series_changed.disconnect(self._on_series)
         self.state.microscope_changed.disconnect(self._update_steps)

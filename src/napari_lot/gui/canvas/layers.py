@@ -54,7 +54,7 @@ class WorkbenchLayers:
         self.color_by = HEIGHT
         self.size_by = EQUAL
         self._kept: NDArray[np.int64] | None = None
-        self._spacing_A = 1.0
+        self.spacing_A = 1.0
         self._tilt = 0
         self._settled = False
         self._noun = "orbitals"
@@ -156,7 +156,7 @@ class WorkbenchLayers:
         """Stream orbitals into the coloured 3-D layer and onto the shown tilt."""
         if not len(orbitals):
             return
-        self._kept, self._spacing_A, self._settled = None, spacing_A, False
+        self._kept, self.spacing_A, self._settled = None, spacing_A, False
         if len(orbitals) > MAX_SHOWN:
             self._kept = np.sort(np.argpartition(orbitals.height, -MAX_SHOWN)[-MAX_SHOWN:])
             orbitals = orbitals.take(self._kept)
@@ -212,9 +212,9 @@ class WorkbenchLayers:
         """A run is paused: its exact atoms in a layer of their own, and where they are on the tilts."""
         assert self.series is not None
         self.projection = Projection.of(self.series, held.rotations, held.offset_A)
-        self.show_atoms(held.orbitals, self._spacing_A)
+        self.show_atoms(held.orbitals, self.spacing_A)
         colors = coloring(self.color_by, held.orbitals, intensity=self.intensity).rgba()
-        self.editor.begin(held.orbitals, 0.62 * self._spacing_A, colors)
+        self.editor.begin(held.orbitals, 0.62 * self.spacing_A, colors)
         self.views.order()
         self.look_at(self.view or "atoms", reset=False)
 
@@ -280,12 +280,12 @@ class WorkbenchLayers:
         """Diameters and legend where the atoms of a finished run are drawn by their error bars, else None."""
         if self.size_by == EQUAL or self.result is None or self.atoms is None:
             return None
-        return by_error_bar(self.result, self._spacing_A, self.atoms.size_A)
+        return by_error_bar(self.result, self.spacing_A, self.atoms.size_A)
 
     @property
     def atom_size_A(self) -> float:
         """Usual diameter of the atoms on screen."""
-        return self.atoms.size_A if self.atoms is not None else 0.62 * self._spacing_A
+        return self.atoms.size_A if self.atoms is not None else 0.62 * self.spacing_A
 
     def _resize(self) -> None:
         # While atoms stream there are spare rows, and nothing is known of any of them.
@@ -346,7 +346,7 @@ class WorkbenchLayers:
     def mark_doubt(self, position: NDArray[np.float64]) -> None:
         """Ring an atom at x, y, z, and bring it to the middle of the views that show atoms."""
         added = self.doubt.show(
-            position, self._doubt_place(position), 1.1 * self._spacing_A, self.view in ("atoms", "markers")
+            position, self._doubt_place(position), 1.1 * self.spacing_A, self.view in ("atoms", "markers")
         )
         if added:
             self.views.order()
@@ -426,7 +426,7 @@ class WorkbenchLayers:
             if self._settled:
                 self.settle_atoms()
             else:
-                self.show_atoms(self.orbitals, self._spacing_A)
+                self.show_atoms(self.orbitals, self.spacing_A)
         if view == "probe" and self.probe.restore(visible=False):
             self.views.order()
 

@@ -254,9 +254,13 @@ class InspectPanel(QWidget):
             self.bars.show_angles([short_angle_text(series, t) for t in range(len(series))])
         self.bars.show()
         self.bars.show_values(r_factor, withheld)
+        self.take_over_colors()
+        self._on_step()
+
+    def take_over_colors(self) -> None:
+        """The atoms on screen, or their colours, were changed elsewhere."""
         self._offer_colors()
         self._show_colors()
-        self._on_step()
 
     def _offer_colors(self) -> None:
         """List what the atoms on screen can be coloured by; what was chosen last stays the wish."""
