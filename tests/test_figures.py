@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from blank_result import blank_result
 from napari_lot.atoms import Orbitals
 from napari_lot.errors import InputError
 from napari_lot.export.figures import (
@@ -17,7 +18,6 @@ from napari_lot.export.figures import (
     write_figure,
     write_picture,
 )
-from napari_lot.job import ProbeSlices, Result
 from napari_lot.series.tilt_series import TiltSeries
 from napari_lot.settings import Settings
 
@@ -28,25 +28,16 @@ RNG = np.random.default_rng(2)
 def made(**changes):
     images = RNG.random((T, 40, 60)).astype(np.float32)
     series = TiltSeries(images=images, angles_deg=np.linspace(60, -60, T), pixel_size_A=0.5)
-    values = {
-        "orbitals": Orbitals.create(RNG.normal(size=(30, 3)), RNG.random(30), 0.5, np.arange(30) % 2, ("Pt", "Fe")),
+    atoms = Orbitals.create(RNG.normal(size=(30, 3)), RNG.random(30), 0.5, np.arange(30) % 2, ("Pt", "Fe"))
+    known = {
         "r_factor": np.array([0.05, 0.06, np.nan, 0.08, 0.09, 0.10, 0.11]),
-        "calculated": 0.9 * images,
         "residual": 0.1 * images,
         "center_px": (20, 30),
-        "shifts_px": np.zeros((T, 2)),
-        "scale": np.ones(T),
-        "background": np.zeros(T),
-        "probe": ProbeSlices(np.ones((1, 2, 2), np.float32), np.zeros(1), 0.1),
-        "tilts_seen": np.full(30, T),
         "wall_seconds": {},
-        "stop_reason": "converged",
-        "message": "",
-        "settings": Settings(),
         "sigma_A": np.abs(RNG.normal(0.05, 0.01, (30, 3))),
         "withheld": (4,),
     }
-    return series, Result(**{**values, **changes})
+    return series, blank_result(atoms, images, 0.9 * images, Settings(), **{**known, **changes})
 
 
 @pytest.mark.parametrize("name", ["tilt", "r_factor", "heights", "error_bars"])

@@ -5,12 +5,13 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
+from blank_result import blank_result
 from napari_lot.analysis.doubts_queue import decision, decisions_sentence
 from napari_lot.atoms import Orbitals
 from napari_lot.edit import Edit
 from napari_lot.errors import InputError
 from napari_lot.export.methods import methods_text, other_settings
-from napari_lot.job import ProbeSlices, Result
+from napari_lot.job import ProbeSlices
 from napari_lot.series.tilt_series import TiltSeries
 from napari_lot.settings import Settings, settings_from_dict
 
@@ -29,23 +30,12 @@ def result(settings=None, **changes):
     base = {"microscope": MICROSCOPE, "model": {"elements": ["Pt", "Fe"]}}
     settings = settings_from_dict({**base, **(settings or {})})
     atoms = Orbitals.create(np.arange(12.0).reshape(4, 3), 1, 0.5, [0, 0, 0, 1], ("Pt", "Fe"))
-    values = {
-        "orbitals": atoms,
+    known = {
         "r_factor": np.full(T, 0.0512),
-        "calculated": IMAGES,
-        "residual": 0 * IMAGES,
         "center_px": (9.5, 14.5),
-        "shifts_px": np.zeros((T, 2)),
-        "scale": np.ones(T),
-        "background": np.zeros(T),
-        "probe": ProbeSlices(np.ones((1, 2, 2), np.float32), np.zeros(1), 0.1),
-        "tilts_seen": np.full(4, T),
         "wall_seconds": {"prepare": 60.0, "total": 3600.0},
-        "stop_reason": "converged",
-        "message": "",
-        "settings": settings,
     }
-    return Result(**{**values, **changes})
+    return blank_result(atoms, IMAGES, IMAGES, settings, **{**known, **changes})
 
 
 def test_series_in_its_units():

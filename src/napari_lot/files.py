@@ -7,6 +7,10 @@ import tempfile
 from collections.abc import Callable
 from pathlib import Path
 
+# The process's mask of rights can only be read by setting it: once, before there are other threads that make files.
+_MASK = os.umask(0)
+os.umask(_MASK)
+
 
 def write_whole(path: str | Path, write: Callable[[Path], object]) -> None:
     """Write a file under another name beside it, then rename it: a reader, or a crash, never meets half of it.
@@ -27,9 +31,7 @@ def write_whole(path: str | Path, write: Callable[[Path], object]) -> None:
     try:
         write(Path(name))
         # A temporary file is private; the finished one gets the rights that any new file has.
-        mask = os.umask(0)
-        os.umask(mask)
-        os.chmod(name, 0o666 & ~mask)
+        os.chmod(name, 0o666 & ~_MASK)
         with open(name, "rb+") as file:  # on the disk before the old one goes
             os.fsync(file.fileno())
         os.replace(name, path)

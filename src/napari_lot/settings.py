@@ -67,6 +67,17 @@ class Microscope(_Frozen):
     )
 
 
+ABERRATIONS = (
+    ("defocus", "defocus_A", None),
+    ("C12", "c12_A", "phi12_deg"),
+    ("C21", "c21_A", "phi21_deg"),
+    ("C23", "c23_A", "phi23_deg"),
+    ("C30", "c30_A", None),
+    ("C50", "c50_A", None),
+)
+"""What the lens departs by: its name in a text, the field of its size, and that of its azimuth where it has one."""
+
+
 class Data(_Frozen):
     """What the file does not say, or says wrongly."""
 

@@ -8,6 +8,7 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+import short_run
 from scipy.spatial import cKDTree
 from tiny import make_state
 
@@ -19,34 +20,20 @@ from napari_lot.lot.adam import Adam
 from napari_lot.lot.editing import ByHand, apply_edit
 from napari_lot.report import make_report, to_plain
 from napari_lot.settings import settings_from_dict
-from napari_lot.simulate.images import simulate_series
-from napari_lot.simulate.particles import amorphous_sphere
 
-ANGLES = np.linspace(-70, 70, 21)
 SPACING = 2.775
 # Enough to become all atoms of the particle.
-SHORT = {
-    "threads": 1,
-    "positions_passes": 3,
-    "merge_distances": (0.5, 0.66),
-    "merge_passes": 2,
-    "refine_passes": 2,
-    "birth_rounds": 4,
-    "birth_steps": 8,
-    "polish_steps": 30,
-}
+SHORT = short_run.SHORT | {"birth_rounds": 4, "birth_steps": 8, "polish_steps": 30}
 
 
 @pytest.fixture(scope="module")
 def particle():
-    return amorphous_sphere("Pt", 11.0, 2.5, atoms=30, width_A=0.6, seed=3)
+    return short_run.small_particle()
 
 
 @pytest.fixture(scope="module")
 def series(particle):
-    series = simulate_series(particle, ANGLES, 0.4, None, image_shape=(48, 52))
-    noise = np.random.default_rng(5).normal(0.1, 0.01, series.images.shape)
-    return series.with_changes(images=(series.images + noise).astype(np.float32))
+    return short_run.noisy_series(particle)
 
 
 def run(series, stage, *actions, solver=None, start=None):

@@ -11,6 +11,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 from scipy import ndimage
+from short_run import ANGLES, SHORT, noisy_series, small_particle
 
 from napari_lot.atoms import Orbitals
 from napari_lot.errors import InputError
@@ -21,30 +22,16 @@ from napari_lot.settings import settings_from_dict
 from napari_lot.simulate.images import simulate_series
 from napari_lot.simulate.particles import amorphous_sphere
 
-ANGLES = np.linspace(-70, 70, 21)
 LENS = {"energy_eV": 300e3, "semiangle_mrad": 25.0}
-# Enough to become atoms; not to converge.
-SHORT = {
-    "threads": 1,
-    "positions_passes": 3,
-    "merge_distances": (0.5, 0.66),
-    "merge_passes": 2,
-    "refine_passes": 2,
-    "birth_rounds": 2,
-    "birth_steps": 4,
-    "polish_steps": 12,
-}
 
 
 @pytest.fixture(scope="module")
 def particle():
-    return amorphous_sphere("Pt", 11.0, 2.5, atoms=30, width_A=0.6, seed=3)
+    return small_particle()
 
 
 def make_series(particle, probe):
-    series = simulate_series(particle, ANGLES, 0.4, lens(probe), image_shape=(48, 52))
-    noise = np.random.default_rng(5).normal(0.1, 0.01, series.images.shape)
-    return series.with_changes(images=(series.images + noise).astype(np.float32))
+    return noisy_series(particle, lens(probe))
 
 
 def lens(probe):

@@ -17,7 +17,7 @@ from napari_lot import __version__
 from napari_lot.analysis.doubts_queue import decisions_sentence
 from napari_lot.job import Result, expected_spacing_A
 from napari_lot.series.tilt_series import TiltSeries
-from napari_lot.settings import Microscope, Output, Settings
+from napari_lot.settings import ABERRATIONS, Microscope, Output, Settings
 
 DOUBTFUL_P = 0.95
 REFERENCES = (
@@ -25,14 +25,6 @@ REFERENCES = (
     f"napari-lot, version {__version__}.",
 )
 SLATER = "Orbitals: J. C. Slater, Atomic shielding constants, Phys. Rev. 36, 57 (1930)."
-ABERRATIONS = (
-    ("defocus", "defocus_A", None),
-    ("C12", "c12_A", "phi12_deg"),
-    ("C21", "c21_A", "phi21_deg"),
-    ("C23", "c23_A", "phi23_deg"),
-    ("C30", "c30_A", None),
-    ("C50", "c50_A", None),
-)
 _REFINED = {
     "positions": "positions",
     "heights": "peak heights",

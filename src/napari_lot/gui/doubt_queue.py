@@ -18,7 +18,6 @@ import numpy as np
 from qtpy.QtCore import QObject, QTimer, Signal
 
 from napari_lot.analysis.doubts_queue import Ranking, decision, rank, signed
-from napari_lot.errors import InputError
 from napari_lot.gui.live import sentence_of
 from napari_lot.gui.state import WorkbenchState
 from napari_lot.job import Result
@@ -189,7 +188,7 @@ class DoubtQueue(QObject):
 
     def _failed(self, error: BaseException) -> None:
         self.doing = ""
-        sentence = str(error) if isinstance(error, InputError) else sentence_of(error)[0]
+        sentence = sentence_of(error)[0]
         self.said = self.state.fail(sentence)
         self.changed.emit()
 

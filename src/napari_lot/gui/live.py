@@ -88,8 +88,8 @@ class Mailbox:
         return replace(snapshot, tilts=tilts, calculated=calculated, probe=probe), history
 
 
-def sentence_of(error: BaseException) -> tuple[str, str | None]:
-    """One sentence for a person, and the traceback where the program is at fault."""
+def sentence_of(error: BaseException, what: str = "The reconstruction") -> tuple[str, str | None]:
+    """One sentence for a person, and the traceback where the program is at fault; ``what`` is what has stopped."""
     if isinstance(error, InputError):
         return str(error), None
     name = type(error).__name__
@@ -101,7 +101,7 @@ def sentence_of(error: BaseException) -> tuple[str, str | None]:
     text = str(error).strip().split("\n")[0] or name
     detail = "".join(traceback.format_exception(type(error), error, error.__traceback__))
     return (
-        f"The reconstruction stopped because of a fault in the program ({name}: {text}); nothing shown is lost.",
+        f"{what} stopped because of a fault in the program ({name}: {text}); nothing shown is lost.",
         detail,
     )
 

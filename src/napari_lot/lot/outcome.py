@@ -37,14 +37,7 @@ ATTENUATION_DEPTHS = 9
 
 def orbitals_of(job: Job, ready: Prepared, state: State) -> Orbitals:
     """The orbitals of a state in the intensity unit of the images."""
-    return Orbitals(
-        positions=state.positions.copy(),
-        height=state.height * ready.unit,
-        width=state.widths,
-        species=state.species.copy(),
-        elements=job.settings.model.elements,
-        id=state.ids.copy(),
-    )
+    return state.orbitals(ready.unit, job.settings.model.elements)
 
 
 def _fitted_probe(before: ProbeSlices, model: ImageModel) -> ProbeSlices:

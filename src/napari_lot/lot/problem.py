@@ -10,6 +10,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from napari_lot.atoms import Orbitals
 from napari_lot.lot import likelihood
 from napari_lot.lot.image_model import ImageModel, Shapes
 from napari_lot.physics.geometry import rotations_torch
@@ -62,6 +63,17 @@ class State:
     def widths(self) -> Floats:
         """Width of every orbital, (N,) Å."""
         return self.width[self.width_of] + self.own_width
+
+    def orbitals(self, unit: float, elements: tuple[str, ...]) -> Orbitals:
+        """The orbitals with their heights in the intensity of the images, ``unit`` times the solver's."""
+        return Orbitals(
+            positions=self.positions.copy(),
+            height=self.height * unit,
+            width=self.widths,
+            species=self.species.copy(),
+            elements=elements,
+            id=self.ids.copy(),
+        )
 
     @property
     def typical_width(self) -> float:

@@ -7,9 +7,7 @@ the command line. Its first lines, where they are comments, say what it is for.
 
 from __future__ import annotations
 
-import os
 import re
-import tempfile
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -18,6 +16,7 @@ import yaml
 from platformdirs import user_config_path
 
 from napari_lot.errors import InputError
+from napari_lot.files import write_whole
 from napari_lot.settings import load_settings, settings_from_dict
 
 KINDS = ("microscope", "run")
@@ -64,7 +63,7 @@ def presets_folder(kind: str) -> Path:
 def presets(kind: str) -> list[Preset]:
     """Those of a kind that ship, then the user's own by name."""
     folder = presets_folder(kind)
-    own = folder.glob("*.yaml") if folder.is_dir() else ()
+    own = folder.glob("[!.]*.yaml") if folder.is_dir() else ()  # not what is being written
     found = [Preset(name, path, kind, shipped=True) for name, path in _shipped(kind).items()]
     return found + [Preset(path.stem, path, kind) for path in sorted(own, key=lambda path: path.stem.lower())]
 
@@ -127,19 +126,11 @@ def save_preset(
     if path.exists() and not overwrite:
         raise InputError(f"Preset {name!r}: exists already; choose another name, or delete it first.")
     text = "".join(f"# {line}\n" for line in about.splitlines()) + yaml.safe_dump(_plain(values), sort_keys=False)
-    temporary: str | None = None
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{name}-", suffix=".tmp")
-        with os.fdopen(handle, "w", encoding="utf-8") as file:
-            file.write(text)
-        os.replace(temporary, path)
-        temporary = None
+        write_whole(path, lambda temporary: temporary.write_text(text, encoding="utf-8"))
     except OSError as error:
         raise InputError(f"{path}: cannot write the preset there: {error.strerror or error}.") from None
-    finally:
-        if temporary is not None:
-            Path(temporary).unlink(missing_ok=True)
     return Preset(name, path, kind)
 
 

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
 from collections.abc import Callable
 from dataclasses import asdict
 from pathlib import Path
@@ -19,6 +18,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from napari_lot.atoms import Orbitals
 from napari_lot.errors import InputError
+from napari_lot.files import write_whole
 from napari_lot.series.checks import check_enough
 from napari_lot.series.tilt_series import TiltSeries
 from napari_lot.settings import FWHM_PER_SIGMA, Microscope
@@ -81,7 +81,7 @@ class TiltStore:
                 path.unlink()
         if before != self.parameters:
             text = json.dumps(self.parameters, indent=1, ensure_ascii=False)
-            _write_whole(note, lambda file: file.write(text.encode()))
+            write_whole(note, lambda temporary: temporary.write_bytes(text.encode()))
 
     def path(self, rotation: NDArray[np.float64]) -> Path:
         """File of the tilt of a rotation matrix: found again wherever it stands in a series."""
@@ -105,7 +105,7 @@ class TiltStore:
         """Keep a finished image; the file appears whole or not at all."""
         image = np.asarray(image, np.float32)
         checksum = self._of(image)
-        _write_whole(self.path(rotation), lambda file: np.savez(file, image=image, checksum=checksum))
+        write_whole(self.path(rotation), lambda temporary: np.savez(temporary, image=image, checksum=checksum))
 
     def _of(self, image: NDArray[Any]) -> str:
         return hashlib.sha256(self.checksum.encode() + np.asarray(image, np.float32).tobytes()).hexdigest()
@@ -251,13 +251,3 @@ def _difference(before: dict[str, Any], now: dict[str, Any]) -> str:
     if name == "atoms_checksum":
         return "other atoms"
     return f"{name} was {before.get(name)!r}, now {now.get(name)!r}"
-
-
-def _write_whole(path: Path, write: Callable[[Any], Any]) -> None:
-    """Write a file under another name, then rename it."""
-    partial = path.with_name(f".{path.name}.partial")
-    with partial.open("wb") as file:
-        write(file)
-        file.flush()
-        os.fsync(file.fileno())
-    os.replace(partial, path)

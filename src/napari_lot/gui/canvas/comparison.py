@@ -77,12 +77,6 @@ class ComparisonLayers:
         """Those of the layers that are in the viewer."""
         return [layer for layer in self.layers.values() if layer in self.viewer.layers]
 
-    def set_visible(self, visible: bool) -> None:
-        """Show or hide all three."""
-        for layer in self.there:
-            if layer.visible != visible:
-                layer.visible = visible
-
     def remove(self) -> None:
         """Take them away."""
         for layer in self.there:

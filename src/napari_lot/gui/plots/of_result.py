@@ -14,16 +14,8 @@ from napari_lot.gui import look
 from napari_lot.gui.canvas.colors import ELEMENT_COLORS
 from napari_lot.gui.plots.basic import ProbeSection, _plot, reach_A
 from napari_lot.job import ProbeSlices, Result
-from napari_lot.settings import Microscope
+from napari_lot.settings import ABERRATIONS, Microscope
 
-ABERRATIONS = (
-    ("defocus", "defocus_A", None),
-    ("C12", "c12_A", "phi12_deg"),
-    ("C21", "c21_A", "phi21_deg"),
-    ("C23", "c23_A", "phi23_deg"),
-    ("C30", "c30_A", None),
-    ("C50", "c50_A", None),
-)
 FEWEST_BINS, MOST_BINS = 40, 150
 
 

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import threading
 from collections.abc import Callable
 from typing import Any
 
 from qtpy.QtCore import QObject, QTimer
 
 from napari_lot.gui.live import sentence_of
+from napari_lot.gui.work.piece import Piece
 
 POLL_MS = 30
 AT_ONCE_S = 0.15
@@ -22,9 +22,7 @@ class Background(QObject):
 
     def __init__(self, parent: QObject | None = None) -> None:
         super().__init__(parent)
-        self._thread: threading.Thread | None = None
-        self._value: Any = None
-        self._error: BaseException | None = None
+        self._piece: Piece | None = None
         self._done: Callable[[Any], None] = lambda value: None
         self._failed: Callable[[str], None] = lambda sentence: None
         self._timer = QTimer(self)
@@ -34,45 +32,36 @@ class Background(QObject):
     @property
     def busy(self) -> bool:
         """Whether something is being done."""
-        return self._thread is not None
+        return self._piece is not None
 
     def start(self, work: Callable[[], Any], done: Callable[[Any], None], failed: Callable[[str], None]) -> bool:
         """Do ``work``; then call ``done`` with what it returned, or ``failed`` with a sentence. False while busy."""
         if self.busy:
             return False
-        self._value = self._error = None
         self._done, self._failed = done, failed
-
-        def run() -> None:
-            try:
-                self._value = work()
-            except BaseException as error:
-                self._error = error
-
-        self._thread = threading.Thread(target=run, name="napari-lot background", daemon=True)
-        self._thread.start()
-        self._thread.join(AT_ONCE_S)
+        self._piece = Piece("background", work)
+        self._piece.wait(AT_ONCE_S)
         self._timer.start()
         self._poll()
         return True
 
     def _poll(self) -> None:
-        if self._thread is None or self._thread.is_alive():
+        piece = self._piece
+        if piece is None or piece.under_way:
             return
         self._timer.stop()
-        self._thread = None
-        if self._error is not None:
-            error = self._error
-            if isinstance(error, OSError):
-                self._failed(f"{error.filename or 'The file'}: cannot be read or written: {error.strerror or error}.")
-            else:
-                self._failed(sentence_of(error)[0])
+        self._piece = None
+        error = piece.error
+        if error is None:
+            self._done(piece.value)
+        elif isinstance(error, OSError):
+            self._failed(f"{error.filename or 'The file'}: cannot be read or written: {error.strerror or error}.")
         else:
-            self._done(self._value)
+            self._failed(sentence_of(error)[0])
 
     def shutdown(self, timeout_s: float = 30.0) -> None:
         """Let what is being written come to its end; nobody is told any more."""
         self._timer.stop()
-        if self._thread is not None:
-            self._thread.join(timeout_s)
-            self._thread = None
+        if self._piece is not None:
+            self._piece.wait(timeout_s)
+            self._piece = None

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-import threading
 import time
 from collections.abc import Callable
 from typing import Any
@@ -11,6 +10,7 @@ from typing import Any
 from qtpy.QtCore import QObject, QTimer
 
 from napari_lot.gui.live import sentence_of
+from napari_lot.gui.work.piece import Piece
 
 _LOG = logging.getLogger(__name__)
 POLL_MS = 50
@@ -32,8 +32,8 @@ class Forgetful(QObject):
     def __init__(self, on_done: Callable[[Any], None], on_failure: Callable[[str], None], parent: QObject) -> None:
         super().__init__(parent)
         self._on_done, self._on_failure = on_done, on_failure
-        self._box: list[tuple[Any, BaseException | None]] | None = None
-        self._threads: list[threading.Thread] = []
+        self._awaited: Piece | None = None
+        self._begun: list[Piece] = []
         self._timer = QTimer(self)
         self._timer.setInterval(POLL_MS)
         self._timer.timeout.connect(self._poll)
@@ -41,47 +41,36 @@ class Forgetful(QObject):
     @property
     def busy(self) -> bool:
         """Whether something is awaited."""
-        return self._box is not None
+        return self._awaited is not None
 
     def start(self, work: Callable[[], Any]) -> None:
         """Begin; what was awaited before is forgotten."""
-        box: list[tuple[Any, BaseException | None]] = []
-        self._box = box
-
-        def run() -> None:
-            try:
-                box.append((work(), None))
-            except BaseException as error:
-                box.append((None, error))
-
-        thread = threading.Thread(target=run, name="napari-lot analysis", daemon=True)
-        self._threads = [t for t in self._threads if t.is_alive()] + [thread]
-        thread.start()
+        self._awaited = Piece("analysis", work)
+        self._begun = [*(piece for piece in self._begun if piece.under_way), self._awaited]
         self._timer.start()
 
     def cancel(self) -> None:
         """Await nothing any more."""
-        self._box = None
+        self._awaited = None
         self._timer.stop()
 
     def shutdown(self, timeout_s: float = 5.0) -> None:
         """Await nothing any more, and give what is under way that long to end (as daemons they hold up no exit)."""
         self.cancel()
         end = time.monotonic() + timeout_s
-        for thread in self._threads:
-            thread.join(max(end - time.monotonic(), 0.0))
-        self._threads = []
+        for piece in self._begun:
+            piece.wait(max(end - time.monotonic(), 0.0))
+        self._begun = []
 
     def _poll(self) -> None:
-        box = self._box
-        if box is None or not box:
+        piece = self._awaited
+        if piece is None or piece.under_way:
             return
         self.cancel()
-        value, error = box[0]
-        if error is None:
-            self._on_done(value)
+        if piece.error is None:
+            self._on_done(piece.value)
             return
-        sentence, detail = sentence_of(error)
+        sentence, detail = sentence_of(piece.error, "The analysis")
         if detail is not None:
             _LOG.error("%s\n%s", sentence, detail)
-        self._on_failure(sentence.replace("The reconstruction stopped", "The analysis stopped"))
+        self._on_failure(sentence)

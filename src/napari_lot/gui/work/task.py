@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import threading
 from collections.abc import Callable
 from typing import Any
 
 from qtpy.QtCore import QObject, QTimer, Signal
 
 from napari_lot.errors import InputError
+from napari_lot.gui.work.piece import Piece
 
 Progress = Callable[[float], None]
 POLL_MS = 40
@@ -18,34 +18,28 @@ class _Cancelled(BaseException):
     """Raised in the thread by its next report of progress."""
 
 
-class _Work:
-    """A thread and the box it leaves its result in."""
+class _Work(Piece):
+    """A piece of work that tells how far it is, and ends at the next word of that when it is cancelled."""
 
     def __init__(self, work: Callable[[Progress], Any]) -> None:
-        self.work = work
         self.share = 0.0
         self.cancelled = False
-        self.value: Any = None
-        self.failure: str | None = None
-        self.thread = threading.Thread(target=self._run, name="napari-lot preparation", daemon=True)
-        self.thread.start()
+        super().__init__("preparation", lambda: work(self._progress))
 
     def _progress(self, share: float) -> None:
         if self.cancelled:
             raise _Cancelled
         self.share = share
 
-    def _run(self) -> None:
-        try:
-            self.value = self.work(self._progress)
-        except _Cancelled:
-            self.cancelled = True
-        except InputError as error:
-            self.failure = str(error)
-        except MemoryError:
-            self.failure = "Out of memory: crop or bin the images first, or close other programs."
-        except BaseException as error:
-            self.failure = f"This stopped because of a fault in the program ({type(error).__name__}: {error})."
+    @property
+    def failure(self) -> str | None:
+        """What went wrong, in a sentence."""
+        error = self.error
+        if error is None or isinstance(error, InputError):
+            return None if error is None else str(error)
+        if isinstance(error, MemoryError):
+            return "Out of memory: crop or bin the images first, or close other programs."
+        return f"This stopped because of a fault in the program ({type(error).__name__}: {error})."
 
 
 class Task(QObject):
@@ -103,7 +97,7 @@ class Task(QObject):
         self._timer.stop()
         if self._work is not None:
             self._work.cancelled = True
-            self._work.thread.join(timeout_s)
+            self._work.wait(timeout_s)
             self._work = None
             self.changed.emit()
 
@@ -111,7 +105,7 @@ class Task(QObject):
         work = self._work
         if work is None:
             return
-        if work.thread.is_alive():
+        if work.under_way:
             self.changed.emit()
             return
         self._timer.stop()

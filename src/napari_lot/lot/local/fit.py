@@ -17,7 +17,6 @@ import torch
 from numpy.typing import ArrayLike, NDArray
 from scipy.spatial import cKDTree
 
-from napari_lot.atoms import Orbitals
 from napari_lot.errors import InputError
 from napari_lot.job import Result
 from napari_lot.lot.canvas import margin_A
@@ -269,14 +268,7 @@ class LocalFit:
     def changed_result(self, **details: Any) -> Result:
         """The result with all changes made so far; ``details`` go into those of the result."""
         state, source, c = self.state, self.source, self.table.columns
-        orbitals = Orbitals(
-            positions=state.positions.copy(),
-            height=state.height * source.unit,
-            width=state.widths,
-            species=state.species.copy(),
-            elements=self.result.orbitals.elements,
-            id=state.ids.copy(),
-        )
+        orbitals = state.orbitals(source.unit, self.result.orbitals.elements)
         images = self.calculated * np.float32(source.unit) + np.float32(source.zero)
         return replace(
             self.result,

@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Any
 
 from napari.layers import Points
 from qtpy.QtCore import Signal
-from qtpy.QtWidgets import QComboBox, QFileDialog, QFormLayout, QHBoxLayout, QLabel, QLineEdit, QPushButton, QWidget
+from qtpy.QtWidgets import QComboBox, QFormLayout, QLabel, QWidget
 
 from napari_lot.atoms import Orbitals
 from napari_lot.errors import InputError
 from napari_lot.export import read_atoms
+from napari_lot.gui.forms.file_field import FileField
 from napari_lot.gui.sources import atoms_from_layer
 
 GRID, LAYER, FILE = "a grid of orbitals", "atoms of a Points layer", "atoms of a file"
@@ -35,29 +35,25 @@ class StartChoice(QWidget):
         self.layer.setObjectName("start_layer")
         self.layer.setSizeAdjustPolicy(QComboBox.SizeAdjustPolicy.AdjustToMinimumContentsLengthWithIcon)
         self.layer.setToolTip("A 3-D Points layer: z, y, x in Å by its scale and units, 0 at the rotation centre.")
-        self.path = QLineEdit(placeholderText="XYZ, CSV or RESIRE .mat")
-        self.path.setObjectName("start_file")
-        self.path.setToolTip("File of atoms: x, y, z in Å in the specimen frame, 0 at the rotation centre.")
-        self.browse = QPushButton("Choose…")
-        self.browse.setObjectName("start_browse")
-        self.browse.setToolTip("Choose the file of atoms.")
-        self.browse.clicked.connect(self._browse)
-        self.file = QWidget()
-        row = QHBoxLayout(self.file)
-        row.setContentsMargins(0, 0, 0, 0)
-        row.addWidget(self.path, 1)
-        row.addWidget(self.browse)
+        self.file = FileField(
+            "start",
+            "XYZ, CSV or RESIRE .mat",
+            "File of atoms: x, y, z in Å in the specimen frame, 0 at the rotation centre.",
+            "Choose the file of atoms.",
+            "Atoms to start from",
+            "Atoms (*.xyz *.extxyz *.csv *.mat);;All files (*)",
+        )
         self._form = QFormLayout(self)
         self._form.setContentsMargins(0, 0, 0, 0)
         self._form.setVerticalSpacing(4)
         self._form.setFieldGrowthPolicy(QFormLayout.FieldGrowthPolicy.AllNonFixedFieldsGrow)
         for text, widget in (("Start from", self.kind), ("  layer", self.layer), ("  file", self.file)):
             label = QLabel(text)
-            label.setBuddy(self.path if widget is self.file else widget)
+            label.setBuddy(self.file.line if widget is self.file else widget)
             self._form.addRow(label, widget)
         self.kind.currentTextChanged.connect(self._on_kind)
         self.layer.currentTextChanged.connect(lambda _: self.changed.emit())
-        self.path.textChanged.connect(lambda _: self.changed.emit())
+        self.file.changed.connect(self.changed)
         for event in (viewer.layers.events.inserted, viewer.layers.events.removed):
             event.connect(self._offer_layers)
         self._offer_layers()
@@ -85,24 +81,18 @@ class StartChoice(QWidget):
             self.layer.blockSignals(False)
             self.changed.emit()
 
-    def _browse(self) -> None:
-        kinds = "Atoms (*.xyz *.extxyz *.csv *.mat);;All files (*)"
-        name, _ = QFileDialog.getOpenFileName(self, "Atoms to start from", self.path.text(), kinds)
-        if name:
-            self.path.setText(name)
-
     def needs(self) -> str | None:
         """What is missing for a start, None where nothing is."""
         kind = self.kind.currentText()
         if kind == LAYER and not self.layer.currentText():
             return "needs a 3-D Points layer to start from"
-        if kind == FILE and not self.path.text().strip():
+        if kind == FILE and self.file.is_empty:
             return "needs a file of atoms to start from"
         return None
 
     def take(self, kind: str) -> None:
         """Choose what the setting ``start.kind`` names: grid, or a file."""
-        self.path.setText("" if kind == "grid" else kind)
+        self.file.line.setText("" if kind == "grid" else kind)
         self.kind.setCurrentText(GRID if kind == "grid" else FILE)
 
     @property
@@ -111,10 +101,7 @@ class StartChoice(QWidget):
         kind = self.kind.currentText()
         if kind == GRID:
             return "grid"
-        return f"layer {self.layer.currentText()}" if kind == LAYER else str(self._file())
-
-    def _file(self) -> Path:
-        return Path(self.path.text().strip()).expanduser()
+        return f"layer {self.layer.currentText()}" if kind == LAYER else str(self.file.path)
 
     def atoms(self) -> Orbitals | None:
         """The atoms to start from; None for a grid.
@@ -128,7 +115,7 @@ class StartChoice(QWidget):
         if kind == GRID:
             return None
         if kind == FILE:
-            return read_atoms(self._file())
+            return read_atoms(self.file.path)
         name = self.layer.currentText()
         if name not in self.viewer.layers:
             raise InputError(f"Start from: there is no layer {name!r} any more; choose another.")
