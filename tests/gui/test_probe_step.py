@@ -46,6 +46,18 @@ def test_of_many_orders_the_last_is_done_and_none_after_the_end(qtbot: Any) -> N
     assert not [t for t in threading.enumerate() if t.name == "napari-lot test"]
 
 
+def test_what_is_on_its_way_at_the_end_does_not_arrive(qtbot: Any) -> None:
+    latest, seen = Latest("test"), []
+    latest.done.connect(lambda order, value: seen.append(value))
+    latest.ask(lambda: "on its way")
+    end = time.monotonic() + 5
+    while latest._order is not None and time.monotonic() < end:
+        time.sleep(0.01)  # no event is processed meanwhile
+    latest.stop()
+    qtbot.wait(100)
+    assert seen == []
+
+
 def test_the_probe_shown_is_that_of_the_last_value(viewer: Any, workbench: Any, hand: Any, own: Path) -> None:
     open_step(workbench, hand, "probe")
     panel = workbench.probe

@@ -21,6 +21,7 @@ class Latest(QObject):
     """
 
     done = Signal(object, object)
+    _came = Signal(object, object)
 
     def __init__(self, name: str, parent: QObject | None = None) -> None:
         super().__init__(parent)
@@ -30,6 +31,7 @@ class Latest(QObject):
         self._number = 0
         self._stopped = False
         self._thread: threading.Thread | None = None
+        self._came.connect(self._hand_over)
 
     def ask(self, work: Callable[[], Any]) -> int:
         """Do this next, whatever waits; the number under which its value comes."""
@@ -70,4 +72,9 @@ class Latest(QObject):
             except Exception as error:  # it is for the window to say
                 value = error
             if not self._stopped:
-                self.done.emit(number, value)
+                self._came.emit(number, value)
+
+    def _hand_over(self, number: int, value: Any) -> None:
+        # on the window's thread: what was on its way when everything was stopped is not wanted any more
+        if not self._stopped:
+            self.done.emit(number, value)
