@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from dataclasses import replace
 from typing import Any
 
@@ -12,6 +13,7 @@ from stand_in import StandInJob
 from steps import child, open_step
 
 from napari_lot.atoms import Orbitals
+from napari_lot.gui.canvas.views import PROBE_BEFORE
 from napari_lot.job import ProbeSlices
 from napari_lot.physics.probe import probe_slices
 
@@ -103,6 +105,28 @@ def test_the_probe_before_and_after_is_one_click_away(ready: Any, viewer: Any, h
     hand.click(ready.view_buttons["atoms"])
     assert not any(layers[name].visible for name in names)
     assert not viewer.canvas.grid.enabled
+
+
+def test_a_probe_asked_for_before_the_run_does_not_cover_its_result(
+    ready: Any, viewer: Any, hand: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    may_go = threading.Event()
+
+    def slowly(*values: Any) -> ProbeSlices:
+        may_go.wait(20)
+        return probe_slices(*values)
+
+    monkeypatch.setattr("napari_lot.gui.panels.probe.probe_slices", slowly)
+    panel = ready.probe
+    ready.state.microscope = ready.state.microscope.model_copy(update={"defocus_A": 3.0})
+    hand.until(lambda: not panel._timer.isActive())  # it is being computed
+    finish(ready, hand, Rich)
+    before = panel.probe
+    may_go.set()
+    hand.until(lambda: panel.probe is not before)
+    assert PROBE_BEFORE in viewer.layers, "the comparison stays"
+    ready.state.microscope = ready.state.microscope.model_copy(update={"defocus_A": 4.0})
+    hand.until(lambda: PROBE_BEFORE not in viewer.layers)
 
 
 def test_another_microscope_or_series_ends_the_comparison(ready: Any, viewer: Any, hand: Any) -> None:

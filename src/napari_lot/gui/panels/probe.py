@@ -91,12 +91,15 @@ class ProbePanel(QWidget):
         self._slices.done.connect(self._on_slices)
         self._ranks.done.connect(self._on_rank)
         self._said = ""
+        # Whether what is computed belongs on the canvas: not where a result has come since it was asked for.
+        self._is_newest = False
         self.form.changed.connect(self._edited)
         self.more.changed.connect(self._edited)
         self._filling = self._editing = False
         state.microscope_changed.connect(self._fill)
         state.series_changed.connect(self._schedule)
         state.running_changed.connect(self._enable)
+        state.result_changed.connect(self._on_result)
         self._fill()
 
     def shutdown(self) -> None:
@@ -108,6 +111,7 @@ class ProbePanel(QWidget):
         self.state.microscope_changed.disconnect(self._fill)
         self.state.series_changed.disconnect(self._schedule)
         self.state.running_changed.disconnect(self._enable)
+        self.state.result_changed.disconnect(self._on_result)
 
     def _enable(self) -> None:
         for form in (self.presets, self.form, self.more):
@@ -151,7 +155,12 @@ class ProbePanel(QWidget):
             self._editing = False
 
     def _schedule(self) -> None:
+        self._is_newest = True
         self._timer.start()
+
+    def _on_result(self) -> None:
+        if self.state.result is not None:  # its probe is on the canvas
+            self._is_newest = False
 
     def depth_range_A(self) -> tuple[float, float]:
         """Depths worth looking at: the specimen's, or the depth of focus where there is none yet."""
@@ -218,7 +227,8 @@ class ProbePanel(QWidget):
         self.probe = value
         self.section.show_probe(value)
         self.section.show()
-        self.probe_changed.emit(value)
+        if self._is_newest:
+            self.probe_changed.emit(value)
         self._rest.start()
 
     def _ask_rank(self) -> None:
