@@ -104,7 +104,7 @@ def follow(updates: int, atoms: int, quiet: bool = False) -> dict[int, float]:
     _, bench = viewer.window.add_plugin_dock_widget("napari-lot", "Workbench")
     failures: list[str] = []
     bench.state.failed.connect(failures.append)
-    bench.data.sample.click()
+    bench.data.source.sample.click()
     end = time.monotonic() + WAIT_S
     while not bench.run.start_button.isEnabled() and time.monotonic() < end:
         QApplication.processEvents()

@@ -26,7 +26,7 @@ def open_sample_in_workbench() -> None:
     if bench.state.running:
         bench.state.fail("The sample: not while a reconstruction is running: let it end first.")
     else:
-        bench.data.sample.click()
+        bench.data.source.sample.click()
 
 
 def open_session_in_workbench() -> None:
