@@ -229,3 +229,23 @@ def test_our_share_of_an_update_of_25000_atoms_is_short(viewer: Any) -> None:
     assert min(took) < 0.04, f"{1000 * min(took):.1f} ms"
     print(f"{1000 * min(took):.1f} ms")
     layers.close()
+
+
+@pytest.mark.parametrize("view", ["images", "markers", "atoms"])
+def test_layers_that_are_taken_away_do_not_come_back_by_themselves(viewer: Any, qtbot: Any, view: str) -> None:
+    layers = chiral_cluster(viewer, qtbot)
+    layers.look_at("markers")  # the rings are made
+    layers.look_at(view)
+    if view != "atoms":
+        layers.go_to_tilt(3)
+
+    def comes_back(event: Any) -> None:
+        raise AssertionError(f"{event.value} came back")  # and would for ever: what empties the list never ends
+
+    viewer.layers.events.inserted.connect(comes_back)
+    try:
+        viewer.layers.clear()
+    finally:
+        viewer.layers.events.inserted.disconnect(comes_back)
+    assert not len(viewer.layers)
+    assert layers.available(view) is None, "one click brings them back"

@@ -460,7 +460,8 @@ class WorkbenchLayers:
 
     def _on_step(self, event: Any = None) -> None:
         self.label_tilt()
-        if self.view == "markers":
+        # Whoever takes layers away moves the slider, too: it moves what is there, and makes nothing anew.
+        if self.view == "markers" and self.markers is not None and self.markers.layer in self.viewer.layers:
             self._show_markers()
             self._draw_doubt()
 
