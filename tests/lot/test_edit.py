@@ -37,7 +37,12 @@ def series(particle):
 
 
 def run(series, stage, *actions, solver=None, start=None):
-    """Run to the end; in every pause, the first at ``stage``, one of ``actions(control)`` is done."""
+    """Run to the end; in every pause, the first at ``stage``, one of ``actions(control)`` is done.
+
+    To "birth" it begins with atoms near their places and one twice: where births begin after a grid, some are none.
+    """
+    if stage == "birth" and start is None:
+        start = one_twice(short_run.small_particle())
     values = {"model": {"probe": "direct", "elements": ["Pt"]}, "solver": {**SHORT, **(solver or {})}}
     job, control = Job(series, settings_from_dict(values), start=start), Control()
     todo, failed, stages = list(actions), [], []
@@ -73,6 +78,15 @@ def run(series, stage, *actions, solver=None, start=None):
         raise failed[0]
     assert not todo, f"not every action had its pause; the stages were {sorted(set(stages))}"
     return job
+
+
+def one_twice(atoms):
+    """The atoms near their places, and the last of them in two halves: there is something to merge."""
+    places = atoms.positions + np.random.default_rng(0).normal(0, 0.05, (len(atoms), 3))
+    places, height = np.concatenate([places, places[-1:]]), np.append(atoms.height, atoms.height[-1] / 2)
+    places[-2:] += [[0.5, 0, 0], [-0.5, 0, 0]]
+    height[-2] /= 2
+    return Orbitals.create(places, height, np.append(atoms.width, atoms.width[-1]), elements=atoms.elements)
 
 
 def wait_for(condition, seconds=60.0):

@@ -9,14 +9,14 @@ from scipy import ndimage, special
 from scipy.spatial import cKDTree
 
 from napari_lot.lot import population
-from napari_lot.lot.polish import Prior
+from napari_lot.lot.prior import Prior
 from napari_lot.lot.problem import Problem, State
 from napari_lot.lot.start import Hull, project
 from napari_lot.settings import Solver
 
 Floats = NDArray[np.float64]
 
-STEPS = {"width": 0.01, "own_width": 0.01, "learnt": 0.02, "distortion": 1e-3, "focus": 3.0}
+STEPS = {"own_width": 0.01, "distortion": 1e-3, "focus": 3.0}
 """Changes of the parameters (Å, or numbers) by which finite differences of the images are taken."""
 
 
@@ -107,7 +107,10 @@ class Evidence:
         return total
 
     def curvatures(self, state: State, groups: tuple[str, ...]) -> dict[str, Floats]:
-        """Gauss-Newton curvature of the loss for every parameter of the groups, neighbours left out of account."""
+        """Gauss-Newton curvature of the loss for every parameter of the groups, neighbours left out of account.
+
+        Not of what all orbitals share: see ``shared_modes``.
+        """
         images, weight = self.images_and_weights(state, variance=1.0)
         _, sharpness = self._unit_atom(state)
         height = self.curvature(state, state.positions, weight.numpy())
@@ -125,34 +128,15 @@ class Evidence:
         }
         if "angles" in groups:
             every["angles"] = self._angle_curvature(state, height * sharpness, signal, weight)
-        for name in ("width", "learnt"):
-            if name in groups:
-                every[name] = self._shared_curvature(state, name, images, weight)
         for name in ("distortion", "focus"):
             if name in groups:
                 every[name] = self._tilt_curvature(state, name, images, weight)
         if "own_width" in groups:
             every["own_width"] = state.height**2 * height * self._width_sensitivity(state)
-        return {g: _floored(every[g]) for g in groups}
-
-    def _shared_curvature(self, state: State, name: str, images: torch.Tensor, weight: torch.Tensor) -> Floats:
-        """Curvature of the loss for numbers that all orbitals share, by finite differences of a few tilts' images."""
-        fitted, values = self.problem.fitted, getattr(state, name)
-        some = fitted[:: max(1, len(fitted) // 8)]
-        found = np.zeros(values.shape)
-        # one number of a kind stands for all species: what scales a step need not be exact
-        for k in range(values.shape[1] if values.ndim == 2 else 1):
-            step = STEPS[name]
-            moved = state.copy()
-            place = (slice(None), k) if values.ndim == 2 else (slice(None),)
-            getattr(moved, name)[place] += step
-            change = self.problem.evaluate(moved, some, ()).calculated - images[some].numpy()
-            part = weight[some].numpy() * (change / step) ** 2
-            found[place] = part.sum(dtype=np.float64) * len(fitted) / len(some)
-        return found
+        return {g: _floored(every[g]) for g in groups if g in every}
 
     def _tilt_curvature(self, state: State, name: str, images: torch.Tensor, weight: torch.Tensor) -> Floats:
-        """The same for numbers of each tilt; where one stands for the series, summed."""
+        """Curvature for numbers of each tilt, by finite differences; where one stands for the series, summed."""
         values = getattr(state, name)
         columns = values.reshape(len(values), -1)
         found = np.zeros((len(self.problem), columns.shape[1]))
@@ -225,6 +209,8 @@ class Evidence:
         return points, height, score
 
     def _surroundings(self, state: State, constant_A: float) -> Floats:
+        if not len(state.positions):
+            return np.zeros((0, 3))
         lo, hi = state.positions.min(0) - 1.5 * self.spacing_A, state.positions.max(0) + 1.5 * self.spacing_A
         axes = [np.arange(a, b + constant_A, constant_A) for a, b in zip(lo, hi, strict=True)]
         tree = cKDTree(state.positions)

@@ -15,6 +15,7 @@ from napari_lot.lot.adam import Adam
 from napari_lot.lot.editing import ByHand
 from napari_lot.lot.evidence import Evidence
 from napari_lot.lot.problem import Problem, State
+from napari_lot.lot.shared import shared_modes
 from napari_lot.lot.start import Hull
 from napari_lot.physics.optics import contrast_bound
 from napari_lot.settings import REFINED_BY_DEFAULT, Solver
@@ -23,6 +24,8 @@ PER_ATOM = ("positions", "height")
 MOST_OVERSAMPLING = 4
 GRID_STAGES = ("start", "heights", "positions", "merge")
 """Stages in which several orbitals stand for one atom: there is nothing to edit."""
+LEAST_STEPS, FAR = 8, 0.02
+"""Steps after which, and change of the images by what orbitals share above which, its curvature is calculated anew."""
 
 
 class Stopped(Exception):
@@ -181,16 +184,30 @@ class Fit:
         self._note(f"by hand: {edit.words}")
 
     def _descend(self, steps: int, groups: tuple[str, ...]) -> Iterator[Progress]:
-        priors = self.evidence.priors(self.state, groups)
-        curvature = self.evidence.curvatures(self.state, groups)
-        for name, prior in priors.items():
-            curvature[name] = curvature[name] + prior.strength
+        """Quasi-Newton steps, begun again where what all orbitals share has moved far from where its curvature was."""
         tilts = np.arange(len(self.problem))
-        path = polish.lbfgs(self.problem, self.state, groups, curvature, steps, self.settings.tolerance, priors)
-        for state, loss, calculated in path:
-            self.state = state
-            self.step += 1
-            yield Progress(self.stage, self.step, max(self.steps_total, self.step + 1), tilts, calculated, loss)
+        while steps > 0:
+            priors = self.evidence.priors(self.state, groups)
+            curvature = self.evidence.curvatures(self.state, groups)
+            for name in curvature.keys() & priors.keys():
+                curvature[name] = curvature[name] + priors[name].strength
+            shared = shared_modes(self.problem, self.state, groups, priors)
+            for name in polish.WHOLLY_SHARED:
+                if name in groups:
+                    curvature[name] = shared.diagonal(self.state, name)
+            begun = self.state
+            path = polish.lbfgs(
+                self.problem, begun, groups, curvature, steps, self.settings.tolerance, priors, shared=shared
+            )
+            for taken, (state, loss, calculated) in enumerate(path, start=1):
+                self.state = state
+                self.step += 1
+                steps -= 1
+                yield Progress(self.stage, self.step, max(self.steps_total, self.step + 1), tilts, calculated, loss)
+                if taken >= LEAST_STEPS and shared.moved(begun, state) > FAR:
+                    break
+            else:
+                return
 
     def geometry(self) -> tuple[str, ...]:
         """What of each image is refined besides its shift and angles, where the settings ask for it."""

@@ -1,25 +1,30 @@
 """Full-batch quasi-Newton fit for the last digits: limited-memory BFGS on scaled parameters (Nocedal & Wright, ch. 7).
 
 The scale of every parameter is the Gauss-Newton curvature of the likelihood (one atom alone for heights and positions,
-the whole image for shifts, scale, background and width), so that one step length suits pm, heights and counts.
+the whole image for shifts, scale and background), so that one step length suits pm, heights and counts; what all
+orbitals share, and what trades places there, has its whole curvature (``shared``).
 """
 
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Mapping
 
 import numpy as np
 from numpy.typing import NDArray
 
+from napari_lot.lot.prior import Prior
 from napari_lot.lot.problem import Problem, State
+from napari_lot.lot.shared import SharedModes
 
 Floats = NDArray[np.float64]
 
 STILL_A = 1e-5
 """Root mean square move of the atoms in Å, a thousandth of a pm, below which a step is none."""
 STILL_STEPS = 3
+MEMORY = 20
+"""Pairs of steps and changes of gradient that are kept."""
+WHOLLY_SHARED = ("width", "learnt")
 
 
 def pack(state: State, groups: tuple[str, ...]) -> Floats:
@@ -42,22 +47,6 @@ def unpack(state: State, groups: tuple[str, ...], vector: Floats) -> State:
     return new
 
 
-@dataclass(frozen=True)
-class Prior:
-    """All numbers of a group are expected at one value, within a scatter: half the squared deviation x ``strength``."""
-
-    expected: float
-    strength: float
-
-    def cost(self, values: Floats) -> float:
-        """Added to the loss."""
-        return 0.5 * self.strength * float(((values - self.expected) ** 2).sum())
-
-    def gradient(self, values: Floats) -> Floats:
-        """Added to the gradient with respect to the values."""
-        return self.strength * (values - self.expected)
-
-
 def lbfgs(
     problem: Problem,
     state: State,
@@ -66,7 +55,8 @@ def lbfgs(
     iterations: int,
     tolerance: float,
     priors: Mapping[str, Prior] | None = None,
-    memory: int = 12,
+    memory: int = MEMORY,
+    shared: SharedModes | None = None,
 ) -> Iterator[tuple[State, float, NDArray[np.float32]]]:
     """Yield (state, loss, calculated) after every accepted step; the loss is that of the images alone.
 
@@ -90,17 +80,19 @@ def lbfgs(
         gradient = np.concatenate([found.gradients[g].ravel() for g in groups])
         return total, gradient * scale, found.calculated
 
+    inverse = _first_inverse(state, groups, scale, shared)
     x = pack(state, groups) / scale
     loss, g, calculated = value(x)
     pairs: deque[tuple[Floats, Floats, float]] = deque(maxlen=memory)
     where = _place_of(state, groups, "positions")
     still = 0
     for _ in range(iterations):
-        direction = -_inverse_hessian(g, pairs)
+        direction = -_inverse_hessian(g, pairs, inverse)
         slope = float(direction @ g)
         if slope >= 0:
             pairs.clear()
-            direction, slope = -g, -float(g @ g)
+            direction = -inverse(g)
+            slope = float(direction @ g)
         if -slope <= tolerance * max(abs(loss), 1e-30):
             return
         step = 1.0 if pairs else 0.3
@@ -140,17 +132,35 @@ def _place_of(state: State, groups: tuple[str, ...], group: str) -> slice:
     return slice(0, 0)
 
 
-def _inverse_hessian(g: Floats, pairs: deque[tuple[Floats, Floats, float]]) -> Floats:
-    """Two-loop recursion: the limited-memory inverse Hessian times g."""
+def _first_inverse(
+    state: State, groups: tuple[str, ...], scale: Floats, shared: SharedModes | None
+) -> Callable[[Floats], Floats]:
+    """Inverse Hessian of the scaled parameters before any step: each by itself, and the shared ones in full."""
+    if shared is None or not shared.changes:
+        return lambda g: g.copy()
+    nothing = {group: np.zeros(2) if group == "center" else np.zeros(getattr(state, group).size) for group in groups}
+    modes = np.array([np.concatenate([change.get(g, nothing[g]).ravel() for g in groups]) for change in shared.changes])
+    root = (modes / scale).T @ shared.inverse_root()  # (parameters, K)
+    alone = np.ones(len(scale))
+    for group in WHOLLY_SHARED:
+        alone[_place_of(state, groups, group)] = 0.0  # the modes hold all of them
+    return lambda g: alone * g + root @ (root.T @ g)
+
+
+def _inverse_hessian(
+    g: Floats, pairs: deque[tuple[Floats, Floats, float]], first: Callable[[Floats], Floats]
+) -> Floats:
+    """Two-loop recursion: the limited-memory inverse Hessian times g, begun with the inverse ``first``."""
     q = g.copy()
     alphas = []
     for s, y, rho in reversed(pairs):
         alpha = rho * float(s @ q)
         alphas.append(alpha)
         q -= alpha * y
+    q = first(q)
     if pairs:
         s, y, _ = pairs[-1]
-        q *= float(s @ y) / float(y @ y)
+        q *= float(s @ y) / float(y @ first(y))
     for (s, y, rho), alpha in zip(pairs, reversed(alphas), strict=True):
         q += (alpha - rho * float(y @ q)) * s
     return q

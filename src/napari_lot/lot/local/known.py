@@ -11,7 +11,7 @@ from napari_lot.lot.local.atoms_table import OF_STATE, AtomsTable, Rows
 from napari_lot.lot.local.metric import Metric
 from napari_lot.lot.local.noise import Noise
 from napari_lot.lot.local.windows import View
-from napari_lot.lot.polish import Prior
+from napari_lot.lot.prior import Prior
 from napari_lot.lot.problem import State
 from napari_lot.series.tilt_series import TiltSeries
 from napari_lot.settings import Settings

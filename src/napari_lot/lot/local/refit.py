@@ -16,7 +16,7 @@ from napari_lot.lot.local.metric import Metric
 from napari_lot.lot.local.newton import minimize
 from napari_lot.lot.local.noise import Noise
 from napari_lot.lot.local.windows import cut
-from napari_lot.lot.polish import Prior
+from napari_lot.lot.prior import Prior
 from napari_lot.lot.problem import Problem, State
 
 Floats = NDArray[np.float64]
