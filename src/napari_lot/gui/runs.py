@@ -97,6 +97,13 @@ class Runs:
         self._writer = threading.Thread(target=run, name="napari-lot runs", daemon=True)
         self._writer.start()
 
+    def _unless_writing(self, work: Callable[[], object]) -> None:
+        """Do this now, or after what is being written."""
+        if self._writer is not None and self._writer.is_alive():
+            self._later(work)
+        else:
+            work()
+
     def wait(self, timeout_s: float | None = None) -> None:
         """Until older runs have made room and files of forgotten ones are gone."""
         if self._writer is not None:
@@ -127,14 +134,14 @@ class Runs:
         run = self[number]
         self._runs = [other for other in self._runs if other is not run]
         if self._folder is not None:
-            self._later(lambda: None if run.path is None else run.path.unlink(missing_ok=True))
+            self._unless_writing(lambda: None if run.path is None else run.path.unlink(missing_ok=True))
 
     def clear(self) -> None:
         """Forget all runs and their files."""
         self._runs = []
         folder, self._folder = self._folder, None
         if folder is not None:
-            self._later(folder.cleanup)
+            self._unless_writing(folder.cleanup)
 
 
 def differences(before: Settings, after: Settings) -> str:

@@ -118,20 +118,21 @@ def test_noise_makes_the_tilt_axis_less_certain_and_says_so() -> None:
 
 
 def test_the_tilt_axis_is_as_certain_as_it_says() -> None:
-    """(found - true) / sigma over draws of noise, axis and particle has a spread of 1, and no long tails."""
+    """(found - true) / sigma over draws of noise, axis and particle has a spread of 1."""
     thetas = THETAS[::2]
     off = []
-    for seed in range(24):
-        rng = np.random.default_rng(seed)
-        axis_deg = rng.uniform(-80, 80)
-        stack = images(atoms(2 + seed % 5), thetas, axis_deg=axis_deg)
-        stack += 0.06 * stack.max() * rng.normal(size=stack.shape).astype(np.float32)
-        found = find_tilt_axis(TiltSeries(stack, thetas, 0.5))
-        if found.told:
-            off.append(((found.angle_deg - axis_deg + 90) % 180 - 90) / found.sigma_deg)
-    assert len(off) >= 20
-    assert 0.6 < np.sqrt(np.mean(np.square(off))) < 1.4
-    assert np.abs(off).max() < 3
+    for part in (0.04, 0.08):
+        for seed in range(24):
+            rng = np.random.default_rng(seed)
+            axis_deg = rng.uniform(-80, 80)
+            stack = images(atoms(2 + seed % 5), thetas, axis_deg=axis_deg)
+            stack += part * stack.max() * rng.normal(size=stack.shape).astype(np.float32)
+            found = find_tilt_axis(TiltSeries(stack, thetas, 0.5))
+            if found.told:
+                off.append(((found.angle_deg - axis_deg + 90) % 180 - 90) / found.sigma_deg)
+    assert len(off) >= 40
+    # of 43 draws it is known to 11 %; the usual jackknife gives 1.26
+    assert 0.75 < np.sqrt(np.mean(np.square(off))) < 1.2
 
 
 def test_a_ball_has_no_tilt_axis() -> None:
