@@ -172,7 +172,7 @@ def test_a_file_is_read_once(tmp_path, monkeypatch):
     np.savez(path, images=STACK, angles_deg=THETAS, pixel_size_A=0.3)
     seen = []
     reader = read.READERS[".npz"]
-    monkeypatch.setitem(read.READERS, ".npz", lambda p: (seen.append(p), reader(p))[1])
+    monkeypatch.setitem(read.READERS, ".npz", lambda p, told: (seen.append(p), reader(p, told))[1])
     read_it = get_series_reader(str(path))
     ((data, _, _),) = read_it(str(path))
     assert len(seen) == 1

@@ -1,6 +1,7 @@
-"""The window measured: ``probe`` times a changed value until it is drawn, ``memory`` follows a long run.
+"""The window measured: ``probe`` times a changed value until it is drawn, ``memory`` follows a long run,
+``waits`` presses everything with a large series.
 
-    xvfb-run -a -s "-screen 0 1600x1200x24 +extension GLX" python -m benchmarks.window [probe|memory]
+    xvfb-run -a -s "-screen 0 1600x1200x24 +extension GLX" python -m benchmarks.window [probe|memory|waits]
 
 Without a word it is ``probe``. Each says what it does with --help.
 """
@@ -10,13 +11,13 @@ from __future__ import annotations
 import argparse
 import sys
 
-from benchmarks.window import memory, probe
+from benchmarks.window import memory, probe, waits
 
-COMMANDS = {"probe": probe, "memory": memory}
+COMMANDS = {"probe": probe, "memory": memory, "waits": waits}
 
 
 def main(words: list[str] | None = None) -> None:
-    """Run one of the two."""
+    """Run one of them."""
     words = list(sys.argv[1:] if words is None else words)
     if not words or (words[0] not in COMMANDS and words[0] not in ("-h", "--help")):
         words.insert(0, "probe")

@@ -21,6 +21,7 @@ from napari_lot.errors import InputError
 from napari_lot.export import write_atoms_csv, write_atoms_xyz, write_stack
 from napari_lot.export.methods import methods_text
 from napari_lot.job import Result
+from napari_lot.progress import Progress, nothing, part
 from napari_lot.series.tilt_series import TiltSeries
 from napari_lot.session import Session, write_session
 
@@ -68,12 +69,16 @@ def check_output_folder(out: str | Path, overwrite: bool = False) -> Path:
 
 
 def write_folder(
-    out: str | Path, writers: dict[str, Callable[[Path], None]], stale: Collection[str] = RESULT_FILES
+    out: str | Path,
+    writers: dict[str, Callable[[Path], None]],
+    stale: Collection[str] = RESULT_FILES,
+    progress: Progress = nothing,
 ) -> None:
     """Write several files so that each appears whole or not at all.
 
     All are written under temporary names in ``out`` first; only when the last one is complete are they renamed. Files
     named in ``stale`` that are not written this time are removed, so that a folder never mixes two runs.
+    ``progress`` is told 1 when all is written: what it raises leaves ``out`` as it was.
 
     Raises
     ------
@@ -87,6 +92,7 @@ def write_folder(
     try:
         for name, write in writers.items():
             write(partial / name)
+        progress(1.0)
         for name in writers:
             os.replace(partial / name, out / name)
         for name in set(stale) - set(writers):
@@ -97,7 +103,13 @@ def write_folder(
             out.rmdir()
 
 
-def write_results(out: str | Path, series: TiltSeries, result: Result, run: dict[str, Any] | None = None) -> None:
+def write_results(
+    out: str | Path,
+    series: TiltSeries,
+    result: Result,
+    run: dict[str, Any] | None = None,
+    progress: Progress = nothing,
+) -> None:
     """Write every file of a finished run (``RESULT_FILES``) into ``out``; two probes only where the fit changed it.
 
     Parameters
@@ -109,6 +121,8 @@ def write_results(out: str | Path, series: TiltSeries, result: Result, run: dict
     run : dict, optional
         What only the caller knows: ``command`` (str), ``wall_seconds`` ({stage: s}, added to the result's),
         ``history`` ((K, 3), pass, loss and mean R of the snapshots).
+    progress : callable
+        Told how much is written, 0 to 1; what it raises leaves ``out`` as it was.
     """
     pixel = series.pixel_size_A
     run = run or {}
@@ -122,18 +136,20 @@ def write_results(out: str | Path, series: TiltSeries, result: Result, run: dict
     )
     probe, before = result.probe, result.probe_before
     writers: dict[str, Callable[[Path], None]] = {
-        "calculated.tif": lambda path: write_stack(path, result.calculated, pixel),
-        "residual.tif": lambda path: write_stack(path, result.residual, pixel),
+        "calculated.tif": lambda path: write_stack(path, result.calculated, pixel, progress=part(progress, 0.0, 0.3)),
+        "residual.tif": lambda path: write_stack(path, result.residual, pixel, progress=part(progress, 0.3, 0.6)),
         "probe.tif": lambda path: write_stack(path, probe.images, probe.pixel_size_A, axes="ZYX"),
         "methods.md": lambda path: write_text(path, methods_text(series, result)),
-        "run.lot.h5": lambda path: write_session(path, session, result.settings.output.embed_images),
+        "run.lot.h5": lambda path: write_session(
+            path, session, result.settings.output.embed_images, part(progress, 0.6, 1.0)
+        ),
         "report.json": lambda path: write_json(path, report),
         "atoms.csv": lambda path: write_atoms_csv(path, result.orbitals, result.columns),
         "atoms.xyz": lambda path: write_atoms_xyz(path, result.orbitals, result.columns),
     }
     if before is not None and result.probe_changed:
         writers["probe_before.tif"] = lambda path: write_stack(path, before.images, before.pixel_size_A, axes="ZYX")
-    write_folder(out, writers, (*RESULT_FILES, AUTOSAVE_FILE))
+    write_folder(out, writers, (*RESULT_FILES, AUTOSAVE_FILE), progress)
 
 
 def make_report(series: TiltSeries, result: Result, run: dict[str, Any]) -> dict[str, Any]:

@@ -278,3 +278,46 @@ def test_without_a_result_there_is_nothing_to_walk(ready: Any, viewer: Any, hand
     hand.click(child(ready, "start"))
     hand.until(lambda: ready.run.plot.points > 2)
     assert "running" in button.toolTip()
+
+
+def test_decisions_after_a_run_are_on_disk_for_the_next_window(
+    inspected: Any, hand: Any, own_autosaves: Any, tmp_path: Any
+) -> None:
+    from napari_lot.session import read_session
+
+    bench = inspected
+    hand.click(child(bench, "next_doubtful"))
+    panel = bench.doubts
+    hand.until(lambda: settled(panel), 60)
+    hand.click(child(panel, "doubt_delete"))
+    hand.until(lambda: len(panel.queue.decisions) == 1 and settled(panel), 60)
+    path = bench.sessions.autosave.path
+
+    def noted() -> int:
+        return len(read_session(path).notes.get("decisions", ())) if path.is_file() else 0
+
+    hand.until(lambda: noted() == 1, 20)
+    assert len(read_session(path).result.orbitals) == len(bench.state.result.orbitals)
+    # saved elsewhere it goes; what is decided after that is kept again
+    bench.sessions.on_saved("Session, HDF5")
+    hand.until(lambda: not path.exists())
+    hand.click(child(panel, "doubt_keep"))
+    hand.until(lambda: len(panel.queue.decisions) == 2, 60)
+    bench.shutdown()  # at once: the decision was taken a moment ago
+    (kept,) = own_autosaves.iterdir()
+    assert [made["what"] for made in read_session(kept).notes["decisions"]] == ["delete", "keep"]
+
+
+def test_a_failed_decision_is_named(inspected: Any, hand: Any, notified: Any, monkeypatch: Any) -> None:
+    hand.click(child(inspected, "next_doubtful"))
+    queue = inspected.doubts.queue
+    hand.until(lambda: settled(inspected.doubts), 60)
+
+    def fail(atom: int) -> None:
+        raise RuntimeError("boom")
+
+    monkeypatch.setattr(queue.fit, "keep", fail)
+    atom = queue.shown.atom
+    queue.keep()
+    hand.until(lambda: bool(notified()), 20)
+    assert notified()[-1].startswith(f"Keeping atom {atom} stopped because of a fault in the program")

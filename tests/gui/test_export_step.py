@@ -31,6 +31,7 @@ def test_every_kind_is_saved(ready: Any, viewer: Any, hand: Any, notified: Any, 
     text = methods_text(ready.state.series, ready.state.result)
     assert (tmp_path / "m.txt").read_text(encoding="utf-8") == text
     hand.click(child(ready, "copy_methods"))
+    hand.until(lambda: not ready.export.saving)
     from qtpy.QtWidgets import QApplication
 
     assert QApplication.clipboard().text() == text

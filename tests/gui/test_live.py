@@ -81,8 +81,8 @@ class OutOfMemoryError(RuntimeError):
     [
         (InputError("series.tif: an all-zero tilt: exclude it."), "series.tif: an all-zero tilt: exclude it.", False),
         (RuntimeError("bad\nsecond line"), "fault in the program (RuntimeError: bad)", True),
-        (OutOfMemoryError("no memory"), "Out of memory: use fewer tilts", False),
-        (MemoryError(), "Out of memory: use fewer tilts", False),
+        (OutOfMemoryError("no memory"), "The reconstruction ran out of memory: use fewer tilts", False),
+        (MemoryError(), "The reconstruction ran out of memory: use fewer tilts", False),
         (KeyboardInterrupt(), "fault in the program (KeyboardInterrupt", True),
     ],
 )

@@ -22,6 +22,7 @@ def write_npz(path: Path, **facts: Any) -> Path:
 
 def read(workbench: Any, hand: Any, path: Path) -> Any:
     hand.type(child(workbench, "series_path"), str(path))
+    hand.until(lambda: not workbench.state.reading)
     return workbench.state.series
 
 
@@ -39,6 +40,7 @@ def test_a_file_can_be_overruled_by_zero_and_no(workbench: Any, hand: Any, tmp_p
     hand.type(axis, "0")
     hand.choose(counts, "no")
     hand.click(child(workbench, "apply_data"))
+    hand.until(lambda: not workbench.state.reading)
     series = workbench.state.series
     assert (series.tilt_axis_deg, series.counts) == (0.0, False)
     assert "axis at 0°, intensity" in status(workbench)
@@ -48,6 +50,7 @@ def test_a_fine_pixel_size_can_be_typed(workbench: Any, hand: Any, tmp_path: Pat
     read(workbench, hand, write_npz(tmp_path / "a.npz"))
     hand.type(child(workbench, "pixel_size_A"), "0.19447")
     hand.click(child(workbench, "apply_data"))
+    hand.until(lambda: not workbench.state.reading)
     assert workbench.state.series.pixel_size_A == 0.19447
     assert child(workbench, "pixel_size_A").text() == "0.19447 Å"
     assert "0.19447 Å" in status(workbench)
@@ -65,6 +68,7 @@ def test_what_describes_one_series_goes_with_it(workbench: Any, hand: Any, tmp_p
     hand.type(child(workbench, "thickness_A"), "30")
     hand.choose(child(workbench, "angle_kind"), "start and step")
     hand.click(child(workbench, "apply_data"))
+    hand.until(lambda: not workbench.state.reading)
     assert status(workbench).endswith("axis at 3°, intensity · without tilts 0, 4 · mask · film of 30 Å")
     assert workbench.state.series.excluded == (0, 4)
     assert workbench.state.series.angles_deg[0, 1] == -70
@@ -99,6 +103,7 @@ def test_a_file_that_fails_changes_nothing_of_what_is_open(workbench: Any, hand:
     # what is typed now is meant for the file that failed
     hand.type(child(workbench, "pixel_size_A"), "0.5")
     hand.click(child(workbench, "apply_data"))
+    hand.until(lambda: not workbench.state.reading)
     assert workbench.state.series.pixel_size_A == 0.5
     assert "film" not in status(workbench)
 
@@ -113,6 +118,7 @@ def test_facts_of_the_sample_go_and_typed_ones_stay(workbench: Any, hand: Any, t
     # the same series again: nothing that was typed is put back
     hand.type(child(workbench, "tilt_axis_deg"), "1")
     hand.click(child(workbench, "apply_data"))
+    hand.until(lambda: not workbench.state.reading)
     assert workbench.state.microscope.defocus_A == 12
     assert workbench.state.microscope.energy_eV == sample.energy_eV
 

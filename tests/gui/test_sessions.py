@@ -150,3 +150,29 @@ def test_an_autosave_can_be_deleted_or_left(viewer: Any, hand: Any, own_autosave
     assert not child(bench, "recovery").isVisible()
     assert len(list(own_autosaves.iterdir())) == 1
     bench.shutdown()
+
+
+def test_a_session_without_element_and_distance_opens(workbench: Any, hand: Any, notified: Any, tmp_path: Path) -> None:
+    """Its atoms are shown with a sentence about what is missing; without atoms its series is."""
+    from dataclasses import replace
+
+    from napari_lot.series.sample import load_sample
+    from napari_lot.settings import Settings
+
+    series, settings = load_sample(), Settings()
+    job = StandInJob(series, settings, step_s=0.0, steps=2)
+    for _ in job.run():
+        pass
+    assert job.result is not None
+    with_atoms, without = tmp_path / "atoms.lot.h5", tmp_path / "none.lot.h5"
+    write_session(with_atoms, Session(series, settings, replace(job.result, settings=settings)))
+    write_session(without, Session(series, settings))
+    for path in (without, with_atoms):
+        workbench.sessions.open(path)
+        hand.until(lambda: not workbench.state.reading and len(notified()) > 0)
+        assert notified()[-1].startswith(f"{path}: its settings give neither an element nor a distance between atoms")
+        assert workbench.state.series.images.shape == series.images.shape
+    hand.until(lambda: workbench.state.result is not None)
+    assert len(workbench.layers.atoms.layer.data) == 247
+    assert 2 < workbench.layers.spacing_A < 3.5, "platinum's neighbours"
+    assert not workbench.run.start_button.isEnabled()

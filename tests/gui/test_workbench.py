@@ -82,8 +82,8 @@ def test_a_second_run_replaces_the_first(ready: Any, viewer: Any, hand: Any) -> 
     ("error", "sentence"),
     [
         (InputError("series.tif: no atoms in the field: crop less."), "series.tif: no atoms in the field: crop less."),
-        (MemoryError(), "Out of memory: use fewer tilts"),
-        (RuntimeError("boom"), "fault in the program (RuntimeError: boom)"),
+        (MemoryError(), "The reconstruction ran out of memory: use fewer tilts"),
+        (RuntimeError("boom"), "The reconstruction stopped because of a fault in the program (RuntimeError: boom)"),
     ],
 )
 def test_a_failing_run_says_so_and_the_window_goes_on(

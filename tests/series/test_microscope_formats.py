@@ -16,6 +16,8 @@ from napari_lot.errors import InputError
 from napari_lot.napari_hooks import get_series_reader
 from napari_lot.series import read_series
 from series.dm3 import write_dm3
+from series.tia import write_ser
+from series.velox import frame_metadata, write_velox
 
 pytest.importorskip("rsciio")
 
@@ -136,35 +138,74 @@ def test_a_blockfile_is_no_tilt_series(tmp_path: Path) -> None:
         read_series(tmp_path / "a.blo", angles=[0, 1, 2])
 
 
-def signal(data: Any, units: tuple[str, ...], title: str = "HAADF") -> dict[str, Any]:
-    axes = [
-        {"name": f"a{i}", "size": n, "scale": 0.02, "offset": 0.0, "units": u, "navigate": False, "index_in_array": i}
-        for i, (n, u) in enumerate(zip(data.shape, units, strict=True))
-    ]
-    return {"data": data, "axes": axes, "metadata": {"General": {"title": title}}, "original_metadata": {}}
+def velox(path: Path, stacks: dict[str, Any], alphas: Any, betas: Any = None, pixel_m: float = 2e-11) -> Path:
+    betas = np.zeros(len(alphas)) if betas is None else betas
+    said = {d: [frame_metadata(d, pixel_m, a, b) for a, b in zip(alphas, betas, strict=True)] for d in stacks}
+    return write_velox(path, stacks, said)
 
 
-def test_velox_takes_the_haadf_detector(tmp_path: Path, stack: Any, thetas: Any, monkeypatch: Any) -> None:
-    """What RosettaSciIO hands over is put in its place: no Velox file can be written here."""
-    with h5py.File(tmp_path / "a.emd", "w") as file:
-        file["Data/Image/x/Data"] = np.zeros(3)
-    units = ("s", "nm", "nm")
-    signals = [signal(stack * 2, units, "BF"), signal(stack, units, "HAADF")]
-    monkeypatch.setattr("rsciio.emd.file_reader", lambda path: signals)
-    series = read_series(tmp_path / "a.emd", angles=thetas)
+def test_velox_says_the_stage_tilt_of_every_frame(tmp_path: Path, stack: Any, thetas: Any) -> None:
+    """Of several detectors the HAADF is taken; angles are those of each frame's own metadata, in radians there."""
+    path = velox(tmp_path / "a.emd", {"BF": stack * 2, "HAADF": stack}, thetas)
+    series = read_series(path)
     np.testing.assert_array_equal(series.images, stack)
+    np.testing.assert_allclose(series.angles_deg[:, 1], thetas, atol=1e-9)
     assert series.pixel_size_A == pytest.approx(0.2)
-    with pytest.raises(InputError, match="no tilt angles"):
-        read_series(tmp_path / "a.emd")
-    signals[1] = signal(stack, units, "DF4")
+    assert series.metadata["energy_eV"] == 3e5
+    assert series.metadata["angles_from"].endswith("stage alpha of each frame")
+    assert series.warnings == ()
+    given = read_series(path, angles=thetas + 1)
+    np.testing.assert_allclose(given.angles_deg[:, 1], thetas + 1)
+    reader = get_series_reader(str(path))
+    assert reader is not None
+    assert reader(str(path))[0][0].shape == (7, 1, 12, 10)
+
+
+def test_velox_without_a_tilting_stage_has_no_angles(tmp_path: Path, stack: Any, thetas: Any) -> None:
+    """A film of one orientation, and frames that do not say where the stage was: nothing is guessed."""
+    still = velox(tmp_path / "still.emd", {"HAADF": stack}, np.full(7, 3.2))
+    one_missing = velox(tmp_path / "missing.emd", {"HAADF": stack}, [*thetas[:-1], None])
+    for path in (still, one_missing):
+        with pytest.raises(InputError, match="no tilt angles"):
+            read_series(path)
+        np.testing.assert_array_equal(read_series(path, angles=thetas).images, stack)
+
+
+def test_a_second_tilt_of_velox_is_said(tmp_path: Path, stack: Any, thetas: Any) -> None:
+    path = velox(tmp_path / "a.emd", {"HAADF": stack}, thetas, betas=np.linspace(0, 4, 7))
+    (doubt,) = read_series(path).warnings
+    assert "second tilt (beta) changes by 4 degrees" in doubt
+
+
+def test_stacks_of_velox_that_cannot_be_told_apart(tmp_path: Path, stack: Any, thetas: Any) -> None:
+    path = velox(tmp_path / "a.emd", {"BF": stack, "DF4": stack}, thetas)
     with pytest.raises(InputError, match=r"several stacks of images \(BF, DF4\)"):
-        read_series(tmp_path / "a.emd", angles=thetas)
+        read_series(path)
+    said = {d: [frame_metadata(d, 2e-11, a) for a in thetas * sign] for d, sign in (("HAADF", 1), ("BF", -1))}
+    with pytest.raises(InputError, match="tilted differently"):
+        read_series(write_velox(tmp_path / "b.emd", {"HAADF": stack, "BF": stack}, said))
 
 
-def test_images_of_one_ser_are_joined(tmp_path: Path, stack: Any, thetas: Any, monkeypatch: Any) -> None:
-    (tmp_path / "a.ser").write_bytes(b"x")
-    monkeypatch.setattr("rsciio.tia.file_reader", lambda path: [signal(i, ("nm", "nm"), "") for i in stack])
-    np.testing.assert_array_equal(read_series(tmp_path / "a.ser", angles=thetas).images, stack)
+def test_a_damaged_velox_file(tmp_path: Path, stack: Any, thetas: Any) -> None:
+    path = velox(tmp_path / "a.emd", {"HAADF": stack}, thetas)
+    with h5py.File(path, "r+") as file:
+        del file["Data/Image"][f"{0:032x}/Metadata"]
+    with pytest.raises(InputError, match="Velox EMD file is truncated or damaged"):
+        read_series(path)
+
+
+def test_a_ser_series_says_its_pixel_size(tmp_path: Path, stack: Any, thetas: Any) -> None:
+    for kind in (np.uint16, np.float32):
+        images = (100 * stack).astype(kind)
+        path = write_ser(tmp_path / f"{np.dtype(kind).name}.ser", images, 2.5e-11)
+        with pytest.raises(InputError, match="no tilt angles"):
+            read_series(path)
+        series = read_series(path, angles=thetas)
+        np.testing.assert_array_equal(series.images, images)
+        assert series.pixel_size_A == pytest.approx(0.25)
+    path.write_bytes(path.read_bytes()[:900])
+    with pytest.raises(InputError, match="TIA file is truncated or damaged"):
+        read_series(path, angles=thetas)
 
 
 def test_without_rosettasciio_the_sentence_says_how_to_get_it(

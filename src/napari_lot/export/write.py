@@ -15,6 +15,7 @@ import tifffile
 from numpy.typing import NDArray
 
 from napari_lot.atoms import Orbitals
+from napari_lot.progress import Progress, counted, nothing
 
 _LARGEST_IMAGEJ_BYTES = 2**32 - 2**20
 
@@ -83,7 +84,9 @@ def write_atoms_plain_xyz(path: str | Path, orbitals: Orbitals, comment: str = "
             file.write(f"{symbol} {_text(x)} {_text(y)} {_text(z)}\n")
 
 
-def write_stack(path: str | Path, images: NDArray[Any], pixel_size_A: float, axes: str = "TYX") -> None:
+def write_stack(
+    path: str | Path, images: NDArray[Any], pixel_size_A: float, axes: str = "TYX", progress: Progress = nothing
+) -> None:
     """Write a float32 TIFF stack with its pixel size: ImageJ's kind, or OME-BigTIFF from 4 GB on.
 
     Parameters
@@ -92,12 +95,15 @@ def write_stack(path: str | Path, images: NDArray[Any], pixel_size_A: float, axe
     pixel_size_A : float
     axes : str
         What the three axes are, in tifffile's letters.
+    progress : callable
+        Told how much is done, 0 to 1, before each image.
     """
     images = np.ascontiguousarray(images, dtype=np.float32)
+    one_by_one: dict[str, Any] = {"data": counted(list(images), progress), "shape": images.shape, "dtype": images.dtype}
     if images.nbytes < _LARGEST_IMAGEJ_BYTES:
         tifffile.imwrite(
             path,
-            images,
+            **one_by_one,
             imagej=True,
             resolution=(1 / pixel_size_A, 1 / pixel_size_A),
             metadata={"axes": axes, "unit": "angstrom"},
@@ -105,4 +111,4 @@ def write_stack(path: str | Path, images: NDArray[Any], pixel_size_A: float, axe
     else:
         size = {f"PhysicalSize{axis}": pixel_size_A for axis in "XY"}
         unit = {f"PhysicalSize{axis}Unit": "Å" for axis in "XY"}
-        tifffile.imwrite(path, images, bigtiff=True, ome=True, metadata={"axes": axes, **size, **unit})
+        tifffile.imwrite(path, **one_by_one, bigtiff=True, ome=True, metadata={"axes": axes, **size, **unit})

@@ -5,6 +5,7 @@ Every task runs in one daemon thread, in order; what it finds comes back through
 
 from __future__ import annotations
 
+import logging
 import threading
 from collections import deque
 from collections.abc import Callable
@@ -18,11 +19,12 @@ import numpy as np
 from qtpy.QtCore import QObject, QTimer, Signal
 
 from napari_lot.analysis.doubts_queue import Ranking, decision, rank, signed
-from napari_lot.gui.live import sentence_of
 from napari_lot.gui.state import WorkbenchState
+from napari_lot.gui.work.sentences import sentence_of
 from napari_lot.job import Result
 from napari_lot.lot.local import Change, LocalFit, Patches
 
+_LOG = logging.getLogger(__name__)
 POLL_MS = 40
 THREAD = "napari-lot doubts"
 BY_HAND = "placed by hand"
@@ -32,34 +34,34 @@ class Worker:
     """A daemon thread that works off tasks; whatever goes wrong in one comes back as a value."""
 
     def __init__(self) -> None:
-        self._tasks: SimpleQueue[tuple[Callable[[], Any], Callable[[Any], None]] | None] = SimpleQueue()
-        self._mail: deque[tuple[Callable[[Any], None], Any, BaseException | None]] = deque()
+        self._tasks: SimpleQueue[tuple[Callable[[], Any], Callable[[Any], None], str] | None] = SimpleQueue()
+        self._mail: deque[tuple[Callable[[Any], None], Any, BaseException | None, str]] = deque()
         self._thread: threading.Thread | None = None
         self.pending = 0
 
-    def do(self, task: Callable[[], Any], then: Callable[[Any], None]) -> None:
-        """Run ``task`` in the thread; ``then`` gets what it returns when the mail is read."""
+    def do(self, task: Callable[[], Any], then: Callable[[Any], None], what: str) -> None:
+        """Run ``task`` in the thread; ``then`` gets what it returns when the mail is read. ``what`` names the task."""
         if self._thread is None:
             self._thread = threading.Thread(target=self._work, name=THREAD, daemon=True)
             self._thread.start()
         self.pending += 1
-        self._tasks.put((task, then))
+        self._tasks.put((task, then, what))
 
     def _work(self) -> None:
         while (item := self._tasks.get()) is not None:
-            task, then = item
+            task, then, what = item
             try:
-                self._mail.append((then, task(), None))
+                self._mail.append((then, task(), None, what))
             except BaseException as error:
-                self._mail.append((then, None, error))
+                self._mail.append((then, None, error, what))
 
-    def read(self, failed: Callable[[BaseException], None]) -> None:
-        """Hand over what has come, on the caller's thread."""
+    def read(self, failed: Callable[[BaseException, str], None]) -> None:
+        """Hand over what has come, on the caller's thread; what failed with the name of its task."""
         while self._mail:
-            then, value, error = self._mail.popleft()
+            then, value, error, what = self._mail.popleft()
             self.pending -= 1
             if error is not None:
-                failed(error)
+                failed(error, what)
             else:
                 then(value)
 
@@ -176,7 +178,7 @@ class DoubtQueue(QObject):
 
         if not quiet:
             self.doing = doing
-        self.worker.do(task, finished)
+        self.worker.do(task, finished, doing)
         self._timer.start()
         if not quiet:
             self.changed.emit()
@@ -186,9 +188,11 @@ class DoubtQueue(QObject):
         if not self.worker.pending:
             self._timer.stop()
 
-    def _failed(self, error: BaseException) -> None:
+    def _failed(self, error: BaseException, what: str) -> None:
         self.doing = ""
-        sentence = sentence_of(error)[0]
+        sentence, detail = sentence_of(error, what)
+        if detail is not None:
+            _LOG.error("%s\n%s", sentence, detail)
         self.said = self.state.fail(sentence)
         self.changed.emit()
 
@@ -261,7 +265,7 @@ class DoubtQueue(QObject):
                 self.shown = Shown(shown.atom, shown.row, shown.why, shown.patches, change)
                 self.changed.emit()
 
-        self._start("", task, then, quiet=True)
+        self._start(f"Looking what deleting atom {shown.atom} costs", task, then, quiet=True)
 
     # -- deciding ---------------------------------------------------------------------------------------------
 

@@ -9,7 +9,6 @@ carried over.
 from __future__ import annotations
 
 import threading
-import traceback
 from collections import deque
 from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
@@ -18,8 +17,10 @@ from typing import Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from napari_lot.errors import InputError
+from napari_lot.gui.work.sentences import sentence_of
 from napari_lot.job import Control, ProbeSlices, Result, Snapshot
+
+MORE_MEMORY = "use fewer tilts or a larger neighbour distance, or close other programs; then start again"
 
 
 class RunnableJob(Protocol):
@@ -88,24 +89,6 @@ class Mailbox:
         return replace(snapshot, tilts=tilts, calculated=calculated, probe=probe), history
 
 
-def sentence_of(error: BaseException, what: str = "The reconstruction") -> tuple[str, str | None]:
-    """One sentence for a person, and the traceback where the program is at fault; ``what`` is what has stopped."""
-    if isinstance(error, InputError):
-        return str(error), None
-    name = type(error).__name__
-    if isinstance(error, MemoryError) or name == "OutOfMemoryError":
-        return (
-            "Out of memory: use fewer tilts or a larger neighbour distance, or close other programs; then start again.",
-            None,
-        )
-    text = str(error).strip().split("\n")[0] or name
-    detail = "".join(traceback.format_exception(type(error), error, error.__traceback__))
-    return (
-        f"{what} stopped because of a fault in the program ({name}: {text}); nothing shown is lost.",
-        detail,
-    )
-
-
 class Runner:
     """Runs a job in a daemon thread and hands over snapshots and, at the end, an Outcome."""
 
@@ -129,7 +112,7 @@ class Runner:
                 self.mailbox.put(snapshot)
             self.outcome = Outcome(result=self.job.result, stop_reason=self.job.stop_reason)
         except BaseException as error:
-            self.outcome = Outcome(None, *sentence_of(error))
+            self.outcome = Outcome(None, *sentence_of(error, "The reconstruction", MORE_MEMORY))
 
     def stop(self, timeout_s: float = 10.0) -> bool:
         """Cancel and wait for the thread; False if it still runs (as a daemon it cannot hold up the exit)."""

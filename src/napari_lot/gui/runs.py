@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import tempfile
 import threading
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -63,33 +64,50 @@ class Runs:
         return run
 
     def _make_room(self) -> None:
-        self.wait()  # what is still being written has no path yet
-        old = [run for run in self._runs[:-KEPT_IN_MEMORY] if run.path is None]
-        if not old:
+        if len(self._runs) <= KEPT_IN_MEMORY:
             return
         if self._folder is None:
             self._folder = tempfile.TemporaryDirectory(prefix="napari-lot-runs-", ignore_cleanup_errors=True)
         folder = Path(self._folder.name)
+        self._later(lambda: self._write(self._runs[:-KEPT_IN_MEMORY], folder))
 
-        def write() -> None:
-            for run in old:
-                path = folder / f"{run.number}.npy"
-                try:
-                    np.save(path, run.result.calculated)
-                except OSError:
-                    path.unlink(missing_ok=True)
-                    continue  # no room there: it stays in memory
-                none = np.zeros((0, 0, 0), np.float32)
-                with self._lock:
-                    run.result, run.path = replace(run.result, calculated=none, residual=none), path
+    def _write(self, runs: list[Run], folder: Path) -> None:
+        for run in runs:
+            if run.path is not None:
+                continue
+            path = folder / f"{run.number}.npy"
+            try:
+                np.save(path, run.result.calculated)
+            except OSError:
+                path.unlink(missing_ok=True)
+                continue  # no room there: it stays in memory
+            none = np.zeros((0, 0, 0), np.float32)
+            with self._lock:
+                run.result, run.path = replace(run.result, calculated=none, residual=none), path
 
-        self._writer = threading.Thread(target=write, name="napari-lot runs", daemon=True)
+    def _later(self, work: Callable[[], object]) -> None:
+        """Do this in a thread, after what was begun before: the window does not wait for the disk."""
+        before = self._writer
+
+        def run() -> None:
+            if before is not None:
+                before.join()
+            work()
+
+        self._writer = threading.Thread(target=run, name="napari-lot runs", daemon=True)
         self._writer.start()
 
-    def wait(self) -> None:
-        """Until older runs have made room."""
+    def _unless_writing(self, work: Callable[[], object]) -> None:
+        """Do this now, or after what is being written."""
+        if self._writer is not None and self._writer.is_alive():
+            self._later(work)
+        else:
+            work()
+
+    def wait(self, timeout_s: float | None = None) -> None:
+        """Until older runs have made room and files of forgotten ones are gone."""
         if self._writer is not None:
-            self._writer.join()
+            self._writer.join(timeout_s)
             self._writer = None
 
     def whole(self, number: int, series: TiltSeries) -> Result:
@@ -113,19 +131,17 @@ class Runs:
 
     def remove(self, number: int) -> None:
         """Forget a run."""
-        self.wait()
         run = self[number]
-        self._runs.remove(run)
-        if run.path is not None:
-            run.path.unlink(missing_ok=True)
+        self._runs = [other for other in self._runs if other is not run]
+        if self._folder is not None:
+            self._unless_writing(lambda: None if run.path is None else run.path.unlink(missing_ok=True))
 
     def clear(self) -> None:
         """Forget all runs and their files."""
-        self.wait()
         self._runs = []
-        if self._folder is not None:
-            self._folder.cleanup()
-            self._folder = None
+        folder, self._folder = self._folder, None
+        if folder is not None:
+            self._unless_writing(folder.cleanup)
 
 
 def differences(before: Settings, after: Settings) -> str:

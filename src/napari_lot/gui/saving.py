@@ -11,6 +11,7 @@ from napari_lot.export import ATOM_FORMATS, write_atoms, write_stack
 from napari_lot.export.figures import ENDINGS, figure_names, write_figure
 from napari_lot.export.methods import methods_text
 from napari_lot.files import write_whole
+from napari_lot.progress import Progress, nothing
 from napari_lot.report import check_output_folder, make_report, write_json, write_results, write_text
 from napari_lot.session import SUFFIX, Session, write_session
 
@@ -80,7 +81,14 @@ def check(what: str, path: Path, overwrite: bool) -> None:
         raise InputError(f"{path}: the file exists already: choose another name, or tick 'replace what is there'.")
 
 
-def save(what: str, path: Path, session: Session, figures: Figures | None = None, embed_images: bool = True) -> None:
+def save(
+    what: str,
+    path: Path,
+    session: Session,
+    figures: Figures | None = None,
+    embed_images: bool = True,
+    progress: Progress = nothing,
+) -> None:
     """Write one file, or everything into a folder; whole or not at all.
 
     Parameters
@@ -89,6 +97,8 @@ def save(what: str, path: Path, session: Session, figures: Figures | None = None
         One of ``KINDS`` but the view on the canvas, which only the window has.
     session : Session
         With a result.
+    progress : callable
+        Told how much is written, 0 to 1, where that can be told; what it raises leaves the place as it was.
 
     Raises
     ------
@@ -101,18 +111,20 @@ def save(what: str, path: Path, session: Session, figures: Figures | None = None
     figures = figures or Figures()
     try:
         if what == EVERYTHING:
-            write_results(path, series, result, {"history": session.history})
+            write_results(path, series, result, {"history": session.history}, progress)
             return
         writers: dict[str, Callable[[Path], None]] = {
-            "Calculated tilts, TIFF": lambda p: write_stack(p, result.calculated, series.pixel_size_A),
-            "Residual tilts, TIFF": lambda p: write_stack(p, result.residual, series.pixel_size_A),
+            "Calculated tilts, TIFF": lambda p: write_stack(
+                p, result.calculated, series.pixel_size_A, progress=progress
+            ),
+            "Residual tilts, TIFF": lambda p: write_stack(p, result.residual, series.pixel_size_A, progress=progress),
             "Methods paragraph, text": lambda p: write_text(p, methods_text(series, result)),
             "Report, JSON": lambda p: write_json(p, make_report(series, result, {})),
         }
         if what == SESSION:
-            write_session(path, session, embed_images)
+            write_session(path, session, embed_images, progress)
         elif what in _ATOMS:
-            write_whole(path, lambda p: write_atoms(p, result.orbitals, result.columns, _ATOMS[what]))
+            write_whole(path, lambda p: write_atoms(p, result.orbitals, result.columns, _ATOMS[what]), progress)
         elif what.startswith(_FIGURE):
             names = {words: name for name, words in figure_names(result).items()}
             words = what.removeprefix(_FIGURE)
@@ -121,8 +133,9 @@ def save(what: str, path: Path, session: Session, figures: Figures | None = None
             write_whole(
                 path,
                 lambda p: write_figure(p, names[words], series, result, figures.tilt, figures.width_mm, figures.dpi),
+                progress,
             )
         else:
-            write_whole(path, writers[what])
+            write_whole(path, writers[what], progress)
     except OSError as error:
         raise InputError(f"{path}: cannot write there: {error.strerror or error}: choose another folder.") from None

@@ -8,14 +8,16 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+from qtpy.QtCore import QTimer
+from scipy.spatial import cKDTree
 
 from napari_lot.atoms import Orbitals
 from napari_lot.errors import InputError
 from napari_lot.gui.forms.section import DONE, READY
 from napari_lot.gui.forms.words import in_window_words
 from napari_lot.gui.live import Outcome
+from napari_lot.gui.panels.run.panel import FALLBACK_SPACING_A
 from napari_lot.gui.preferences import preferences
-from napari_lot.gui.work.background import Background
 from napari_lot.job import Result, Snapshot, expected_spacing_A
 from napari_lot.session import Autosave, Session, read_session
 from napari_lot.session.leftovers import left_behind, new_autosave
@@ -26,6 +28,8 @@ if TYPE_CHECKING:
 
 _LOG = logging.getLogger(__name__)
 NOTES = ("edits", "decisions")
+DECIDED_MS = 1000
+"""Decisions are written when none has followed for this long."""
 
 
 class Sessions:
@@ -37,15 +41,27 @@ class Sessions:
         # the autosave of an earlier window that is open here: it goes when it is saved elsewhere
         self._adopted: Path | None = None
         self._told = False
-        self._background = Background(bench)
+        # of the runs of this series that have ended, by their number
+        self._of_run: dict[int, Autosave] = {}
+        self._decided: tuple[int, Result] | None = None
+        self._timer = QTimer(bench)
+        self._timer.setSingleShot(True)
+        self._timer.setInterval(DECIDED_MS)
+        self._timer.timeout.connect(self._keep_decisions)
         bench.recovery.on_open = self.open
         bench.recovery.offer(left_behind())
         bench.state.running_changed.connect(self._on_running)
+        bench.state.series_changed.connect(self._on_series)
+        bench.doubts.queue.decided.connect(self._on_decided)
         bench.run.on_end = self._on_end
 
     def keep_last(self) -> None:
-        """The window goes in the middle of a run: its last atoms stay for the next window, with what was edited."""
+        """The window goes: the last atoms of a run that goes on stay for the next window, with what was edited.
+
+        And so do decisions that were taken just now.
+        """
         bench = self.bench
+        self._keep_decisions()
         if self.autosave is not None and bench.state.running:
             edit = bench.run.edit
             edited = None
@@ -59,14 +75,10 @@ class Sessions:
     def shutdown(self) -> None:
         """Stop listening; the autosave of a run that nobody has saved stays for the next window."""
         self.bench.state.running_changed.disconnect(self._on_running)
-        if self.autosave is not None:
-            self.autosave.wait()
-        self._background.shutdown()
-
-    @property
-    def busy(self) -> bool:
-        """Whether a session is being read."""
-        return self._background.busy
+        self.bench.state.series_changed.disconnect(self._on_series)
+        self._timer.stop()
+        for autosave in {self.autosave, *self._of_run.values()} - {None}:
+            autosave.wait()
 
     # -- a session of now -------------------------------------------------------------------------------------
 
@@ -82,7 +94,7 @@ class Sessions:
             settings=result.settings,
             result=result,
             history=np.array(bench.run.plot.history, np.float64).reshape(-1, 3),
-            notes={name: result.details[name] for name in NOTES if name in result.details},
+            notes=notes_of(result),
             view={"view": layers.view, "tilt": layers.tilt, "color_by": layers.color_by},
         )
 
@@ -92,8 +104,11 @@ class Sessions:
 
         if kind not in (EVERYTHING, SESSION):
             return
-        if self.autosave is not None and not self.bench.state.running:
-            self.autosave.remove()
+        autosave = self._of_run.pop(self.bench.state.result_run, None)
+        if autosave is not None:
+            self._decided = None
+            autosave.remove()
+        if autosave is self.autosave:
             self.autosave = None
         if self._adopted is not None:
             self.bench.recovery.handled(self._adopted)
@@ -113,6 +128,12 @@ class Sessions:
             self.autosave.remove()
         self._told = False
         self.autosave = Autosave(new_autosave(), Session(state.series, settings), interval_s)
+        self._of_run[state.runs] = self.autosave
+
+    def _on_series(self) -> None:
+        """The runs of another series are others; what nobody has saved of them stays on disk."""
+        self._keep_decisions()
+        self._of_run = {}
 
     def add(self, snapshot: Snapshot) -> None:
         """The run is here now."""
@@ -120,39 +141,70 @@ class Sessions:
             return
         self.autosave.add(snapshot)
         if self.autosave.failure is not None and not self._told:
-            self._told = True
-            error = self.autosave.failure
-            self.bench.state.fail(
-                f"{self.autosave.path.parent}: the running fit cannot be saved there ({error.strerror or error}); make "
-                "room, or it is lost if the window crashes."
-            )
+            self._tell_failure(self.autosave)
 
     def _on_end(self, outcome: Outcome | None) -> None:
         autosave = self.autosave
         if autosave is None:
             return
         if outcome is not None and outcome.result is not None:
-            notes = {name: outcome.result.details[name] for name in NOTES if name in outcome.result.details}
-            autosave.finish(outcome.result, notes)
+            autosave.finish(outcome.result, notes_of(outcome.result))
         elif outcome is not None and outcome.failure is None:  # cancelled: no result is wanted
             autosave.remove()
             self.autosave = None
+            self._of_run.pop(self.bench.state.runs, None)
+
+    # -- after a run ------------------------------------------------------------------------------------------
+
+    def _on_decided(self, result: Result) -> None:
+        """A person has decided about an atom: it is on disk a moment later, with all that was decided by then."""
+        self._decided = self.bench.state.result_run, result
+        self._timer.start()
+
+    def _keep_decisions(self) -> None:
+        self._timer.stop()
+        decided, self._decided = self._decided, None
+        state, interval_s = self.bench.state, preferences().autosave_s
+        if decided is None or interval_s is None:
+            return
+        run, result = decided
+        autosave = self._of_run.get(run)
+        if autosave is None:  # it was opened from a file, or saved before
+            if state.series is None:
+                return
+            history = np.array(self.bench.run.plot.history, np.float64).reshape(-1, 3)
+            begun = Session(state.series, result.settings, history=history)
+            autosave = self._of_run[run] = Autosave(new_autosave(), begun, interval_s)
+        elif autosave.failure is not None and not self._told:
+            self._tell_failure(autosave)
+        autosave.finish(result, notes_of(result))
+
+    def _tell_failure(self, autosave: Autosave) -> None:
+        self._told = True
+        error = autosave.failure
+        assert error is not None
+        self.bench.state.fail(
+            f"{autosave.path.parent}: the autosave cannot be written there ({error.strerror or error}); make room, or "
+            "the run is lost if the window crashes."
+        )
 
     # -- opened again -----------------------------------------------------------------------------------------
 
     def open(self, path: Path) -> None:
-        """Read a session in the background, then show it."""
+        """Read a session in a thread, then show it."""
         bench = self.bench
         if bench.state.running:
             bench.state.fail(f"{path}: not while a reconstruction is running: let it end first.")
             return
-        bench.data.note(f"Reading {path.name}…")
-
-        def failed(sentence: str) -> None:
-            bench.data.note("")
-            bench.state.fail(sentence)
-
-        self._background.start(lambda: read_session(path), lambda session: self.show(session, path), failed)
+        task = bench.data.task
+        begun = task.start(
+            f"Opening {path.name}",
+            lambda progress: read_session(path, progress),
+            lambda session: self.show(session, path),
+            bench.state.fail,
+        )
+        if not begun:
+            bench.state.fail(f"{path}: not while something else is read ({task.what}): wait for it, or cancel it.")
 
     def show(self, session: Session, path: Path) -> None:
         """Series, settings, atoms and views as they were."""
@@ -165,7 +217,14 @@ class Sessions:
         elements = [element for element in settings.model.elements if element != "X"]
         state.take_facts(lens, ", ".join(elements) or None, alone=True)
         self._show_settings(settings)
-        spacing_A = expected_spacing_A(settings.model)
+        try:
+            spacing_A = expected_spacing_A(settings.model)
+        except InputError:
+            spacing_A = spacing_of(session.orbitals)
+            state.fail(
+                f"{path}: its settings give neither an element nor a distance between atoms; what else is in it is "
+                "shown. Give one of the two under 'Reconstruct' before you start a run."
+            )
         bench.run.plot.clear()
         history = [(int(step), float(loss), float(r)) for step, loss, r in session.history]
         if history:
@@ -216,6 +275,19 @@ class Sessions:
             layers.look_at(view["view"])
         if "tilt" in view and layers.view in ("images", "markers"):
             layers.go_to_tilt(int(view["tilt"]))
+
+
+def notes_of(result: Result) -> dict[str, Any]:
+    """What a person has changed of a result, for the session file."""
+    return {name: result.details[name] for name in NOTES if name in result.details}
+
+
+def spacing_of(atoms: Orbitals | None) -> float:
+    """Distance of neighbours in Å, the median of those that there are; only for how large atoms are drawn."""
+    if atoms is None or len(atoms) < 2:
+        return FALLBACK_SPACING_A
+    nearest = cKDTree(atoms.positions).query(atoms.positions, k=2)[0][:, 1]
+    return float(np.median(nearest)) or FALLBACK_SPACING_A
 
 
 def numbered(atoms: Orbitals) -> Orbitals:

@@ -13,6 +13,7 @@ from napari_lot.atoms import Orbitals
 from napari_lot.errors import InputError
 from napari_lot.export import UNKNOWN_HEIGHT, UNKNOWN_WIDTH_A
 from napari_lot.physics.elements import SYMBOLS
+from napari_lot.progress import Progress, nothing
 from napari_lot.series import TiltSeries, read_series
 from napari_lot.series.layer import KEY, series_from_layer_data, unit_in_A
 from napari_lot.series.read import angle_values, find_angle_file, read_mask
@@ -23,13 +24,13 @@ from napari_lot.settings import Microscope, facts_as_settings, settings_from_dic
 Found = tuple[TiltSeries, Microscope | None, str | None]
 
 
-def from_file(path: Path | list[Path], given: dict[str, Any], angles: Any) -> Found:
+def from_file(path: Path | list[Path], given: dict[str, Any], angles: Any, progress: Progress = nothing) -> Found:
     """Read a file, or several with one image each; ``given`` and ``angles`` (see ``read_series``) win."""
-    series = read_series(path, angles=angles, **given)
+    series = read_series(path, angles=angles, progress=progress, **given)
     return series, *_known(series.metadata, series.source)
 
 
-def from_layer(layer: Any, given: dict[str, Any], angles: Any) -> Found:
+def from_layer(layer: Any, given: dict[str, Any], angles: Any, progress: Progress = nothing) -> Found:
     """Take an open napari Image layer; where it does not say its angles, an angle file beside its file does."""
     if angles is None and KEY not in layer.metadata and layer.source.path:
         angles = find_angle_file(layer.source.path)
@@ -39,9 +40,9 @@ def from_layer(layer: Any, given: dict[str, Any], angles: Any) -> Found:
     return series, *_known(series.metadata, layer.name)
 
 
-def from_session(path: Path, given: dict[str, Any], angles: Any) -> Found:
+def from_session(path: Path, given: dict[str, Any], angles: Any, progress: Progress = nothing) -> Found:
     """The series of a session, with what is ``given`` changed; microscope and element of its settings."""
-    session = read_session(path)
+    session = read_session(path, progress)
     changes = {{"exclude": "excluded"}.get(name, name): value for name, value in given.items()}
     if isinstance(changes.get("mask"), str):
         changes["mask"] = read_mask(changes["mask"])
@@ -51,10 +52,12 @@ def from_session(path: Path, given: dict[str, Any], angles: Any) -> Found:
     return session.series.with_changes(**changes), session.settings.microscope, ", ".join(elements) or None
 
 
-def from_sample(given: dict[str, Any], angles: Any) -> Found:
+def from_sample(given: dict[str, Any], angles: Any, progress: Progress = nothing) -> Found:
     """The platinum decahedron that ships with the package, with the microscope it was simulated for."""
     facts = sample_facts()
-    series = read_series(sample_path(), angles=angles, **{"pixel_size_A": facts["pixel_size_A"], **given})
+    series = read_series(
+        sample_path(), angles=angles, progress=progress, **{"pixel_size_A": facts["pixel_size_A"], **given}
+    )
     return series, *_known(facts, series.source)
 
 

@@ -20,6 +20,7 @@ class WorkbenchState:
     element_changed = Signal()
     thickness_changed = Signal()
     running_changed = Signal()
+    reading_changed = Signal()
     result_changed = Signal()
     failed = Signal(str)
 
@@ -28,6 +29,7 @@ class WorkbenchState:
         self.again = False
         self._microscope = Microscope()
         self._running = False
+        self._reading = ""
         self._result: Result | None = None
         self.runs = 0
         self.result_run = 0
@@ -119,6 +121,17 @@ class WorkbenchState:
         if value != self._running:
             self._running = value
             self.running_changed.emit()
+
+    @property
+    def reading(self) -> str:
+        """What is being read, as 'Reading NAME', '' for nothing: the series may be another one in a moment."""
+        return self._reading
+
+    @reading.setter
+    def reading(self, value: str) -> None:
+        if value != self._reading:
+            self._reading = value
+            self.reading_changed.emit()
 
     @property
     def result(self) -> Result | None:

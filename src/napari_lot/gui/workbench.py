@@ -182,7 +182,9 @@ class Workbench(QWidget):
             return
         state, steps = self.state, self.sections
         series, microscope, result = state.series, state.microscope, state.result
-        if series is None:
+        if state.reading:
+            steps["data"].set_status(READY, f"{state.reading}…")
+        elif series is None:
             steps["data"].set_status(NEEDS, "Needs a tilt series: open a file, use an open layer, or open the sample.")
         else:
             steps["data"].set_status(DONE, summary(series, state.thickness_A))

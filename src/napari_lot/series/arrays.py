@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from napari_lot.errors import InputError
+from napari_lot.progress import Counted, Progress, nothing
 from napari_lot.series.angles import AngleTable
 from napari_lot.series.raw import RawSeries, check_size, damaged, find_name, known_facts, reason_of
 
@@ -17,7 +18,7 @@ IMAGE_NAMES = ("images", "projections", "projs", "proj", "tilt_series", "series"
 ANGLE_NAMES = ("angles_deg", "angles", "tilt_angles", "theta_deg", "theta")
 
 
-def read_npz(path: Path) -> RawSeries:
+def read_npz(path: Path, progress: Progress = nothing) -> RawSeries:
     """``images`` [tilt, v, u] and whatever else an NPZ of ours may hold.
 
     That is ``angles_deg``, ``pixel_size_A``, ``center_px``, ``tilt_axis_deg``, ``mask``, ``counts``,
@@ -35,7 +36,7 @@ def read_npz(path: Path) -> RawSeries:
                 if info.filename.endswith(".npy"):
                     with archive.open(info) as stream:
                         _check_header(path, stream, info.file_size)
-        with np.load(path, allow_pickle=False) as arrays:
+        with path.open("rb") as stream, np.load(_told(path, stream, progress), allow_pickle=False) as arrays:
             return _from_arrays(path, arrays)
     except InputError:
         raise
@@ -43,7 +44,7 @@ def read_npz(path: Path) -> RawSeries:
         raise _refused(path, "NPZ", error) from None
 
 
-def read_npy(path: Path) -> RawSeries:
+def read_npy(path: Path, progress: Progress = nothing) -> RawSeries:
     """Images [tilt, v, u] and nothing else.
 
     Raises
@@ -54,11 +55,17 @@ def read_npy(path: Path) -> RawSeries:
     try:
         with path.open("rb") as stream:
             _check_header(path, stream, path.stat().st_size)
-        return RawSeries(images=np.load(path, allow_pickle=False), metadata={"format": "NPY"})
+            stream.seek(0)
+            images = np.load(_told(path, stream, progress), allow_pickle=False)
+        return RawSeries(images=images, metadata={"format": "NPY"})
     except InputError:
         raise
     except Exception as error:  # a damaged file makes the decoder fail in every way there is
         raise _refused(path, "NPY", error) from None
+
+
+def _told(path: Path, stream: IO[bytes], progress: Progress) -> Any:
+    return Counted(stream, path.stat().st_size, progress)
 
 
 def _refused(path: Path, kind: str, error: Exception) -> InputError:

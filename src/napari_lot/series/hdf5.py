@@ -10,12 +10,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from napari_lot.errors import InputError
+from napari_lot.progress import Progress, counted, nothing
 from napari_lot.series.angles import AngleTable
 from napari_lot.series.arrays import ANGLE_NAMES, IMAGE_NAMES
 from napari_lot.series.raw import RawSeries, check_size, damaged, find_name, known_facts, reason_of, unit_in_A
 
 
-def read_hdf5(path: Path) -> RawSeries:
+def read_hdf5(path: Path, progress: Progress = nothing) -> RawSeries:
     """The stack named like one (``images``, ``projections``, ``exchange/data``, ...) or the only 3-D array of the file.
 
     In plain files the order is [tilt, v, u]; ``pixel_size_A``, ``tilt_axis_deg`` and ``counts`` may be data sets or
@@ -34,21 +35,21 @@ def read_hdf5(path: Path) -> RawSeries:
             if isinstance(file.get("Data"), h5py.Group) and "Image" in file["Data"]:
                 from napari_lot.series.rosetta import read_rosetta
 
-                return read_rosetta(path, "emd")
-            return _from_file(path, file)
+                return read_rosetta(path, progress, "emd")
+            return _from_file(path, file, progress)
     except InputError:
         raise
     except Exception as error:  # a damaged file makes the decoder fail in every way there is
         raise damaged(path, "HDF5", reason_of(error)) from None
 
 
-def _from_file(path: Path, file: Any) -> RawSeries:
+def _from_file(path: Path, file: Any, progress: Progress) -> RawSeries:
     sets: dict[str, Any] = {}
     file.visititems(lambda name, item: sets.update({name: item}) if isinstance(item, h5py.Dataset) else None)
     numeric = {n: d for n, d in sets.items() if d.dtype.kind in "buif"}
     emd = [n for n, d in numeric.items() if d.ndim == 3 and d.parent.attrs.get("emd_group_type", 0) == 1]
     if emd:
-        return _from_emd(path, numeric[emd[0]])
+        return _from_emd(path, numeric[emd[0]], progress)
     stacks = {n: d for n, d in numeric.items() if d.ndim >= 3}
     last = {n.rsplit("/", 1)[-1]: n for n in reversed(list(stacks))}
     name = next(iter(stacks)) if len(stacks) == 1 else last.get(find_name(list(last), IMAGE_NAMES) or "")
@@ -65,13 +66,22 @@ def _from_file(path: Path, file: Any) -> RawSeries:
         )
     counts = _fact(file, numeric, small, "counts")
     return RawSeries(
-        images=stacks[name][()],
+        images=_stack(stacks[name], progress),
         angles=angles,
         pixel_size_A=_fact(file, numeric, small, "pixel_size_A"),
         tilt_axis_deg=_fact(file, numeric, small, "tilt_axis_deg"),
         counts=None if counts is None else bool(counts),
         metadata={**known_facts(file.attrs), "format": "HDF5", "images_from": name},
     )
+
+
+def _stack(data: Any, progress: Progress) -> NDArray[Any]:
+    """A data set, read in pieces along its first axis, none of which cuts a chunk in two."""
+    images: NDArray[Any] = np.empty(data.shape, data.dtype)
+    step = data.chunks[0] if data.chunks else 1
+    for first in counted(range(0, len(images), step), progress):
+        images[first : first + step] = data[first : first + step]
+    return images
 
 
 def _fact(file: Any, numeric: dict[str, Any], small: dict[str, str], name: str) -> float | None:
@@ -82,7 +92,7 @@ def _fact(file: Any, numeric: dict[str, Any], small: dict[str, str], name: str) 
     return None if value is None else float(np.asarray(value, np.float64).ravel()[0])
 
 
-def _from_emd(path: Path, data: Any) -> RawSeries:
+def _from_emd(path: Path, data: Any, progress: Progress) -> RawSeries:
     """Berkeley EMD: data beside dim1, dim2, dim3, each with a name and a unit."""
     check_size(path, data.shape)
     dims = [data.parent[f"dim{i + 1}"] for i in range(3)]
@@ -104,7 +114,7 @@ def _from_emd(path: Path, data: Any) -> RawSeries:
             if size is not None and abs(step - size) > 1e-3 * size:
                 raise InputError(f"{path}: the pixels are not square ({size:g} and {step:g} Å): resample the series.")
             size = step
-    images: NDArray[Any] = np.moveaxis(data[()], tilt, 0)
+    images: NDArray[Any] = np.moveaxis(_stack(data, progress), tilt, 0)
     return RawSeries(
         images=images, angles=angles, pixel_size_A=size, metadata={"format": "EMD", "images_from": data.name}
     )

@@ -12,6 +12,7 @@ import scipy.io
 from numpy.typing import NDArray
 
 from napari_lot.errors import InputError
+from napari_lot.progress import Progress, nothing
 from napari_lot.series.angles import AngleTable, Geometry
 from napari_lot.series.raw import RawSeries, check_size, damaged, find_name, reason_of
 
@@ -25,7 +26,7 @@ Load = Callable[[str], NDArray[Any]]
 T = TypeVar("T")
 
 
-def read_mat(path: Path) -> RawSeries:
+def read_mat(path: Path, progress: Progress = nothing) -> RawSeries:
     """Projections (rows, columns, tilts) as (T, rows, columns), and the angles where they are in the same file.
 
     Three angle columns are RESIRE's (phi, theta, psi), or GENFIRE's when the variable is called ``Euler_angles``;

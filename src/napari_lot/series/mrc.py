@@ -15,13 +15,14 @@ import numpy as np
 from mrcfile.dtypes import HEADER_DTYPE
 
 from napari_lot.errors import InputError
+from napari_lot.progress import Progress, counted, nothing
 from napari_lot.series.raw import RawSeries, check_size, damaged, plausible_pixel_size, reason_of
 
 _BYTES = {0: 1, 1: 2, 2: 4, 6: 2, 12: 2}
 _IMOD_STAMP = 1146047817
 
 
-def read_mrc(path: Path) -> RawSeries:
+def read_mrc(path: Path, progress: Progress = nothing) -> RawSeries:
     """Images and voxel size of an MRC file, (T, V, U); row 0 of the file is row 0 here.
 
     Raises
@@ -33,10 +34,13 @@ def read_mrc(path: Path) -> RawSeries:
         warnings.simplefilter("ignore")
         header = _checked_header(path)
         try:
-            with mrcfile.open(path, permissive=True) as mrc:
+            with mrcfile.mmap(path, permissive=True) as mrc:
                 if mrc.data is None:
                     raise damaged(path, "MRC")
-                images = np.array(mrc.data)
+                held = np.asarray(mrc.data)  # on the disk until it is copied
+                images = np.empty(held.shape, held.dtype)
+                for row in counted(range(len(held)), progress):
+                    images[row] = held[row]
                 size = mrc.voxel_size
                 x, y = float(size.x), float(size.y)
         except InputError:

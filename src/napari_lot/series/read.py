@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from napari_lot.errors import InputError
+from napari_lot.progress import Progress, nothing, part
 from napari_lot.series.angles import AngleTable, Geometry, read_angles, to_lot_angles
 from napari_lot.series.arrays import read_npy, read_npz
 from napari_lot.series.checks import check_angles, check_mask, check_stack_shape
@@ -22,7 +23,7 @@ from napari_lot.series.several import by_name, images_in, read_several
 from napari_lot.series.tiff import read_tiff
 from napari_lot.series.tilt_series import TiltSeries
 
-Reader = Callable[[Path], RawSeries]
+Reader = Callable[[Path, Progress], RawSeries]
 AngleSource = str | Path | Sequence[float] | NDArray[np.float64] | Callable[[int], Any] | None
 """An angle file, angles in degrees, or a function that makes them from the number of tilts."""
 
@@ -51,6 +52,7 @@ def read_series(
     geometry: Geometry | None = None,
     exclude: Sequence[int] = (),
     raw: RawSeries | None = None,
+    progress: Progress = nothing,
 ) -> TiltSeries:
     """Read a tilt series and its angles. What the caller gives wins over what the files say.
 
@@ -78,6 +80,8 @@ def read_series(
         Tilts not to use, counted from 0; their pixels may be anything.
     raw : RawSeries, optional
         What the file's reader has found already (see ``stack_with_angles``): it is not read again.
+    progress : callable
+        Told how much is done, 0 to 1, image by image where the format can be read so; what it raises ends the reading.
 
     Returns
     -------
@@ -89,7 +93,8 @@ def read_series(
     InputError
         The input cannot be used: one sentence that says what, where and what to do. No file is ever changed.
     """
-    path, raw = _read_images(path, raw)
+    path, raw = _read_images(path, raw, part(progress, 0.0, 0.8))
+    progress(0.8)
     if raw.images.ndim != 3:
         check_stack_shape(raw.images.shape, str(path))
     table = _angle_table(raw, path, angles)
@@ -158,7 +163,9 @@ def _reader_of(path: Path) -> Reader:
     return reader
 
 
-def _read_images(path: str | Path | Sequence[str | Path], known: RawSeries | None = None) -> tuple[Path, RawSeries]:
+def _read_images(
+    path: str | Path | Sequence[str | Path], known: RawSeries | None = None, progress: Progress = nothing
+) -> tuple[Path, RawSeries]:
     """The images, and the path that they go by: the folder, or the first of several files; ``known`` is not read."""
     paths = [Path(path)] if isinstance(path, (str, Path)) else sorted((Path(p) for p in path), key=by_name)
     if not paths:
@@ -167,11 +174,11 @@ def _read_images(path: str | Path | Sequence[str | Path], known: RawSeries | Non
         return paths[0], known
     if len(paths) == 1 and paths[0].is_dir():
         folder = paths[0]
-        return folder, read_several(images_in(folder, tuple(READERS)), _reader_of, str(folder))
+        return folder, read_several(images_in(folder, tuple(READERS)), _reader_of, str(folder), progress)
     if len(paths) > 1:
-        return paths[0], read_several(paths, _reader_of, str(paths[0].parent))
+        return paths[0], read_several(paths, _reader_of, str(paths[0].parent), progress)
     check_readable(paths[0], "tilt series")
-    return paths[0], _reader_of(paths[0])(paths[0])
+    return paths[0], _reader_of(paths[0])(paths[0], progress)
 
 
 def find_angle_file(path: str | Path) -> Path | None:

@@ -1,7 +1,8 @@
 """Formats of microscopes' own programs: DM3, DM4, SER, EMI, Velox EMD, BLO, through RosettaSciIO (extra ``formats``).
 
-Only what a file says is taken: pixel size from axes in units of length, angles from an axis in degrees or, of a single
-image, from the stage; energy and semi-angle where they are there. Nothing is guessed from names.
+Only what a file says is taken: pixel size from axes in units of length, angles from an axis in degrees, of a single
+image from the stage, of a stack of Velox from the stage at every frame; energy and semi-angle where they are there.
+Nothing is guessed from names.
 """
 
 from __future__ import annotations
@@ -10,6 +11,7 @@ import importlib
 import logging
 import math
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -17,8 +19,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from napari_lot.errors import InputError
+from napari_lot.progress import Progress, nothing
 from napari_lot.series.angles import AngleTable
 from napari_lot.series.raw import RawSeries, check_size, damaged, plausible_pixel_size, reason_of, unit_in_A
+from napari_lot.series.velox import stage_tilts
 
 MODULES = {".dm3": "digitalmicrograph", ".dm4": "digitalmicrograph", ".ser": "tia", ".emi": "tia", ".blo": "blockfile"}
 NAMES = {"digitalmicrograph": "DigitalMicrograph", "tia": "TIA", "blockfile": "Blockfile", "emd": "Velox EMD"}
@@ -27,10 +31,12 @@ _TARGETS = {
     "Acquisition_instrument.TEM.convergence_angle": "semiangle_mrad",
     "Acquisition_instrument.TEM.Stage.tilt_alpha": "tilt_deg",
 }
+LEAST_BETA_DEG = 0.2
+"""A change of the second tilt that is worth a word."""
 _ANGLE_UNITS = ("deg", "degree", "degrees", "°")
 
 
-def read_rosetta(path: Path, module: str | None = None) -> RawSeries:
+def read_rosetta(path: Path, progress: Progress = nothing, module: str | None = None) -> RawSeries:
     """Images of one of these formats, (T, V, U), or (V, U) of a single image with its stage tilt as its angle.
 
     Raises
@@ -52,7 +58,23 @@ def read_rosetta(path: Path, module: str | None = None) -> RawSeries:
     if len(images) > 1:
         images = _one_kind(path, images)
     stacks = [_from_signal(path, signal, module) for signal in images]
-    return stacks[0] if len(stacks) == 1 else _joined(path, stacks)
+    found = stacks[0] if len(stacks) == 1 else _joined(path, stacks)
+    return _with_stage_tilts(path, found) if module == "emd" and found.angles is None else found
+
+
+def _with_stage_tilts(path: Path, raw: RawSeries) -> RawSeries:
+    """A stack of Velox with the tilt that its stage had at every frame, where the file says it."""
+    tilts = stage_tilts(path, len(raw.images)) if raw.images.ndim == 3 else None
+    if tilts is None:
+        return raw
+    alpha, beta = tilts
+    warnings = raw.warnings
+    if np.isfinite(beta).all() and np.ptp(beta) > LEAST_BETA_DEG:
+        warnings += (
+            f"{path}: the stage's second tilt (beta) changes by {np.ptp(beta):.3g} degrees and is not used: give an "
+            "angle file with psi_deg, theta_deg, phi_deg if the specimen was tilted about two axes.",
+        )
+    return replace(raw, angles=AngleTable(alpha, "lot", f"{path}: stage alpha of each frame"), warnings=warnings)
 
 
 def _module(path: Path, module: str) -> Any:

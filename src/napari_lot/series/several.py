@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from napari_lot.errors import InputError
+from napari_lot.progress import Progress, counted, nothing
 from napari_lot.series.angles import AngleTable
 from napari_lot.series.raw import RawSeries, check_readable, check_size
 
@@ -44,7 +45,10 @@ def images_in(folder: Path, suffixes: Sequence[str]) -> list[Path]:
 
 
 def read_several(
-    paths: Sequence[Path], reader_of: Callable[[Path], Callable[[Path], RawSeries]], source: str
+    paths: Sequence[Path],
+    reader_of: Callable[[Path], Callable[[Path, Progress], RawSeries]],
+    source: str,
+    progress: Progress = nothing,
 ) -> RawSeries:
     """One image of each file, in the order of the names.
 
@@ -54,9 +58,9 @@ def read_several(
         A file that cannot be read, holds more than one image, or another size or pixel size than the first.
     """
     single = []
-    for path in sorted(paths, key=by_name):
+    for path in counted(sorted(paths, key=by_name), progress):
         check_readable(path, "image")
-        single.append((path, reader_of(path)(path)))
+        single.append((path, reader_of(path)(path, nothing)))
     return join(single, source)
 
 

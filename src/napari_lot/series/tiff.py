@@ -13,8 +13,10 @@ from xml.etree import ElementTree
 
 import numpy as np
 import tifffile
+from numpy.typing import NDArray
 
 from napari_lot.errors import InputError
+from napari_lot.progress import Progress, counted, nothing
 from napari_lot.series.raw import RawSeries, check_size, damaged, plausible_pixel_size, reason_of, unit_in_A
 
 _LOG_LOCK = threading.Lock()
@@ -24,7 +26,7 @@ _LOG_LOCK = threading.Lock()
 _CUT_SHORT = re.compile(r"corrupt|truncated|invalid page offset|tifftag 270 .*invalid value offset")
 
 
-def read_tiff(path: Path) -> RawSeries:
+def read_tiff(path: Path, progress: Progress = nothing) -> RawSeries:
     """Images of a TIFF with axes of length 1 dropped; (T, V, U) for a stack.
 
     The pixel size comes from OME ``PhysicalSizeX``, ImageJ's unit and resolution, or the resolution tags in centimetres
@@ -46,7 +48,7 @@ def read_tiff(path: Path) -> RawSeries:
             check_size(path, series.shape)
             if any(_CUT_SHORT.search(text) for text in complaints):
                 raise damaged(path, "TIFF")
-            images = np.squeeze(series.asarray())
+            images = np.squeeze(_images(series, progress))
             size, metadata = _pixel_size(tif, path)
             if any(_CUT_SHORT.search(text) for text in complaints):
                 raise damaged(path, "TIFF")
@@ -55,6 +57,17 @@ def read_tiff(path: Path) -> RawSeries:
     except Exception as error:  # a damaged file makes the decoder fail in every way there is
         raise _unreadable(path, reason_of(error)) from None
     return RawSeries(images=images, pixel_size_A=size, metadata=metadata)
+
+
+def _images(series: Any, progress: Progress) -> NDArray[Any]:
+    """The array of a series; page by page where pages are stored one by one and each is an image."""
+    pages = [] if series.dataoffset is not None else list(series.pages)
+    if len(pages) < 2 or any(page is None or page.shape != series.shape[-2:] for page in pages):
+        return np.asarray(series.asarray())
+    images: NDArray[Any] = np.empty((len(pages), *series.shape[-2:]), series.dtype)
+    for i in counted(range(len(pages)), progress):
+        images[i] = series.asarray(key=i)
+    return images.reshape(series.shape)
 
 
 def _unreadable(path: Path, reason: str) -> InputError:

@@ -53,8 +53,13 @@ class Autosave:
         self.failure: OSError | None = None
         self._clock = clock
         self._last = clock()
-        self._history: list[tuple[float, float, float]] = []
+        self._history: list[tuple[float, float, float]] = [
+            (float(a), float(b), float(c)) for a, b, c in session.history
+        ]
         self._thread: threading.Thread | None = None
+        # the newest of what was found that is not being written yet
+        self._found: Session | None = None
+        self._lock = threading.Lock()
         self._has_atoms = False
         self._closed = False
         # the last atoms that are on disk, and newer ones that are not
@@ -81,8 +86,7 @@ class Autosave:
         self._last = self._clock()
         self._written, self._unsaved = RunState.of(snapshot), None
         state = replace(self.session, state=self._written, history=self.history)
-        self._thread = threading.Thread(target=self._write, args=(state,), name="napari-lot autosave", daemon=True)
-        self._thread.start()
+        self._later(lambda: self._write(state))
         return True
 
     @property
@@ -106,11 +110,18 @@ class Autosave:
         self._write(replace(self.session, state=state, history=self.history))
 
     def finish(self, result: Result, notes: dict[str, object] | None = None) -> None:
-        """Write what the run found, in a thread of its own as well."""
-        self.wait()
-        session = replace(self.session, result=result, history=self.history, notes=dict(notes or {}))
-        self._thread = threading.Thread(target=self._write, args=(session,), name="napari-lot autosave", daemon=True)
-        self._thread.start()
+        """Write what the run found, or what became of it since, in a thread as well; of several the newest."""
+        if self._closed:
+            return
+        with self._lock:
+            self._found = replace(self.session, result=result, history=self.history, notes=dict(notes or {}))
+        self._later(self._write_found)
+
+    def _write_found(self) -> None:
+        with self._lock:
+            session, self._found = self._found, None
+        if session is not None and not self._closed:
+            self._write(session)
 
     def wait(self, timeout_s: float | None = 30.0) -> None:
         """Until nothing is being written."""
@@ -118,10 +129,27 @@ class Autosave:
             self._thread.join(timeout_s)
 
     def remove(self) -> None:
-        """The run is saved elsewhere, or nobody wants it: the file goes, and no other is written."""
+        """The run is saved elsewhere, or nobody wants it: no other file is written, and what is there goes.
+
+        At once, or as soon as nothing is being written any more.
+        """
         self._closed = True
-        self.wait()
-        self.path.unlink(missing_ok=True)
+        if self._thread is not None and self._thread.is_alive():
+            self._later(lambda: self.path.unlink(missing_ok=True))
+        else:
+            self.path.unlink(missing_ok=True)
+
+    def _later(self, work: Callable[[], object]) -> None:
+        """Do this in a thread, after what was begun before."""
+        before = self._thread
+
+        def run() -> None:
+            if before is not None:
+                before.join()
+            work()
+
+        self._thread = threading.Thread(target=run, name="napari-lot autosave", daemon=True)
+        self._thread.start()
 
     def _write(self, session: Session) -> None:
         try:

@@ -10,11 +10,13 @@ import h5py
 import numpy as np
 from numpy.typing import NDArray
 
+from napari_lot.progress import Progress, counted, nothing
+
 FACTS = "facts"
 _TUPLE = "__tuple__"
 
 
-def put(group: h5py.Group, values: Mapping[str, Any]) -> None:
+def put(group: h5py.Group, values: Mapping[str, Any], progress: Progress = nothing) -> None:
     """Write values under their names: arrays one by one, the rest together as the JSON text ``facts``.
 
     Stacks of images are written image by image, so that other threads are never held up for long.
@@ -25,8 +27,8 @@ def put(group: h5py.Group, values: Mapping[str, Any]) -> None:
             array = np.ascontiguousarray(value)
             if array.ndim == 3 and array.nbytes > 2**20:
                 data = group.create_dataset(name, array.shape, array.dtype, chunks=(1, *array.shape[1:]))
-                for i, image in enumerate(array):
-                    data[i] = image
+                for i in counted(range(len(array)), progress):
+                    data[i] = array[i]
             else:
                 group.create_dataset(name, data=array)
         else:
@@ -39,13 +41,20 @@ def put_text(group: h5py.Group, name: str, text: str) -> None:
     group.create_dataset(name, data=text, dtype=h5py.string_dtype())
 
 
-def get(group: h5py.Group) -> dict[str, Any]:
-    """What ``put`` wrote; groups inside are left to the caller."""
+def get(group: h5py.Group, progress: Progress = nothing) -> dict[str, Any]:
+    """What ``put`` wrote; groups inside are left to the caller. Stacks come image by image, with a word before each."""
     values: dict[str, Any] = {name: _untagged(value) for name, value in get_json(group, FACTS, {}).items()}
     for name, item in group.items():
         if isinstance(item, h5py.Dataset) and h5py.check_string_dtype(item.dtype) is None:
-            values[name] = item[()]
+            values[name] = _images(item, progress) if item.ndim == 3 and item.chunks else item[()]
     return values
+
+
+def _images(data: h5py.Dataset, progress: Progress) -> NDArray[Any]:
+    images: NDArray[Any] = np.empty(data.shape, data.dtype)
+    for i in counted(range(len(images)), progress):
+        images[i] = data[i]
+    return images
 
 
 def get_json(group: h5py.Group, name: str, default: Any) -> Any:

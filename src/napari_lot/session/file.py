@@ -30,6 +30,7 @@ from napari_lot.atoms import Orbitals
 from napari_lot.errors import InputError
 from napari_lot.files import write_whole
 from napari_lot.job import ProbeSlices, Result, Snapshot
+from napari_lot.progress import Progress, counted, nothing, part
 from napari_lot.series.checks import check_stack_shape
 from napari_lot.series.tilt_series import TiltSeries
 from napari_lot.session.encode import get, get_json, plain, put, put_text, same_images
@@ -119,7 +120,7 @@ def is_session(path: str | Path) -> bool:
 # -- writing ----------------------------------------------------------------------------------------------------------
 
 
-def write_session(path: str | Path, session: Session, embed_images: bool = True) -> None:
+def write_session(path: str | Path, session: Session, embed_images: bool = True, progress: Progress = nothing) -> None:
     """Write a session, whole or not at all.
 
     Parameters
@@ -127,25 +128,27 @@ def write_session(path: str | Path, session: Session, embed_images: bool = True)
     embed_images : bool
         Whether the measured images are in the file; otherwise it holds where they come from and their SHA-256, and they
         are read from there when it is opened.
+    progress : callable
+        Told how much is done, 0 to 1; what it raises ends the writing, and nothing is left of it.
 
     Raises
     ------
     OSError
         It cannot be written; an earlier file of that name is as it was.
     """
-    write_whole(path, lambda temporary: _write(temporary, session, embed_images))
+    write_whole(path, lambda temporary: _write(temporary, session, embed_images, progress), progress)
 
 
-def _write(path: Path, session: Session, embed_images: bool) -> None:
+def _write(path: Path, session: Session, embed_images: bool, progress: Progress) -> None:
     with h5py.File(path, "w") as file:
         now = datetime.now().astimezone().isoformat(timespec="seconds")
         file.attrs.update({"format": FORMAT, "schema": SCHEMA, "version": __version__, "saved": now})
-        _write_series(file.create_group("series"), session.series, embed_images)
+        _write_series(file.create_group("series"), session.series, embed_images, part(progress, 0.0, 0.5))
         put_text(file, "settings", session.settings.model_dump_json(indent=1))
         given = {name: sorted(getattr(session.settings, name).model_fields_set) for name in Settings.model_fields}
         put_text(file, "settings_given", json.dumps(given))
         if session.result is not None:
-            _write_result(file.create_group("result"), session.result, session.series)
+            _write_result(file.create_group("result"), session.result, session.series, part(progress, 0.5, 1.0))
         if session.state is not None:
             _write_fields(file.create_group("state"), session.state)
         file.create_dataset("history", data=np.asarray(session.history, np.float64).reshape(-1, 3))
@@ -153,34 +156,39 @@ def _write(path: Path, session: Session, embed_images: bool) -> None:
         put_text(file, "view", json.dumps(plain(session.view), ensure_ascii=False))
 
 
-def images_hash(images: NDArray[np.float32]) -> str:
+def images_hash(images: NDArray[np.float32], progress: Progress = nothing) -> str:
     """SHA-256 of a stack's shape and its float32 values."""
     found = hashlib.sha256(repr(images.shape).encode())
-    for image in images:
-        found.update(np.ascontiguousarray(image, np.dtype("<f4")).data)
+    for i in counted(range(len(images)), progress):
+        found.update(np.ascontiguousarray(images[i], np.dtype("<f4")).data)
     return found.hexdigest()
 
 
-def _write_series(group: h5py.Group, series: TiltSeries, embed_images: bool) -> None:
+def _write_series(group: h5py.Group, series: TiltSeries, embed_images: bool, progress: Progress) -> None:
     values = {f.name: getattr(series, f.name) for f in fields(series)}
     if not embed_images:
         del values["images"]
     values["metadata"] = plain(series.metadata)
-    put(group, {name: value for name, value in values.items() if value is not None})
-    group.attrs["images_sha256"] = images_hash(series.images)
+    put(group, {name: value for name, value in values.items() if value is not None}, part(progress, 0.0, 0.5))
+    group.attrs["images_sha256"] = images_hash(series.images, part(progress, 0.5, 1.0))
     group.attrs["shape"] = series.images.shape
     source = Path(series.source)
     group.attrs["path"] = str(source.resolve()) if source.is_file() else ""
 
 
-def _write_result(group: h5py.Group, result: Result, series: TiltSeries) -> None:
+def _write_result(group: h5py.Group, result: Result, series: TiltSeries, progress: Progress) -> None:
     leave_out = {"settings"}
     if same_images(result.residual, series.images - result.calculated):
         leave_out.add("residual")
-    _write_fields(group, result, leave_out)
+    _write_fields(group, result, leave_out, progress)
 
 
-def _write_fields(group: h5py.Group, value: Any, leave_out: set[str] | frozenset[str] = frozenset()) -> None:
+def _write_fields(
+    group: h5py.Group,
+    value: Any,
+    leave_out: set[str] | frozenset[str] = frozenset(),
+    progress: Progress = nothing,
+) -> None:
     """Every field of a dataclass; those that are dataclasses themselves become groups."""
     own: dict[str, Any] = {}
     for f in fields(value):
@@ -191,14 +199,19 @@ def _write_fields(group: h5py.Group, value: Any, leave_out: set[str] | frozenset
             _write_fields(group.create_group(f.name), item)
         else:
             own[f.name] = item
-    put(group, own)
+    put(group, own, progress)
 
 
 # -- reading ----------------------------------------------------------------------------------------------------------
 
 
-def read_session(path: str | Path) -> Session:
+def read_session(path: str | Path, progress: Progress = nothing) -> Session:
     """Read a session.
+
+    Parameters
+    ----------
+    progress : callable
+        Told how much is done, 0 to 1; what it raises ends the reading.
 
     Raises
     ------
@@ -217,7 +230,7 @@ def read_session(path: str | Path) -> Session:
                     f"{path}: this session was written by napari-lot {file.attrs['version']}, which knows more than "
                     f"this version ({__version__}): upgrade with 'pip install --upgrade napari-lot'."
                 )
-            return _read(file, path)
+            return _read(file, path, progress)
     except InputError:
         raise
     except FileNotFoundError:
@@ -227,10 +240,10 @@ def read_session(path: str | Path) -> Session:
         raise InputError(f"{path}: this session is truncated or damaged ({reason}): open another copy.") from None
 
 
-def _read(file: h5py.File, path: Path) -> Session:
+def _read(file: h5py.File, path: Path, progress: Progress) -> Session:
     settings = _read_settings(file, path)
-    series = _read_series(file["series"], path)
-    result = _read_result(file["result"], settings, series) if "result" in file else None
+    series = _read_series(file["series"], path, part(progress, 0.0, 0.5))
+    result = _read_result(file["result"], settings, series, part(progress, 0.5, 1.0)) if "result" in file else None
     state = RunState(**_read_fields(file["state"], RunState)) if "state" in file else None
     return Session(
         series=series,
@@ -257,25 +270,25 @@ def _read_settings(file: h5py.File, path: Path) -> Settings:
     return Settings.model_construct(_fields_set=set(given), **sections)
 
 
-def _read_series(group: h5py.Group, path: Path) -> TiltSeries:
-    values = {n: v for n, v in get(group).items() if n in {f.name for f in fields(TiltSeries)}}
+def _read_series(group: h5py.Group, path: Path, progress: Progress) -> TiltSeries:
+    values = {n: v for n, v in get(group, progress).items() if n in {f.name for f in fields(TiltSeries)}}
     values["angles_deg"] = np.asarray(values["angles_deg"])
     if "images" in values:
         return TiltSeries(**values)
-    return _from_source(group, values, path)
+    return _from_source(group, values, path, progress)
 
 
-def _from_source(group: h5py.Group, values: dict[str, Any], path: Path) -> TiltSeries:
+def _from_source(group: h5py.Group, values: dict[str, Any], path: Path, progress: Progress) -> TiltSeries:
     """The series with its images from the file that they came from, if they are still the same."""
     from napari_lot.series.read import READERS
 
     source = Path(str(group.attrs["path"]) or values["source"])
     beside = path.parent / source.name
     for place in (source, beside):
-        reader: Callable[[Path], Any] | None = READERS.get(place.suffix.lower())
+        reader: Callable[[Path, Progress], Any] | None = READERS.get(place.suffix.lower())
         if reader is None or not place.is_file():
             continue
-        images = np.asarray(reader(place).images)
+        images = np.asarray(reader(place, progress).images)
         check_stack_shape(images.shape, str(place))
         # a series in another program's geometry was transposed when it was read
         for turned in (images, images.transpose(0, 2, 1)):
@@ -291,17 +304,17 @@ def _from_source(group: h5py.Group, values: dict[str, Any], path: Path) -> TiltS
     )
 
 
-def _read_result(group: h5py.Group, settings: Settings, series: TiltSeries) -> Result:
-    values = _read_fields(group, Result)
+def _read_result(group: h5py.Group, settings: Settings, series: TiltSeries, progress: Progress) -> Result:
+    values = _read_fields(group, Result, progress)
     if "residual" not in values:
         values["residual"] = series.images - values["calculated"]
     return Result(settings=settings, **values)
 
 
-def _read_fields(group: h5py.Group, kind: type) -> dict[str, Any]:
+def _read_fields(group: h5py.Group, kind: type, progress: Progress = nothing) -> dict[str, Any]:
     """The fields of a dataclass that the file holds and that there are now."""
     names = {f.name for f in fields(kind)}
-    values = get(group)
+    values = get(group, progress)
     inner: Mapping[str, type] = {"orbitals": Orbitals, "probe": ProbeSlices, "probe_before": ProbeSlices}
     for name, item in group.items():
         if isinstance(item, h5py.Group) and name in inner:

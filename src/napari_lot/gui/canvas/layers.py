@@ -24,7 +24,7 @@ from napari_lot.gui.canvas.overlay import Projection
 from napari_lot.gui.canvas.points import PointsBuffer
 from napari_lot.gui.canvas.probe_layers import ProbeLayers
 from napari_lot.gui.canvas.sizes import EQUAL, Sizing, by_error_bar
-from napari_lot.gui.canvas.stacks import AXES_4D, Stacks
+from napari_lot.gui.canvas.stacks import AXES_4D, CALCULATED, RESIDUAL, Stacks
 from napari_lot.gui.canvas.views import ATOMS, MARKERS, RIGHT_HANDED, Views
 from napari_lot.job import ProbeSlices, Result
 from napari_lot.series import TiltSeries
@@ -98,10 +98,15 @@ class WorkbenchLayers:
         """Take away what belongs to an earlier run."""
         self.editor.end()
         self.doubt.remove()
-        self.stacks.remove_results()
-        for buffer in (self.atoms, self.markers):
-            if buffer is not None and buffer.layer in self.viewer.layers:
-                self.viewer.layers.remove(buffer.layer)
+        drawn = [b.layer for b in (self.atoms, self.markers) if b is not None and b.layer in self.viewer.layers]
+        if drawn or self.stacks.has(CALCULATED) or self.stacks.has(RESIDUAL):
+            # in one batch: napari rebuilds its scene, and looks for garbage, once and not for every layer
+            with self.viewer.layers.batched_update():
+                self.stacks.remove_results()
+                for layer in drawn:
+                    self.viewer.layers.remove(layer)
+        else:
+            self.stacks.remove_results()
         self.atoms = self.markers = None
         if self.probe.before is not None and self.probe.slices is not None:
             self.show_probe(self.probe.before)
@@ -114,6 +119,11 @@ class WorkbenchLayers:
         """Fill in calculated images (n, V, U) of some tilts and their residuals."""
         before = self.tilt
         if self.stacks.show_calculated(tilts, calculated, before, visible=self.view == "images"):
+            self._arrange_again(before)
+
+    def _show_all(self, result: Result) -> None:
+        before = self.tilt
+        if self.stacks.show_all(result.calculated, result.residual, visible=self.view == "images"):
             self._arrange_again(before)
 
     def _arrange_again(self, tilt: int) -> None:
@@ -129,7 +139,7 @@ class WorkbenchLayers:
         if self.series is None:
             return
         self.projection = Projection(self.series, result)
-        self.show_calculated(np.arange(len(self.series)), result.calculated)
+        self._show_all(result)
         self.stacks.limit_residual(result.residual)
         self.show_probe(result.probe, result.probe_before if result.probe_changed else None)
         self._noun = "atoms"
@@ -141,7 +151,7 @@ class WorkbenchLayers:
         if self.series is None or self.result is None or self.atoms is None:
             return
         self.result, atoms = result, result.orbitals
-        self.show_calculated(np.arange(len(self.series)), result.calculated)
+        self._show_all(result)
         self._kept = None
         if len(atoms) > MAX_SHOWN:
             self._kept = np.sort(np.argpartition(atoms.height, -MAX_SHOWN)[-MAX_SHOWN:])
@@ -499,4 +509,6 @@ def _is_copy(layer: Layer, series: TiltSeries) -> bool:
     """Whether a layer of this package's reader shows the images of a series."""
     if KEY not in layer.metadata or not isinstance(layer, Image) or layer.data.size != series.images.size:
         return False
-    return bool(np.array_equal(np.asarray(layer.data).reshape(series.images.shape), series.images))
+    shown = np.asarray(layer.data).reshape(series.images.shape)
+    # image by image: most that differ do so in the first
+    return all(np.array_equal(a, b) for a, b in zip(shown, series.images, strict=True))

@@ -15,6 +15,7 @@ UNITS_4D = ("pixel", "angstrom", "angstrom", "angstrom")
 AXES_4D = ("tilt angle", "z", "y", "x")  # napari makes room for this; the angle itself is shown in its place
 MEASURED, CALCULATED, RESIDUAL = "Measured", "Calculated", "Residual"
 
+SAMPLE = 400_000
 # Cool-warm (Moreland 2009): diverging, equal lightness steps on both sides of a light middle.
 _COOL_WARM = [
     (0.230, 0.299, 0.754),
@@ -36,19 +37,22 @@ def residual_colormap() -> Colormap:
 
 def stack_layer(series: TiltSeries, images: NDArray[np.float32], name: str, **options: Any) -> Image:
     """An Image layer ``[tilt, 1, v, u]`` in Å with the rotation centre at the origin."""
-    p = series.pixel_size_A
-    row, column = series.center_px if series.center_px is not None else (0.0, 0.0)
     return Image(
         images[:, None],
         name=name,
-        scale=(1, p, p, p),
-        translate=(0, 0, -row * p, -column * p),
+        **_place(series),
         units=UNITS_4D,
         axis_labels=AXES_4D,
         projection_mode="mean",
         metadata={"napari_lot_role": name.lower()},
         **options,
     )
+
+
+def _place(series: TiltSeries) -> dict[str, tuple[float, ...]]:
+    p = series.pixel_size_A
+    row, column = series.center_px if series.center_px is not None else (0.0, 0.0)
+    return {"scale": (1, p, p, p), "translate": (0, 0, -row * p, -column * p)}
 
 
 class Stacks:
@@ -60,6 +64,7 @@ class Stacks:
         self._series: TiltSeries | None = None
         self._calculated: NDArray[np.float32] | None = None
         self._residual: NDArray[np.float32] | None = None
+        self._is_ours = True
         self._residual_limits: tuple[float, float] | None = None
         self._limits = (0.0, 1.0)
 
@@ -68,14 +73,20 @@ class Stacks:
         return name in self.layers and self.layers[name] in self.viewer.layers
 
     def show_measured(self, series: TiltSeries) -> None:
-        """Show the measured images; another series' stacks go."""
+        """Show the measured images in place of another series', whose other stacks go."""
         self.remove_results()
-        if self.has(MEASURED):
-            self.viewer.layers.remove(self.layers[MEASURED])
         self._series = series
-        lo, hi = np.quantile(series.images[:: max(1, len(series) // 12)], [0.001, 0.9995])
+        lo, hi = np.quantile(sample(series.images), [0.001, 0.9995])
         self._limits = limits(lo, hi)
-        self.restore(visible=True)
+        if not self.has(MEASURED):
+            self.restore(visible=True)
+            return
+        # a layer that goes and another that comes would each hold the window up for half a second (see Views)
+        layer, place = self.layers[MEASURED], _place(series)
+        layer.data = series.images[:, None]
+        layer.scale, layer.translate = place["scale"], place["translate"]
+        layer.contrast_limits_range = layer.contrast_limits = self._limits
+        layer.visible = True
 
     def restore(self, visible: bool) -> bool:
         """Add the stacks that there are images for and that are not on screen; True where any was added."""
@@ -123,8 +134,12 @@ class Stacks:
         if series is None or not len(tilts):
             return False
         if self._calculated is None or self._residual is None:
-            self._calculated = np.zeros_like(series.images)
-            self._residual = np.zeros_like(series.images)
+            self._calculated = np.zeros(series.images.shape, np.float32)  # not "_like": that writes every page
+            self._residual = np.zeros(series.images.shape, np.float32)
+            self._is_ours = True
+        if not self._is_ours:  # what a result holds is not painted over
+            self.show_all(self._calculated.copy(), self._residual.copy(), visible)
+            self._is_ours = True
         self._calculated[tilts] = calculated
         self._residual[tilts] = series.images[tilts] - calculated
         if self._residual_limits is None:
@@ -135,13 +150,39 @@ class Stacks:
                 self.layers[name].refresh(thumbnail=False, extent=False, highlight=False)
         return added
 
+    def show_all(self, calculated: NDArray[np.float32], residual: NDArray[np.float32], visible: bool) -> bool:
+        """Show what a run leaves, all tilts at once; the arrays are shown and not copied. True where layers were added.
+
+        Parameters
+        ----------
+        visible : bool
+            Whether layers that have to be added are shown.
+        """
+        self._calculated, self._residual, self._is_ours = calculated, residual, False
+        if self._residual_limits is None:
+            self.limit_residual(residual)
+        for name, stack in ((CALCULATED, calculated), (RESIDUAL, residual)):
+            if self.has(name):
+                self.layers[name].data = stack[:, None]
+        return self.restore(visible)
+
     def limit_residual(self, residual: NDArray[np.float32]) -> None:
         """Symmetric limits around zero from the 99.5th percentile of |residual|."""
-        top = float(np.quantile(np.abs(residual), 0.995)) or 1e-6
+        top = float(np.quantile(np.abs(sample(residual)), 0.995)) or 1e-6
         self._residual_limits = (-top, top)
         if self.has(RESIDUAL):
             self.layers[RESIDUAL].contrast_limits_range = self._residual_limits
             self.layers[RESIDUAL].contrast_limits = self._residual_limits
+
+
+def sample(stack: NDArray[np.float32]) -> NDArray[np.float32]:
+    """Pixels of a stack (T, V, U) that stand for all, in equal steps along every axis: some hundred thousand at most.
+
+    Limits of contrast need no more, and the window waits for them.
+    """
+    t = max(1, len(stack) // 12)
+    step = max(1, int(np.sqrt(stack[::t].size / SAMPLE)))
+    return stack[::t, ::step, ::step]
 
 
 def limits(lo: float, hi: float) -> tuple[float, float]:

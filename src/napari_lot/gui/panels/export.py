@@ -25,10 +25,12 @@ from napari_lot.export.methods import methods_text
 from napari_lot.files import write_whole
 from napari_lot.gui.canvas.layers import WorkbenchLayers
 from napari_lot.gui.canvas.picture import take_picture
+from napari_lot.gui.forms.progress_line import ProgressLine
 from napari_lot.gui.look import failure
 from napari_lot.gui.saving import CANVAS, EVERYTHING, KINDS, SESSION, Figures, check, save, with_ending
 from napari_lot.gui.state import WorkbenchState
-from napari_lot.gui.work.background import Background
+from napari_lot.gui.work.task import Task
+from napari_lot.progress import Progress
 from napari_lot.session import Session
 
 LARGEST_PICTURE_PX = 8192
@@ -54,7 +56,8 @@ class ExportPanel(QWidget):
         self.make_session: Callable[[], Session] = self._session
         self.on_saved: Callable[[str], None] = lambda kind: None
         self._folder = folder
-        self._background = Background(self)
+        self._task = Task("saving", self)
+        self.progress = ProgressLine("export", self._task, "Stop saving; what is there stays as it is.")
         self.kind = QComboBox()
         self.kind.setObjectName("export_kind")
         self.kind.addItems(list(KINDS))
@@ -107,8 +110,9 @@ class ExportPanel(QWidget):
         layout.addWidget(self.embed, 3, 1, 1, 2)
         layout.addWidget(self.overwrite, 4, 1)
         layout.addWidget(self.save, 4, 2)
-        layout.addWidget(self.copy, 5, 0, 1, 3)
-        layout.addWidget(self.note, 6, 0, 1, 3)
+        layout.addWidget(self.progress, 5, 0, 1, 3)
+        layout.addWidget(self.copy, 6, 0, 1, 3)
+        layout.addWidget(self.note, 7, 0, 1, 3)
         layout.setColumnStretch(1, 1)
         self.kind.currentTextChanged.connect(self._on_kind)
         self._on_kind(self.kind.currentText())
@@ -120,12 +124,12 @@ class ExportPanel(QWidget):
         """Stop listening; what is being written is written to its end."""
         self.state.result_changed.disconnect(self._on_result)
         self.state.running_changed.disconnect(self._enable)
-        self._background.shutdown()
+        self._task.shutdown(timeout_s=30.0, finish=True)
 
     @property
     def saving(self) -> bool:
         """Whether a file is being written."""
-        return self._background.busy
+        return self._task.running
 
     def _on_result(self) -> None:
         self.note.setText("")
@@ -136,14 +140,19 @@ class ExportPanel(QWidget):
         busy = self.saving
         needs = "Needs a finished reconstruction (step 3)."
         self.save.setEnabled(ready and not busy)
-        self.save.setText("Saving…" if busy else "Save")
         self.save.setToolTip(
-            "It is being written." if busy else f"Write what run {self.state.result_run} found." if ready else needs
+            f"{self._task.what}: wait, or cancel."
+            if busy
+            else f"Write what run {self.state.result_run} found."
+            if ready
+            else needs
         )
-        self.copy.setEnabled(ready)
+        self.copy.setEnabled(ready and not busy)
         self.copy.setToolTip(
-            "Put a paragraph for a paper on the clipboard: the series, the model, the settings, the result, and what "
-            "to cite."
+            f"{self._task.what}: wait, or cancel."
+            if busy
+            else "Put a paragraph for a paper on the clipboard: the series, the model, the settings, the result, and "
+            "what to cite."
             if ready
             else needs
         )
@@ -202,17 +211,17 @@ class ExportPanel(QWidget):
             self.on_saved(what)
 
         self.note.setText("")
-        self._background.start(write, done, self._failed)
+        self._task.start(f"Saving {path.name}", write, done, self._failed, self._cancelled)
         self._enable()
 
-    def _writer(self, what: str, path: Path) -> Callable[[], None]:
+    def _writer(self, what: str, path: Path) -> Callable[[Progress], None]:
         """What has to be done in the background; the view on the canvas is taken here."""
         if what == CANVAS:
             picture, width = self._picture(), self.width.value()
-            return lambda: write_whole(path, lambda p: write_picture(p, picture, width))
+            return lambda progress: write_whole(path, lambda p: write_picture(p, picture, width), progress)
         session, embed = self.make_session(), self.embed.isChecked()
         figures = Figures(self.width.value(), self.dpi.value(), self.layers.tilt)
-        return lambda: save(what, path, session, figures, embed)
+        return lambda progress: save(what, path, session, figures, embed, progress)
 
     def _picture(self) -> object:
         viewer = self.layers.viewer
@@ -227,6 +236,10 @@ class ExportPanel(QWidget):
             )
         return take_picture(viewer, across)
 
+    def _cancelled(self) -> None:
+        self.note.setText("Cancelled; nothing was written.")
+        self._enable()
+
     def _failed(self, sentence: str) -> None:
         self.note.setText(failure(self.state.fail(sentence)))
         self._enable()
@@ -236,9 +249,21 @@ class ExportPanel(QWidget):
         clipboard = QApplication.clipboard()
         if series is None or result is None or clipboard is None:
             return
-        text = methods_text(series, result)
-        clipboard.setText(text)
-        self.note.setText(f"The methods paragraph is on the clipboard ({len(text.split())} words).")
+
+        def put(text: str) -> None:
+            clipboard.setText(text)
+            self.note.setText(f"The methods paragraph is on the clipboard ({len(text.split())} words).")
+            self._enable()
+
+        # noise and units of all images are looked at for it
+        self._task.start(
+            "Writing the methods paragraph",
+            lambda progress: methods_text(series, result),
+            put,
+            self._failed,
+            self._cancelled,
+        )
+        self._enable()
 
 
 def _number(value: float, low: float, high: float, unit: str, name: str, tip: str) -> QDoubleSpinBox:

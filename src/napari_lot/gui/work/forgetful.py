@@ -9,8 +9,8 @@ from typing import Any
 
 from qtpy.QtCore import QObject, QTimer
 
-from napari_lot.gui.live import sentence_of
 from napari_lot.gui.work.piece import Piece
+from napari_lot.gui.work.sentences import sentence_of
 
 _LOG = logging.getLogger(__name__)
 POLL_MS = 50
@@ -23,14 +23,19 @@ class Forgetful(QObject):
 
     Parameters
     ----------
+    what : str
+        What is done, as the beginning of a sentence.
     on_done : callable
         Called on the main thread with the value.
     on_failure : callable
         Called on the main thread with a sentence.
     """
 
-    def __init__(self, on_done: Callable[[Any], None], on_failure: Callable[[str], None], parent: QObject) -> None:
+    def __init__(
+        self, what: str, on_done: Callable[[Any], None], on_failure: Callable[[str], None], parent: QObject
+    ) -> None:
         super().__init__(parent)
+        self.what = what
         self._on_done, self._on_failure = on_done, on_failure
         self._awaited: Piece | None = None
         self._begun: list[Piece] = []
@@ -70,7 +75,7 @@ class Forgetful(QObject):
         if piece.error is None:
             self._on_done(piece.value)
             return
-        sentence, detail = sentence_of(piece.error, "The analysis")
+        sentence, detail = sentence_of(piece.error, self.what)
         if detail is not None:
             _LOG.error("%s\n%s", sentence, detail)
         self._on_failure(sentence)

@@ -2,16 +2,21 @@
 
 from __future__ import annotations
 
+import logging
+import time
 from collections.abc import Callable
 from typing import Any
 
 from qtpy.QtCore import QObject, QTimer, Signal
 
-from napari_lot.errors import InputError
 from napari_lot.gui.work.piece import Piece
+from napari_lot.gui.work.sentences import sentence_of
+from napari_lot.progress import Progress
 
-Progress = Callable[[float], None]
+_LOG = logging.getLogger(__name__)
 POLL_MS = 40
+AT_ONCE_S = 0.1
+"""What is done within this is done before ``start`` returns; nobody sees a wait as short as this."""
 
 
 class _Cancelled(BaseException):
@@ -21,41 +26,39 @@ class _Cancelled(BaseException):
 class _Work(Piece):
     """A piece of work that tells how far it is, and ends at the next word of that when it is cancelled."""
 
-    def __init__(self, work: Callable[[Progress], Any]) -> None:
+    def __init__(self, name: str, work: Callable[[Progress], Any]) -> None:
         self.share = 0.0
         self.cancelled = False
-        super().__init__("preparation", lambda: work(self._progress))
+        super().__init__(name, lambda: work(self._progress))
 
     def _progress(self, share: float) -> None:
         if self.cancelled:
             raise _Cancelled
         self.share = share
 
-    @property
-    def failure(self) -> str | None:
-        """What went wrong, in a sentence."""
-        error = self.error
-        if error is None or isinstance(error, InputError):
-            return None if error is None else str(error)
-        if isinstance(error, MemoryError):
-            return "Out of memory: crop or bin the images first, or close other programs."
-        return f"This stopped because of a fault in the program ({type(error).__name__}: {error})."
-
 
 class Task(QObject):
-    """Runs a function of a progress callback in a thread; the next one waits until this one has ended.
+    """Runs a function of a progress callback in a thread, and tells what came of it.
 
-    ``changed`` tells that it began, went on or ended. ``done`` and ``failed`` are called on the window's thread, and
-    not at all after ``cancel``.
+    What is cancelled ends at its next report of progress, or at its end; nobody hears of it, and something else may
+    begin at once. ``changed`` tells that something began, went on or ended.
+
+    Parameters
+    ----------
+    name : str
+        Of the thread, after the package's own.
     """
 
     changed = Signal()
 
-    def __init__(self, parent: QObject | None = None) -> None:
+    def __init__(self, name: str, parent: QObject | None = None) -> None:
         super().__init__(parent)
+        self._name = name
         self._work: _Work | None = None
+        self._left: list[_Work] = []
         self._done: Callable[[Any], None] = lambda value: None
         self._failed: Callable[[str], None] = lambda sentence: None
+        self._cancelled: Callable[[], None] = lambda: None
         self.what = ""
         self._timer = QTimer(self)
         self._timer.setInterval(POLL_MS)
@@ -68,7 +71,7 @@ class Task(QObject):
 
     @property
     def share(self) -> float:
-        """How much of it is done, 0 to 1."""
+        """How much of it is done, 0 to 1; 0 as well where it does not say."""
         return self._work.share if self._work is not None else 0.0
 
     def start(
@@ -77,29 +80,54 @@ class Task(QObject):
         work: Callable[[Progress], Any],
         done: Callable[[Any], None],
         failed: Callable[[str], None],
+        cancelled: Callable[[], None] = lambda: None,
     ) -> bool:
-        """Begin; False where something else is still under way."""
+        """Begin; False where something else is still under way.
+
+        ``what`` is what is done, as the beginning of a sentence. ``done`` is called with the value, ``failed`` with a
+        sentence, or ``cancelled``: one of the three, on the window's thread, where nothing is under way any more.
+        """
         if self._work is not None:
             return False
-        self.what, self._done, self._failed = what, done, failed
-        self._work = _Work(work)
-        self._timer.start()
-        self.changed.emit()
+        self.what, self._done, self._failed, self._cancelled = what, done, failed, cancelled
+        self._work = _Work(self._name, work)
+        self._work.wait(AT_ONCE_S)
+        if self._work.under_way:
+            self._timer.start()
+            self.changed.emit()
+        else:
+            self._poll()
         return True
 
     def cancel(self) -> None:
-        """Stop at the next report of progress; nothing comes of it."""
-        if self._work is not None:
-            self._work.cancelled = True
+        """Await nothing any more."""
+        work = self._work
+        if work is None:
+            return
+        self._forget(work)
+        self._cancelled()
+        self.changed.emit()
 
-    def shutdown(self, timeout_s: float = 10.0) -> None:
-        """Cancel and wait until the thread has ended, which it does at its next report of progress."""
+    def _forget(self, work: _Work) -> None:
+        work.cancelled = True
         self._timer.stop()
-        if self._work is not None:
-            self._work.cancelled = True
-            self._work.wait(timeout_s)
-            self._work = None
-            self.changed.emit()
+        self._work = None
+        self._left = [*(left for left in self._left if left.under_way), work]
+
+    def shutdown(self, timeout_s: float = 5.0, finish: bool = False) -> None:
+        """Tell nobody any more, and give what is under way that long to end (as daemons they hold up no exit).
+
+        ``finish`` lets it come to its own end: what is being written is written.
+        """
+        self._timer.stop()
+        work, self._work = self._work, None
+        if work is not None:
+            work.cancelled = not finish
+            self._left.append(work)
+        end = time.monotonic() + timeout_s
+        for left in self._left:
+            left.wait(max(end - time.monotonic(), 0.0))
+        self._left = []
 
     def _poll(self) -> None:
         work = self._work
@@ -110,9 +138,11 @@ class Task(QObject):
             return
         self._timer.stop()
         self._work = None
-        if not work.cancelled:
-            if work.failure is not None:
-                self._failed(work.failure)
-            else:
-                self._done(work.value)
+        if work.error is None:
+            self._done(work.value)
+        else:
+            sentence, detail = sentence_of(work.error, self.what)
+            if detail is not None:
+                _LOG.error("%s\n%s", sentence, detail)
+            self._failed(sentence)
         self.changed.emit()

@@ -7,19 +7,19 @@ along it and a sine across it. What is left beside that is drift.
 
 from __future__ import annotations
 
-from collections.abc import Callable
-
 import numpy as np
 
 from napari_lot.errors import InputError
 from napari_lot.physics.geometry import series_rotations
+from napari_lot.progress import Progress, counted, nothing
+from napari_lot.series.alignment.agreement import CommonProfile, has_one_axis
 from napari_lot.series.alignment.drift import Drift, split_shifts
 from napari_lot.series.checks import tilt_list
 from napari_lot.series.tilt_series import TiltSeries
 from napari_lot.series.vacuum import find_particle
 
 
-def align_by_center_of_mass(series: TiltSeries, progress: Callable[[float], None] = lambda share: None) -> Drift:
+def align_by_center_of_mass(series: TiltSeries, progress: Progress = nothing) -> Drift:
     """Drift of each tilt from the centres of mass, and the rotation centre across the tilt axis.
 
     Parameters
@@ -37,14 +37,16 @@ def align_by_center_of_mass(series: TiltSeries, progress: Callable[[float], None
     rotations = series_rotations(series)
     row, column = (np.arange(n) - c for n, c in zip(series.images.shape[1:], series.center_px, strict=True))
     places = np.full((len(series), 2), np.nan)
-    for done, j in enumerate(series.used):
-        progress(done / len(series.used))
-        particle = find_particle(series, int(j))
+    common = CommonProfile(series) if has_one_axis(series) else None
+    for j in counted(series.used.tolist(), progress):
+        particle = find_particle(series, j)
         if particle is not None:
             signal = particle.signal
             mass = signal.sum()
             if mass > 0:
                 places[j] = (signal.sum(0) @ column) / mass, (signal.sum(1) @ row) / mass
+                if common is not None:
+                    common.add(j, signal)
     known = np.flatnonzero(np.isfinite(places).all(1))
     lost = np.setdiff1d(series.used, known)
     if len(known) < 3 or len(known) < 0.5 * len(series.used):
@@ -59,6 +61,5 @@ def align_by_center_of_mass(series: TiltSeries, progress: Callable[[float], None
     doubts: tuple[str, ...] = ()
     if len(lost):
         doubts = (f"{tilt_list(lost).capitalize()} could not be judged: no particle within the field; not moved.",)
-    progress(1.0)
     found = (series.center_px[0] + float(center[1]), series.center_px[1] + float(center[0]))
-    return Drift(drift, found, "by centres of mass", doubts)
+    return Drift(drift, found, "by centres of mass", doubts, common)

@@ -6,14 +6,14 @@ stretch before a film is correlated: Guckenberger, Ultramicroscopy 9, 167 (1982)
 
 from __future__ import annotations
 
-from collections.abc import Callable
-
 import numpy as np
 from numpy.typing import NDArray
 from scipy import fft, ndimage
 
 from napari_lot.errors import InputError
 from napari_lot.physics.geometry import series_rotations
+from napari_lot.progress import Progress, counted, nothing, part
+from napari_lot.series.alignment.agreement import CommonProfile, has_one_axis
 from napari_lot.series.alignment.drift import Drift
 from napari_lot.series.checks import tilt_list
 from napari_lot.series.tilt_series import TiltSeries
@@ -35,7 +35,7 @@ def align_by_correlation(
     *,
     film: bool | None = None,
     reach_px: float | None = None,
-    progress: Callable[[float], None] = lambda share: None,
+    progress: Progress = nothing,
 ) -> Drift:
     """Drift of each tilt, accumulated over neighbours from the least tilted image on, which stays.
 
@@ -71,8 +71,7 @@ def align_by_correlation(
     drift = np.zeros((len(series), 2))
     weak = []
     pairs = _chain(rotations, series.used, flattest)
-    for done, (before, after) in enumerate(pairs):
-        progress(done / len(pairs))
+    for before, after in counted(pairs, part(progress, 0.0, 0.7)):
         stretch = rotations[before, :2, :2] @ np.linalg.inv(rotations[after, :2, :2]) if film else np.eye(2)
         if np.abs(np.linalg.svd(stretch)[1] - 1).max() > MOST_STRETCH - 1:
             stretch = np.eye(2)
@@ -82,12 +81,18 @@ def align_by_correlation(
             weak.append(after)
         # A u_after = R_before x + A s_after lies at ``step`` from R_before x + s_before
         drift[after] = np.linalg.solve(stretch, step + drift[before])
-    progress(1.0)
+    common = None
+    if not film and has_one_axis(series):
+        common = CommonProfile(series)
+        for j in counted(series.used.tolist(), part(progress, 0.7, 1.0)):
+            particle = find_particle(series, j)
+            if particle is not None:
+                common.add(j, particle.signal)
     doubts: tuple[str, ...] = ()
     if weak:
         doubts = (f"{tilt_list(sorted(weak)).capitalize()} have little in common with their neighbours: look at them.",)
     how = "by cross-correlation of neighbours" + (", stretched as a film" if film else "")
-    return Drift(drift, series.center_px, how, doubts)
+    return Drift(drift, series.center_px, how, doubts, common)
 
 
 def register(fixed: Floats, moving: Floats, reach_px: float) -> tuple[Floats, float]:

@@ -7,6 +7,8 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from napari_lot.series.alignment.agreement import CommonProfile
+
 Floats = NDArray[np.float64]
 
 
@@ -25,12 +27,15 @@ class Drift:
         The method in a few words, for the history of the series.
     doubts : tuple of str
         What is doubtful, one sentence each.
+    common : CommonProfile or None
+        What tells whether tilts that are moved back agree better; None where they have nothing in common.
     """
 
     drift_px: Floats
     center_px: tuple[float, float]
     how: str
     doubts: tuple[str, ...] = ()
+    common: CommonProfile | None = None
 
     @property
     def largest_px(self) -> float:

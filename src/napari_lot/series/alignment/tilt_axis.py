@@ -4,17 +4,21 @@ Summed across the tilt axis, the images of one object are the same profile at ev
 their Fourier transforms (Crowther, DeRosier & Klug, Proc. R. Soc. A 317, 319 (1970); van Heel, Ultramicroscopy 21, 111
 (1987)).
 The direction is looked for in which these profiles agree best. Their moduli are compared, which do not know of drift.
+
+The place of a minimum in a noisy curve is no smooth function of the tilts: leaving out one at a time (the usual
+jackknife) says too little of how far it may jump. Half of them are left out at a time, many times (Shao & Wu, Ann.
+Stat. 17, 1176 (1989)): the spread of what the halves find is that of what all find, as for any mean.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
 from napari_lot.errors import InputError
+from napari_lot.progress import Progress, nothing, part
 from napari_lot.series.checks import tilt_list
 from napari_lot.series.tilt_series import TiltSeries
 from napari_lot.series.vacuum import find_particle
@@ -23,9 +27,13 @@ Floats = NDArray[np.float64]
 
 LEAST_RANGE_DEG = 20.0
 LEAST_TILTS = 5
-COARSE_DEG, FINE_DEG, FINE_SPAN_DEG = 1.0, 0.2, 2.4
+COARSE_DEG, FINE_SPAN_DEG, FINE_STEPS = 1.0, 2.4, 25
 HIGHEST = 0.35
 """Highest frequency compared, in 1/px: beyond it interpolation and aliasing speak."""
+HALVES = 100
+"""How often half of the tilts are taken; the standard deviation is then known to 7 %."""
+WIDEST_SPAN = 4.0
+"""A standard deviation is believed where the directions that were searched reach this many of it to both sides."""
 LARGEST_SIGMA_DEG = 3.0
 """A direction that is less certain than this is no answer."""
 RIVALS = 3
@@ -38,8 +46,8 @@ RIVAL_SIGMA = 3.0
 class TiltAxis:
     """Direction of the tilt axis from vertical in degrees, clockwise positive, in (-90, 90].
 
-    ``sigma_deg`` is its standard deviation by the jackknife over tilts. ``told`` is False where the images do not tell
-    it, and ``sentence`` says why, or what was found. ``angles_deg``, ``disagreement`` (n,): the curve that was
+    ``sigma_deg`` is its standard deviation, from many halves of the tilts. ``told`` is False where the images do not
+    tell it, and ``sentence`` says why, or what was found. ``angles_deg``, ``disagreement`` (n,): the curve that was
     searched, as the part of the profiles' power that is not common.
     """
 
@@ -51,7 +59,7 @@ class TiltAxis:
     disagreement: Floats
 
 
-def find_tilt_axis(series: TiltSeries, progress: Callable[[float], None] = lambda share: None) -> TiltAxis:
+def find_tilt_axis(series: TiltSeries, progress: Progress = nothing) -> TiltAxis:
     """Direction of the tilt axis of a single-axis series.
 
     The sense of the tilt cannot be told from it: an axis turned by 180 degrees gives the same profiles.
@@ -101,30 +109,34 @@ def find_tilt_axis(series: TiltSeries, progress: Callable[[float], None] = lambd
     factor = max(1, int(0.35 / (4 / extent)) if extent > 200 else 1)
     coarse = np.arange(-90.0, 90.0, COARSE_DEG)
     low = np.linspace(0.5 / extent, 8 / extent, 16)
-    rough = _disagreement(
-        _profiles(_bin(stack, factor), coarse, low * factor, lambda s: progress(0.3 + 0.3 * s)), noise
-    )
+    rough = _disagreement(_profiles(_bin(stack, factor), coarse, low * factor, part(progress, 0.3, 0.6)), noise)
     lowest = np.flatnonzero((rough <= np.roll(rough, 1)) & (rough <= np.roll(rough, -1)))
     places = [float(coarse[i]) for i in lowest[np.argsort(rough[lowest])][:RIVALS]]
     close = []
     for i, place in enumerate(places):
-        fine = place + np.arange(-FINE_SPAN_DEG, FINE_SPAN_DEG + FINE_DEG / 2, FINE_DEG)
-        close.append((fine, _profiles(stack, fine, frequencies, lambda s, i=i: progress(0.6 + 0.4 * (i + s) / RIVALS))))  # type: ignore[misc]
+        fine = place + np.linspace(-FINE_SPAN_DEG, FINE_SPAN_DEG, FINE_STEPS)
+        ahead = part(progress, 0.6 + 0.3 * i / len(places), 0.6 + 0.3 * (i + 1) / len(places))
+        close.append((fine, _profiles(stack, fine, frequencies, ahead)))
     minima = [float(_disagreement(profiles, noise).min()) for _, profiles in close]
     best = int(np.argmin(minima))
     fine, profiles = close[best]
     curve = _disagreement(profiles, noise)
     found = _minimum(fine, curve)
-    without = np.array([_minimum(fine, _disagreement(np.delete(profiles, j, 0), noise)) for j in range(len(profiles))])
-    n = len(without)
-    sigma = max(float(np.sqrt((n - 1) / n * ((without - without.mean()) ** 2).sum())), FINE_DEG / np.sqrt(12))
+    sigma, span = _spread(fine, profiles, noise), FINE_SPAN_DEG
+    # Where noise throws the minimum from edge to edge, what was searched is too narrow to tell how far.
+    while sigma > span / WIDEST_SPAN and span < WIDEST_SPAN * LARGEST_SIGMA_DEG:
+        span *= 2
+        wide = places[best] + np.linspace(-span, span, FINE_STEPS)
+        wider = _profiles(stack, wide, frequencies, part(progress, 0.9, 1.0))
+        found, sigma = _minimum(wide, _disagreement(wider, noise)), _spread(wide, wider, noise)
+    n = len(profiles)
     own = _by_tilt(profiles, noise)[:, curve.argmin()]
     rivals = [places[best]]
     for i, (_, others) in enumerate(close):
         gain = _by_tilt(others, noise)[:, _disagreement(others, noise).argmin()] - own
         if i != best and gain.mean() < RIVAL_SIGMA * gain.std() / np.sqrt(n):
             rivals.append(places[i])
-    at_edge = abs(found - places[best]) > FINE_SPAN_DEG - 2 * FINE_DEG
+    at_edge = abs(found - places[best]) > span * (1 - 4 / (FINE_STEPS - 1))
     angle = (found + 90.0) % 180.0 - 90.0
     text = f"{angle:+.2f} ± {sigma:.2f} degrees from vertical".replace("-", "−")
     if sigma > LARGEST_SIGMA_DEG or at_edge:
@@ -145,7 +157,7 @@ def find_tilt_axis(series: TiltSeries, progress: Callable[[float], None] = lambd
     return TiltAxis(angle, sigma, told, sentence, coarse, rough)
 
 
-def _profiles(stack: Floats, angles_deg: Floats, frequencies: Floats, progress: Callable[[float], None]) -> Floats:
+def _profiles(stack: Floats, angles_deg: Floats, frequencies: Floats, progress: Progress) -> Floats:
     """|Fourier transform| of the profiles along each direction, (T, angles, frequencies).
 
     The line through the transform of an image along the axis (-sin a, cos a) is a sum over u and one over v.
@@ -190,6 +202,15 @@ def _minimum(angles: Floats, curve: Floats) -> float:
     second, first, _ = np.polyfit(angles[i - 4 : i + 5] - angles[i], curve[i - 4 : i + 5], 2)
     step = angles[1] - angles[0]
     return float(angles[i] + (np.clip(-first / (2 * second), -4 * step, 4 * step) if second > 0 else 0.0))
+
+
+def _spread(angles: Floats, profiles: Floats, noise: float) -> float:
+    """Standard deviation of the minimum, from random halves of the tilts; not below what the steps can tell."""
+    rng, n = np.random.default_rng(0), len(profiles)
+    found = [_minimum(angles, _disagreement(profiles[rng.permutation(n)[: n // 2]], noise)) for _ in range(HALVES)]
+    # of n tilts k are taken: the variance of the means of k is (n - k) / k times that of the mean of all
+    whole = np.sqrt((n // 2) / (n - n // 2)) * np.std(found)
+    return max(float(whole), float(angles[1] - angles[0]) / 12**0.5)
 
 
 def _extent(stack: Floats) -> float:

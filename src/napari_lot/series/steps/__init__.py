@@ -5,9 +5,10 @@ A step is a value that can be applied again, to the same series read in another 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import Protocol
 
+from napari_lot.progress import Progress, nothing, part
 from napari_lot.series.steps.background import SubtractBackground
 from napari_lot.series.steps.field import Bin, Crop
 from napari_lot.series.steps.hot_pixels import RemoveHotPixels
@@ -31,14 +32,12 @@ __all__ = [
 class Step(Protocol):
     """One thing that is done to a series."""
 
-    def apply(self, series: TiltSeries, progress: Callable[[float], None] = ...) -> TiltSeries:
+    def apply(self, series: TiltSeries, progress: Progress = ...) -> TiltSeries:
         """A new series; InputError where it cannot be done. ``progress`` is told the share that is done."""
         ...
 
 
-def apply_steps(
-    series: TiltSeries, steps: Sequence[Step], progress: Callable[[float], None] = lambda share: None
-) -> TiltSeries:
+def apply_steps(series: TiltSeries, steps: Sequence[Step], progress: Progress = nothing) -> TiltSeries:
     """All steps in order.
 
     Raises
@@ -47,5 +46,5 @@ def apply_steps(
         As the step that cannot be done.
     """
     for i, step in enumerate(steps):
-        series = step.apply(series, lambda share, i=i: progress((i + share) / len(steps)))  # type: ignore[misc]
+        series = step.apply(series, part(progress, i / len(steps), (i + 1) / len(steps)))
     return series

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
 
 from napari_lot.errors import InputError
+from napari_lot.progress import Progress, nothing
 from napari_lot.series.checks import tilt_list
-from napari_lot.series.steps.field import nothing
 from napari_lot.series.tilt_series import TiltSeries
 from napari_lot.series.vacuum import Vacuum, find_vacuum
 
@@ -26,7 +25,7 @@ class SubtractBackground:
 
     order: int = 1
 
-    def apply(self, series: TiltSeries, progress: Callable[[float], None] = nothing) -> TiltSeries:
+    def apply(self, series: TiltSeries, progress: Progress = nothing) -> TiltSeries:
         """The series without background; InputError where a tilt shows no vacuum to take it from."""
         if self.order not in ORDERS:
             raise InputError(f"{series.source}: a background of order {self.order} is not offered: give 0, 1 or 2.")

@@ -2,20 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
 
 from napari_lot.errors import InputError
+from napari_lot.progress import Progress, nothing
 from napari_lot.series.tilt_series import TiltSeries
 
 SMALLEST_PX = 8
 LARGEST_BIN = 16
-
-
-def nothing(share: float) -> None:
-    """For those who do not want to know how far it is."""
 
 
 @dataclass(frozen=True)
@@ -28,7 +24,7 @@ class Crop:
     rows: tuple[int, int]
     columns: tuple[int, int]
 
-    def apply(self, series: TiltSeries, progress: Callable[[float], None] = nothing) -> TiltSeries:
+    def apply(self, series: TiltSeries, progress: Progress = nothing) -> TiltSeries:
         """The cropped series; InputError where the range is empty or leaves the images."""
         assert series.center_px is not None
         shape = series.images.shape
@@ -62,7 +58,7 @@ class Bin:
 
     factor: int
 
-    def apply(self, series: TiltSeries, progress: Callable[[float], None] = nothing) -> TiltSeries:
+    def apply(self, series: TiltSeries, progress: Progress = nothing) -> TiltSeries:
         """The binned series; InputError where too few pixels would be left."""
         assert series.center_px is not None
         n = self.factor

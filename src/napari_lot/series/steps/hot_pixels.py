@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
@@ -10,7 +9,7 @@ from numpy.typing import NDArray
 from scipy import ndimage
 
 from napari_lot.errors import InputError
-from napari_lot.series.steps.field import nothing
+from napari_lot.progress import Progress, nothing
 from napari_lot.series.tilt_series import TiltSeries
 
 RING = np.array([[1, 1, 1], [1, 0, 1], [1, 1, 1]], bool)
@@ -73,7 +72,7 @@ class RemoveHotPixels:
     threshold: float = 6.0
     replace: bool = False
 
-    def apply(self, series: TiltSeries, progress: Callable[[float], None] = nothing) -> TiltSeries:
+    def apply(self, series: TiltSeries, progress: Progress = nothing) -> TiltSeries:
         """The series without them; InputError where the threshold is out of range."""
         if not 3 <= self.threshold <= 100:
             raise InputError(f"{series.source}: a threshold of {self.threshold:g} is not between 3 and 100.")

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
 from napari_lot.errors import InputError
-from napari_lot.series.steps.field import nothing
+from napari_lot.progress import Progress, nothing
 from napari_lot.series.tilt_series import TiltSeries
 
 
@@ -25,7 +24,7 @@ class UseMask:
 
     painted: NDArray[np.bool_]
 
-    def apply(self, series: TiltSeries, progress: Callable[[float], None] = nothing) -> TiltSeries:
+    def apply(self, series: TiltSeries, progress: Progress = nothing) -> TiltSeries:
         """The masked series; InputError where the mask does not fit or leaves nothing."""
         shape = series.images.shape
         if self.painted.shape not in (shape, shape[1:]):

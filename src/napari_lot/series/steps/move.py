@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 from numpy.typing import NDArray
 from scipy import ndimage
 
 from napari_lot.errors import InputError
+from napari_lot.progress import Progress, nothing
+from napari_lot.series.alignment.agreement import Agreement
 from napari_lot.series.alignment.drift import Drift
-from napari_lot.series.steps.field import nothing
 from napari_lot.series.tilt_series import TiltSeries
 
 Image = NDArray[np.float32]
@@ -34,12 +35,22 @@ class RemoveDrift:
     drift: Drift
     subpixel: bool = False
 
-    def apply(self, series: TiltSeries, progress: Callable[[float], None] = nothing) -> TiltSeries:
+    @property
+    def _moves(self) -> NDArray[np.float64]:
+        drift = np.asarray(self.drift.drift_px, np.float64)
+        return -drift if self.subpixel else -np.rint(drift)
+
+    @cached_property
+    def agreement(self) -> Agreement | None:
+        """How well the tilts agree before and after; None where they have nothing in common."""
+        return None if self.drift.common is None else self.drift.common.judge(-self._moves)
+
+    def apply(self, series: TiltSeries, progress: Progress = nothing) -> TiltSeries:
         """The aligned series; InputError where a tilt would leave the field."""
         drift = np.asarray(self.drift.drift_px, np.float64)
         if drift.shape != (len(series), 2):
             raise InputError(f"{series.source}: {len(drift)} drifts do not fit {len(series)} tilts: align again.")
-        moves = -drift if self.subpixel else -np.rint(drift)
+        moves = self._moves
         v, u = series.images.shape[1:]
         far = np.flatnonzero((np.abs(moves) > 0.5 * np.array([u, v])).any(1))
         if len(far):
@@ -56,11 +67,13 @@ class RemoveDrift:
                 images[j], mask[j] = _moved_by_parts(series.images[j], use, float(dv), float(du))
             else:
                 images[j], mask[j] = _moved(series.images[j], use, int(dv), int(du))
+        agreement = self.agreement
         largest = float(np.hypot(*moves.T).max())
         by = "by parts of a pixel (interpolated)" if self.subpixel else "by whole pixels"
         lost = "; electron counts became intensities" if series.counts and self.subpixel else ""
         return series.after(
-            f"Aligned {self.drift.how}: tilts moved {by}, at most by {largest:.1f} px{lost}.",
+            f"Aligned {self.drift.how}: tilts moved {by}, at most by {largest:.1f} px{lost}."
+            + (f" {agreement.sentence}" if agreement is not None else ""),
             images=images,
             mask=mask if series.mask is not None or not mask.all() else None,
             counts=series.counts and not self.subpixel,
@@ -100,7 +113,7 @@ class TurnAxis:
     angle_deg: float
     how: str = "by hand"
 
-    def apply(self, series: TiltSeries, progress: Callable[[float], None] = nothing) -> TiltSeries:
+    def apply(self, series: TiltSeries, progress: Progress = nothing) -> TiltSeries:
         """The series with another tilt axis."""
         before, now = (f"{a:.4g}".replace("-", "−") for a in (series.tilt_axis_deg, self.angle_deg))
         return series.after(f"Tilt axis set to {now}° {self.how} (before {before}°).", tilt_axis_deg=self.angle_deg)

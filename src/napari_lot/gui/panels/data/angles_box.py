@@ -5,7 +5,6 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 from qtpy.QtCore import Signal
 from qtpy.QtWidgets import (
     QComboBox,
@@ -82,10 +81,11 @@ class AnglesBox(QWidget):
             if not text:
                 raise InputError("No angle file is chosen: choose one, or take the angles from the series.")
             return text
-        return self._typed if kind == TYPED else None
-
-    def _typed(self, count: int) -> NDArray[np.float64]:
-        return np.asarray(self.start.value() + self.step.value() * np.arange(count))
+        if kind != TYPED:
+            return None
+        # not the boxes: it is asked in a thread
+        start, step = self.start.value(), self.step.value()
+        return lambda count: start + step * np.arange(count, dtype=np.float64)
 
     def _on_kind(self, kind: str) -> None:
         for widget in (self.path, self.browse):

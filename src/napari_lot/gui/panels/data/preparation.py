@@ -8,12 +8,14 @@ from typing import Any
 import numpy as np
 from qtpy.QtCore import QObject, Signal
 
-from napari_lot.errors import InputError
 from napari_lot.gui.canvas.drawings import AXIS, MASK, PREVIEW, PREVIEW_MASK, RULER, Drawings
 from napari_lot.gui.state import WorkbenchState
-from napari_lot.gui.work.task import Progress, Task
+from napari_lot.gui.work.task import Task
+from napari_lot.progress import Progress
 from napari_lot.series import TiltSeries
 from napari_lot.series.steps import RemoveDrift, Step, apply_steps
+
+KEEP = "Keep the tilts as they are, unless you know better."
 
 
 class Preparation(QObject):
@@ -48,7 +50,7 @@ class Preparation(QObject):
         super().__init__(parent)
         self.state, self.viewer = state, viewer
         self.drawings = Drawings(viewer)
-        self.task = Task(self)
+        self.task = Task("preparation", self)
         self.base: TiltSeries | None = None
         self.steps: list[Step] = []
         self.previewed: tuple[Any, Step, TiltSeries] | None = None
@@ -58,6 +60,7 @@ class Preparation(QObject):
         self.confirm: Callable[[str], bool] = lambda question: True
         self.task.changed.connect(self._tell_changed)
         state.running_changed.connect(self._on_running)
+        state.reading_changed.connect(self._tell_changed)
         state.series_changed.connect(self._on_series)
         viewer.layers.events.removed.connect(self._tell_changed)
 
@@ -66,6 +69,7 @@ class Preparation(QObject):
         self.task.changed.disconnect(self._tell_changed)
         self.task.shutdown()
         self.state.running_changed.disconnect(self._on_running)
+        self.state.reading_changed.disconnect(self._tell_changed)
         self.state.series_changed.disconnect(self._on_series)
         self.viewer.layers.events.removed.disconnect(self._tell_changed)
 
@@ -83,6 +87,8 @@ class Preparation(QObject):
             return "Needs a tilt series."
         if self.state.running:
             return "Not while a reconstruction is running."
+        if self.state.reading:
+            return f"{self.state.reading}: wait, or cancel."
         return f"{self.task.what}: wait, or cancel." if self.task.running else None
 
     def may_change(self) -> bool:
@@ -105,7 +111,11 @@ class Preparation(QObject):
 
     def tell(self, prefix: str, step: Step, after: TiltSeries) -> None:
         """What a step does, or has done, and what is doubtful about it."""
-        doubts = step.drift.doubts if isinstance(step, RemoveDrift) else ()
+        doubts: tuple[str, ...] = ()
+        if isinstance(step, RemoveDrift):
+            doubts, agreement = step.drift.doubts, step.agreement
+            if agreement is not None and agreement.change > 0:
+                doubts = (KEEP, *doubts)
         self.say(" ".join((prefix + after.history[-1], *doubts)), doubt=bool(doubts))
 
     # -- the series -------------------------------------------------------------------------------------------
@@ -115,7 +125,7 @@ class Preparation(QObject):
 
         What is open stays so until they are done, and stays for good where one of them cannot be done.
         """
-        self.task.shutdown(timeout_s=2.0)  # whatever is under way speaks of the series as it was
+        self.task.cancel()  # whatever is under way speaks of the series as it was
         if not again or not self.steps:
             self.base, self.steps = series, []
             return False
@@ -124,7 +134,12 @@ class Preparation(QObject):
     def work(self, what: str, work: Callable[[Progress], Any], then: Callable[[Any], None]) -> None:
         """Work something out of the series that is open; ``then`` hears of it unless another one is open by then."""
         series = self.series
-        self.task.start(what, work, lambda found: then(found) if series is self.series else None, self.fail)
+
+        def done(found: Any) -> None:
+            if series is self.series and not self.state.running:
+                then(found)
+
+        self.task.start(what, work, done, self.fail)
 
     def take(self, found: tuple[Step, TiltSeries]) -> None:
         """Do a step that has been worked out."""
@@ -145,18 +160,19 @@ class Preparation(QObject):
         series, base = self.series, self.base
         if series is None or base is None or not self.may_change():
             return
-        try:
-            base = base.with_changes(excluded=tilts)
-            changed = series.with_changes(excluded=tilts)
-        except InputError as error:
-            self.fail(str(error))
-            return
-        self.on_exclude(tilts)
-        if self.steps and len(tilts) < len(series.excluded):  # steps have passed over a tilt that was left out
-            self._change(base, self.steps, "Applying the steps again")
-            return
-        self.base = base
-        self._set(changed)
+
+        def work(progress: Progress) -> tuple[TiltSeries, TiltSeries]:
+            return base.with_changes(excluded=tilts), series.with_changes(excluded=tilts)
+
+        def take(found: tuple[TiltSeries, TiltSeries]) -> None:
+            self.on_exclude(tilts)
+            if self.steps and len(tilts) < len(series.excluded):  # steps have passed over a tilt that was left out
+                self._change(found[0], self.steps, "Applying the steps again")
+            else:
+                self.base = found[0]
+                self._set(found[1])
+
+        self.work("Choice of tilts", work, take)
 
     def _change(self, base: TiltSeries, steps: list[Step], what: str) -> bool:
         def finish(series: TiltSeries) -> None:

@@ -7,13 +7,16 @@ from typing import Any
 
 from napari_lot.analysis.damage import check_damage, find_repeats
 from napari_lot.gui import sources
-from napari_lot.gui.panels.data.source_box import Source
+from napari_lot.gui.panels.data.source_box import MORE, Source
+from napari_lot.progress import Progress, nothing
 from napari_lot.series import TiltSeries
 from napari_lot.series.detector import detector_of
 from napari_lot.settings import settings_from_dict
 
 
-def read(source: Source, given: dict[str, Any], angles: Any) -> tuple[TiltSeries, Any, str | None]:
+def read(
+    source: Source, given: dict[str, Any], angles: Any, progress: Progress = nothing
+) -> tuple[TiltSeries, Any, str | None]:
     """Series, microscope and element, with what the form says of the series and its angles.
 
     Raises
@@ -23,12 +26,24 @@ def read(source: Source, given: dict[str, Any], angles: Any) -> tuple[TiltSeries
     """
     kind, what = source
     if kind == "sample":
-        return sources.from_sample(given, angles)
+        return sources.from_sample(given, angles, progress)
     if kind == "layer":
-        return sources.from_layer(what, given, angles)
+        return sources.from_layer(what, given, angles, progress)
     if kind == "session":
-        return sources.from_session(what, given, angles)
-    return sources.from_file(_paths(what), given, angles)
+        return sources.from_session(what, given, angles, progress)
+    return sources.from_file(_paths(what), given, angles, progress)
+
+
+def name_of(source: Source) -> str:
+    """A source in a word or two."""
+    kind, what = source
+    if kind == "sample":
+        return "the sample"
+    if kind == "layer":
+        return str(what.name)
+    if isinstance(what, tuple):
+        return f"{Path(what[0]).name}{MORE}{len(what) - 1} more"
+    return Path(what).name
 
 
 def has_angles(source: Source) -> bool:

@@ -76,6 +76,7 @@ class SourceBox(QWidget):
         viewer.layers.events.inserted.connect(self._list_layers)
         viewer.layers.events.removed.connect(self._list_layers)
         state.running_changed.connect(self._enable)
+        state.reading_changed.connect(self._enable)
         self._list_layers()
 
     def shutdown(self) -> None:
@@ -83,15 +84,19 @@ class SourceBox(QWidget):
         self.viewer.layers.events.inserted.disconnect(self._list_layers)
         self.viewer.layers.events.removed.disconnect(self._list_layers)
         self.state.running_changed.disconnect(self._enable)
+        self.state.reading_changed.disconnect(self._enable)
 
     def _enable(self) -> None:
-        busy = self.state.running
+        reading = self.state.reading
+        busy = self.state.running or bool(reading)
         for widget in (self.path, self.browse, self.sample, self.layer):
             widget.setEnabled(not busy)
         layers = self.layer.count() > 0
         self.use_layer.setEnabled(layers and not busy)
         self.use_layer.setToolTip(
-            "Not while a reconstruction is running."
+            f"{reading}: wait, or cancel."
+            if reading
+            else "Not while a reconstruction is running."
             if busy
             else "Take this Image layer as the tilt series."
             if layers

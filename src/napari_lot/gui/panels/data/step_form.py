@@ -18,7 +18,7 @@ from qtpy.QtWidgets import (
 )
 
 from napari_lot.gui.forms.widgets import choice, number, page, whole
-from napari_lot.gui.work.task import Progress
+from napari_lot.progress import Progress
 from napari_lot.series import TiltSeries
 from napari_lot.series.alignment import align_by_center_of_mass, align_by_correlation
 from napari_lot.series.steps import Bin, Crop, RemoveDrift, RemoveHotPixels, Step, SubtractBackground

@@ -5,14 +5,15 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from qtpy.QtWidgets import QProgressBar, QVBoxLayout, QWidget
+from qtpy.QtWidgets import QVBoxLayout, QWidget
 
+from napari_lot.gui.forms.progress_line import ProgressLine
 from napari_lot.gui.forms.widgets import button, offer, row, text
 from napari_lot.gui.forms.words import in_window_words
 from napari_lot.gui.look import AMBER
 from napari_lot.gui.panels.data.preparation import Preparation
 from napari_lot.gui.panels.data.step_form import TILT_AXIS, StepForm
-from napari_lot.gui.work.task import Progress
+from napari_lot.progress import Progress, part
 from napari_lot.series import TiltSeries
 from napari_lot.series.alignment import find_tilt_axis
 from napari_lot.series.steps import Crop, Step
@@ -32,11 +33,7 @@ class StepsBox(QWidget):
         self.apply.clicked.connect(self._on_apply)
         self.undo = button("undo_step", "Undo")
         self.undo.clicked.connect(lambda: preparation.undo())
-        self.progress = QProgressBar()
-        self.progress.setObjectName("prepare_progress")
-        self.progress.setRange(0, 100)
-        self.cancel = button("cancel_prepare", "Cancel", "Stop; the series stays as it is.")
-        self.cancel.clicked.connect(preparation.task.cancel)
+        self.progress = ProgressLine("prepare", preparation.task, "Stop; the series stays as it is.")
         self.said = text("prepare_said")
         self.done = text("prepare_history")
         layout = QVBoxLayout(self)
@@ -44,7 +41,7 @@ class StepsBox(QWidget):
         layout.setSpacing(4)
         layout.addWidget(self.form)
         layout.addLayout(row(self.preview, self.apply, self.undo))
-        layout.addLayout(row(self.progress, self.cancel))
+        layout.addWidget(self.progress)
         layout.addWidget(self.said)
         layout.addWidget(self.done)
         preparation.said.connect(self._say)
@@ -59,16 +56,11 @@ class StepsBox(QWidget):
 
     def _enable(self) -> None:
         p = self.preparation
-        why, shown, busy = p.why_not, p.drawings.previewing, p.task.running
+        why, shown = p.why_not, p.drawings.previewing
         self.preview.setText("Hide preview" if shown else "Preview")
         offer(self.preview, why, "Take the preview away." if shown else "Show what it would do; nothing is changed.")
         offer(self.apply, why, "Do it; what was done is listed below, and can be undone.")
         offer(self.undo, why or (None if p.steps else "Nothing has been applied."), "Take the last step back.")
-        for widget in (self.progress, self.cancel):
-            widget.setVisible(busy)
-        if busy:
-            self.progress.setFormat(f"{p.task.what} %p%")
-            self.progress.setValue(round(100 * p.task.share))
 
     def _on_series(self) -> None:
         series = self.preparation.series
@@ -84,8 +76,8 @@ class StepsBox(QWidget):
         assert series is not None
 
         def work(progress: Progress) -> tuple[Step, TiltSeries]:
-            step = make(series, lambda share: progress(0.7 * share))
-            return step, step.apply(series, lambda share: progress(0.7 + 0.3 * share))
+            step = make(series, part(progress, 0.0, 0.7))
+            return step, step.apply(series, part(progress, 0.7, 1.0))
 
         return work
 

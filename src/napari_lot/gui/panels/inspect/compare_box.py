@@ -48,7 +48,7 @@ class CompareBox(QWidget):
         self.on_change: Callable[[], None] = lambda: None
         self.done: Done | None = None
         self.points = ComparisonLayers(layers.viewer)
-        self.background = Forgetful(self._on_done, self._on_failure, self)
+        self.background = Forgetful("The comparison", self._on_done, self._on_failure, self)
         self._build()
         layers.viewer.layers.events.inserted.connect(self._offer_layers)
         layers.viewer.layers.events.removed.connect(self._offer_layers)

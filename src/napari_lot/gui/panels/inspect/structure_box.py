@@ -31,7 +31,7 @@ class StructureBox(QWidget):
         self.structure: Structure | None = None
         self.on_structure: Callable[[NDArray[np.int64]], None] = lambda coordination: None
         self._of: Result | None = None
-        self.background = Forgetful(self._on_done, self._on_failure, self)
+        self.background = Forgetful("The analysis of distances", self._on_done, self._on_failure, self)
         self.what = QComboBox()
         self.what.setObjectName("structure_what")
         self.what.addItems([NEAREST, PAIRS, PARTIAL, COORDINATION])

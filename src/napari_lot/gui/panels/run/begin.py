@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 from napari.layers import Points
@@ -103,20 +104,22 @@ class StartChoice(QWidget):
             return "grid"
         return f"layer {self.layer.currentText()}" if kind == LAYER else str(self.file.path)
 
-    def atoms(self) -> Orbitals | None:
-        """The atoms to start from; None for a grid.
+    def reader(self) -> Callable[[], Orbitals | None]:
+        """What gets the atoms to start from, None for a grid; for a thread, and it raises InputError where it cannot.
 
         Raises
         ------
         InputError
-            The layer or the file holds none that can be used.
+            The layer holds none that can be used.
         """
         kind = self.kind.currentText()
         if kind == GRID:
-            return None
+            return lambda: None
         if kind == FILE:
-            return read_atoms(self.file.path)
+            path = self.file.path
+            return lambda: read_atoms(path)
         name = self.layer.currentText()
         if name not in self.viewer.layers:
             raise InputError(f"Start from: there is no layer {name!r} any more; choose another.")
-        return atoms_from_layer(self.viewer.layers[name])
+        atoms = atoms_from_layer(self.viewer.layers[name])
+        return lambda: atoms

@@ -128,6 +128,8 @@ class RunForm(QWidget):
 
     def needs(self) -> str | None:
         """What is still missing for a start, None where nothing is."""
+        if self.state.reading:
+            return f"{self.state.reading[0].lower()}{self.state.reading[1:]}: wait, or cancel"
         if self.state.series is None:
             return "needs a tilt series (step 1)"
         model = self.model.fields["probe"].value

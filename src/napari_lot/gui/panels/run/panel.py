@@ -14,6 +14,7 @@ from napari_lot.errors import InputError
 from napari_lot.export import with_elements
 from napari_lot.gui.canvas.layers import WorkbenchLayers
 from napari_lot.gui.forms.preset_row import PresetRow
+from napari_lot.gui.forms.progress_line import ProgressLine
 from napari_lot.gui.forms.section import DONE, DOUBT
 from napari_lot.gui.live import Outcome, RunnableJob, Runner
 from napari_lot.gui.panels.run.editing import EditBox
@@ -23,7 +24,9 @@ from napari_lot.gui.panels.run.runs import RunTable
 from napari_lot.gui.panels.run.words import NO_RESULT
 from napari_lot.gui.plots.basic import ConvergencePlot
 from napari_lot.gui.state import WorkbenchState
+from napari_lot.gui.work.task import Task
 from napari_lot.job import Job, Result, Snapshot, expected_spacing_A
+from napari_lot.progress import Progress
 from napari_lot.settings import Settings
 
 _LOG = logging.getLogger(__name__)
@@ -56,6 +59,8 @@ class RunPanel(QWidget):
         self.layers = layers
         self.make_job = make_job
         self.runner: Runner | None = None
+        self.starting = Task("start", self)
+        self.start_line = ProgressLine("start", self.starting, "Begin no run.")
         self.on_snapshot: Callable[[Snapshot], None] = lambda snapshot: None
         self.on_change: Callable[[], None] = lambda: None
         self.on_end: Callable[[Outcome | None], None] = lambda outcome: None
@@ -108,15 +113,18 @@ class RunPanel(QWidget):
         layout.addWidget(self.form)
         layout.addLayout(following)
         layout.addLayout(buttons)
+        layout.addWidget(self.start_line)
         for widget in (self.edit, self.edited, self.progress, self.table):
             layout.addWidget(widget)
 
         self._timer = QTimer(self)
         self._timer.setInterval(POLL_MS)
         self._timer.timeout.connect(self._poll)
+        self.starting.changed.connect(self._on_starting)
         self.form.changed.connect(self.update_buttons)
         state.series_changed.connect(self._on_series)
         state.microscope_changed.connect(self.update_buttons)
+        state.reading_changed.connect(self.update_buttons)
         self.update_buttons()
 
     @property
@@ -149,6 +157,10 @@ class RunPanel(QWidget):
         self.table.clear()
         self.update_buttons()
 
+    def _on_starting(self) -> None:
+        # it counts as reading: what is begun with must not change meanwhile
+        self.state.reading = self.starting.what if self.starting.running else ""
+
     def update_buttons(self) -> None:
         """Enable what does something now; what does not says why."""
         running, needs = self.state.running, self.needs()
@@ -177,19 +189,25 @@ class RunPanel(QWidget):
     # -- the four buttons -------------------------------------------------------------------------------------
 
     def _start(self) -> None:
-        if self.state.series is None or self.runner is not None:
+        series = self.state.series
+        if series is None or self.runner is not None:
             return
         try:
-            settings = self.settings()
-            atoms = self.form.begin.atoms()
-            if atoms is not None:
-                atoms = with_elements(atoms, settings.model.elements, settings.start.kind)
+            settings, read = self.settings(), self.form.begin.reader()
             self._spacing_A = expected_spacing_A(settings.model)
-            given = () if atoms is None else (atoms,)
-            job = self.make_job(self.state.series, settings, *given)
         except InputError as error:
             self.state.fail(str(error))
             return
+
+        def make(progress: Progress) -> RunnableJob:
+            atoms = read()
+            if atoms is None:
+                return self.make_job(series, settings)
+            return self.make_job(series, settings, with_elements(atoms, settings.model.elements, settings.start.kind))
+
+        self.starting.start("Preparing the run", make, self._begin, self.state.fail)
+
+    def _begin(self, job: RunnableJob) -> None:
         self.layers.remove_results()
         self.ended = None
         self.state.runs += 1
@@ -322,8 +340,11 @@ class RunPanel(QWidget):
     def shutdown(self) -> bool:
         """Cancel and wait for a run, stop the timer, stop listening; False if the thread would not end."""
         self._timer.stop()
+        self.starting.changed.disconnect(self._on_starting)
+        self.starting.shutdown()
         self.state.series_changed.disconnect(self._on_series)
         self.state.microscope_changed.disconnect(self.update_buttons)
+        self.state.reading_changed.disconnect(self.update_buttons)
         self.edit.shutdown()
         self.form.shutdown()
         stopped = True

@@ -17,10 +17,11 @@ from qtpy.QtWidgets import (
     QWidget,
 )
 
-from napari_lot.errors import InputError
 from napari_lot.gui.canvas.layers import WorkbenchLayers
+from napari_lot.gui.forms.progress_line import ProgressLine
 from napari_lot.gui.runs import KEPT_IN_MEMORY, Run, Runs
 from napari_lot.gui.state import WorkbenchState
+from napari_lot.gui.work.task import Task
 from napari_lot.job import Result
 
 COLUMNS = (
@@ -42,6 +43,8 @@ class RunTable(QWidget):
         super().__init__(parent)
         self.state, self.layers = state, layers
         self.runs = Runs()
+        self.task = Task("shown again", self)
+        self.progress = ProgressLine("runs", self.task, "Stay with the run that is shown.")
         self.on_shown: Callable[[], None] = lambda: None
         self.table = QTableWidget(0, len(COLUMNS))
         self.table.setObjectName("runs")
@@ -69,6 +72,7 @@ class RunTable(QWidget):
         layout.setSpacing(2)
         layout.addWidget(QLabel("<b>Runs</b>"))
         layout.addWidget(self.table)
+        layout.addWidget(self.progress)
         layout.addWidget(self.changes)
         row = QHBoxLayout()
         row.addStretch(1)
@@ -81,12 +85,15 @@ class RunTable(QWidget):
 
     def shutdown(self) -> None:
         """Stop listening; results that waited on disk go."""
+        self.task.shutdown()
         self.state.running_changed.disconnect(self._enable)
         self.state.result_changed.disconnect(self._select_shown)
         self.runs.clear()
+        self.runs.wait(5.0)
 
     def clear(self) -> None:
         """Another series: its runs are others."""
+        self.task.cancel()
         self.runs.clear()
         self._fill()
 
@@ -159,11 +166,22 @@ class RunTable(QWidget):
         series = self.state.series
         if series is None or (number == self.state.result_run and self.layers.result is self.state.result):
             return
-        try:
-            result = self.runs.whole(number, series)
-        except InputError as error:
-            self.state.fail(str(error))
+        self.task.cancel()  # whatever was asked for before
+
+        def failed(sentence: str) -> None:
+            self.state.fail(sentence)
             self._select_shown()
+
+        self.task.start(
+            f"Reading run {number}",
+            lambda progress: self.runs.whole(number, series),
+            lambda result: self._show(number, result),
+            failed,
+            self._select_shown,
+        )
+
+    def _show(self, number: int, result: Result) -> None:
+        if self.state.running or all(run.number != number for run in self.runs):
             return
         view = self.layers.view
         self.layers.remove_results()

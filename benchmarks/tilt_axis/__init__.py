@@ -1,0 +1,1 @@
+"""Whether the tilt axis is as certain as it says."""
