@@ -51,7 +51,8 @@ def measure(series: TiltSeries, result: Result, spacing_A: float, decisions: int
         cpu = time.thread_time()
         getattr(panel, name)()
         if name == "move":
-            panel._place = queue.fit.position(queue.shown.atom) + np.array([0.1, 0.0, 0.1])
+            for arrow in ("Right", "Down"):
+                panel.press(arrow)
             panel.press("Enter")
         began = time.thread_time() - cpu
         spent, longest = settle(settled)

@@ -12,7 +12,7 @@ from qtpy.QtTest import QTest
 from stand_in import StandInJob
 from steps import child, open_step
 
-from napari_lot.gui.doubt_queue import THREAD
+from napari_lot.gui.doubts.queue import THREAD
 from napari_lot.gui.plots.contact_sheet import GAP, HEADER
 
 pytestmark = pytest.mark.slow  # part of `make test-all`
@@ -196,13 +196,12 @@ def test_an_atom_is_added_by_two_clicks_and_at_the_residual(inspected: Any, view
     press(viewer, Qt.Key.Key_N)
     hand.until(lambda: settled(panel), 30)
     fit, n = panel.queue.fit, len(state.result.orbitals)
-    # a true atom that is deleted by the engine, so that there is something to find: the queue looks at its neighbour,
+    # a true atom that is deleted past the panel, so that there is something to find: the queue looks at its neighbour,
     # far from the false atom, which would fill the gap
     near = fit.tree.query(fit.position(0), 2)[1][1]
     missing = int(fit.table.columns["ids"][near])
     place = fit.position(missing)
-    fit.apply(fit.delete(missing))
-    panel.queue._take(fit.changed_result())
+    panel.queue._take(panel.queue.judging.decide(missing, lambda fit: (fit.delete(missing), "to be found again")))
     panel.queue.look_at(0, "its neighbour is missing.")
     hand.until(lambda: settled(panel) and panel.queue.shown.atom == 0, 30)
     patches = panel.queue.shown.patches

@@ -67,12 +67,12 @@ def find_candidates(fit: Fit, edit: Edit, wanted: Callable[[], bool] = lambda: T
         significance = _significance(fit, state, calculated, joint=k == ROUNDS - 1)
         worth = 0.5 * significance**2 >= prices(state.height, typical, fit.settings, judge.one_height)
         new = state.ids >= first_id
-        keep = ~new
-        keep[_best_apart(state, ~new, np.flatnonzero(new & worth), significance, CLOSEST * fit.spacing_A)] = True
+        best = _best_apart(state, ~new, np.flatnonzero(new & worth), significance, CLOSEST * fit.spacing_A)
+        keep = ~new | np.isin(np.arange(len(new)), best)
         state, significance = state.select(keep), significance[keep]
-    new = np.flatnonzero(state.ids >= first_id)
-    new = new[np.argsort(-significance[new], kind="stable")]
-    return Candidates(state.positions[new], state.height[new] / typical, significance[new])
+    rows = np.flatnonzero(state.ids >= first_id)
+    rows = rows[np.argsort(-significance[rows], kind="stable")]
+    return Candidates(state.positions[rows], state.height[rows] / typical, significance[rows])
 
 
 def _fitted(

@@ -5,11 +5,13 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
-from napari.layers import Image
+from napari.layers import Image, Layer
 from napari.utils import Colormap
 from numpy.typing import NDArray
 
+from napari_lot.lot.local import Windows
 from napari_lot.series import TiltSeries
+from napari_lot.series.layer import KEY
 
 UNITS_4D = ("pixel", "angstrom", "angstrom", "angstrom")
 AXES_4D = ("tilt angle", "z", "y", "x")  # napari makes room for this; the angle itself is shown in its place
@@ -135,6 +137,17 @@ class Stacks:
                 self.layers[name].refresh(thumbnail=False, extent=False, highlight=False)
         return added
 
+    def change(self, calculated: NDArray[np.float32], residual: NDArray[np.float32], windows: Windows) -> None:
+        """Take over stacks (T, V, U) that differ from those on screen within some windows only."""
+        if self._calculated is None or self._residual is None:
+            return
+        for old, new in ((self._calculated, calculated), (self._residual, residual)):
+            for tilt, window in enumerate(windows.slices(old.shape[1:])):
+                old[tilt][window] = new[tilt][window]
+        self.restore(visible=False)
+        for name in (CALCULATED, RESIDUAL):
+            self.layers[name].refresh(thumbnail=False, extent=False, highlight=False)
+
     def limit_residual(self, residual: NDArray[np.float32]) -> None:
         """Symmetric limits around zero from the 99.5th percentile of |residual|."""
         top = float(np.quantile(np.abs(residual), 0.995)) or 1e-6
@@ -147,3 +160,10 @@ class Stacks:
 def limits(lo: float, hi: float) -> tuple[float, float]:
     """Contrast limits that differ."""
     return (float(lo), float(hi)) if hi > lo else (float(lo), float(lo) + 1.0)
+
+
+def is_copy(layer: Layer, series: TiltSeries) -> bool:
+    """Whether a layer of this package's reader shows the images of a series."""
+    if KEY not in layer.metadata or not isinstance(layer, Image) or layer.data.size != series.images.size:
+        return False
+    return bool(np.array_equal(np.asarray(layer.data).reshape(series.images.shape), series.images))
