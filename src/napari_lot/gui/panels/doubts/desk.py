@@ -84,7 +84,7 @@ class Desk(QWidget):
         """All that is to be said now; ``hint`` is what to do next where an atom is placed."""
         shown, needs = queue.shown, queue.needs
         self.said.setText(queue.said)
-        self.said.setVisible(bool(queue.said))
+        self.said.setVisible(bool(queue.said) and not hint)
         self.hint.setText(hint)
         self.hint.setVisible(bool(hint))
         for label in (self.facts, self.cost):

@@ -10,6 +10,7 @@ from qtpy.QtWidgets import QBoxLayout, QWidget
 
 from napari_lot.gui.canvas.labels import short_angle_text
 from napari_lot.gui.canvas.layers import WorkbenchLayers
+from napari_lot.gui.docks import dock_below
 from napari_lot.gui.doubts.judging import Made
 from napari_lot.gui.doubts.queue import DoubtQueue, Shown
 from napari_lot.gui.panels.doubts.desk import UNLIMITED, Desk
@@ -96,9 +97,8 @@ class DoubtsPanel(QWidget):
 
     def open(self) -> None:
         """Dock the panel below the canvas; a closed one comes back as it was."""
-        window = self.layers.viewer.window
         if self._dock is None or self.parent() is None:
-            self._dock = window.add_dock_widget(self, name=DOCK, area="bottom", add_vertical_stretch=False)
+            self._dock = dock_below(self.layers.viewer.window, self, DOCK)
         self._dock.show()
         self._dock.raise_()
         self._show()
