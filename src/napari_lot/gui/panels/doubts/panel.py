@@ -13,6 +13,7 @@ from napari_lot.gui.canvas.layers import WorkbenchLayers
 from napari_lot.gui.docks import dock_below
 from napari_lot.gui.doubts.judging import Made
 from napari_lot.gui.doubts.queue import DoubtQueue, Shown
+from napari_lot.gui.look import FOCUS
 from napari_lot.gui.panels.doubts.desk import UNLIMITED, Desk
 from napari_lot.gui.panels.doubts.keys import BorrowedKeys
 from napari_lot.gui.panels.doubts.placing import ARROWS, Placing
@@ -50,6 +51,7 @@ class DoubtsPanel(QWidget):
         self._layout.addWidget(self.desk)
         self._layout.addWidget(self.sheet, 1)
         self.setMinimumWidth(320)
+        self.setStyleSheet(FOCUS)
         self.setFocusPolicy(Qt.FocusPolicy.ClickFocus)
         # N opens the panel; the other keys belong to others while it is closed, or nothing is placed
         self._always, self._while_open, self._while_placing = (BorrowedKeys(self.press) for _ in range(3))

@@ -44,6 +44,7 @@ class RunTable(QWidget):
         self.runs = Runs()
         self.on_shown: Callable[[], None] = lambda: None
         self.table = QTableWidget(0, len(COLUMNS))
+        self.table.setTabKeyNavigation(False)  # Tab leaves it, the arrow keys go through it
         self.table.setObjectName("runs")
         self.table.setHorizontalHeaderLabels([name for name, _ in COLUMNS])
         for column, (_, tip) in enumerate(COLUMNS):
