@@ -277,3 +277,71 @@ def test_without_a_result_there_is_nothing_to_walk(ready: Any, viewer: Any, hand
     hand.click(child(ready, "start"))
     hand.until(lambda: ready.run.plot.points > 2)
     assert "running" in button.toolTip()
+
+
+def test_arrow_keys_are_the_viewers_but_while_an_atom_is_placed(inspected: Any, viewer: Any, hand: Any) -> None:
+    panel = inspected.doubts
+    press(viewer, Qt.Key.Key_N)
+    hand.until(lambda: settled(panel), 30)
+    own = set(viewer.keymap)
+    press(viewer, Qt.Key.Key_M)
+    assert {str(key) for key in set(viewer.keymap) - own} == {"Left", "Right", "Up", "Down", "Enter", "Escape"}
+    QTest.keyClick(panel, Qt.Key.Key_Escape)
+    assert set(viewer.keymap) == own
+    panel._dock.destroyOnClose()
+    assert [str(key) for key in viewer.keymap] == ["N"]
+
+
+def test_a_adds_in_the_overlay_and_selects_nothing(inspected: Any, viewer: Any, hand: Any) -> None:
+    panel = inspected.doubts
+    press(viewer, Qt.Key.Key_N)
+    hand.until(lambda: settled(panel), 30)
+    inspected.layers.look_at("markers")  # makes its layer only now
+    press(viewer, Qt.Key.Key_A)
+    assert panel.placing.mode == "add"
+    assert not viewer.layers["Atoms on tilt"].selected_data
+
+
+def test_an_atom_that_is_deleted_while_that_is_tried_is_fitted_once(inspected: Any, viewer: Any, hand: Any) -> None:
+    panel, state = inspected.doubts, inspected.state
+    n = len(state.result.orbitals)
+    press(viewer, Qt.Key.Key_N)
+    hand.until(lambda: settled(panel), 30)
+    fit, asked, begun, go = panel.queue.fit, [], threading.Event(), threading.Event()
+    delete, layer = fit.delete, viewer.layers["Atoms"]
+
+    def slow(atom: int, *args: Any, **kwargs: Any) -> Any:
+        asked.append(atom)
+        begun.set()
+        go.wait(20)
+        return delete(atom, *args, **kwargs)
+
+    fit.delete = slow
+    press(viewer, Qt.Key.Key_N)
+    hand.until(begun.is_set, 30)
+    atom = panel.queue.shown.atom
+    press(viewer, Qt.Key.Key_D)
+    go.set()
+    hand.until(lambda: len(state.result.orbitals) == n - 1 and settled(panel), 30)
+    assert asked.count(atom) == 1
+    assert viewer.layers["Atoms"] is layer, "changed in place"
+    assert len(layer.data) == n - 1
+
+
+@pytest.mark.parametrize("size", [(1280, 800), (1280, 720)])
+def test_all_text_is_seen_in_a_low_window(inspected: Any, viewer: Any, hand: Any, qtbot: Any, size: Any) -> None:
+    panel, window = inspected.doubts, inspected.window()
+    window.resize(*size)
+    qtbot.wait(200)
+    press(viewer, Qt.Key.Key_N)
+    hand.until(lambda: settled(panel), 30)
+    press(viewer, Qt.Key.Key_K)
+    hand.until(lambda: settled(panel) and "kept" in panel.said.text(), 30)
+    qtbot.wait(200)
+    assert (window.width(), window.height()) == size
+    for label in (panel.why, panel.facts, panel.cost, panel.said):
+        assert label.visibleRegion().boundingRect() == label.rect(), label.objectName()
+    press(viewer, Qt.Key.Key_M)
+    qtbot.wait(200)
+    for label in (panel.why, panel.facts, panel.cost, panel.hint):
+        assert label.visibleRegion().boundingRect() == label.rect(), label.objectName()

@@ -80,7 +80,8 @@ def use_theme(name: str) -> str:
             _plots.discard(plot)
     line = theme.secondary.as_hex()
     return (
-        FOCUS + f"QFrame#step_line {{ background: {line}; border: none; }}"
+        FOCUS + f"QPushButton:checked:focus {{ border: 1px solid {_text}; }}"
+        f"QFrame#step_line {{ background: {line}; border: none; }}"
         f"QFrame#recovery {{ border: 1px solid {AMBER}; border-radius: 3px; }}"
         f"QProgressBar {{ border: 1px solid {line}; border-radius: 3px; text-align: center; "
         f"color: {_text}; background: {theme.foreground.as_hex()}; }}"

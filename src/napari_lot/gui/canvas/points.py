@@ -92,7 +92,10 @@ class PointsBuffer:
             layer.shown = np.ones(len(zyx), bool)
             layer.features = features
         self.count = len(zyx)
-        layer.refresh()
+        if layer.visible:
+            layer.refresh()
+        else:  # nothing else makes napari look again how far a hidden layer reaches
+            layer.translate = layer.translate
 
     def _make(
         self,
