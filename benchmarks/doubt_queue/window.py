@@ -18,7 +18,7 @@ def measure(series: TiltSeries, result: Result, spacing_A: float, decisions: int
     """Open the window on a result, walk, keep, delete, undo and move in each view, and print what each costs.
 
     The thread of the window must not be busy for long: told are the processor time that it spends on a key and all
-    that follows from it, and the longest time that it was not there for the person.
+    that follows from it (drawing included: on software OpenGL that is most of it in 3-D), and the most at one time.
     """
     import napari
     from qtpy.QtWidgets import QApplication
@@ -33,13 +33,13 @@ def measure(series: TiltSeries, result: Result, spacing_A: float, decisions: int
     panel, queue = bench.doubts, bench.doubts.queue
 
     def settle(until: Callable[[], bool]) -> tuple[float, float]:
-        """Processor time of this thread and its longest absence, in s, until something holds and all is quiet."""
+        """Processor time of this thread in s, and the most at one time, until something holds and all is quiet."""
         spent, longest, quiet, end = 0.0, 0.0, 0, time.perf_counter() + PATIENCE_S
         while quiet < 5 and time.perf_counter() < end:
-            began, cpu = time.perf_counter(), time.thread_time()
+            cpu = time.thread_time()
             QApplication.processEvents()
-            used, away = time.thread_time() - cpu, time.perf_counter() - began
-            spent, longest = spent + used, max(longest, away)
+            used = time.thread_time() - cpu
+            spent, longest = spent + used, max(longest, used)
             quiet = quiet + 1 if until() and used < 2e-3 else 0
             time.sleep(0.01)
         return spent, longest
