@@ -34,6 +34,25 @@ def test_nothing_of_napari_or_qt_is_imported():
     assert done.stdout.strip() == "[]"
 
 
+def commands():
+    """Modules that napari imports for its menus, readers, writers and samples; that of the widget when it is opened."""
+    widgets = {widget["command"] for widget in manifest()["contributions"]["widgets"]}
+    names = [c["python_name"] for c in manifest()["contributions"]["commands"] if c["id"] not in widgets]
+    return sorted({name.partition(":")[0] for name in names})
+
+
+def test_torch_is_imported_with_the_workbench_and_not_before():
+    modules = commands()
+    assert {"napari_lot.napari_hooks", "napari_lot.gui.commands"} <= set(modules)
+    code = (
+        f"import importlib, sys; [importlib.import_module(m) for m in {modules!r}]; "
+        "from napari_lot import napari_hooks as h; h.sample_pt_deca(); h.get_series_reader('a.mrc'); "
+        "print([m for m in ('torch', 'numba') if m in sys.modules])"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, timeout=120)
+    assert done.stdout.strip() == "[]"
+
+
 def test_sample_is_one_image_layer():
     ((data, options, kind),) = sample_pt_deca()
     assert kind == "image"

@@ -1,11 +1,11 @@
 """How long a decision of the doubt queue takes, from the root of the repository:
 
-    python -m benchmarks.doubt_queue [--atoms 25000] [--tilts 72] [--decisions 12] [--threads 2]
+    python -m benchmarks.doubt_queue [--atoms 25000] [--tilts 72] [--decisions 12] [--threads 2] [--window]
 
 Simulates an amorphous particle by the fast image model, with the noise of a dose, and takes its true atoms, slightly
 disturbed, as the result of a run: there is no reconstruction. Then atoms chosen by chance are deleted, put back beside
 their place and moved. Each time is that from the key to the new result: refit, error bars, calculated and residual
-images.
+images. ``--window`` (needs a display) decides in the window instead, and measures what the thread of the window does.
 """
 
 from __future__ import annotations
@@ -93,6 +93,7 @@ def main() -> int:
     parser.add_argument("--tilts", type=int, default=72)
     parser.add_argument("--decisions", type=int, default=12, help="atoms that are deleted, put back and moved")
     parser.add_argument("--threads", type=int, default=2)
+    parser.add_argument("--window", action="store_true", help="measure the thread of the window instead")
     options = parser.parse_args()
     began = time.perf_counter()
     series, result = simulated(options.atoms, options.tilts, options.threads)
@@ -100,6 +101,11 @@ def main() -> int:
         f"{len(result.orbitals)} atoms, {options.tilts} tilts of {PIXELS} x {PIXELS} pixels, {options.threads} threads"
     )
     print(f"simulated in {time.perf_counter() - began:.1f} s", flush=True)
+    if options.window:
+        from benchmarks.doubt_queue.window import measure
+
+        measure(series, result, SPACING_A, options.decisions)
+        return 0
     began = time.perf_counter()
     fit = LocalFit(series, result, options.threads)
     print(f"built in {time.perf_counter() - began:.1f} s, {fit.channels} channels of depth", flush=True)

@@ -11,6 +11,8 @@ import pytest
 from steps import child
 from test_ends import run
 
+from napari_lot.gui.canvas.colors import rounded
+
 
 def choices(workbench: Any) -> list[str]:
     box = child(workbench, "color_by")
@@ -19,6 +21,20 @@ def choices(workbench: Any) -> list[str]:
 
 def caption(viewer: Any) -> str:
     return str(viewer.canvas.overlays.text.text)
+
+
+@pytest.mark.parametrize(
+    ("low", "high"), [(0.0, 0.0157), (0.0, 0.0161), (0.0, 1.0), (0.0, 2.2), (0.0, 38_000.0), (3.0, 5.7), (11.0, 140.0)]
+)
+def test_both_ends_of_the_colour_bar_have_a_label(low: float, high: float) -> None:
+    from vispy.visuals.axis import _get_ticks_talbot  # what napari's bar asks for its labels
+
+    first, last = rounded(low, high)
+    assert first <= low < high <= last
+    assert last - first < 2.1 * (high - low), "most of the colours are used"
+    labels = [float(f"{tick:g}") for tick in _get_ticks_talbot(first, last, 1 / 96, 2)]
+    assert first in labels
+    assert last in labels
 
 
 def test_atoms_are_coloured_by_what_is_chosen(ready: Any, viewer: Any, hand: Any) -> None:
@@ -35,8 +51,7 @@ def test_atoms_are_coloured_by_what_is_chosen(ready: Any, viewer: Any, hand: Any
     assert len(np.unique(layer.face_color, axis=0)) > 100
     assert layer.face_colorbar.visible
     low, high = layer.face_contrast_limits
-    assert low == pytest.approx(3.0, abs=0.1)
-    assert high == pytest.approx(5.7, abs=0.1)
+    assert (low, high) == (3.0, 6.0), "around 3.0 and 5.7, at labels of the bar"
     assert ready.inspect.histogram.title == "error bar in 3D (pm)"
     hand.choose(box, "existence probability")
     orange, blue = layer.face_color[0], layer.face_color[5]

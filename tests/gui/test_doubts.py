@@ -12,7 +12,7 @@ from qtpy.QtTest import QTest
 from stand_in import StandInJob
 from steps import child, open_step
 
-from napari_lot.gui.doubt_queue import THREAD
+from napari_lot.gui.doubts.queue import THREAD
 from napari_lot.gui.plots.contact_sheet import GAP, HEADER
 
 pytestmark = pytest.mark.slow  # part of `make test-all`
@@ -196,13 +196,12 @@ def test_an_atom_is_added_by_two_clicks_and_at_the_residual(inspected: Any, view
     press(viewer, Qt.Key.Key_N)
     hand.until(lambda: settled(panel), 30)
     fit, n = panel.queue.fit, len(state.result.orbitals)
-    # a true atom that is deleted by the engine, so that there is something to find: the queue looks at its neighbour,
+    # a true atom that is deleted past the panel, so that there is something to find: the queue looks at its neighbour,
     # far from the false atom, which would fill the gap
     near = fit.tree.query(fit.position(0), 2)[1][1]
     missing = int(fit.table.columns["ids"][near])
     place = fit.position(missing)
-    fit.apply(fit.delete(missing))
-    panel.queue._take(fit.changed_result())
+    panel.queue._take(panel.queue.judging.decide(missing, lambda fit: (fit.delete(missing), "to be found again")))
     panel.queue.look_at(0, "its neighbour is missing.")
     hand.until(lambda: settled(panel) and panel.queue.shown.atom == 0, 30)
     patches = panel.queue.shown.patches
@@ -321,3 +320,71 @@ def test_a_failed_decision_is_named(inspected: Any, hand: Any, notified: Any, mo
     queue.keep()
     hand.until(lambda: bool(notified()), 20)
     assert notified()[-1].startswith(f"Keeping atom {atom} stopped because of a fault in the program")
+
+
+def test_arrow_keys_are_the_viewers_but_while_an_atom_is_placed(inspected: Any, viewer: Any, hand: Any) -> None:
+    panel = inspected.doubts
+    press(viewer, Qt.Key.Key_N)
+    hand.until(lambda: settled(panel), 30)
+    own = set(viewer.keymap)
+    press(viewer, Qt.Key.Key_M)
+    assert {str(key) for key in set(viewer.keymap) - own} == {"Left", "Right", "Up", "Down", "Enter", "Escape"}
+    QTest.keyClick(panel, Qt.Key.Key_Escape)
+    assert set(viewer.keymap) == own
+    panel._dock.destroyOnClose()
+    assert [str(key) for key in viewer.keymap] == ["N"]
+
+
+def test_a_adds_in_the_overlay_and_selects_nothing(inspected: Any, viewer: Any, hand: Any) -> None:
+    panel = inspected.doubts
+    press(viewer, Qt.Key.Key_N)
+    hand.until(lambda: settled(panel), 30)
+    inspected.layers.look_at("markers")  # makes its layer only now
+    press(viewer, Qt.Key.Key_A)
+    assert panel.placing.mode == "add"
+    assert not viewer.layers["Atoms on tilt"].selected_data
+
+
+def test_an_atom_that_is_deleted_while_that_is_tried_is_fitted_once(inspected: Any, viewer: Any, hand: Any) -> None:
+    panel, state = inspected.doubts, inspected.state
+    n = len(state.result.orbitals)
+    press(viewer, Qt.Key.Key_N)
+    hand.until(lambda: settled(panel), 30)
+    fit, asked, begun, go = panel.queue.fit, [], threading.Event(), threading.Event()
+    delete, layer = fit.delete, viewer.layers["Atoms"]
+
+    def slow(atom: int, *args: Any, **kwargs: Any) -> Any:
+        asked.append(atom)
+        begun.set()
+        go.wait(20)
+        return delete(atom, *args, **kwargs)
+
+    fit.delete = slow
+    press(viewer, Qt.Key.Key_N)
+    hand.until(begun.is_set, 30)
+    atom = panel.queue.shown.atom
+    press(viewer, Qt.Key.Key_D)
+    go.set()
+    hand.until(lambda: len(state.result.orbitals) == n - 1 and settled(panel), 30)
+    assert asked.count(atom) == 1
+    assert viewer.layers["Atoms"] is layer, "changed in place"
+    assert len(layer.data) == n - 1
+
+
+@pytest.mark.parametrize("size", [(1280, 800), (1280, 720)])
+def test_all_text_is_seen_in_a_low_window(inspected: Any, viewer: Any, hand: Any, qtbot: Any, size: Any) -> None:
+    panel, window = inspected.doubts, inspected.window()
+    window.resize(*size)
+    qtbot.wait(200)
+    press(viewer, Qt.Key.Key_N)
+    hand.until(lambda: settled(panel), 30)
+    press(viewer, Qt.Key.Key_K)
+    hand.until(lambda: settled(panel) and "kept" in panel.said.text(), 30)
+    qtbot.wait(200)
+    assert (window.width(), window.height()) == size
+    for label in (panel.why, panel.facts, panel.cost, panel.said):
+        assert label.visibleRegion().boundingRect() == label.rect(), label.objectName()
+    press(viewer, Qt.Key.Key_M)
+    qtbot.wait(200)
+    for label in (panel.why, panel.facts, panel.cost, panel.hint):
+        assert label.visibleRegion().boundingRect() == label.rect(), label.objectName()

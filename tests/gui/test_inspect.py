@@ -89,7 +89,7 @@ def test_the_other_hand_is_said_and_can_be_taken(done: Any, viewer: Any, hand: A
     rng = np.random.default_rng(3)
     result = done.state.result
     chiral = replace(result.orbitals, positions=result.orbitals.positions + rng.normal(0, 0.4, (247, 3)))
-    done.layers.result = replace(result, orbitals=chiral)
+    done.layers.of_atoms.result = replace(result, orbitals=chiral)
     path = tmp_path / "mirror.xyz"
     write_atoms_xyz(path, Orbitals.create(chiral.positions * [1, 1, -1] + [9, 0, 3], elements=("Pt",)))
     compare(done, hand, path)

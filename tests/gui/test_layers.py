@@ -249,3 +249,40 @@ def test_layers_that_are_taken_away_do_not_come_back_by_themselves(viewer: Any, 
         viewer.layers.events.inserted.disconnect(comes_back)
     assert not len(viewer.layers)
     assert layers.available(view) is None, "one click brings them back"
+
+
+@pytest.mark.parametrize("visible", [True, False])
+@pytest.mark.parametrize("count", [5, 3, 4])
+def test_settled_points_change_in_their_layer(viewer: Any, qtbot: Any, visible: bool, count: int) -> None:
+    """A new layer costs napari most of a second; a hidden one is not sliced, and must not be drawn as it was."""
+    from napari_lot.gui.canvas.points import PointsBuffer
+
+    buffer = PointsBuffer("points", 1.0)
+    viewer.dims.ndisplay = 3
+
+    def settle(n: int, shift: float) -> tuple[Any, Any]:
+        places = np.arange(3.0 * n).reshape(n, 3) + shift
+        colors = np.linspace(0, 1, 4 * n, dtype=np.float32).reshape(n, 4)
+        features = {"id": np.arange(n) + int(shift), "height": np.full(n, shift)}
+        buffer.settle(viewer, places, colors, features, 1.0 + np.arange(n))
+        return places, colors
+
+    settle(4, 0.0)
+    layer = buffer.layer
+    assert layer is not None
+    layer.visible = visible
+    layer.selected_data = {3}
+    qtbot.wait(50)
+    places, colors = settle(count, 10.0)
+    qtbot.wait(50)
+    layer.visible = True
+    qtbot.wait(50)
+    assert buffer.layer is layer
+    assert np.array_equal(layer.data, places)
+    assert np.allclose(layer.face_color, colors)
+    assert np.array_equal(layer.size, 1.0 + np.arange(count))
+    assert layer.shown.all()
+    assert list(layer.features["id"]) == [10 + i for i in range(count)]
+    assert not layer.selected_data
+    assert len(layer._view_data) == count, "what is drawn"
+    assert layer.extent.data[1] == pytest.approx(places.max(0))

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from napari_lot.errors import InputError
-from napari_lot.gui.forms.words import in_window_words
+from napari_lot.gui.forms.words import in_window_words, label_of, unit_of
 from napari_lot.job import check, expected_spacing_A
 from napari_lot.settings import Settings, settings_from_dict
 
@@ -28,6 +28,11 @@ from napari_lot.settings import Settings, settings_from_dict
 )
 def test_flags_become_labels(sentence: str, shown: str) -> None:
     assert in_window_words(sentence) == shown
+
+
+def test_a_field_says_its_unit_though_its_name_does_not() -> None:
+    assert (label_of("grid_spacing"), unit_of("grid_spacing")) == ("Grid spacing", "× distance")
+    assert (label_of("width_A"), unit_of("width_A")) == ("Width", "Å")
 
 
 def test_no_flag_is_left_in_what_the_job_says() -> None:

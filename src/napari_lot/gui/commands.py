@@ -1,14 +1,18 @@
-"""What napari's command palette and menus offer: open the workbench, the sample in it, a session in it."""
+"""What napari's command palette and menus offer: open the workbench, the sample in it, a session in it.
+
+The workbench, and PyTorch with it, is imported when it is opened: not by whoever asks what there is.
+"""
 
 from __future__ import annotations
 
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import napari
 from qtpy.QtWidgets import QFileDialog
 
-from napari_lot.gui.workbench import Workbench
-from napari_lot.session.file import SUFFIX
+if TYPE_CHECKING:
+    from napari_lot.gui.workbench import Workbench
 
 # napari's injection would hand over a proxy that hides parts of the viewer: the commands ask for the one in front.
 # The name that napari's own menu entry gives the dock: the entry then shows and hides this very one.
@@ -31,6 +35,8 @@ def open_sample_in_workbench() -> None:
 
 def open_session_in_workbench() -> None:
     """Ask for a session and show it in the workbench."""
+    from napari_lot.session.file import SUFFIX
+
     bench = shown_workbench()
     name, _ = QFileDialog.getOpenFileName(bench, "Open a session", "", f"Sessions (*{SUFFIX});;All files (*)")
     if name:
@@ -45,6 +51,8 @@ def shown_workbench() -> Workbench:
     RuntimeError
         No viewer is open.
     """
+    from napari_lot.gui.workbench import Workbench
+
     viewer = napari.current_viewer()
     if viewer is None:
         raise RuntimeError("No viewer is open.")

@@ -10,6 +10,11 @@ from typing import Any
 from weakref import WeakSet
 
 AMBER, RED, BLUE, GREEN = "#c98500", "#dd5a5a", "#4a8fd0", "#4f9a4f"
+FOCUS = (
+    "QPushButton:focus, QComboBox:focus, QLineEdit:focus, QAbstractSpinBox:focus, QCheckBox:focus, QTableView:focus, "
+    f"QListWidget:focus {{ border: 1px solid {BLUE}; }}"
+)
+"""Style sheet of what has the focus, in every widget of ours."""
 _plots: WeakSet[Any] = WeakSet()
 _background, _text = "#23242b", "#f0f1f2"
 
@@ -75,6 +80,7 @@ def use_theme(name: str) -> str:
             _plots.discard(plot)
     line = theme.secondary.as_hex()
     return (
+        FOCUS + f"QPushButton:checked:focus {{ border: 1px solid {_text}; }}"
         f"QFrame#step_line {{ background: {line}; border: none; }}"
         f"QFrame#recovery {{ border: 1px solid {AMBER}; border-radius: 3px; }}"
         f"QProgressBar {{ border: 1px solid {line}; border-radius: 3px; text-align: center; "

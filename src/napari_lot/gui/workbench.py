@@ -20,6 +20,7 @@ from qtpy.QtWidgets import (
 
 from napari_lot.gui.canvas.layers import WorkbenchLayers
 from napari_lot.gui.forms.section import DONE, NEEDS, READY, Section
+from napari_lot.gui.forms.tab_order import go_on
 from napari_lot.gui.look import use_theme
 from napari_lot.gui.notices import Notices
 from napari_lot.gui.panels.data import DataPanel, summary
@@ -149,6 +150,7 @@ class Workbench(QWidget):
         self.scroll.setFrameShape(QFrame.Shape.NoFrame)
         self.scroll.setHorizontalScrollBarPolicy(Qt.ScrollBarPolicy.ScrollBarAlwaysOff)
         self.scroll.setWidget(inside)
+        self.scroll.setFocusPolicy(Qt.FocusPolicy.NoFocus)  # it scrolls to what has the focus
         layout = QVBoxLayout(self)
         layout.setContentsMargins(4, 4, 2, 4)
         layout.addLayout(views)
@@ -156,6 +158,14 @@ class Workbench(QWidget):
         layout.addWidget(self.recovery)
         layout.addWidget(self.scroll, 1)
         self.setMinimumWidth(MINIMUM_WIDTH)
+        QWidget.setTabOrder(self, self.view_buttons[VIEWS[0][0]])  # whoever comes in begins at the top
+
+    def focusNextPrevChild(self, forward: bool) -> bool:
+        there = go_on(self, self.window().focusWidget(), forward)
+        inside = self.scroll.widget()
+        if there is not None and inside is not None and inside.isAncestorOf(there):
+            self.scroll.ensureWidgetVisible(there)
+        return there is not None
 
     # -- ways to look -----------------------------------------------------------------------------------------
 

@@ -1,4 +1,4 @@
-"""A person's edit of the atoms, in the solver: what a state becomes by it, and what the residual would add."""
+"""A person's edit of the atoms, in the solver: what a state becomes by it."""
 
 from __future__ import annotations
 
@@ -8,18 +8,14 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.spatial import cKDTree
 
-from napari_lot.edit import Candidates, Edit
+from napari_lot.edit import Edit
 from napari_lot.lot import population
 
 if TYPE_CHECKING:
-    from napari_lot.lot.fitting import Fit
     from napari_lot.lot.problem import State
 
 Floats = NDArray[np.float64]
 
-MOST_CANDIDATES = 50
-LEAST_SIGNIFICANCE = 3.0
-"""Standard deviations below which noise makes peaks by the dozen."""
 CLOSED_REACH = 0.6
 """Expected nearest-neighbour distances within which a birth would bring a removed atom back."""
 
@@ -100,20 +96,3 @@ class ByHand:
         if not len(self.closed) or not len(points):
             return np.ones(len(points), bool)
         return np.asarray(cKDTree(self.closed).query(points)[0]) > self.reach_A
-
-
-def find_candidates(fit: Fit, edit: Edit) -> Candidates:
-    """Where the residual asks for atoms once the edit is made; the fit stays as it is."""
-    state, evidence = apply_edit(fit.state, edit, fit.state.next_id), fit.evidence
-    kept = evidence.variance, evidence.inflation
-    try:
-        points, height, score = evidence.proposals(state)
-        significance = score / evidence.inflation
-    finally:
-        evidence.variance, evidence.inflation = kept
-    reach = 0.6 * fit.spacing_A
-    good = significance > LEAST_SIGNIFICANCE
-    points, height, significance = points[good], height[good], significance[good]
-    chosen = population.separate(points, significance, reach, state.positions, reach)[:MOST_CANDIDATES]
-    typical = max(population.typical_height(state), 1e-30)
-    return Candidates(points[chosen], height[chosen] / typical, significance[chosen])

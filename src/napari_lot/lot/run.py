@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from napari_lot.edit import Held
 from napari_lot.job import Control, ProbeSlices, Result, Snapshot
 from napari_lot.lot import likelihood
-from napari_lot.lot.editing import find_candidates
+from napari_lot.lot.candidates import find_candidates
 from napari_lot.lot.fitting import GRID_STAGES, Progress, Stopped
 from napari_lot.lot.handedness import Handedness
 from napari_lot.lot.outcome import orbitals_of, outcome
@@ -60,7 +60,8 @@ def _run(job: Job, control: Control) -> Iterator[Snapshot]:
             if solver is None:
                 control.wait_while_paused()
             else:
-                control.wait_while_paused(held(job, ready, solver), partial(find_candidates, solver))
+                search = partial(find_candidates, solver, wanted=lambda: control.pause_requested)
+                control.wait_while_paused(held(job, ready, solver), search)
             paused += time.perf_counter() - mark
         if control.stop_request is not None:
             raise Stopped(control.stop_request)

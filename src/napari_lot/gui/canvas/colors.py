@@ -17,6 +17,7 @@ HEIGHT, ELEMENT, ERROR_BAR, EXISTENCE = "height", "element", "error bar", "exist
 WANTED = (HEIGHT, ELEMENT, ERROR_BAR, EXISTENCE)
 DOUBTFUL = 0.95
 """Probability below which an atom is called doubtful."""
+TOPS, MOST_STEPS = (1, 1.5, 2, 3, 4, 5, 6, 7, 10), 4
 UNKNOWN = (0.5, 0.5, 0.5, 1.0)
 
 # Okabe and Ito's colours, told apart by people with any colour vision; those that are light on black first.
@@ -109,13 +110,13 @@ def coloring(name: str, orbitals: Orbitals, result: Result | None = None, intens
         return Coloring(ELEMENT, "element", orbitals.species.astype(float), (0.0, max(len(elements) - 1, 1)), elements)
     if missing(name, result) is None and result is not None:
         if name == ERROR_BAR and (values := error_bar_pm(result)) is not None:
-            return Coloring(name, "error bar in 3D (pm)", values, _robust(values, 0.02))
+            return Coloring(name, "error bar in 3D (pm)", values, rounded(*_robust(values, 0.02)))
         if name == EXISTENCE and result.p_exists is not None:
             # Half and less is doubt enough: the colours tell 0.9 from 1.
             return Coloring(name, "existence probability", np.asarray(result.p_exists, float), (0.5, 1.0))
     height = orbitals.height
-    top = _robust(height)[1] * 1.05 if len(height) else 1.0
-    return Coloring(HEIGHT, f"height ({intensity})", height, (0.0, top if top > 0 else 1.0))
+    top = _robust(height)[1] if len(height) else 1.0
+    return Coloring(HEIGHT, f"height ({intensity})", height, rounded(0.0, top if top > 0 else 1.0))
 
 
 def _robust(values: Floats, low: float = 0.0) -> tuple[float, float]:
@@ -124,6 +125,27 @@ def _robust(values: Floats, low: float = 0.0) -> tuple[float, float]:
         return 0.0, 1.0
     a, b = (float(q) for q in np.quantile(known, [low, 0.98]))
     return (a, b) if b > a else (a, a + max(abs(a), 1e-3))
+
+
+def rounded(low: float, high: float) -> tuple[float, float]:
+    """The closest limits around others at which napari's colour bar has a label at both ends.
+
+    From 0 the upper one is one of ``TOPS`` times a power of ten; otherwise both are multiples of a step of 1 or 5 times
+    a power of ten, with at most ``MOST_STEPS`` of them in between.
+    """
+    power = int(np.floor(np.log10(high - low)))
+    if low == 0.0:
+        top = next(t for t in TOPS if t * 10.0**power >= high * (1 - 1e-6))
+        return 0.0, _plain(top * 10.0**power)
+    for step in (factor * 10.0**k for k in range(power - 1, power + 3) for factor in (1, 5)):
+        first, last = int(np.floor(low / step + 1e-6)), int(np.ceil(high / step - 1e-6))
+        if last - first <= MOST_STEPS:
+            break
+    return _plain(first * step), _plain(last * step)
+
+
+def _plain(number: float) -> float:
+    return float(f"{number:.12g}")
 
 
 def summary(result: Result) -> str:

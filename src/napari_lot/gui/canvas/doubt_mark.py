@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -15,10 +16,17 @@ COLOR = "#56b4e9"
 
 
 class DoubtMark:
-    """A layer of one point; it comes with ``show`` and goes with ``remove``."""
+    """A layer of one point; it comes with ``show`` and goes with ``remove``.
 
-    def __init__(self, viewer: Any) -> None:
-        self.viewer = viewer
+    Parameters
+    ----------
+    viewer : napari.viewer.Viewer
+    place : callable
+        Where the present view draws a point x, y, z: z, y, x.
+    """
+
+    def __init__(self, viewer: Any, place: Callable[[NDArray[np.float64]], NDArray[np.float64]]) -> None:
+        self.viewer, self.place = viewer, place
         self.layer: Points | None = None
         self.position: NDArray[np.float64] | None = None
 
@@ -27,14 +35,14 @@ class DoubtMark:
         """Whether the layer is on screen."""
         return self.layer is not None and self.layer in self.viewer.layers
 
-    def show(self, position: NDArray[np.float64], zyx: NDArray[np.float64], size_A: float, visible: bool) -> bool:
-        """Mark an atom at x, y, z, drawn at z, y, x; True where the layer had to be added."""
+    def show(self, position: NDArray[np.float64], size_A: float, visible: bool) -> bool:
+        """Mark an atom at x, y, z; True where the layer had to be added."""
         self.position = np.array(position, np.float64)
         if self.is_there:
-            self.draw(zyx)
+            self.draw()
             return False
         self.layer = Points(
-            np.array(zyx[None]),  # the layer keeps the array it is given, and draw writes into it
+            np.array(self.place(self.position)[None]),  # the layer keeps the array it is given, and draw writes into it
             name=DOUBT,
             size=size_A,
             face_color="transparent",
@@ -51,10 +59,10 @@ class DoubtMark:
         self.viewer.add_layer(self.layer)
         return True
 
-    def draw(self, zyx: NDArray[np.float64]) -> None:
-        """Move the ring to z, y, x."""
-        if self.layer is not None:
-            self.layer.data[:] = zyx
+    def draw(self) -> None:
+        """Move the ring to where the present view has the atom."""
+        if self.position is not None and self.layer is not None and self.is_there:
+            self.layer.data[:] = self.place(self.position)
             self.layer.refresh()
 
     def remove(self) -> None:

@@ -7,31 +7,28 @@ slider stays a tilt slider and the atoms stay on screen. World coordinates are Ã
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import replace
 from typing import Any
 
 import numpy as np
-from napari.layers import Image, Layer
+from napari.layers import Layer
 from numpy.typing import NDArray
 
 from napari_lot.atoms import Orbitals
 from napari_lot.edit import Candidates, Held
-from napari_lot.gui.canvas.colors import ELEMENT, HEIGHT, Coloring, coloring
+from napari_lot.gui.canvas.atom_layers import SPHERE, AtomLayers
+from napari_lot.gui.canvas.colors import Coloring, coloring
 from napari_lot.gui.canvas.doubt_mark import DOUBT, DoubtMark
 from napari_lot.gui.canvas.editing import AtomEditor
 from napari_lot.gui.canvas.labels import angle_text, short_angle_text
 from napari_lot.gui.canvas.overlay import Projection
 from napari_lot.gui.canvas.points import PointsBuffer
 from napari_lot.gui.canvas.probe_layers import ProbeLayers
-from napari_lot.gui.canvas.sizes import EQUAL, Sizing, by_error_bar
-from napari_lot.gui.canvas.stacks import AXES_4D, CALCULATED, RESIDUAL, Stacks
-from napari_lot.gui.canvas.views import ATOMS, MARKERS, RIGHT_HANDED, Views
+from napari_lot.gui.canvas.sizes import Sizing
+from napari_lot.gui.canvas.stacks import AXES_4D, CALCULATED, RESIDUAL, Stacks, is_copy
+from napari_lot.gui.canvas.views import RIGHT_HANDED, Views
 from napari_lot.job import ProbeSlices, Result
+from napari_lot.lot.local import Windows
 from napari_lot.series import TiltSeries
-from napari_lot.series.layer import KEY
-
-MAX_SHOWN = 100_000
-BAR_SIZE, BAR_FONT = (14, 180), 9
 
 
 class WorkbenchLayers:
@@ -46,18 +43,9 @@ class WorkbenchLayers:
         self.on_edit: Callable[[], None] = lambda: None
         self.editor = AtomEditor(viewer, self._on_edited)
         self.views = Views(viewer, self._own)
-        self.atoms: PointsBuffer | None = None
-        self.markers: PointsBuffer | None = None
-        self.doubt = DoubtMark(viewer)
-        self.orbitals: Orbitals | None = None
-        self.result: Result | None = None
-        self.color_by = HEIGHT
-        self.size_by = EQUAL
-        self._kept: NDArray[np.int64] | None = None
-        self.spacing_A = 1.0
+        self.of_atoms = AtomLayers(viewer)
+        self.doubt = DoubtMark(viewer, self._doubt_place)
         self._tilt = 0
-        self._settled = False
-        self._noun = "orbitals"
         viewer.dims.events.current_step.connect(self._on_step)
         viewer.dims.events.ndisplay.connect(self._on_ndisplay)
         viewer.dims.events.axis_labels.connect(self._on_axis_labels)
@@ -73,6 +61,48 @@ class WorkbenchLayers:
         self.viewer.layers.events.removed.disconnect(self._on_layers)
         self.views.close()
 
+    # -- what the atoms' layers show, for others to read ------------------------------------------------------
+
+    @property
+    def atoms(self) -> PointsBuffer | None:
+        """The spheres in 3-D."""
+        return self.of_atoms.spheres
+
+    @property
+    def markers(self) -> PointsBuffer | None:
+        """The rings on the shown tilt."""
+        return self.of_atoms.markers
+
+    @property
+    def orbitals(self) -> Orbitals | None:
+        """The atoms on screen."""
+        return self.of_atoms.orbitals
+
+    @property
+    def result(self) -> Result | None:
+        """The finished run whose atoms are on screen."""
+        return self.of_atoms.result
+
+    @property
+    def kept(self) -> NDArray[np.int64] | None:
+        """Which atoms of the result are on screen, None for all of them."""
+        return self.of_atoms.kept
+
+    @property
+    def spacing_A(self) -> float:
+        """Expected nearest-neighbour distance."""
+        return self.of_atoms.spacing_A
+
+    @property
+    def color_by(self) -> str:
+        """What the colours mean."""
+        return self.of_atoms.color_by
+
+    @property
+    def intensity(self) -> str:
+        """Unit of the images, in words."""
+        return self.of_atoms.intensity
+
     # -- images -----------------------------------------------------------------------------------------------
 
     def show_series(self, series: TiltSeries, replacing: Layer | None = None, keep_tilt: bool = False) -> None:
@@ -83,10 +113,11 @@ class WorkbenchLayers:
         tilt = self.tilt
         self.remove_results()
         self.series = series
+        self.of_atoms.intensity = "counts" if series.counts else "image units"
         self.projection = Projection(series)
         self.stacks.show_measured(series)
         for layer in list(self.viewer.layers):
-            if _is_copy(layer, series):
+            if is_copy(layer, series):
                 self.viewer.layers.remove(layer)
         if replacing is not None and replacing in self.viewer.layers:
             replacing.visible = False
@@ -98,21 +129,16 @@ class WorkbenchLayers:
         """Take away what belongs to an earlier run."""
         self.editor.end()
         self.doubt.remove()
-        drawn = [b.layer for b in (self.atoms, self.markers) if b is not None and b.layer in self.viewer.layers]
-        if drawn or self.stacks.has(CALCULATED) or self.stacks.has(RESIDUAL):
+        if self.of_atoms.own() or self.stacks.has(CALCULATED) or self.stacks.has(RESIDUAL):
             # in one batch: napari rebuilds its scene, and looks for garbage, once and not for every layer
             with self.viewer.layers.batched_update():
                 self.stacks.remove_results()
-                for layer in drawn:
-                    self.viewer.layers.remove(layer)
+                self.of_atoms.remove()
         else:
             self.stacks.remove_results()
-        self.atoms = self.markers = None
+            self.of_atoms.remove()
         if self.probe.before is not None and self.probe.slices is not None:
             self.show_probe(self.probe.before)
-        self.orbitals = self.result = self._kept = None
-        self._settled = False
-        self._noun = "orbitals"
         self.projection = Projection(self.series) if self.series is not None else None
 
     def show_calculated(self, tilts: NDArray[np.int64], calculated: NDArray[np.float32]) -> None:
@@ -142,23 +168,27 @@ class WorkbenchLayers:
         self._show_all(result)
         self.stacks.limit_residual(result.residual)
         self.show_probe(result.probe, result.probe_before if result.probe_changed else None)
-        self._noun = "atoms"
-        self.result = result
+        self.of_atoms.noun, self.of_atoms.result = "atoms", result
         self.show_atoms(result.orbitals, spacing_A)
 
-    def change_result(self, result: Result) -> None:
-        """Take over a result in which single atoms were changed."""
+    def change_result(self, result: Result, windows: Windows | None) -> None:
+        """Take over a result in which single atoms were changed, and its images within the ``windows``.
+
+        None: there is another result, but nothing that is drawn has changed.
+        """
         if self.series is None or self.result is None or self.atoms is None:
             return
-        self.result, atoms = result, result.orbitals
-        self._show_all(result)
-        self._kept = None
-        if len(atoms) > MAX_SHOWN:
-            self._kept = np.sort(np.argpartition(atoms.height, -MAX_SHOWN)[-MAX_SHOWN:])
-            atoms = atoms.take(self._kept)
-        self.orbitals = atoms
-        self.settle_atoms()
+        if windows is None:
+            self.of_atoms.result = result
+            return
+        self.stacks.change(result.calculated, result.residual, windows)
+        there = self.atoms.layer in self.viewer.layers
+        self.of_atoms.change(result)
+        if not there:  # somebody had deleted it
+            self.views.order()
+            self._select_main()
         self._show_markers()
+        self.label_tilt()
 
     # -- atoms ------------------------------------------------------------------------------------------------
 
@@ -166,27 +196,8 @@ class WorkbenchLayers:
         """Stream orbitals into the coloured 3-D layer and onto the shown tilt."""
         if not len(orbitals):
             return
-        self._kept, self.spacing_A, self._settled = None, spacing_A, False
-        if len(orbitals) > MAX_SHOWN:
-            self._kept = np.sort(np.argpartition(orbitals.height, -MAX_SHOWN)[-MAX_SHOWN:])
-            orbitals = orbitals.take(self._kept)
-        self.orbitals = orbitals
         first = self.atoms is None
-        if self.atoms is None:
-            self.atoms = PointsBuffer(ATOMS, 0.62 * spacing_A, antialiasing=0, shading="spherical")
-            self.markers = PointsBuffer(
-                MARKERS,
-                0.45 * spacing_A,
-                face_color="transparent",
-                border_color="#ffb000",
-                border_width=0.12,
-                blending="translucent_no_depth",
-                projection_mode="all",
-            )
-            self.atoms.visible = self.view == "atoms"
-        colors = self.coloring()
-        self.atoms.show(self.viewer, orbitals.positions[:, ::-1], colors.rgba())
-        self._show_color_bar(colors)
+        self.of_atoms.show(orbitals, spacing_A, visible=self.view == "atoms")
         self._show_markers()
         if first:
             self.views.order()
@@ -196,25 +207,10 @@ class WorkbenchLayers:
 
     def settle_atoms(self) -> None:
         """Nothing more will stream: the atoms' layer gets its own size, and what napari saves with it."""
-        if self.atoms is None or self.orbitals is None:
-            return
-        atoms = self.orbitals
-        features = {
-            "id": atoms.id,
-            "element": np.array(atoms.symbols),
-            "height": atoms.height,
-            "width_A": atoms.width,
-        }
-        if self.result is not None:
-            kept = slice(None) if self._kept is None else self._kept
-            features |= {name: values[kept] for name, values in self.result.columns.items()}
-        colors = self.coloring()
-        self._settled = True
-        self.atoms.settle(self.viewer, atoms.positions[:, ::-1], colors.rgba(), features)
-        self._resize()
-        self._show_color_bar(colors)
-        self.views.order()
-        self._select_main()
+        if self.atoms is not None and self.orbitals is not None:
+            self.of_atoms.settle()
+            self.views.order()
+            self._select_main()
 
     # -- editing ----------------------------------------------------------------------------------------------
 
@@ -224,7 +220,7 @@ class WorkbenchLayers:
         self.projection = Projection.of(self.series, held.rotations, held.offset_A)
         self.show_atoms(held.orbitals, self.spacing_A)
         colors = coloring(self.color_by, held.orbitals, intensity=self.intensity).rgba()
-        self.editor.begin(held.orbitals, 0.62 * self.spacing_A, colors)
+        self.editor.begin(held.orbitals, SPHERE * self.spacing_A, colors)
         self.views.order()
         self.look_at(self.view or "atoms", reset=False)
 
@@ -257,58 +253,28 @@ class WorkbenchLayers:
         self.label_tilt()
         self.on_edit()
 
-    @property
-    def intensity(self) -> str:
-        """Unit of the images, in words."""
-        return "counts" if self.series is not None and self.series.counts else "image units"
-
     def coloring(self) -> Coloring:
         """The colours that the atoms on screen have."""
-        assert self.orbitals is not None
-        if self.result is None:
-            return coloring(self.color_by, self.orbitals, intensity=self.intensity)
-        found = coloring(self.color_by, self.result.orbitals, self.result, self.intensity)
-        return found if self._kept is None else replace(found, values=found.values[self._kept])
+        return self.of_atoms.coloring()
 
     def color_atoms(self, by: str) -> None:
         """Colour the atoms by height, element, error bar or existence probability."""
-        self.color_by = by
-        if self.orbitals is None or self.atoms is None or self.atoms.layer is None:
-            return
-        colors = self.coloring()
-        self.atoms.recolor(colors.rgba())
-        self._show_color_bar(colors)
-        self.label_tilt()
+        if self.of_atoms.color(by):
+            self.label_tilt()
 
     def size_atoms(self, by: str) -> None:
         """Draw the atoms all alike or by their error bars."""
-        self.size_by = by
-        self._resize()
+        self.of_atoms.size(by)
 
     @property
     def sizing(self) -> Sizing | None:
         """Diameters and legend where the atoms of a finished run are drawn by their error bars, else None."""
-        if self.size_by == EQUAL or self.result is None or self.atoms is None:
-            return None
-        return by_error_bar(self.result, self.spacing_A, self.atoms.size_A)
+        return self.of_atoms.sizing
 
     @property
     def atom_size_A(self) -> float:
         """Usual diameter of the atoms on screen."""
-        return self.atoms.size_A if self.atoms is not None else 0.62 * self.spacing_A
-
-    def _resize(self) -> None:
-        # While atoms stream there are spare rows, and nothing is known of any of them.
-        if self.atoms is None or not self._settled:
-            return
-        sizing = self.sizing
-        kept = slice(None) if self._kept is None else self._kept
-        self.atoms.resize(self.atoms.size_A if sizing is None else sizing.diameters_A[kept])
-
-    @property
-    def kept(self) -> NDArray[np.int64] | None:
-        """Which atoms of the result are on screen, None for all of them."""
-        return self._kept
+        return self.of_atoms.size_A
 
     def centre_on(self, points: NDArray[np.int64]) -> None:
         """Bring some of the atoms on screen into the middle of the view."""
@@ -324,20 +290,6 @@ class WorkbenchLayers:
         """The workbench's layers that are in the viewer, by name."""
         return self._own()
 
-    def _show_color_bar(self, colors: Coloring) -> None:
-        layer = self.atoms.layer if self.atoms is not None else None
-        if layer is None:
-            return
-        bar = layer.face_colorbar
-        if colors.colormap is not None and (layer.face_contrast_limits != colors.limits or not bar.visible):
-            # The points have colours of their own: map and limits are only what the bar shows.
-            layer.face_colormap = colors.colormap
-            layer.face_contrast_limits = colors.limits
-        elif colors.colormap is not None and layer.face_colormap.name != colors.colormap.name:
-            layer.face_colormap = colors.colormap
-        bar.size, bar.font_size = BAR_SIZE, BAR_FONT
-        bar.visible = colors.name != ELEMENT
-
     def projected(self, tilt: int) -> NDArray[np.float64]:
         """Atoms on one tilt's measured image, (N, 3) as (0, v, u) in Ã…."""
         assert self.orbitals is not None
@@ -350,15 +302,12 @@ class WorkbenchLayers:
     def _show_markers(self) -> None:
         # Made and moved only while they are looked at: hidden markers cost as much as visible ones.
         if self.markers is not None and self.orbitals is not None and self.view == "markers":
-            self.markers.show(self.viewer, self.projected(self.tilt))
+            self.of_atoms.show_markers(self.projected(self.tilt))
             self.editor.show_peaks(self.candidates_on(self.tilt))
 
     def mark_doubt(self, position: NDArray[np.float64]) -> None:
         """Ring an atom at x, y, z, and bring it to the middle of the views that show atoms."""
-        added = self.doubt.show(
-            position, self._doubt_place(position), 1.1 * self.spacing_A, self.view in ("atoms", "markers")
-        )
-        if added:
+        if self.doubt.show(position, 1.1 * self.spacing_A, self.view in ("atoms", "markers")):
             self.views.order()
             self._select_main()
         self._center_on_doubt()
@@ -369,14 +318,9 @@ class WorkbenchLayers:
             return position[::-1]
         return self.projection.on_tilt(position[None], self.tilt)[0]
 
-    def _draw_doubt(self) -> None:
-        if self.doubt.position is not None and self.doubt.is_there:
-            self.doubt.draw(self._doubt_place(self.doubt.position))
-
     def _center_on_doubt(self) -> None:
         if self.doubt.position is not None and self.view in ("atoms", "markers"):
-            z, y, x = self._doubt_place(self.doubt.position)
-            self.viewer.scene.camera.center = (z, y, x)
+            self.viewer.scene.camera.center = tuple(float(x) for x in self._doubt_place(self.doubt.position))
 
     # -- probe ------------------------------------------------------------------------------------------------
 
@@ -433,7 +377,7 @@ class WorkbenchLayers:
         buffer = self.atoms
         gone = buffer is not None and (buffer.layer is None or buffer.layer not in self.viewer.layers)
         if view == "atoms" and gone and self.orbitals is not None:
-            if self._settled:
+            if self.of_atoms.settled:
                 self.settle_atoms()
             else:
                 self.show_atoms(self.orbitals, self.spacing_A)
@@ -445,7 +389,7 @@ class WorkbenchLayers:
         self._make_missing(view)
         self.views.current = view
         self._show_markers()
-        self._draw_doubt()
+        self.doubt.draw()
         self.views.arrange(view, reset)
         self._center_on_doubt()
         self.label_tilt()
@@ -456,9 +400,7 @@ class WorkbenchLayers:
 
     def _own(self) -> dict[str, Layer]:
         own: dict[str, Layer] = {k: v for k, v in self.stacks.layers.items() if v in self.viewer.layers}
-        for buffer in (self.atoms, self.markers):
-            if buffer is not None and buffer.layer is not None and buffer.layer in self.viewer.layers:
-                own[buffer.name] = buffer.layer
+        own |= self.of_atoms.own()
         if self.doubt.layer is not None and self.doubt.is_there:
             own[DOUBT] = self.doubt.layer
         return own | self.probe.own() | self.editor.own()
@@ -473,7 +415,7 @@ class WorkbenchLayers:
         # Whoever takes layers away moves the slider, too: it moves what is there, and makes nothing anew.
         if self.view == "markers" and self.markers is not None and self.markers.layer in self.viewer.layers:
             self._show_markers()
-            self._draw_doubt()
+            self.doubt.draw()
 
     def _on_layers(self, event: Any = None) -> None:
         self.views.sliders.update()
@@ -501,14 +443,5 @@ class WorkbenchLayers:
         elif view == "atoms" and self.editor.layer is not None:
             text = f"{len(self.editor.layer.data)} atoms, editing"
         elif view == "atoms" and self.orbitals is not None:
-            text = f"{len(self.orbitals)} {self._noun}, coloured by {self.coloring().title}"
+            text = f"{len(self.orbitals)} {self.of_atoms.noun}, coloured by {self.coloring().title}"
         self.views.say(text, (f"tilt {short_angle_text(self.series, t)}", depth))
-
-
-def _is_copy(layer: Layer, series: TiltSeries) -> bool:
-    """Whether a layer of this package's reader shows the images of a series."""
-    if KEY not in layer.metadata or not isinstance(layer, Image) or layer.data.size != series.images.size:
-        return False
-    shown = np.asarray(layer.data).reshape(series.images.shape)
-    # image by image: most that differ do so in the first
-    return all(np.array_equal(a, b) for a, b in zip(shown, series.images, strict=True))

@@ -61,10 +61,41 @@ class PointsBuffer:
             self.layer.size = sizes
 
     def settle(
-        self, viewer: Any, zyx: NDArray[np.float64], colors: NDArray[np.float32], features: dict[str, NDArray[Any]]
+        self,
+        viewer: Any,
+        zyx: NDArray[np.float64],
+        colors: NDArray[np.float32],
+        features: dict[str, NDArray[Any]],
+        sizes_A: NDArray[np.float64] | float | None = None,
     ) -> None:
-        """The last points, without spare rows and with what is known of each."""
-        self._make(viewer, zyx, colors, len(zyx), features=features)
+        """The last points (N, 3), without spare rows, with what is known of each and their diameters (N,) or one.
+
+        A layer that has settled before takes the new points as they are, however few or many: to make one anew costs
+        napari most of a second.
+        """
+        sizes = self.size_A if sizes_A is None else sizes_A
+        layer = self.layer
+        if layer is None or layer not in viewer.layers or set(layer.features.columns) != set(features):
+            self._make(viewer, zyx, colors, len(zyx), features=features)
+            self.resize(sizes)
+            return
+        if layer.selected_data:
+            layer.selected_data = set()  # its rows may be others now
+        # Written into the arrays where a setter would draw: one refresh at the end is enough, and a hidden layer, which
+        # is not sliced, would be drawn with the rows of before.
+        with layer.events.blocker_all():
+            if len(zyx) != len(layer.data):
+                layer.data = np.array(zyx)
+            layer.data[:] = zyx
+            layer.face_color[:] = colors
+            layer.size[:] = sizes
+            layer.shown = np.ones(len(zyx), bool)
+            layer.features = features
+        self.count = len(zyx)
+        if layer.visible:
+            layer.refresh()
+        else:  # nothing else makes napari look again how far a hidden layer reaches
+            layer.translate = layer.translate
 
     def _make(
         self,

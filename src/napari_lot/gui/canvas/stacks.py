@@ -5,11 +5,13 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
-from napari.layers import Image
+from napari.layers import Image, Layer
 from napari.utils import Colormap
 from numpy.typing import NDArray
 
+from napari_lot.lot.local import Windows
 from napari_lot.series import TiltSeries
+from napari_lot.series.layer import KEY
 
 UNITS_4D = ("pixel", "angstrom", "angstrom", "angstrom")
 AXES_4D = ("tilt angle", "z", "y", "x")  # napari makes room for this; the angle itself is shown in its place
@@ -166,6 +168,20 @@ class Stacks:
                 self.layers[name].data = stack[:, None]
         return self.restore(visible)
 
+    def change(self, calculated: NDArray[np.float32], residual: NDArray[np.float32], windows: Windows) -> None:
+        """Take over stacks (T, V, U) that differ from those on screen within some windows only."""
+        if self._calculated is None or self._residual is None:
+            return
+        if not self._is_ours:  # what another result holds is not painted over
+            self.show_all(self._calculated.copy(), self._residual.copy(), visible=False)
+            self._is_ours = True
+        for old, new in ((self._calculated, calculated), (self._residual, residual)):
+            for tilt, window in enumerate(windows.slices(old.shape[1:])):
+                old[tilt][window] = new[tilt][window]
+        self.restore(visible=False)
+        for name in (CALCULATED, RESIDUAL):
+            self.layers[name].refresh(thumbnail=False, extent=False, highlight=False)
+
     def limit_residual(self, residual: NDArray[np.float32]) -> None:
         """Symmetric limits around zero from the 99.5th percentile of |residual|."""
         top = float(np.quantile(np.abs(sample(residual)), 0.995)) or 1e-6
@@ -188,3 +204,12 @@ def sample(stack: NDArray[np.float32]) -> NDArray[np.float32]:
 def limits(lo: float, hi: float) -> tuple[float, float]:
     """Contrast limits that differ."""
     return (float(lo), float(hi)) if hi > lo else (float(lo), float(lo) + 1.0)
+
+
+def is_copy(layer: Layer, series: TiltSeries) -> bool:
+    """Whether a layer of this package's reader shows the images of a series."""
+    if KEY not in layer.metadata or not isinstance(layer, Image) or layer.data.size != series.images.size:
+        return False
+    shown = np.asarray(layer.data).reshape(series.images.shape)
+    # image by image: most that differ do so in the first
+    return all(np.array_equal(a, b) for a, b in zip(shown, series.images, strict=True))

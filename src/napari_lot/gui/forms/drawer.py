@@ -38,6 +38,7 @@ class Drawer(QWidget):
         self.button = QPushButton(f"{title} ▸")
         self.button.setObjectName(name)
         self.button.setCheckable(True)
+        self.button.setAutoDefault(True)  # Enter does what Space does
         self.button.toggled.connect(self._on_toggled)
         layout = QVBoxLayout(self)
         layout.setContentsMargins(0, 0, 0, 0)

@@ -31,9 +31,11 @@ class Section(QCollapsible):
         button.setStyleSheet(
             "QPushButton { text-align: left; border: none; font-weight: bold; padding: 4px; background: transparent; }"
             "QPushButton:checked { background: rgba(128, 150, 180, 40); }"
+            f"QPushButton:focus {{ border: 1px solid {BLUE}; padding: 3px; }}"
             "QPushButton:hover { background: rgba(128, 150, 180, 80); }"
         )
         button.setToolTip("Open or close this step.")
+        button.setAutoDefault(True)  # Enter does what Space does
         self.status = QLabel()
         self.status.setWordWrap(True)
         self.status.setTextInteractionFlags(Qt.TextInteractionFlag.TextSelectableByMouse)

@@ -6,6 +6,8 @@ import re
 
 from napari_lot.settings import Settings
 
+UNITS_OF = {"grid_spacing": "× distance"}
+"""Of fields whose names do not end in it."""
 UNITS = {"eV": "eV", "mrad": "mrad", "A": "Å", "deg": "°", "px": "px", "minutes": "min"}
 
 # What a person calls a setting, where the field's own name says it badly.
@@ -40,16 +42,22 @@ LABELS = {
 
 
 def unit_of(name: str) -> str:
-    """Unit that a field's name ends in, '' for a plain number."""
+    """Unit of a field, which most names end in; '' for a plain number."""
+    if name in UNITS_OF:
+        return UNITS_OF[name]
     return UNITS.get(name.rsplit("_", 1)[-1], "") if "_" in name else ""
+
+
+def stem_of(name: str) -> str:
+    """A field's name without the unit that it ends in."""
+    return name.rsplit("_", 1)[0] if unit_of(name) and name not in UNITS_OF else name
 
 
 def label_of(name: str) -> str:
     """Label of a field: its name without the unit, in words."""
     if name in LABELS:
         return LABELS[name]
-    stem = name.rsplit("_", 1)[0] if unit_of(name) else name
-    return stem.replace("_", " ").capitalize()
+    return stem_of(name).replace("_", " ").capitalize()
 
 
 # A label that says more than the name that a sentence needs.
@@ -74,8 +82,7 @@ def _window_words() -> dict[str, str]:
     }
     for section, info in Settings.model_fields.items():
         for name in info.annotation.model_fields:  # type: ignore[union-attr]
-            stem = name.rsplit("_", 1)[0] if unit_of(name) else name
-            for flag in (name, stem):
+            for flag in (name, stem_of(name)):
                 words.setdefault("--" + flag.replace("_", "-"), label_of(name))
             words[f"{section}.{name}"] = label_of(name)
     return words

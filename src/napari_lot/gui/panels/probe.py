@@ -63,6 +63,7 @@ class ProbePanel(QWidget):
         self.more_button = QPushButton("More aberrations ▸")
         self.more_button.setObjectName("more_aberrations")
         self.more_button.setCheckable(True)
+        self.more_button.setAutoDefault(True)  # Enter does what Space does
         self.more_button.setToolTip("Astigmatism, coma, fifth order and focal spread.")
         self.more_button.toggled.connect(self._show_more)
         self.numbers = QLabel()

@@ -22,6 +22,7 @@ BARS_TIP = "R-factor of each tilt in percent, withheld tilts in violet; click a 
 def _plot(left: str, bottom: str, height: int) -> pg.PlotWidget:
     widget = pg.PlotWidget()
     widget.setFixedHeight(height)
+    widget.setFocusPolicy(Qt.FocusPolicy.NoFocus)  # no key does anything here: Tab passes it by
     item = widget.getPlotItem()
     item.hideButtons()
     item.layout.setContentsMargins(0, 4, 4, 6)  # else the label of the lower axis is cut

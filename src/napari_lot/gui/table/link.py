@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from napari_lot.gui.canvas.layers import WorkbenchLayers
 from napari_lot.gui.canvas.views import ATOMS, MARKERS
+from napari_lot.gui.docks import dock_below
 from napari_lot.gui.table.columns import columns_of
 from napari_lot.gui.table.view import AtomsTable
 
@@ -34,8 +35,7 @@ class LinkedTable:
         table = self.table
         if table is None or not self._is_docked():
             table = self.table = AtomsTable(self._on_table)
-            window = self.layers.viewer.window
-            self._dock = window.add_dock_widget(table, name=TITLE, area="bottom", add_vertical_stretch=False)
+            self._dock = dock_below(self.layers.viewer.window, table, TITLE)
             self.fill()
             self._listen()
             self._from_layer(self._listened[0] if self._listened else None)

@@ -23,6 +23,7 @@ from qtpy.QtWidgets import (
 )
 
 from napari_lot.errors import InputError
+from napari_lot.gui.look import FOCUS
 from napari_lot.gui.table.columns import Column, rows_that_match
 from napari_lot.gui.table.model import AtomsModel
 
@@ -39,6 +40,7 @@ class AtomsTable(QWidget):
     def __init__(self, on_select: Callable[[NDArray[np.int64]], None], parent: QWidget | None = None) -> None:
         super().__init__(parent)
         self.setObjectName("atoms_table_dock")
+        self.setStyleSheet(FOCUS)
         self._on_select = on_select
         self._selected: NDArray[np.int64] = np.zeros(0, np.int64)
         self._telling = False
@@ -66,6 +68,7 @@ class AtomsTable(QWidget):
         self.view.setSelectionBehavior(QAbstractItemView.SelectionBehavior.SelectRows)
         self.view.setEditTriggers(QAbstractItemView.EditTrigger.NoEditTriggers)
         self.view.setWordWrap(False)
+        self.view.setTabKeyNavigation(False)  # Tab leaves it, the arrow keys go through it
         self.view.verticalHeader().hide()
         # One height for all: asking each of 200,000 rows for its own takes minutes.
         self.view.verticalHeader().setSectionResizeMode(QHeaderView.ResizeMode.Fixed)

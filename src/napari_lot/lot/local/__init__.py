@@ -2,6 +2,6 @@
 
 from napari_lot.lot.local.change import Change
 from napari_lot.lot.local.fit import LocalFit
-from napari_lot.lot.local.windows import Patches
+from napari_lot.lot.local.windows import Patches, Windows
 
-__all__ = ["Change", "LocalFit", "Patches"]
+__all__ = ["Change", "LocalFit", "Patches", "Windows"]

@@ -32,7 +32,7 @@ from napari_lot.lot.local.noise import noise_of
 from napari_lot.lot.local.refit import Refit
 from napari_lot.lot.local.source import source_of
 from napari_lot.lot.local.tally import Tally
-from napari_lot.lot.local.windows import Patches, View, add, cut
+from napari_lot.lot.local.windows import Patches, View, Windows, add, cut
 from napari_lot.lot.problem import Problem, State
 from napari_lot.physics.orbital import orbital
 from napari_lot.series.tilt_series import TiltSeries
@@ -87,6 +87,8 @@ class LocalFit:
         wide = round(np.ceil((self.reach_A + tail) / pixel))
         self.near = Drawing(source, self.view, inner, threads)
         self.far = Drawing(source, self.view, wide, threads)
+        # in the unit of the images, and to the last digit that of the result where nothing is changed
+        self.images = np.array(result.calculated, np.float32)
         self.calculated = ((result.calculated - np.float32(source.zero)) / np.float32(source.unit)).astype(np.float32)
         self.problem = Problem(self.near.model, source.observed, source.weights, source.kind)
         self.tally = Tally(source.observed, self.calculated, state.background, source.usable)
@@ -162,12 +164,15 @@ class LocalFit:
         center = np.asarray(center_A, np.float64)
         half = max(round((half_A or PATCH_HALF * self.spacing_A) / self.source.pixel_A), 2)
         origins, size = self.view.origins(center, half), 2 * half + 1
-        calculated = cut(self.calculated, origins, size, np.nan)
-        calculated = calculated * np.float32(self.source.unit) + np.float32(self.source.zero)
+        calculated = cut(self.images, origins, size, np.nan)
         measured = cut(self.series.images, origins, size, np.nan)
         marks = self.view.pixels(center[None])[:, 0] - origins
         angles, pixel = self.series.angles_deg, self.source.pixel_A
         return Patches(measured, calculated, measured - calculated, origins, marks, angles, pixel)
+
+    def windows(self, center_A: ArrayLike) -> Windows:
+        """Where the images differ after a change around a place."""
+        return Windows(self.far.origins(np.asarray(center_A, np.float64)), self.far.size)
 
     # -- decisions --------------------------------------------------------------------------------------------
 
@@ -269,7 +274,7 @@ class LocalFit:
         """The result with all changes made so far; ``details`` go into those of the result."""
         state, source, c = self.state, self.source, self.table.columns
         orbitals = state.orbitals(source.unit, self.result.orbitals.elements)
-        images = self.calculated * np.float32(source.unit) + np.float32(source.zero)
+        images = self.images.copy()
         return replace(
             self.result,
             orbitals=orbitals,
@@ -330,6 +335,9 @@ class LocalFit:
             change = self.far.images(state, origins, tilts).numpy()
         old = cut(self.calculated, origins, size, 0.0)
         add(self.calculated, origins, change)
+        unit, zero = np.float32(self.source.unit), np.float32(self.source.zero)
+        for tilt, window in enumerate(self.windows(center).slices(self.images.shape[1:])):
+            self.images[tilt][window] = self.calculated[tilt][window] * unit + zero
         self.tally.change(origins, old, cut(self.calculated, origins, size, 0.0))
 
     def _renew(self, center: Floats) -> Swap | None:

@@ -77,6 +77,18 @@ class View:
 
 
 @dataclass(frozen=True)
+class Windows:
+    """One square of pixels on every tilt: ``origins`` (T, 2), first row and column, and ``size`` in pixels."""
+
+    origins: Ints
+    size: int
+
+    def slices(self, shape: tuple[int, ...]) -> list[tuple[slice, slice]]:
+        """What of images of some shape (V, U) lies in each window."""
+        return [overlap(origin, self.size, shape)[0] for origin in self.origins]
+
+
+@dataclass(frozen=True)
 class Patches:
     """Cut-outs around one place at every tilt, in the units of the images.
 

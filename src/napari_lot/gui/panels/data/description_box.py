@@ -51,6 +51,7 @@ class DescriptionBox(QWidget):
         self.more_button = QPushButton("More about the data ▸")
         self.more_button.setObjectName("more_data")
         self.more_button.setCheckable(True)
+        self.more_button.setAutoDefault(True)  # Enter does what Space does
         self.more_button.setToolTip("Thickness of a film, tilts to leave out or to weigh, mask, detector.")
         self.more_button.toggled.connect(self._show_more)
         layout = QVBoxLayout(self)

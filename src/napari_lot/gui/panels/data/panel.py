@@ -67,6 +67,7 @@ class DataPanel(QWidget):
         self.prepare_button = QPushButton("Prepare the images ▸")
         self.prepare_button.setObjectName("prepare_images")
         self.prepare_button.setCheckable(True)
+        self.prepare_button.setAutoDefault(True)  # Enter does what Space does
         self.prepare_button.setToolTip(
             "Hot pixels, background, alignment, tilt axis, crop, bin, masks, tilts to leave out, pixel size."
         )

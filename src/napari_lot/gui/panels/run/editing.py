@@ -49,7 +49,7 @@ class EditBox(QWidget):
         self.undo.clicked.connect(self._undo)
         self.find = QPushButton("Find residual peaks")
         self.find.setObjectName("edit_find")
-        self.find.setToolTip("Where the back-projected residual asks for another atom, beside the atoms as edited.")
+        self.find.setToolTip("Where the images ask for another atom after a fit of all, beside the atoms as edited.")
         self.find.clicked.connect(self._find)
         self.click_mode = QPushButton("Add at a click")
         self.click_mode.setObjectName("edit_click")
@@ -63,8 +63,8 @@ class EditBox(QWidget):
         self.peaks.setObjectName("edit_peaks")
         self.peaks.setFixedHeight(110)
         self.peaks.setToolTip(
-            "The strongest peaks: significance in standard deviations, height in typical heights, x, y, z in Å. "
-            "Enter or a double click adds one."
+            "Missing atoms: significance in standard deviations, height in typical heights, x, y, z in Å. Enter or a "
+            "double click adds one."
         )
         self.peaks.itemActivated.connect(lambda _: self._add_chosen())
         self.peaks.currentRowChanged.connect(lambda _: self._enable())
@@ -226,7 +226,7 @@ class EditBox(QWidget):
         self.peaks.setVisible(bool(len(found)))
         self.add.setVisible(bool(len(found)))
         if not len(found):
-            self.count.setText("No residual peak above 3 σ: the images ask for no other atom.")
+            self.count.setText("No residual peak is worth an atom: the images ask for no other.")
 
     def _add_chosen(self) -> None:
         if self.peaks.currentRow() >= 0:

@@ -55,6 +55,7 @@ class RunForm(QWidget):
         self.more_button = QPushButton("More settings ▸")
         self.more_button.setObjectName("more_run_settings")
         self.more_button.setCheckable(True)
+        self.more_button.setAutoDefault(True)  # Enter does what Space does
         self.more_button.setToolTip(
             "What is refined, shape of the orbitals, start grid, checks, which hand, threads, seed and time limit."
         )

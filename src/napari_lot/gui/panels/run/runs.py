@@ -47,6 +47,7 @@ class RunTable(QWidget):
         self.progress = ProgressLine("runs", self.task, "Stay with the run that is shown.")
         self.on_shown: Callable[[], None] = lambda: None
         self.table = QTableWidget(0, len(COLUMNS))
+        self.table.setTabKeyNavigation(False)  # Tab leaves it, the arrow keys go through it
         self.table.setObjectName("runs")
         self.table.setHorizontalHeaderLabels([name for name, _ in COLUMNS])
         for column, (_, tip) in enumerate(COLUMNS):
