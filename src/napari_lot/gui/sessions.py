@@ -13,6 +13,7 @@ from scipy.spatial import cKDTree
 
 from napari_lot.atoms import Orbitals
 from napari_lot.errors import InputError
+from napari_lot.gui.doubts.judging import Made
 from napari_lot.gui.forms.section import DONE, READY
 from napari_lot.gui.forms.words import in_window_words
 from napari_lot.gui.live import Outcome
@@ -156,9 +157,9 @@ class Sessions:
 
     # -- after a run ------------------------------------------------------------------------------------------
 
-    def _on_decided(self, result: Result) -> None:
+    def _on_decided(self, made: Made) -> None:
         """A person has decided about an atom: it is on disk a moment later, with all that was decided by then."""
-        self._decided = self.bench.state.result_run, result
+        self._decided = self.bench.state.result_run, made.result
         self._timer.start()
 
     def _keep_decisions(self) -> None:
