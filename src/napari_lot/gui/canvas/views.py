@@ -70,15 +70,19 @@ class Views:
         own = self.own()
         # While atoms are edited, what streamed before would lie over them.
         shown = set(SHOWN[view]) - ({ATOMS} if EDITING in own else set())
+        # Outside the batch: napari sizes its boxes only when it is told about it. Off before layers are hidden and on
+        # after they are shown: for another number of layers napari makes new boxes, and the old ones stay in memory.
+        grid = viewer.canvas.grid
+        side_by_side = SIDE_BY_SIDE.get(view) in own
+        if not side_by_side:
+            grid.enabled = False
         # Every change of a layer or the grid makes napari build its scene anew: only real changes, in one batch.
         with viewer.layers.batched_update():
             for name, layer in own.items():
                 if layer.visible != (name in shown):
                     layer.visible = name in shown
-        # The grid outside the batch: napari sizes its boxes only when it is told about it.
-        grid = viewer.canvas.grid
         grid.stride, grid.shape, grid.spacing = 1, (1, -1), 4
-        grid.enabled = SIDE_BY_SIDE.get(view) in own
+        grid.enabled = side_by_side
         for layer in self._drawn():
             layer.visible = view == "markers" or (view == "images" and not grid.enabled)
         for name in (*SHOWN["images"], *SHOWN["probe"]):
