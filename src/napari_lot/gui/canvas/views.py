@@ -12,6 +12,7 @@ from napari_lot.gui.canvas.doubt_mark import DOUBT
 from napari_lot.gui.canvas.editing import EDITING, PEAKS
 from napari_lot.gui.canvas.sliders import Sliders
 from napari_lot.gui.canvas.stacks import AXES_4D, CALCULATED, MEASURED, RESIDUAL
+from napari_lot.gui.work.heap import give_back
 
 # In (z, y, x) napari's default 3-D camera shows a mirror image; with depth going away from the viewer it does not.
 RIGHT_HANDED = ("away", "down", "right")
@@ -94,7 +95,11 @@ class Views:
                 bar = own[name].colorbar
                 bar.position, bar.size, bar.font_size = "top_right", (10, 90), 8
                 bar.visible = grid.enabled and of == view
-        viewer.dims.ndisplay = 3 if view == "atoms" else 2
+        ndisplay = 3 if view == "atoms" else 2
+        if viewer.dims.ndisplay != ndisplay:
+            viewer.dims.ndisplay = ndisplay
+            # what OpenGL made for the other way to look leaves tens of MB free in small pieces, each time
+            give_back()
         if view == "atoms":
             viewer.scene.camera.orientation = RIGHT_HANDED
         elif viewer.dims.ndim >= 4:
