@@ -8,7 +8,13 @@ from collections.abc import Callable
 from types import FunctionType
 from typing import Any
 
+import numpy as np
+import psutil
+import pytest
 from steps import child
+
+from napari_lot.atoms import Orbitals
+from napari_lot.gui.work import heap
 
 OURS_AND_DRAWN = {"napari_lot", "napari", "vispy", "pyqtgraph", "psygnal", "superqt"}
 CACHED = {"pyqtgraph.Point.Point"}  # in a cache of a hundred vectors
@@ -74,3 +80,29 @@ def test_updates_leave_nothing_behind(ready: Any, hand: Any) -> None:
         assert more.total() < UPDATES / 2, f"{UPDATES} updates of the {view} leave {more.most_common(8)}"
     hand.click(child(ready, "cancel"))
     hand.until(lambda: not ready.state.running)
+
+
+@pytest.mark.skipif(heap._trim() is None, reason="only glibc keeps what is free")
+def test_what_lies_free_between_pieces_in_use_goes_back_to_the_system() -> None:
+    process = psutil.Process()
+    pieces = [bytearray(3000) for _ in range(40_000)]
+    kept = pieces[::50]
+    del pieces
+    before = process.memory_info().rss
+    heap.give_back()
+    assert before - process.memory_info().rss > 60e6, f"{len(kept)} pieces of 3 kB hold 120 MB"
+
+
+def test_free_memory_is_given_back_at_each_turn_to_or_from_3d(viewer: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    from test_layers import make_layers, small_series
+
+    given: list[str] = []
+    layers = make_layers(viewer)
+    layers.show_series(small_series())
+    layers.show_atoms(Orbitals.create(np.eye(3)), 2.0)
+    layers.look_at("images")
+    monkeypatch.setattr("napari_lot.gui.canvas.views.give_back", lambda: given.append(layers.view))
+    for view in ("atoms", "markers", "images", "atoms"):
+        layers.look_at(view)
+    assert given == ["atoms", "markers", "atoms"]
+    layers.close()

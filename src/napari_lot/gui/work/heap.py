@@ -10,7 +10,7 @@ from typing import Any
 
 
 def give_back() -> None:
-    """Give back what lies free between pieces in use: only glibc keeps it until it is asked to. Takes some 10 ms."""
+    """Give back what lies free between pieces in use: only glibc keeps it until it is asked to. Takes a few ms."""
     trim = _trim()
     if trim is not None:
         trim(0)
