@@ -1,6 +1,7 @@
 # make demo    the bundled sample, from tilt series to atoms, into demo-out/
 # make test    lint, types, manifest and tests: what continuous integration runs
 # make test-all all tests, those of the later parts of the window included: half an hour on two cores
+# make test-pyside  the tests of the window with PySide6 in place of PyQt6, in an environment of its own, .venv-pyside
 # make lint    the quick part of it
 # make docs    the documentation into site/
 #
@@ -13,13 +14,16 @@ TORCH ?= torch==2.13.0
 VENV ?= .venv
 OUT ?= demo-out
 
+PYSIDE ?= .venv-pyside
+GUI_TESTS ?= $(wildcard tests/gui/test_*.py)
+
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check
 export QT_API := pyqt6
 export PYTEST_QT_API := pyqt6
 XVFB := xvfb-run -a -s "-screen 0 1600x1200x24 +extension GLX"
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-all lint docs system clean
+.PHONY: help demo test test-all test-pyside lint docs system clean
 
 help:
 	@sed -n 's/^# \(make .*\)/\1/p' Makefile
@@ -71,6 +75,24 @@ test: system $(VENV)/.test
 
 test-all: system $(VENV)/.test
 	$(XVFB) $(BIN)/python -m pytest
+
+# What the tests need brings PyQt6 with it; the newest PySide6 that is known to last is 6.10.
+$(PYSIDE)/.test: pyproject.toml
+	$(PYTHON) -m venv $(PYSIDE)
+	$(PYSIDE)/bin/python -m pip --disable-pip-version-check install -q $(TORCH)
+	$(PYSIDE)/bin/python -m pip --disable-pip-version-check install -q -e ".[test]"
+	$(PYSIDE)/bin/python -m pip uninstall -q -y PyQt6 PyQt6-Qt6 PyQt6-sip
+	$(PYSIDE)/bin/python -m pip --disable-pip-version-check install -q "PySide6<6.11"
+	@touch $@
+
+# File by file, each in a process of its own; GUI_TESTS names some of them.
+test-pyside: export QT_API := pyside6
+test-pyside: export PYTEST_QT_API := pyside6
+test-pyside: system $(PYSIDE)/.test
+	@failed=; for file in $(GUI_TESTS); do \
+	  echo "$$file"; $(XVFB) $(PYSIDE)/bin/python -m pytest -q $$file || failed="$$failed $$file"; \
+	done; \
+	if [ -n "$$failed" ]; then echo "failed with PySide6:$$failed" >&2; exit 1; fi
 
 docs: $(VENV)/.docs
 	$(BIN)/mkdocs build --strict

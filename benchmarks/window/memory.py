@@ -1,17 +1,23 @@
 """How much memory the window takes while a run goes on:
 
-    xvfb-run -a -s "-screen 0 1600x1200x24 +extension GLX" python -m benchmarks.window memory [--updates 2000]
+    xvfb-run -a -s "-screen 0 1600x1200x24 +extension GLX" python -m benchmarks.window memory
 
 A run that calculates nothing hands over snapshots: atoms that move and change in number, calculated tilts, now and
 then a probe. Each goes the window's own way: mailbox, layers, plots, bars, histogram, autosave; the views take turns,
 so that each is drawn. Resident memory is read after a collection of garbage. It passes where memory grows by no more
-than 20 MB between a quarter of the updates, when caches are full, and the last.
+than 20 MB between a quarter of the updates, when caches are full, and the last: with what it does by default, between
+updates 500 and 2000.
+
+Before that a control: napari without this package draws the same snapshots in layers of the same kinds, with the same
+turns. What it grows by is napari's, Qt's and OpenGL's own.
 """
 
 from __future__ import annotations
 
 import argparse
 import gc
+import subprocess
+import sys
 import tempfile
 import time
 from collections.abc import Iterator
@@ -26,11 +32,13 @@ from qtpy.QtWidgets import QApplication
 from napari_lot.atoms import Orbitals
 from napari_lot.job import Control, ProbeSlices, Result, Snapshot
 from napari_lot.series import TiltSeries
+from napari_lot.series.sample import load_sample
 from napari_lot.session import leftovers
 from napari_lot.settings import Settings
 
 MOST_MB = 20.0
 VIEW_EVERY = 25
+VIEWS = ("images", "markers", "atoms", "probe")
 TILTS_EACH = 6
 PROBE_EVERY = 50
 WAIT_S = 30.0
@@ -40,6 +48,9 @@ def add_options(parser: argparse.ArgumentParser) -> None:
     """What the command takes."""
     parser.add_argument("--updates", type=int, default=2000, help="how many snapshots are drawn (default 2000)")
     parser.add_argument("--atoms", type=int, default=3000, help="how many atoms each has, about (default 3000)")
+    parser.add_argument(
+        "--only", choices=("window", "control"), help="measure only the window or only napari without this package"
+    )
 
 
 class Feeder:
@@ -54,6 +65,17 @@ class Feeder:
 
     def run(self, control: Control | None = None) -> Iterator[Snapshot]:
         """Snapshots until there have been enough of them or somebody stops it."""
+        for snapshot in self.snapshots():
+            yield snapshot
+            while self.drawn < snapshot.step:
+                if control is not None and control.stop_request:
+                    self.stop_reason = "cancelled"
+                    return
+                time.sleep(0.0005)
+        self.stop_reason = "cancelled"
+
+    def snapshots(self) -> Iterator[Snapshot]:
+        """All of them, one after the other."""
         rng = np.random.default_rng(0)
         images = self.series.images
         t = len(images)
@@ -77,12 +99,6 @@ class Feeder:
                 elapsed_s=time.monotonic() - began,
                 message="",
             )
-            while self.drawn < step:
-                if control is not None and control.stop_request:
-                    self.stop_reason = "cancelled"
-                    return
-                time.sleep(0.0005)
-        self.stop_reason = "cancelled"
 
 
 def resident_MB() -> float:
@@ -125,7 +141,6 @@ def follow(updates: int, atoms: int, quiet: bool = False) -> dict[int, float]:
 
     bench.run.on_snapshot = drawn
     bench.run.start_button.click()
-    views = ("images", "markers", "atoms", "probe")
     measured: dict[int, float] = {}
     every = max(updates // 8, 1)
     seen, since, turned = 0, time.monotonic(), 0
@@ -139,7 +154,7 @@ def follow(updates: int, atoms: int, quiet: bool = False) -> dict[int, float]:
         seen, since = now, time.monotonic()
         if now // VIEW_EVERY > turned:
             turned = now // VIEW_EVERY
-            view = views[turned % len(views)]
+            view = VIEWS[turned % len(VIEWS)]
             if bench.layers.available(view) is None:
                 bench.layers.look_at(view)
         if view_moves(bench):
@@ -159,18 +174,88 @@ def view_moves(bench: Any) -> bool:
     return bench.layers.view in ("images", "markers")
 
 
+def follow_napari(updates: int, atoms: int) -> dict[int, float]:
+    """Draw ``updates`` snapshots with napari alone, in layers of the kinds that the window has; memory as there."""
+    series = load_sample()
+    viewer = napari.Viewer(show=True)
+    viewer.window.resize(1280, 800)
+    t, images = len(series), series.images
+    stacks = {name: viewer.add_image(images[:, None].copy(), name=name) for name in ("measured", "calculated", "rest")}
+    room = int(1.25 * 1.2 * atoms)
+    points = {name: viewer.add_points(np.zeros((room, 3)), name=name, size=2.0) for name in ("atoms", "markers")}
+    probe = viewer.add_image(np.zeros((21, 64, 64), np.float32), name="probe", contrast_limits=(0, 1))
+    shown = {"images": list(stacks), "markers": ["measured", "markers"], "atoms": ["atoms"], "probe": ["probe"]}
+    viewer.canvas.grid.shape = (1, -1)
+    measured: dict[int, float] = {}
+    every = max(updates // 8, 1)
+    view = VIEWS[0]
+
+    def look() -> None:
+        if view != "images":
+            viewer.canvas.grid.enabled = False
+        for layer in viewer.layers:
+            layer.visible = layer.name in shown[view]
+        viewer.canvas.grid.enabled = view == "images"
+        viewer.dims.ndisplay = 3 if view == "atoms" else 2
+
+    look()
+    for snapshot in Feeder(series, Settings(), updates, atoms).snapshots():
+        n = len(snapshot.orbitals)
+        for name in ("atoms", *(("markers",) if view == "markers" else ())):
+            layer = points[name]
+            layer.data[:] = snapshot.orbitals.positions[np.arange(room) % n, ::-1]
+            with layer.events.blocker_all():
+                layer.face_color = np.tile(snapshot.orbitals.height[np.arange(room) % n, None], (1, 4)).clip(0, 1)
+            layer.refresh()
+        stacks["calculated"].data[snapshot.tilts, 0] = snapshot.calculated
+        stacks["rest"].data[snapshot.tilts, 0] = images[snapshot.tilts] - snapshot.calculated
+        for name in ("calculated", "rest"):
+            stacks[name].refresh()
+        if snapshot.probe is not None:
+            probe.data[:] = snapshot.probe.images
+            probe.refresh()
+        QApplication.processEvents()
+        now = snapshot.step
+        if now % VIEW_EVERY == 0:
+            view = VIEWS[now // VIEW_EVERY % len(VIEWS)]
+            look()
+        if view in ("images", "markers"):
+            viewer.dims.set_point(0, now % t)
+        QApplication.processEvents()
+        if now % every == 0:
+            measured[now] = resident_MB()
+            print(f"update {now:5d}: {measured[now]:7.1f} MB", flush=True)
+    viewer.close()
+    return measured
+
+
 def measure(options: argparse.Namespace) -> None:
-    """Follow a run, and say by how much memory has grown."""
+    """Follow a run with napari alone and in the window, and say by how much memory has grown."""
+    if options.only is None:
+        # in a process of its own, so that neither finds what the other has left
+        size = ["--updates", str(options.updates), "--atoms", str(options.atoms)]
+        control = [sys.executable, "-m", "benchmarks.window", "memory", "--only", "control", *size]
+        subprocess.run(control, check=True)
+    began = time.monotonic()
+    if options.only == "control":
+        told(options, follow_napari(options.updates, options.atoms), began)
+        return
     with tempfile.TemporaryDirectory() as folder:
         leftovers.autosave_folder = lambda: Path(folder)
-        began = time.monotonic()
         found = follow(options.updates, options.atoms)
+    if told(options, found, began) > MOST_MB:
+        raise SystemExit(1)
+
+
+def told(options: argparse.Namespace, found: dict[int, float], began: float) -> float:
+    """Print the growth in MB, and return it."""
     first = min((n for n in found if n >= options.updates / 4), default=max(found))
     last = max(found)
     growth = found[last] - found[first]
+    who, most = ("napari alone", "") if options.only == "control" else ("the window", f" (at most {MOST_MB:g})")
     print(
-        f"{last} updates of {options.atoms} atoms in {time.monotonic() - began:.0f} s: "
-        f"{growth:+.1f} MB between updates {first} and {last} (at most {MOST_MB:g})"
+        f"{who}: {last} updates of {options.atoms} atoms in {time.monotonic() - began:.0f} s: "
+        f"{growth:+.1f} MB between updates {first} and {last}{most}",
+        flush=True,
     )
-    if growth > MOST_MB:
-        raise SystemExit(1)
+    return growth

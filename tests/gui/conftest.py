@@ -5,12 +5,17 @@ from __future__ import annotations
 import gc
 import os
 import sys
+import tempfile
 import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
+
+# A person's theme, window and preferences are neither what is tested nor to be changed; napari reads this once.
+_CONFIG = tempfile.TemporaryDirectory(prefix="napari-lot-tests-")
+os.environ["NAPARI_CONFIG"] = str(Path(_CONFIG.name) / "settings.yaml")
 
 NO_DISPLAY = "no display: run the window's tests under xvfb-run (make test does)"
 HAS_DISPLAY = sys.platform in ("win32", "darwin") or bool(

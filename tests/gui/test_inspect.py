@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from conftest import our_widgets
 from stand_in import StandInJob
 from steps import child, open_step
 
@@ -222,6 +223,7 @@ def test_a_closed_table_opens_again_and_a_new_run_empties_it(done: Any, viewer: 
     second = table(done, hand)
     assert second is not first
     assert second.isVisible()
+    hand.until(lambda: [w for w in our_widgets() if isinstance(w, type(second))] == [second])
     done.run.make_job = lambda series, settings: StandInJob(series, settings, step_s=0.05, steps=10_000)
     open_step(done, hand, "run")
     hand.click(child(done, "start"))

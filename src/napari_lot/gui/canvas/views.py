@@ -12,6 +12,7 @@ from napari_lot.gui.canvas.doubt_mark import DOUBT
 from napari_lot.gui.canvas.editing import EDITING, PEAKS
 from napari_lot.gui.canvas.sliders import Sliders
 from napari_lot.gui.canvas.stacks import AXES_4D, CALCULATED, MEASURED, RESIDUAL
+from napari_lot.gui.work.heap import give_back
 
 # In (z, y, x) napari's default 3-D camera shows a mirror image; with depth going away from the viewer it does not.
 RIGHT_HANDED = ("away", "down", "right")
@@ -70,6 +71,13 @@ class Views:
         own = self.own()
         # While atoms are edited, what streamed before would lie over them.
         shown = set(SHOWN[view]) - ({ATOMS} if EDITING in own else set())
+        # The grid outside the batch: napari sizes its boxes only when it is told about it. Off before layers are hidden
+        # and on after they are shown: for another number of layers napari makes new boxes, and the old ones stay in
+        # memory.
+        grid = viewer.canvas.grid
+        side_by_side = SIDE_BY_SIDE.get(view) in own
+        if not side_by_side:
+            grid.enabled = False
         # Every change of a layer or the grid, and every batch, makes napari build its scene anew and look through the
         # whole program for garbage, which takes it half a second: only real changes, in one batch.
         turned = [(layer, name in shown) for name, layer in own.items() if layer.visible != (name in shown)]
@@ -77,10 +85,8 @@ class Views:
             with viewer.layers.batched_update():
                 for layer, visible in turned:
                     layer.visible = visible
-        # The grid outside the batch: napari sizes its boxes only when it is told about it.
-        grid = viewer.canvas.grid
         grid.stride, grid.shape, grid.spacing = 1, (1, -1), 4
-        grid.enabled = SIDE_BY_SIDE.get(view) in own
+        grid.enabled = side_by_side
         for layer in self._drawn():
             layer.visible = view == "markers" or (view == "images" and not grid.enabled)
         for name in (*SHOWN["images"], *SHOWN["probe"]):
@@ -92,7 +98,11 @@ class Views:
                 bar = own[name].colorbar
                 bar.position, bar.size, bar.font_size = "top_right", (10, 90), 8
                 bar.visible = grid.enabled and of == view
-        viewer.dims.ndisplay = 3 if view == "atoms" else 2
+        ndisplay = 3 if view == "atoms" else 2
+        if viewer.dims.ndisplay != ndisplay:
+            viewer.dims.ndisplay = ndisplay
+            # what OpenGL made for the other way to look leaves tens of MB free in small pieces, each time
+            give_back()
         if view == "atoms":
             viewer.scene.camera.orientation = RIGHT_HANDED
         elif viewer.dims.ndim >= 4:

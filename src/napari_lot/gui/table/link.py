@@ -34,6 +34,7 @@ class LinkedTable:
         """Show the table, anew where its dock was closed."""
         table = self.table
         if table is None or not self._is_docked():
+            self._delete()
             table = self.table = AtomsTable(self._on_table)
             self._dock = dock_below(self.layers.viewer.window, table, TITLE)
             self.fill()
@@ -81,9 +82,15 @@ class LinkedTable:
         if self._is_docked():
             with suppress(LookupError, RuntimeError, AttributeError):  # the window may be going, too
                 self.layers.viewer.window.remove_dock_widget(self._dock)
-            assert self.table is not None
-            self.table.deleteLater()
-        self.table = self._dock = None
+        self._delete()
+        self._dock = None
+
+    def _delete(self) -> None:
+        # Of a closed dock napari leaves the widget, and nobody else deletes it.
+        if self.table is not None:
+            with suppress(RuntimeError):  # deleted with its dock
+                self.table.deleteLater()
+        self.table = None
 
     # -- selection --------------------------------------------------------------------------------------------
 
