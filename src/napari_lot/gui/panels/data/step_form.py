@@ -135,7 +135,9 @@ class StepForm(QWidget):
 
     def wanted(self) -> tuple[Any, ...]:
         """The operation and what was chosen for it, to know it again."""
-        boxes = self.pages.currentWidget().findChildren((QSpinBox, QDoubleSpinBox, QComboBox))
+        # PySide6 looks for one class at a time
+        inside = self.pages.currentWidget().findChildren(QWidget)
+        boxes = [w for w in inside if isinstance(w, (QSpinBox, QDoubleSpinBox, QComboBox))]
         chosen = tuple(b.currentText() if isinstance(b, QComboBox) else b.value() for b in boxes)
         return self.operation, chosen
 
