@@ -91,6 +91,7 @@ def test_preferences_are_used(viewer: Any, qtbot: Any, tmp_path: Path) -> None:
         own.reconstruction.autosave_s, own.export.folder = 0.0, str(tmp_path)
         assert preferences() == Preferences(3, None, 4.0, str(tmp_path))
         bench = Workbench(viewer)
+        qtbot.addWidget(bench)  # in no dock: nobody else deletes it
         assert bench.run.form.solver.fields["threads"].value == 3
         assert bench.run.updates.currentText() == "5 a second"
         assert bench.export.path.text() == str(tmp_path / "atoms.xyz")
