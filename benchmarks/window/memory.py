@@ -107,8 +107,8 @@ def resident_MB() -> float:
     return float(psutil.Process().memory_info().rss) / 1e6
 
 
-def follow(updates: int, atoms: int, quiet: bool = False) -> dict[int, float]:
-    """Draw ``updates`` snapshots; resident memory in MB by the number of updates drawn.
+def follow(updates: int, atoms: int) -> dict[int, float]:
+    """Draw ``updates`` snapshots of a run that is longer; resident memory in MB by the number of updates drawn.
 
     Raises
     ------
@@ -127,7 +127,8 @@ def follow(updates: int, atoms: int, quiet: bool = False) -> dict[int, float]:
     jobs: list[Feeder] = []
 
     def make(series: TiltSeries, settings: Settings) -> Feeder:
-        jobs.append(Feeder(series, settings, updates, atoms))
+        # at the last reading the run is still going on: what comes with its end is not an update's
+        jobs.append(Feeder(series, settings, 2 * updates, atoms))
         return jobs[-1]
 
     bench.run.make_job = make
@@ -144,7 +145,7 @@ def follow(updates: int, atoms: int, quiet: bool = False) -> dict[int, float]:
     measured: dict[int, float] = {}
     every = max(updates // 8, 1)
     seen, since, turned = 0, time.monotonic(), 0
-    while bench.state.running and not failures:
+    while seen < updates and bench.state.running and not failures:
         QApplication.processEvents()
         now = jobs[-1].drawn if jobs else 0
         if now == seen:
@@ -161,8 +162,7 @@ def follow(updates: int, atoms: int, quiet: bool = False) -> dict[int, float]:
             bench.layers.go_to_tilt(now % len(bench.state.series))
         if now % every == 0:
             measured[now] = resident_MB()
-            if not quiet:
-                print(f"update {now:5d}: {measured[now]:7.1f} MB", flush=True)
+            print(f"update {now:5d}: {measured[now]:7.1f} MB", flush=True)
     if failures or seen < updates:
         raise RuntimeError(failures[0] if failures else f"only {seen} of {updates} updates were drawn")
     viewer.close()
