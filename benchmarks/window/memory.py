@@ -6,8 +6,8 @@ A run that calculates nothing hands over snapshots: atoms that move and change i
 then a probe. Each goes the window's own way: mailbox, layers, plots, bars, histogram, autosave; the views take turns,
 so that each is drawn. Resident memory is read after a collection of garbage, every 20 updates, and each figure is the
 mean over one round of the views: within a round it swings by 25 to 90 MB. It passes where memory grows by no more than
-20 MB between a quarter of the updates, when caches are full, and the last: with what it does by default, between updates
-500 and 2000.
+20 MB between a quarter of the updates, when caches are full, and the last: with what it does by default, between
+updates 500 and 2000.
 
 Before that a control: napari without this package draws the same snapshots in layers of the same kinds, with the same
 turns. What it grows by is napari's, Qt's and OpenGL's own.
@@ -48,9 +48,7 @@ READ_EVERY, ROUND = 20, VIEW_EVERY * len(VIEWS)
 
 def add_options(parser: argparse.ArgumentParser) -> None:
     """What the command takes."""
-    parser.add_argument(
-        "--updates", type=int, default=2000, help="how many snapshots are drawn, in hundreds (default 2000)"
-    )
+    parser.add_argument("--updates", type=int, default=2000, help="how many snapshots, in hundreds (default 2000)")
     parser.add_argument("--atoms", type=int, default=3000, help="how many atoms each has, about (default 3000)")
     parser.add_argument(
         "--only", choices=("window", "control"), help="measure only the window or only napari without this package"
