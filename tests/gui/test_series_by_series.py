@@ -93,19 +93,74 @@ def test_typed_angles_stay_for_a_series_without_any(workbench: Any, hand: Any, t
 
 
 def test_a_file_that_fails_changes_nothing_of_what_is_open(workbench: Any, hand: Any, tmp_path: Path) -> None:
-    series = read(workbench, hand, write_npz(tmp_path / "first.npz"))
+    read(workbench, hand, write_npz(tmp_path / "first.npz"))
     hand.click(child(workbench, "more_data"))
     hand.type(child(workbench, "thickness_A"), "30")
-    assert "film of 30 Å" in status(workbench)
-    assert read(workbench, hand, write_npz(tmp_path / "second.npz", pixel_size_A=None)) is series
-    assert workbench.run.settings().data.thickness_A == 30
-    assert "film of 30 Å" in status(workbench)
-    # what is typed now is meant for the file that failed
-    hand.type(child(workbench, "pixel_size_A"), "0.5")
+    hand.type(child(workbench, "pixel_size_A"), "0.25")
     hand.click(child(workbench, "apply_data"))
     hand.until(lambda: not workbench.state.reading)
+    series, said = workbench.state.series, status(workbench)
+    assert "film of 30 Å" in said
+    assert read(workbench, hand, write_npz(tmp_path / "second.npz", pixel_size_A=None)) is series
+    assert workbench.run.settings().data.thickness_A == 30
+    assert status(workbench) == said
+    assert child(workbench, "pixel_size_A").text() == "0.25 Å"
+    assert child(workbench, "thickness_A").text() == "30 Å"
+    # what is typed now is meant for the file that failed
+    apply = child(workbench, "apply_data")
+    assert apply.text() == "Try again with these values"
+    assert "second.npz" in apply.toolTip()
+    hand.type(child(workbench, "pixel_size_A"), "0.5")
+    hand.click(apply)
+    hand.until(lambda: not workbench.state.reading)
+    assert workbench.state.series.source.endswith("second.npz")
     assert workbench.state.series.pixel_size_A == 0.5
     assert "film" not in status(workbench)
+    assert child(workbench, "thickness_A").text() == "estimated"
+
+
+def test_after_a_file_that_failed_one_can_go_on_with_what_is_open(workbench: Any, hand: Any, tmp_path: Path) -> None:
+    series = read(workbench, hand, write_npz(tmp_path / "first.npz"))
+    read(workbench, hand, write_npz(tmp_path / "second.npz", pixel_size_A=None))
+    hand.click(child(workbench, "discard_data"))
+    assert child(workbench, "series_path").text().endswith("first.npz")
+    apply = child(workbench, "apply_data")
+    assert (apply.text(), apply.isEnabled()) == ("Apply changes", False)
+    hand.type(child(workbench, "pixel_size_A"), "0.5")
+    hand.click(apply)
+    hand.until(lambda: not workbench.state.reading)
+    assert workbench.state.series.source == series.source
+    assert workbench.state.series.pixel_size_A == 0.5
+
+
+def test_a_run_waits_for_what_is_typed_to_be_applied(ready: Any, hand: Any) -> None:
+    open_step(ready, hand, "data")
+    section, start, field = ready.sections["run"], child(ready, "start"), child(ready, "pixel_size_A")
+    assert section.status.accessibleName() == "Ready to start."
+    hand.type(field, "0.5", enter=False)
+    waits = "Changes in Data are not applied: press Apply changes or Discard in step 1."
+    assert section.status.accessibleName() == waits
+    assert "⚠" in section.status.text()
+    assert (start.isEnabled(), start.toolTip()) == (False, waits)
+    hand.click(child(ready, "discard_data"))
+    assert field.text() == "from the file"
+    assert section.status.accessibleName() == "Ready to start."
+    assert start.isEnabled()
+    hand.type(field, "0.5", enter=False)
+    hand.click(child(ready, "apply_data"))
+    hand.until(start.isEnabled)
+    assert ready.state.series.pixel_size_A == 0.5
+    # what the fit takes as it stands has no need of it
+    hand.click(child(ready, "more_data"))
+    hand.type(child(ready, "thickness_A"), "30")
+    assert start.isEnabled()
+    # and a value that is typed back is none that is not applied
+    hand.type(child(ready, "tilt_axis_deg"), "3")
+    assert not start.isEnabled()
+    hand.type(child(ready, "tilt_axis_deg"), "")
+    assert start.isEnabled()
+    hand.type(child(ready, "tilt_axis_deg"), "3 mm")
+    assert "'3 mm' is no number" in section.status.accessibleName()
 
 
 def test_facts_of_the_sample_go_and_typed_ones_stay(workbench: Any, hand: Any, tmp_path: Path) -> None:

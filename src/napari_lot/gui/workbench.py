@@ -105,6 +105,7 @@ class Workbench(QWidget):
         self.probe.refused.connect(self.run.update_buttons)
         self.run.on_snapshot = self._on_snapshot
         self.run.on_change = self._update_steps
+        self.data.on_typed = self.run.update_buttons
         self.run.unsettled = self._unsettled
         self.inspect.on_change = self._on_shown_again
         self.export.make_session = self.sessions.session
@@ -189,6 +190,8 @@ class Workbench(QWidget):
 
     def _unsettled(self) -> str | None:
         """Why a run would not begin with what stands in the steps before, None where it would."""
+        if self.data.pending is not None:
+            return self.data.pending
         if self.probe.refusals and self.run.form.uses_probe:
             return f"step 2: {self.probe.refusals[0].rstrip('.')}"
         return None
@@ -220,7 +223,8 @@ class Workbench(QWidget):
         if state.running:
             steps["run"].set_status(READY, "Running.")
         elif needs is not None:
-            steps["run"].set_status(NEEDS, needs[0].upper() + needs[1:] + ".")
+            mark = DOUBT if needs == self.run.unsettled() else NEEDS
+            steps["run"].set_status(mark, needs[0].upper() + needs[1:] + ".")
         elif self.run.ended is not None:
             steps["run"].set_status(*self.run.ended)
         else:

@@ -67,6 +67,22 @@ class AnglesBox(QWidget):
         """Take the angles that the series has itself."""
         self.kind.setCurrentText(FROM_FILE)
 
+    def typed(self) -> tuple[str, str, float, float]:
+        """What is chosen and typed; what is not shown does not count."""
+        kind = self.kind.currentText()
+        start, step = (self.start.value(), self.step.value()) if kind == TYPED else (0.0, 0.0)
+        return kind, self.path.text() if kind == ANGLE_FILE else "", start, step
+
+    def restore(self, typed: tuple[str, str, float, float]) -> None:
+        """Put back what was chosen and typed."""
+        kind, path, start, step = typed
+        self.kind.setCurrentText(kind)
+        if kind == ANGLE_FILE:
+            self.path.setText(path)
+        if kind == TYPED:
+            self.start.setValue(start)
+            self.step.setValue(step)
+
     def wanted(self) -> Any:
         """A path, a function of the number of tilts, or None for the series' own.
 

@@ -22,6 +22,7 @@ class DescriptionBox(QWidget):
     changed = Signal()
     thickness_changed = Signal()
     images_changed = Signal()
+    refused = Signal()
 
     def __init__(self, parent: QWidget | None = None) -> None:
         super().__init__(parent)
@@ -41,6 +42,7 @@ class DescriptionBox(QWidget):
             "no mask, or a TIFF: 1 = use",
             "Path of a TIFF, one image or one per tilt: 1 where a pixel may be used.",
         )
+        self._lines = (self.tilt_weights, self.exclude, self.mask)
         rows = self.more_form.layout()
         assert isinstance(rows, QFormLayout)
         rows.addRow("Exclude tilts", self.exclude)
@@ -65,6 +67,8 @@ class DescriptionBox(QWidget):
         for line in (self.exclude, self.mask):
             line.textChanged.connect(lambda _: self.changed.emit())
         self.form.changed.connect(self.changed)
+        for form in (self.form, self.more_form, self.noise_form):
+            form.refused.connect(self.refused)
 
     def enable(self, ready: bool) -> None:
         """Whether anything can be typed; what there is can be looked at in any case."""
@@ -72,18 +76,45 @@ class DescriptionBox(QWidget):
             form.setEnabled(ready)
 
     @property
+    def refusals(self) -> dict[str, str]:
+        """By name, why what was typed into a field is not taken."""
+        return {**self.form.refusals, **self.more_form.refusals, **self.noise_form.refusals}
+
+    @property
     def thickness_A(self) -> float | None:
         """Thickness of a film, None where it is to be estimated; used by the fit, not by the reader."""
         value: float | None = self.more_form.fields["thickness_A"].value
         return value
 
-    def images(self) -> dict[str, Any]:
-        """What is said of noise and weights: used by the fit and the check for beam damage, not by the reader."""
-        known = self.noise_form.values()
-        return known | ({"tilt_weights": weights} if (weights := self.tilt_weights.text().strip()) else {})
+    def images(self, apart_from: dict[str, Any] | None = None) -> dict[str, Any]:
+        """What is said of noise and weights: used by the fit and the check for beam damage, not by the reader.
 
-    def given(self) -> dict[str, Any]:
-        """What is said of the series, for the reader.
+        ``apart_from``: what stands there and says nothing, as of `typed`.
+        """
+        known = self.noise_form.values()
+        known |= {"tilt_weights": weights} if (weights := self.tilt_weights.text().strip()) else {}
+        return self._without(known, apart_from)
+
+    def _without(self, said: dict[str, Any], apart_from: dict[str, Any] | None) -> dict[str, Any]:
+        typed, old = self.typed(), apart_from or {}
+        return {name: value for name, value in said.items() if name not in old or typed[name] != old[name]}
+
+    def typed(self) -> dict[str, Any]:
+        """All that stands in the fields, by name."""
+        forms = (self.form, self.more_form, self.noise_form)
+        values = {name: field.value for form in forms for name, field in form.fields.items()}
+        return values | {line.objectName(): line.text() for line in self._lines}
+
+    def restore(self, typed: dict[str, Any]) -> None:
+        """Put back what stood in the fields, all or some of them."""
+        for form in (self.form, self.more_form, self.noise_form):
+            form.set_values(typed)
+        for line in self._lines:
+            if line.objectName() in typed:
+                line.setText(typed[line.objectName()])
+
+    def given(self, apart_from: dict[str, Any] | None = None) -> dict[str, Any]:
+        """What is said of the series, for the reader; ``apart_from`` as of `images`.
 
         Raises
         ------
@@ -95,7 +126,7 @@ class DescriptionBox(QWidget):
             given["exclude"] = excluded
         if mask := self.mask.text().strip():
             given["mask"] = mask
-        return given
+        return self._without(given, apart_from)
 
     def _excluded(self) -> list[int]:
         words = self.exclude.text().replace(";", ",").replace(",", " ").split()
@@ -119,7 +150,7 @@ class DescriptionBox(QWidget):
 
     def clear(self) -> None:
         """Empty the fields: they described a series that was open."""
-        for fields in (self.form, self.more_form, self.noise_form, self.tilt_weights, self.exclude, self.mask):
+        for fields in (self.form, self.more_form, self.noise_form, *self._lines):
             fields.clear()
 
     def _show_more(self, shown: bool) -> None:
