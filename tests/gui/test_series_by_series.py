@@ -70,6 +70,7 @@ def test_what_describes_one_series_goes_with_it(workbench: Any, hand: Any, tmp_p
     hand.click(child(workbench, "apply_data"))
     hand.until(lambda: not workbench.state.reading)
     assert status(workbench).endswith("axis at 3°, intensity · without tilts 0, 4 · mask · film of 30 Å")
+    assert "3 of 5 tilts used, of 24 × 24 pixels, 0.35 Å, −68.0° to −64.0°" in status(workbench)
     assert workbench.state.series.excluded == (0, 4)
     assert workbench.state.series.angles_deg[0, 1] == -70
 
@@ -219,3 +220,31 @@ def test_a_layer_from_a_tiff_finds_the_angles_beside_its_file(
     series = workbench.state.series
     assert series.angles_deg[:, 1] == pytest.approx(THETAS)
     assert np.array_equal(series.images, IMAGES)
+
+
+def test_the_summary_is_of_the_tilts_that_are_used(ready: Any, hand: Any) -> None:
+    section = ready.sections["data"]
+    open_step(ready, hand, "data")
+    assert "✓" in section.status.text()
+    assert "36 tilts of 114 × 114 pixels, 0.25 Å, −70.0° to +70.0°" in status(ready)
+    hand.click(child(ready, "more_data"))
+    hand.type(child(ready, "exclude"), "0-15, 19 - 35", enter=False)
+    hand.click(child(ready, "apply_data"))
+    hand.until(lambda: len(ready.state.series.excluded) == 33)
+    assert "3 of 36 tilts used, of 114 × 114 pixels, 0.25 Å, −6.0° to +2.0°" in status(ready)
+    assert "without tilts 0, 1, 2, 3, 4, 5, 6, 7 and 25 more" in status(ready)
+    assert status(ready).startswith(
+        "Only 3 tilts are used: a reconstruction needs dozens. The tilts in use span only 8°: "
+    )
+    assert "⚠" in section.status.text()
+    hand.type(child(ready, "exclude"), "", enter=False)
+    hand.type(child(ready, "tilt_weights"), "3=0.5, 0-1=0", enter=False)
+    hand.click(child(ready, "apply_data"))
+    hand.until(lambda: ready.state.series.excluded == ())
+    assert "34 of 36 tilts used, of 114 × 114 pixels, 0.25 Å, −62.0° to +70.0°" in status(ready)
+    assert status(ready).endswith(" · without tilts 0, 1 · weight 3=0.5")
+    assert "✓" in section.status.text()
+    for wrong in ("17-3", "0-99999999999", "-3", "3-x"):
+        hand.type(child(ready, "exclude"), wrong, enter=False)
+        hand.click(child(ready, "apply_data"))
+        assert f"'{wrong}' is not a list of numbers" in child(ready, "data_notes").text()

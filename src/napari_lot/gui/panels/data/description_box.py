@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import Any
 
 from qtpy.QtCore import Signal
@@ -10,6 +11,11 @@ from qtpy.QtWidgets import QFormLayout, QLineEdit, QPushButton, QVBoxLayout, QWi
 from napari_lot.errors import InputError
 from napari_lot.gui.forms.settings_form import SettingsForm
 from napari_lot.settings import Data
+
+MOST_TILTS = 1_000_000
+"""More than any series has: whoever mistypes a range is told so."""
+_DASH = re.compile(r"\s*[-−–]\s*")
+_TILTS = re.compile(r"(\d+)(?:-(\d+))?")
 
 
 class DescriptionBox(QWidget):
@@ -36,7 +42,7 @@ class DescriptionBox(QWidget):
             Data, ["gain", "offset", "read_noise", "denoised"], unset={"gain": "counts, or not known"}
         )
         self.tilt_weights = _line("tilt_weights", "all 1, or for example 3=0.5, 20-22=0", _help_of("tilt_weights"))
-        self.exclude = _line("exclude", "none, or for example 3, 17", _help_of("exclude"))
+        self.exclude = _line("exclude", "none, or for example 3, 10-17", _help_of("exclude"))
         self.mask = _line(
             "mask",
             "no mask, or a TIFF: 1 = use",
@@ -129,13 +135,17 @@ class DescriptionBox(QWidget):
         return self._without(given, apart_from)
 
     def _excluded(self) -> list[int]:
-        words = self.exclude.text().replace(";", ",").replace(",", " ").split()
-        try:
-            return [int(word) for word in words]
-        except ValueError:
-            raise InputError(
-                f"Exclude tilts: '{self.exclude.text()}' is not a list of numbers: give tilts from 0 on, as in 3, 17."
-            ) from None
+        text = self.exclude.text()
+        tilts: list[int] = []
+        for word in _DASH.sub("-", text).replace(";", ",").replace(",", " ").split():
+            found = _TILTS.fullmatch(word)
+            first, last = (int(found[1]), int(found[2] or found[1])) if found else (1, 0)
+            if not first <= last < MOST_TILTS:
+                raise InputError(
+                    f"Exclude tilts: '{text}' is not a list of numbers: give tilts from 0 on, as in 3, 10-17."
+                )
+            tilts.extend(range(first, last + 1))
+        return tilts
 
     def show_excluded(self, tilts: tuple[int, ...]) -> None:
         """Say which tilts are left out."""

@@ -6,6 +6,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+from pydantic import ValidationError
 from qtpy.QtCore import Qt
 from qtpy.QtWidgets import QHBoxLayout, QLabel, QPushButton, QVBoxLayout, QWidget
 
@@ -177,6 +178,14 @@ class DataPanel(QWidget):
         if self._differs(USED_AT_ONCE):
             return f"changes in Data are not applied: press {self.apply.text()} or Discard in step 1"
         return None
+
+    @property
+    def weights(self) -> dict[int, float]:
+        """Weights of single tilts, as a run would take them; none while they are no weights."""
+        try:
+            return dict(Data(tilt_weights=self.state.images.get("tilt_weights", ())).tilt_weights)
+        except ValidationError:
+            return {}
 
     def _on_typed(self) -> None:
         self._enable()
