@@ -93,6 +93,31 @@ def test_typed_angles_stay_for_a_series_without_any(workbench: Any, hand: Any, t
     assert "Tilt angles start and step as given here" in child(workbench, "data_notes").text()
 
 
+def test_a_file_without_angles_is_told_both_ways_to_give_them(workbench: Any, hand: Any, tmp_path: Path) -> None:
+    assert read(workbench, hand, write_npz(tmp_path / "a.npz", angles_deg=None)) is None
+    said = child(workbench, "data_notes").text()
+    assert (
+        "no tilt angles in the file or beside it: under Tilt angles choose 'start and step', or an angle file" in said
+    )
+    hand.choose(child(workbench, "angle_kind"), "start and step")
+    start, step = child(workbench, "angle_start"), child(workbench, "angle_step")
+    assert workbench.width() <= 400
+    for box, text in ((start, "-170.125"), (step, "0.125")):
+        hand.type(box, text)
+        line = box.lineEdit()
+        assert line.text() == f"{text}°"
+        assert line.fontMetrics().horizontalAdvance(line.text()) < line.width(), "nothing is cut off"
+    hand.type(start, "-60")
+    hand.type(step, "30 mrad")
+    apply = child(workbench, "apply_data")
+    assert not apply.isEnabled()
+    assert "'30 mrad' is no number" in apply.toolTip()
+    hand.type(step, "30,0")
+    hand.click(apply)
+    hand.until(lambda: workbench.state.series is not None)
+    assert workbench.state.series.angles_deg[:, 1] == pytest.approx([-60, -30, 0, 30, 60])
+
+
 def test_a_file_that_fails_changes_nothing_of_what_is_open(workbench: Any, hand: Any, tmp_path: Path) -> None:
     read(workbench, hand, write_npz(tmp_path / "first.npz"))
     hand.click(child(workbench, "more_data"))

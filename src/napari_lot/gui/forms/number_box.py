@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from qtpy.QtCore import QLocale, Qt, QTimer, Signal
 from qtpy.QtGui import QValidator
-from qtpy.QtWidgets import QDoubleSpinBox, QSizePolicy, QWidget
+from qtpy.QtWidgets import QDoubleSpinBox, QSizePolicy, QToolTip, QWidget
 
 from napari_lot.gui.forms.quantity import parse
 
@@ -129,6 +129,10 @@ class NumberBox(QDoubleSpinBox):
         self._tip = tip or ""
         super().setToolTip(self._tip)
 
+    def _refuse(self, sentence: str) -> None:
+        self._say(sentence)
+        QToolTip.showText(self.mapToGlobal(self.rect().bottomLeft()), sentence, self)
+
     def _say(self, sentence: str) -> None:
         if sentence == self._said:
             return
@@ -153,13 +157,13 @@ class NumberBox(QDoubleSpinBox):
         leave(event)
         if why:
             self._line.setText(text)
-            self._say(why)
+            self._refuse(why) if self.isVisible() else self._say(why)
 
     # -- events -----------------------------------------------------------------------------------------------
 
     def keyPressEvent(self, event: Any) -> None:
         if event.key() in (Qt.Key.Key_Return, Qt.Key.Key_Enter) and (why := self.why_not(self._line.text())):
-            self._say(why)
+            self._refuse(why)
             self._line.selectAll()
             return
         super().keyPressEvent(event)

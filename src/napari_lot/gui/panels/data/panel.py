@@ -112,6 +112,7 @@ class DataPanel(QWidget):
         self.description.changed.connect(self._on_typed)
         self.description.refused.connect(self._on_typed)
         self.angles.changed.connect(self._on_typed)
+        self.angles.refused.connect(self._on_typed)
         self.state.running_changed.connect(self._enable)
         self.state.reading_changed.connect(self._enable)
         self.task.changed.connect(self._on_task)
@@ -145,7 +146,7 @@ class DataPanel(QWidget):
             if source is not None and changed
             else nothing
         )
-        refused = next(iter(self.description.refusals.values()), None)
+        refused = next((why for box in (self.angles, self.description) for why in box.refusals.values()), None)
         self.apply.setText("Try again with these values" if another else "Apply changes")
         name = "the series" if source is None else reading.name_of(source) if another else "the series"
         offer(self.apply, waits or refused, f"Read {name} again with these values.")
@@ -173,7 +174,7 @@ class DataPanel(QWidget):
         """What stands in the fields and a run would not use, as a sentence without its point; None for nothing."""
         if self._applied is None:
             return None
-        for name, why in self.description.refusals.items():
+        for name, why in (self.angles.refusals | self.description.refusals).items():
             return f"{label_of(name)} (step 1): {why.rstrip('.')}"
         if self._differs(USED_AT_ONCE):
             return f"changes in Data are not applied: press {self.apply.text()} or Discard in step 1"
