@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
+from qtpy.QtWidgets import QLabel
 
 from napari_lot.settings import Data, Microscope, Model, Solver
 
@@ -16,6 +17,8 @@ def make(model: Any, names: list[str], qtbot: Any, **options: Any) -> Any:
     qtbot.addWidget(form)
     form.show()
     qtbot.waitExposed(form)
+    form.activateWindow()
+    qtbot.waitUntil(form.isActiveWindow)
     return form
 
 
@@ -45,8 +48,115 @@ def test_typed_numbers_arrive_and_can_be_unset_again(qtbot: Any, hand: Any) -> N
     hand.type(form.fields["defocus_A"].native, "-12.5")
     assert form.values() == {"energy_eV": 200000.0, "defocus_A": -12.5}
     assert changes
-    hand.type(form.fields["energy_eV"].native, "0")
+    hand.type(form.fields["energy_eV"].native, "")
     assert "energy_eV" not in form.values()
+
+
+@pytest.mark.parametrize(
+    ("model", "name", "text", "value", "shown"),
+    [
+        (Data, "pixel_size_A", "0,25", 0.25, "0.25 Å"),
+        (Data, "pixel_size_A", "25 pm", 0.25, "0.25 Å"),
+        (Microscope, "energy_eV", "300e3", 300_000.0, "300000 eV"),
+        (Microscope, "energy_eV", "300 keV", 300_000.0, "300000 eV"),
+        (Microscope, "defocus_A", "1,5", 1.5, "1.5 Å"),
+        (Microscope, "defocus_A", "-1e5", -1e5, "-100000 Å"),
+        (Microscope, "defocus_A", "-12,5 nm", -125.0, "-125 Å"),
+        (Microscope, "c30_A", "1.2e7", 1.2e7, "12000000 Å"),
+        (Microscope, "c30_A", "-0,0000123", -0.0000123, "-0.0000123 Å"),
+        (Microscope, "phi12_deg", "-12.25°", -12.25, "-12.25°"),
+        (Solver, "seed", "12", 12, "12"),
+    ],
+)
+@pytest.mark.parametrize("country", ["C", "de_DE"])
+def test_a_number_is_taken_as_it_is_typed(
+    qtbot: Any, hand: Any, model: Any, name: str, text: str, value: float, shown: str, country: str
+) -> None:
+    from qtpy.QtCore import QLocale
+
+    before = QLocale()
+    QLocale.setDefault(QLocale(country))
+    try:
+        form = make(model, [name], qtbot)
+        box = form.fields[name].native
+        hand.type(box, text)
+        assert form.values()[name] == value
+        assert box.text() == shown
+        assert not form.refusals
+    finally:
+        QLocale.setDefault(before)
+
+
+def test_a_number_is_pasted_with_its_unit(qtbot: Any, hand: Any) -> None:
+    from qtpy.QtCore import Qt
+    from qtpy.QtTest import QTest
+    from qtpy.QtWidgets import QApplication
+
+    form = make(Data, ["pixel_size_A"], qtbot)
+    box = form.fields["pixel_size_A"].native
+    hand.click(box)
+    QApplication.clipboard().setText("12.5 Å")
+    QTest.keyClick(box, Qt.Key.Key_V, Qt.KeyboardModifier.ControlModifier)
+    QTest.keyClick(box, Qt.Key.Key_Return)
+    assert form.values() == {"pixel_size_A": 12.5}, "it took the place of 'not set'"
+
+
+@pytest.mark.parametrize(
+    ("model", "name", "text", "why"),
+    [
+        (Data, "pixel_size_A", "0.25 mrad", "'0.25 mrad' is no number; give one in Å"),
+        (Data, "pixel_size_A", "0", "0 Å must be above 0.001 Å, or empty for 'from the file'"),
+        (Data, "pixel_size_A", "-1", "-1 Å must be above 0.001 Å, or empty for 'from the file'"),
+        (Data, "pixel_size_A", "0.0005", "0.0005 Å must be above 0.001 Å"),
+        (Data, "pixel_size_A", "2 µm", "2 µm must be at most 100 Å"),
+        (Microscope, "defocus_A", "1,234.5", "'1,234.5' is no number"),
+        (Microscope, "c12_A", "-5", "-5 Å must be at least 0 Å."),
+        (Microscope, "energy_eV", "300", "300 eV is too low for a microscope; did you mean 300 keV?"),
+        (Microscope, "energy_eV", "1000", "1000 eV is too low for a microscope; did you mean 1000 keV?"),
+        (Microscope, "energy_eV", "5e6", "5e6 eV must be at most 3000000 eV."),
+        (Solver, "seed", "2.5", "2.5 is not a whole number."),
+    ],
+)
+def test_what_is_refused_stays_and_is_explained(
+    qtbot: Any, hand: Any, model: Any, name: str, text: str, why: str
+) -> None:
+    from qtpy.QtCore import Qt
+    from qtpy.QtTest import QTest
+
+    form = make(model, [name], qtbot, unset={"pixel_size_A": "from the file"})
+    box = form.fields[name].native
+    changes: list[Any] = []
+    hand.type(box, text, enter=False)
+    form.changed.connect(lambda: changes.append(form.values()))
+    assert not form.refusals, "half a number is no mistake yet"
+    QTest.keyClick(box, Qt.Key.Key_Return)
+    assert box.text().startswith(text), "nothing of it is gone"
+    assert why in form.refusals[name]
+    assert why in box.toolTip()
+    said = form.findChild(QLabel, "refusals")
+    assert said.isVisible()
+    assert why in said.text()
+    assert not changes
+    box.clearFocus()
+    qtbot.wait(20)
+    assert box.text().startswith(text)
+    form.fields[name].value = 3 if model is Solver else 5000.0 if name == "energy_eV" else 5.0
+    assert not said.isVisible()
+    assert box.toolTip() == model.model_fields[name].description
+
+
+def test_the_value_before_stays_until_there_is_another(qtbot: Any, hand: Any) -> None:
+    form = make(Microscope, ["c12_A", "defocus_A"], qtbot)
+    c12 = form.fields["c12_A"].native
+    hand.type(c12, "25")
+    hand.type(c12, "25 furlongs", enter=False)
+    hand.click(form.fields["defocus_A"].native)
+    assert "25 furlongs" in c12.text()
+    assert form.values()["c12_A"] == 25.0
+    assert "c12_A" in form.refusals
+    hand.type(c12, "30 pm")
+    assert form.values()["c12_A"] == 0.3
+    assert not form.refusals
 
 
 def test_a_value_put_in_is_not_rounded_to_what_is_shown(qtbot: Any, hand: Any) -> None:

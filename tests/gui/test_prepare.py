@@ -229,6 +229,12 @@ def test_the_result_of_a_run_does_not_go_unasked(ready: Any, hand: Any, viewer: 
     assert "The atoms of run 1 belong to the images" in asked[0]
     hand.tick(child(workbench, "show_axis"))
     assert not viewer.canvas.grid.enabled, "side by side a drawing would take a place of its own"
+    hand.type(child(workbench, "pixel_size_A"), "0.3")
+    hand.click(child(workbench, "apply_data"))
+    assert asked[1:] == asked[:1], "the same question where the images are read again"
+    assert workbench.state.series.pixel_size_A == 0.25
+    assert workbench.state.result is not None
+    hand.click(child(workbench, "discard_data"))
     prepare.confirm = lambda question: True
     hand.click(child(workbench, "leave_out"))
     hand.until(lambda: workbench.state.result is None)

@@ -83,6 +83,25 @@ def test_the_probe_shown_is_that_of_the_last_value(viewer: Any, workbench: Any, 
     hand.until(lambda: "for the probe at every depth" in panel.numbers.text(), 20)
 
 
+def test_an_energy_in_the_wrong_unit_is_a_question(workbench: Any, hand: Any, own: Path) -> None:
+    hand.click(child(workbench, "open_sample"))
+    hand.until(workbench.run.start_button.isEnabled)
+    open_step(workbench, hand, "probe")
+    section = workbench.sections["probe"]
+    hand.type(child(workbench, "energy_eV"), "300")
+    asked = "300 eV is too low for a microscope; did you mean 300 keV?"
+    assert section.status.accessibleName() == asked
+    assert "⚠" in section.status.text()
+    assert child(workbench, "energy_eV").text() == "300 eV"
+    assert not workbench.run.start_button.isEnabled(), "it would run with another energy than the one that stands there"
+    assert asked in workbench.run.start_button.toolTip()
+    hand.type(child(workbench, "energy_eV"), "300 keV")
+    assert section.status.accessibleName().startswith("300 keV, ")
+    assert workbench.run.start_button.isEnabled()
+    hand.type(child(workbench, "semiangle_mrad"), "")
+    assert section.status.accessibleName() == "Needs semi-angle; direct projection runs without it."
+
+
 def test_what_cannot_be_computed_is_said_and_the_window_goes_on(
     workbench: Any, hand: Any, own: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

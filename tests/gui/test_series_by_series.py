@@ -70,6 +70,7 @@ def test_what_describes_one_series_goes_with_it(workbench: Any, hand: Any, tmp_p
     hand.click(child(workbench, "apply_data"))
     hand.until(lambda: not workbench.state.reading)
     assert status(workbench).endswith("axis at 3°, intensity · without tilts 0, 4 · mask · film of 30 Å")
+    assert "3 of 5 tilts used, of 24 × 24 pixels, 0.35 Å, −68.0° to −64.0°" in status(workbench)
     assert workbench.state.series.excluded == (0, 4)
     assert workbench.state.series.angles_deg[0, 1] == -70
 
@@ -92,20 +93,100 @@ def test_typed_angles_stay_for_a_series_without_any(workbench: Any, hand: Any, t
     assert "Tilt angles start and step as given here" in child(workbench, "data_notes").text()
 
 
+def test_a_file_without_angles_is_told_both_ways_to_give_them(workbench: Any, hand: Any, tmp_path: Path) -> None:
+    assert read(workbench, hand, write_npz(tmp_path / "a.npz", angles_deg=None)) is None
+    said = child(workbench, "data_notes").text()
+    assert (
+        "no tilt angles in the file or beside it: under Tilt angles choose 'start and step', or an angle file" in said
+    )
+    hand.choose(child(workbench, "angle_kind"), "start and step")
+    start, step = child(workbench, "angle_start"), child(workbench, "angle_step")
+    assert workbench.width() <= 400
+    for box, text in ((start, "-170.125"), (step, "0.125")):
+        hand.type(box, text)
+        line = box.lineEdit()
+        assert line.text() == f"{text}°"
+        assert line.fontMetrics().horizontalAdvance(line.text()) < line.width(), "nothing is cut off"
+    hand.type(start, "-60")
+    hand.type(step, "30 mrad")
+    apply = child(workbench, "apply_data")
+    assert not apply.isEnabled()
+    assert "'30 mrad' is no number" in apply.toolTip()
+    hand.type(step, "30,0")
+    hand.click(apply)
+    hand.until(lambda: workbench.state.series is not None)
+    assert workbench.state.series.angles_deg[:, 1] == pytest.approx([-60, -30, 0, 30, 60])
+
+
 def test_a_file_that_fails_changes_nothing_of_what_is_open(workbench: Any, hand: Any, tmp_path: Path) -> None:
-    series = read(workbench, hand, write_npz(tmp_path / "first.npz"))
+    read(workbench, hand, write_npz(tmp_path / "first.npz"))
     hand.click(child(workbench, "more_data"))
     hand.type(child(workbench, "thickness_A"), "30")
-    assert "film of 30 Å" in status(workbench)
-    assert read(workbench, hand, write_npz(tmp_path / "second.npz", pixel_size_A=None)) is series
-    assert workbench.run.settings().data.thickness_A == 30
-    assert "film of 30 Å" in status(workbench)
-    # what is typed now is meant for the file that failed
-    hand.type(child(workbench, "pixel_size_A"), "0.5")
+    hand.type(child(workbench, "pixel_size_A"), "0.25")
     hand.click(child(workbench, "apply_data"))
     hand.until(lambda: not workbench.state.reading)
+    series, said = workbench.state.series, status(workbench)
+    assert "film of 30 Å" in said
+    assert read(workbench, hand, write_npz(tmp_path / "second.npz", pixel_size_A=None)) is series
+    assert workbench.run.settings().data.thickness_A == 30
+    assert status(workbench) == said
+    assert child(workbench, "pixel_size_A").text() == "0.25 Å"
+    assert child(workbench, "thickness_A").text() == "30 Å"
+    # what is typed now is meant for the file that failed
+    apply = child(workbench, "apply_data")
+    assert apply.text() == "Try again with these values"
+    assert "second.npz" in apply.toolTip()
+    hand.type(child(workbench, "pixel_size_A"), "0.5")
+    hand.click(apply)
+    hand.until(lambda: not workbench.state.reading)
+    assert workbench.state.series.source.endswith("second.npz")
     assert workbench.state.series.pixel_size_A == 0.5
     assert "film" not in status(workbench)
+    assert child(workbench, "thickness_A").text() == "estimated"
+
+
+def test_after_a_file_that_failed_one_can_go_on_with_what_is_open(workbench: Any, hand: Any, tmp_path: Path) -> None:
+    series = read(workbench, hand, write_npz(tmp_path / "first.npz"))
+    read(workbench, hand, write_npz(tmp_path / "second.npz", pixel_size_A=None))
+    hand.click(child(workbench, "discard_data"))
+    assert child(workbench, "series_path").text().endswith("first.npz")
+    apply = child(workbench, "apply_data")
+    assert (apply.text(), apply.isEnabled()) == ("Apply changes", False)
+    hand.type(child(workbench, "pixel_size_A"), "0.5")
+    hand.click(apply)
+    hand.until(lambda: not workbench.state.reading)
+    assert workbench.state.series.source == series.source
+    assert workbench.state.series.pixel_size_A == 0.5
+
+
+def test_a_run_waits_for_what_is_typed_to_be_applied(ready: Any, hand: Any) -> None:
+    open_step(ready, hand, "data")
+    section, start, field = ready.sections["run"], child(ready, "start"), child(ready, "pixel_size_A")
+    assert section.status.accessibleName() == "Ready to start."
+    hand.type(field, "0.5", enter=False)
+    waits = "Changes in Data are not applied: press Apply changes or Discard in step 1."
+    assert section.status.accessibleName() == waits
+    assert "⚠" in section.status.text()
+    assert (start.isEnabled(), start.toolTip()) == (False, waits)
+    hand.click(child(ready, "discard_data"))
+    assert field.text() == "from the file"
+    assert section.status.accessibleName() == "Ready to start."
+    assert start.isEnabled()
+    hand.type(field, "0.5", enter=False)
+    hand.click(child(ready, "apply_data"))
+    hand.until(start.isEnabled)
+    assert ready.state.series.pixel_size_A == 0.5
+    # what the fit takes as it stands has no need of it
+    hand.click(child(ready, "more_data"))
+    hand.type(child(ready, "thickness_A"), "30")
+    assert start.isEnabled()
+    # and a value that is typed back is none that is not applied
+    hand.type(child(ready, "tilt_axis_deg"), "3")
+    assert not start.isEnabled()
+    hand.type(child(ready, "tilt_axis_deg"), "")
+    assert start.isEnabled()
+    hand.type(child(ready, "tilt_axis_deg"), "3 mm")
+    assert "'3 mm' is no number" in section.status.accessibleName()
 
 
 def test_facts_of_the_sample_go_and_typed_ones_stay(workbench: Any, hand: Any, tmp_path: Path) -> None:
@@ -164,3 +245,31 @@ def test_a_layer_from_a_tiff_finds_the_angles_beside_its_file(
     series = workbench.state.series
     assert series.angles_deg[:, 1] == pytest.approx(THETAS)
     assert np.array_equal(series.images, IMAGES)
+
+
+def test_the_summary_is_of_the_tilts_that_are_used(ready: Any, hand: Any) -> None:
+    section = ready.sections["data"]
+    open_step(ready, hand, "data")
+    assert "✓" in section.status.text()
+    assert "36 tilts of 114 × 114 pixels, 0.25 Å, −70.0° to +70.0°" in status(ready)
+    hand.click(child(ready, "more_data"))
+    hand.type(child(ready, "exclude"), "0-15, 19 - 35", enter=False)
+    hand.click(child(ready, "apply_data"))
+    hand.until(lambda: len(ready.state.series.excluded) == 33)
+    assert "3 of 36 tilts used, of 114 × 114 pixels, 0.25 Å, −6.0° to +2.0°" in status(ready)
+    assert "without tilts 0, 1, 2, 3, 4, 5, 6, 7 and 25 more" in status(ready)
+    assert status(ready).startswith(
+        "Only 3 tilts are used: a reconstruction needs dozens. The tilts in use span only 8°: "
+    )
+    assert "⚠" in section.status.text()
+    hand.type(child(ready, "exclude"), "", enter=False)
+    hand.type(child(ready, "tilt_weights"), "3=0.5, 0-1=0", enter=False)
+    hand.click(child(ready, "apply_data"))
+    hand.until(lambda: ready.state.series.excluded == ())
+    assert "34 of 36 tilts used, of 114 × 114 pixels, 0.25 Å, −62.0° to +70.0°" in status(ready)
+    assert status(ready).endswith(" · without tilts 0, 1 · weight 3=0.5")
+    assert "✓" in section.status.text()
+    for wrong in ("17-3", "0-99999999999", "-3", "3-x"):
+        hand.type(child(ready, "exclude"), wrong, enter=False)
+        hand.click(child(ready, "apply_data"))
+        assert f"'{wrong}' is not a list of numbers" in child(ready, "data_notes").text()

@@ -68,6 +68,7 @@ def test_a_session_opens_as_it_was_saved(ready: Any, viewer: Any, hand: Any, not
     # and its series can be read again with another value
     open_step(ready, hand, "data")
     hand.type(child(ready, "pixel_size_A"), "0.3")
+    ready.data.prepare.confirm = lambda question: True
     hand.click(child(ready, "apply_data"))
     hand.until(lambda: ready.state.series.pixel_size_A == 0.3)
     assert notified() == []

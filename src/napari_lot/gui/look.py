@@ -13,8 +13,9 @@ AMBER, RED, BLUE, GREEN = "#c98500", "#dd5a5a", "#4a8fd0", "#4f9a4f"
 FOCUS = (
     "QPushButton:focus, QComboBox:focus, QLineEdit:focus, QAbstractSpinBox:focus, QCheckBox:focus, QTableView:focus, "
     f"QListWidget:focus {{ border: 1px solid {BLUE}; }}"
+    f'QAbstractSpinBox[refused="true"] {{ border: 1px solid {AMBER}; }}'
 )
-"""Style sheet of what has the focus, in every widget of ours."""
+"""Style sheet of what has the focus, and of numbers that are not taken, in every widget of ours."""
 _plots: WeakSet[Any] = WeakSet()
 _background, _text = "#23242b", "#f0f1f2"
 

@@ -108,9 +108,15 @@ class WorkbenchState:
             self.element = ""
 
     @property
+    def missing_of_probe(self) -> list[str]:
+        """What must be known for a probe, and is not."""
+        needed = (("energy", self._microscope.energy_eV), ("semi-angle", self._microscope.semiangle_mrad))
+        return [name for name, value in needed if value is None]
+
+    @property
     def has_probe(self) -> bool:
         """Energy and semi-angle are known."""
-        return self._microscope.energy_eV is not None and self._microscope.semiangle_mrad is not None
+        return not self.missing_of_probe
 
     @property
     def running(self) -> bool:

@@ -19,11 +19,11 @@ from qtpy.QtWidgets import (
 )
 
 from napari_lot.gui.canvas.layers import WorkbenchLayers
-from napari_lot.gui.forms.section import DONE, NEEDS, READY, Section
+from napari_lot.gui.forms.section import DONE, DOUBT, NEEDS, READY, Section
 from napari_lot.gui.forms.tab_order import go_on
 from napari_lot.gui.look import use_theme
 from napari_lot.gui.notices import Notices
-from napari_lot.gui.panels.data import DataPanel, summary
+from napari_lot.gui.panels.data import DataPanel, doubts, summary
 from napari_lot.gui.panels.doubts import DoubtsPanel
 from napari_lot.gui.panels.export import ExportPanel
 from napari_lot.gui.panels.inspect import InspectPanel
@@ -102,8 +102,11 @@ class Workbench(QWidget):
         self.state.running_changed.connect(self._on_running)
         self.state.result_changed.connect(self._on_result)
         self.probe.probe_changed.connect(self._on_probe)
+        self.probe.refused.connect(self.run.update_buttons)
         self.run.on_snapshot = self._on_snapshot
         self.run.on_change = self._update_steps
+        self.data.on_typed = self.run.update_buttons
+        self.run.unsettled = self._unsettled
         self.inspect.on_change = self._on_shown_again
         self.export.make_session = self.sessions.session
         self.export.on_saved = self.sessions.on_saved
@@ -185,6 +188,14 @@ class Workbench(QWidget):
             button.setToolTip(tip if missing is None else f"Not yet: {missing}.")
             button.setChecked(missing is None and self.layers.view == name)
 
+    def _unsettled(self) -> str | None:
+        """Why a run would not begin with what stands in the steps before, None where it would."""
+        if self.data.pending is not None:
+            return self.data.pending
+        if self.probe.refusals and self.run.form.uses_probe:
+            return f"step 2: {self.probe.refusals[0].rstrip('.')}"
+        return None
+
     # -- what the steps say -----------------------------------------------------------------------------------
 
     def _update_steps(self) -> None:
@@ -197,19 +208,27 @@ class Workbench(QWidget):
         elif series is None:
             steps["data"].set_status(NEEDS, "Needs a tilt series: open a file, use an open layer, or open the sample.")
         else:
-            steps["data"].set_status(DONE, summary(series, state.thickness_A))
-        if state.has_probe:
+            weights = self.data.weights
+            found = doubts(series, weights)
+            steps["data"].set_status(
+                DOUBT if found else DONE, " ".join((*found, summary(series, state.thickness_A, weights)))
+            )
+        if self.probe.refusals:
+            steps["probe"].set_status(DOUBT, " ".join(self.probe.refusals))
+        elif state.has_probe:
             energy, angle = microscope.energy_eV or 0.0, microscope.semiangle_mrad or 0.0
             steps["probe"].set_status(
                 DONE, f"{energy / 1000:g} keV, {angle:g} mrad, focus at {microscope.defocus_A:g} Å"
             )
         else:
-            steps["probe"].set_status(NEEDS, "Needs energy and semi-angle; direct projection runs without them.")
+            missing, them = state.missing_of_probe, "it" if len(state.missing_of_probe) == 1 else "them"
+            steps["probe"].set_status(NEEDS, f"Needs {' and '.join(missing)}; direct projection runs without {them}.")
         needs = self.run.needs()
         if state.running:
             steps["run"].set_status(READY, "Running.")
         elif needs is not None:
-            steps["run"].set_status(NEEDS, needs[0].upper() + needs[1:] + ".")
+            mark = DOUBT if needs == self.run.unsettled() else NEEDS
+            steps["run"].set_status(mark, needs[0].upper() + needs[1:] + ".")
         elif self.run.ended is not None:
             steps["run"].set_status(*self.run.ended)
         else:

@@ -1,28 +1,47 @@
-"""A box for one number: digits as typed, its unit, and a word where nothing is set."""
+"""A box for one number: what is typed is taken as it is or refused in a sentence, never mended in silence."""
 
 from __future__ import annotations
 
+import math
+from collections.abc import Callable
 from typing import Any
 
-from qtpy.QtCore import Qt
+import numpy as np
+from qtpy.QtCore import QLocale, Qt, QTimer, Signal
 from qtpy.QtGui import QValidator
-from qtpy.QtWidgets import QDoubleSpinBox, QSizePolicy, QWidget
+from qtpy.QtWidgets import QDoubleSpinBox, QSizePolicy, QToolTip, QWidget
+
+from napari_lot.gui.forms.quantity import parse
+
+MOST_DECIMALS = 10
 
 
 class NumberBox(QDoubleSpinBox):
     """A number without arrows and trailing zeros; emptied, one that may be unset is unset.
 
+    Whatever the locale, point and comma both stand before decimals, and units of the suffix's kind are converted
+    (`quantity.parse`). What is no number within the bounds stays as it was typed, marked and explained in the tooltip,
+    and the value stays what it was. ``refused`` tells the sentence, '' once it no longer holds.
+
     Parameters
     ----------
-    decimals : int
-        Most digits after the point.
     unset_text : str, optional
         What stands at the bottom of the range, for a number that may be unset.
+    whole : bool, optional
+        Only whole numbers.
     """
 
-    def __init__(self, decimals: int, unset_text: str = "", parent: QWidget | None = None) -> None:
+    refused = Signal(str)
+
+    def __init__(self, unset_text: str = "", whole: bool = False, parent: QWidget | None = None) -> None:
         super().__init__(parent)
-        self.setDecimals(decimals)
+        self._whole = whole
+        self._lowest: tuple[float, bool] | None = None
+        self._highest_is_open = False
+        self._said = ""
+        self._tip = ""
+        self.setLocale(QLocale.c())
+        self.setDecimals(0 if whole else MOST_DECIMALS)
         self.setSpecialValueText(unset_text)
         self.setButtonSymbols(QDoubleSpinBox.ButtonSymbols.NoButtons)
         self.setAlignment(Qt.AlignmentFlag.AlignRight)
@@ -30,23 +49,136 @@ class NumberBox(QDoubleSpinBox):
         self.setSizePolicy(QSizePolicy.Policy.Expanding, QSizePolicy.Policy.Fixed)
         # Scrolling the panel must never change a number under the pointer.
         self.setFocusPolicy(Qt.FocusPolicy.StrongFocus)
+        line = self.lineEdit()
+        assert line is not None
+        self._line = line
+        line.textChanged.connect(self._on_text)
+
+    def set_bounds(self, low: float | None, above: bool, below: bool) -> None:
+        """The lowest value that may be typed, where the bottom of the range means unset; bounds that are no values.
+
+        Parameters
+        ----------
+        low : float or None
+            Lowest value; None for the bottom of the range.
+        above, below : bool
+            The value must lie above the lowest, below the highest.
+        """
+        self._lowest = (self.minimum() if low is None else low, above)
+        self._highest_is_open = below
+
+    # -- text and value ---------------------------------------------------------------------------------------
 
     def textFromValue(self, value: float) -> str:
-        text = super().textFromValue(value)
-        point = self.locale().decimalPoint()
-        return text.rstrip("0").rstrip(point) if point in text else text
+        return np.format_float_positional(value, precision=self.decimals(), trim="-")
 
-    def _is_empty(self, text: str) -> bool:
-        return bool(self.specialValueText()) and not text.removesuffix(self.suffix()).strip()
+    def _typed(self, text: str) -> str:
+        return text.removeprefix(self.prefix()).removesuffix(self.suffix())
+
+    def _is_unset(self, text: str) -> bool:
+        unset = self.specialValueText()
+        return bool(unset) and (text == unset or not self._typed(text).strip())
+
+    def why_not(self, text: str) -> str:
+        """Why a text is no value of this box, in a sentence; '' where it is one."""
+        if self._is_unset(text):
+            return ""
+        typed, unit = self._typed(text), self.suffix().strip()
+        try:
+            found = parse(typed, unit)
+        except ValueError as error:
+            return f"{error}."
+        value, words = found.value, f"{typed.strip()}{'' if found.unit else self.suffix()}"
+        if self._whole and value != round(value) and math.isfinite(value):
+            return f"{words} is not a whole number."
+        low, above = self._lowest or (self.minimum(), False)
+        high, below = self.maximum(), self._highest_is_open
+        if low < value < high or (value == low and not above) or (value == high and not below):
+            return ""
+        if unit == "eV" and not found.unit and low < 1000 * value <= high:
+            return f"{words} is too low for a microscope; did you mean {typed.strip()} keV?"
+        bound = f"must be {'above' if above else 'at least'} {self.textFromValue(low)}{self.suffix()}"
+        if value >= high:
+            bound = f"must be {'below' if below else 'at most'} {self.textFromValue(high)}{self.suffix()}"
+        elif self.specialValueText():
+            bound += f", or empty for '{self.specialValueText()}'"
+        return f"{words} {bound}."
 
     def validate(self, text: str, position: int) -> tuple[Any, str, int]:
-        if self._is_empty(text):
-            return QValidator.State.Acceptable, text, position
-        found: tuple[Any, str, int] = super().validate(text, position)
-        return found
+        # Never Invalid: Qt drops the character that makes a text so, and leaves another number.
+        state = QValidator.State.Intermediate if self.why_not(text) else QValidator.State.Acceptable
+        return state, text, position
 
     def valueFromText(self, text: str) -> float:
-        return self.minimum() if self._is_empty(text) else super().valueFromText(text)
+        if self._is_unset(text):
+            return self.minimum()
+        return self.value() if self.why_not(text) else parse(self._typed(text), self.suffix().strip()).value
+
+    def setValue(self, value: float) -> None:
+        super().setValue(value)
+        self._say("")
+
+    # -- what is refused --------------------------------------------------------------------------------------
+
+    @property
+    def refusal(self) -> str:
+        """Why what stands in the box is not taken, '' where it is."""
+        return self._said
+
+    def setToolTip(self, tip: str | None) -> None:
+        self._tip = tip or ""
+        super().setToolTip(self._tip)
+
+    def _refuse(self, sentence: str) -> None:
+        self._say(sentence)
+        QToolTip.showText(self.mapToGlobal(self.rect().bottomLeft()), sentence, self)
+
+    def _say(self, sentence: str) -> None:
+        if sentence == self._said:
+            return
+        self._said = sentence
+        super().setToolTip(f"{sentence}\n{self._tip}".strip() if sentence else self._tip)
+        self.setProperty("refused", bool(sentence))
+        style = self.style()
+        if style is not None:  # a property has no effect on a style sheet by itself
+            style.unpolish(self)
+            style.polish(self)
+        self.refused.emit(sentence)
+
+    def _on_text(self, text: str) -> None:
+        # Half a number is no mistake yet; one that was told is followed until it is mended.
+        if self._said:
+            self._say(self.why_not(text))
+
+    def _leave(self, event: Any, leave: Callable[[Any], None]) -> None:
+        """Qt puts the old value in place of what it cannot take; a person wants to see, and mend, what was typed."""
+        text = self._line.text()
+        why = self.why_not(text)
+        leave(event)
+        if why:
+            self._line.setText(text)
+            self._refuse(why) if self.isVisible() else self._say(why)
+
+    # -- events -----------------------------------------------------------------------------------------------
+
+    def keyPressEvent(self, event: Any) -> None:
+        if event.key() in (Qt.Key.Key_Return, Qt.Key.Key_Enter) and (why := self.why_not(self._line.text())):
+            self._refuse(why)
+            self._line.selectAll()
+            return
+        super().keyPressEvent(event)
+
+    def focusInEvent(self, event: Any) -> None:
+        super().focusInEvent(event)
+        if self.specialValueText() and self._line.text() == self.specialValueText():
+            # What is typed takes the place of the words, which are no part of a number.
+            QTimer.singleShot(0, self.selectAll)
+
+    def focusOutEvent(self, event: Any) -> None:
+        self._leave(event, super().focusOutEvent)
+
+    def hideEvent(self, event: Any) -> None:
+        self._leave(event, super().hideEvent)
 
     def wheelEvent(self, event: Any) -> None:
         event.ignore()

@@ -7,7 +7,7 @@ import typing
 from collections.abc import Callable
 from typing import Any, Literal, get_args, get_origin
 
-import annotated_types
+from annotated_types import Ge, Gt, Le, Lt
 from magicgui.widgets import create_widget
 from pydantic import BaseModel
 from pydantic.fields import FieldInfo
@@ -16,10 +16,11 @@ from qtpy.QtWidgets import QCheckBox, QFormLayout, QLabel, QWidget
 
 from napari_lot.gui.forms.number_box import NumberBox
 from napari_lot.gui.forms.words import label_of, row_label, unit_of
+from napari_lot.gui.look import warning
 
 NOT_SET = "not set"
 
-# (decimals, step) by unit: fine enough to type any sensible value; zeros at the end are not shown.
+# (decimals, step) by unit: as many digits are shown of a value that nobody has typed.
 _PRECISION = {"eV": (0, 10_000.0), "mrad": (3, 0.5), "Å": (5, 1.0), "°": (3, 1.0), "px": (3, 0.5), "min": (1, 1.0)}
 
 
@@ -28,13 +29,13 @@ def bounds_of(field: FieldInfo) -> tuple[float | None, float | None]:
     low: float | None = None
     high: float | None = None
     for item in field.metadata:
-        if isinstance(item, annotated_types.Ge):
+        if isinstance(item, Ge):
             low = typing.cast(float, item.ge)
-        elif isinstance(item, annotated_types.Gt):
+        elif isinstance(item, Gt):
             low = typing.cast(float, item.gt)
-        elif isinstance(item, annotated_types.Le):
+        elif isinstance(item, Le):
             high = typing.cast(float, item.le)
-        elif isinstance(item, annotated_types.Lt):
+        elif isinstance(item, Lt):
             high = typing.cast(float, item.lt)
     return low, high
 
@@ -91,15 +92,22 @@ class Field:
         self._unset = min(0, low or 0) if not (low is not None and low < 0) else low - 1
         if self._kind is int and self.optional:
             self._unset = (low or 0) - 1
-        decimals, step = _PRECISION.get(self.unit, (4, 0.01)) if self._kind is float else (0, 1.0)
-        box = NumberBox(decimals, unset_text if self.optional else "")
+        self._decimals, step = _PRECISION.get(self.unit, (4, 0.01)) if self._kind is float else (0, 1.0)
+        box = NumberBox(unset_text if self.optional else "", whole=self._kind is int)
         bottom = self._unset if self.optional else low
         box.setRange(-1_000_000_000 if bottom is None else bottom, 1_000_000_000 if high is None else high)
+        above, below = (any(isinstance(item, kind) for item in info.metadata) for kind in (Gt, Lt))
+        box.set_bounds(low, above, below)
         box.setSingleStep(step)
         if self.unit:
             box.setSuffix(f" {self.unit}" if self.unit != "°" else "°")
         self._box = box
         return box
+
+    @property
+    def box(self) -> NumberBox | None:
+        """The box of a number, None for anything else."""
+        return self._box if self._number else None
 
     def on_change(self, call: Callable[..., Any]) -> None:
         """Call when the value changes."""
@@ -122,7 +130,7 @@ class Field:
     @value.setter
     def value(self, value: Any) -> None:
         if self._number:
-            self._box.setValue(self._unset if value is None else value)
+            self._box.setValue(self._unset if value is None else round(value, self._decimals))
             self._exact, self._shown = value, self._box.value()
         elif self._choices:
             self._widget.value = next(text for text, meant in self._choices.items() if meant is value)
@@ -131,7 +139,9 @@ class Field:
 
 
 class SettingsForm(QWidget):
-    """A two-column form of some fields of a settings model.
+    """A two-column form of some fields of a settings model; below, why a number that was typed is not taken.
+
+    ``changed`` tells that a value is another one, ``refused`` that what is not taken has changed.
 
     Parameters
     ----------
@@ -145,6 +155,7 @@ class SettingsForm(QWidget):
     """
 
     changed = Signal()
+    refused = Signal()
 
     def __init__(
         self,
@@ -169,6 +180,25 @@ class SettingsForm(QWidget):
             layout.addRow(label, field.native)
             field.on_change(self._emit)
             self.fields[name] = field
+            if field.box is not None:
+                field.box.refused.connect(self._on_refused)
+        self._refusals = QLabel()
+        self._refusals.setObjectName("refusals")
+        self._refusals.setWordWrap(True)
+        self._refusals.hide()
+        layout.addRow(self._refusals)
+
+    @property
+    def refusals(self) -> dict[str, str]:
+        """By name, why what was typed into a field is not taken; the field's value is the one before."""
+        boxes = {name: field.box for name, field in self.fields.items()}
+        return {name: box.refusal for name, box in boxes.items() if box is not None and box.refusal}
+
+    def _on_refused(self, *_: Any) -> None:
+        said = self.refusals
+        self._refusals.setText("<br>".join(warning(f"{label_of(name).strip()}: {why}") for name, why in said.items()))
+        self._refusals.setVisible(bool(said))
+        self.refused.emit()
 
     def _emit(self, *_: Any) -> None:
         self.changed.emit()

@@ -14,6 +14,8 @@ from qtpy.QtWidgets import (
     QWidget,
 )
 
+from napari_lot.gui.forms.number_box import NumberBox
+
 
 def button(name: str, text: str, tip: str = "") -> QPushButton:
     """A button that may become narrow."""
@@ -35,11 +37,10 @@ def choice(name: str, items: list[str], tip: str = "") -> QComboBox:
     return box
 
 
-def number(name: str, low: float, high: float, value: float, decimals: int, unit: str, tip: str) -> QDoubleSpinBox:
+def number(name: str, low: float, high: float, value: float, unit: str, tip: str, whole: bool = False) -> NumberBox:
     """A number with its unit."""
-    box = QDoubleSpinBox()
+    box = NumberBox(whole=whole)
     box.setObjectName(name)
-    box.setDecimals(decimals)
     box.setRange(low, high)
     box.setValue(value)
     box.setSuffix(unit)

@@ -79,6 +79,7 @@ def _window_words() -> dict[str, str]:
         "--mask": "Mask",
         "--element": "Element",
         "--fix": "Refine",
+        "give an angle file": "under Tilt angles choose 'start and step', or an angle file",
     }
     for section, info in Settings.model_fields.items():
         for name in info.annotation.model_fields:  # type: ignore[union-attr]

@@ -9,7 +9,6 @@ from qtpy.QtWidgets import (
     QApplication,
     QCheckBox,
     QComboBox,
-    QDoubleSpinBox,
     QFileDialog,
     QGridLayout,
     QHBoxLayout,
@@ -26,6 +25,7 @@ from napari_lot.files import write_whole
 from napari_lot.gui.canvas.layers import WorkbenchLayers
 from napari_lot.gui.canvas.picture import take_picture
 from napari_lot.gui.forms.progress_line import ProgressLine
+from napari_lot.gui.forms.widgets import number
 from napari_lot.gui.look import failure
 from napari_lot.gui.saving import CANVAS, EVERYTHING, KINDS, SESSION, Figures, check, save, with_ending
 from napari_lot.gui.state import WorkbenchState
@@ -72,8 +72,8 @@ class ExportPanel(QWidget):
         self.browse.setToolTip("Choose where to save.")
         self.browse.clicked.connect(self._browse)
         self.figure_row = QWidget()
-        self.width = _number(85.0, 20.0, 400.0, " mm", "export_width", "Width of the figure on paper in mm.")
-        self.dpi = _number(600.0, 72.0, 1200.0, " dpi", "export_dpi", "Dots per inch of what is made of pixels.")
+        self.width = number("export_width", 20, 400, 85, " mm", "Width of the figure on paper in mm.")
+        self.dpi = number("export_dpi", 72, 1200, 600, " dpi", "Dots per inch of what is made of pixels.", whole=True)
         row = QHBoxLayout(self.figure_row)
         row.setContentsMargins(0, 0, 0, 0)
         for widget in (QLabel("Width"), self.width, QLabel("at"), self.dpi):
@@ -264,16 +264,3 @@ class ExportPanel(QWidget):
             self._cancelled,
         )
         self._enable()
-
-
-def _number(value: float, low: float, high: float, unit: str, name: str, tip: str) -> QDoubleSpinBox:
-    box = QDoubleSpinBox()
-    box.setRange(low, high)
-    box.setDecimals(0)
-    box.setValue(value)
-    box.setSuffix(unit)
-    box.setObjectName(name)
-    box.setToolTip(tip)
-    box.setAccessibleName(tip)
-    box.setButtonSymbols(QDoubleSpinBox.ButtonSymbols.NoButtons)
-    return box

@@ -6,7 +6,6 @@ from collections.abc import Callable
 from typing import Any
 
 import numpy as np
-from pydantic import ValidationError
 from qtpy.QtCore import QTimer, Signal
 from qtpy.QtWidgets import QLabel, QPushButton, QVBoxLayout, QWidget
 
@@ -49,6 +48,7 @@ class ProbePanel(QWidget):
     """Form of the microscope with the probe it makes: slices as a layer, a section as a plot, its limits as numbers."""
 
     probe_changed = Signal(object)
+    refused = Signal()
 
     def __init__(self, state: WorkbenchState, parent: QWidget | None = None) -> None:
         super().__init__(parent)
@@ -96,6 +96,8 @@ class ProbePanel(QWidget):
         self._is_newest = False
         self.form.changed.connect(self._edited)
         self.more.changed.connect(self._edited)
+        self.form.refused.connect(self.refused)
+        self.more.refused.connect(self.refused)
         self._filling = self._editing = False
         state.microscope_changed.connect(self._fill)
         state.series_changed.connect(self._schedule)
@@ -134,6 +136,11 @@ class ProbePanel(QWidget):
             self._filling = False
         self._schedule()
 
+    @property
+    def refusals(self) -> list[str]:
+        """Why what stands in some fields is not taken."""
+        return [*self.form.refusals.values(), *self.more.refusals.values()]
+
     def _take(self, values: dict[str, dict[str, Any]]) -> None:
         self.state.microscope = Microscope(**values.get("microscope", {}))
 
@@ -143,15 +150,9 @@ class ProbePanel(QWidget):
     def _edited(self) -> None:
         if self._filling:
             return
-        values = self._values()
-        # Halfway through typing a number may be below its bound: that is "not set yet", not an error to shout about.
         self._editing = True
         try:
-            self.state.microscope = Microscope(**values)
-        except ValidationError as error:
-            for problem in error.errors():
-                values.pop(str(problem["loc"][0]), None)
-            self.state.microscope = Microscope(**values)
+            self.state.microscope = Microscope(**self._values())
         finally:
             self._editing = False
 
@@ -186,13 +187,8 @@ class ProbePanel(QWidget):
         self._rest.stop()
         microscope, series = self.state.microscope, self.state.series
         if not self.state.has_probe:
-            missing = [
-                text
-                for text, value in (("energy", microscope.energy_eV), ("semi-angle", microscope.semiangle_mrad))
-                if value is None
-            ]
             self._slices.ask(lambda: None)
-            self._show_none(f"Enter the {' and the '.join(missing)} to see the probe.")
+            self._show_none(f"Enter the {' and the '.join(self.state.missing_of_probe)} to see the probe.")
             return
         low, high = self.depth_range_A()
         nyquist = wavelength_A(microscope.energy_eV or 0.0) / (4e-3 * (microscope.semiangle_mrad or 1.0))

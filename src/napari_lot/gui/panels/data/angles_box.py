@@ -8,7 +8,6 @@ import numpy as np
 from qtpy.QtCore import Signal
 from qtpy.QtWidgets import (
     QComboBox,
-    QDoubleSpinBox,
     QFileDialog,
     QGridLayout,
     QLabel,
@@ -18,6 +17,7 @@ from qtpy.QtWidgets import (
 )
 
 from napari_lot.errors import InputError
+from napari_lot.gui.forms.widgets import number, row
 
 ANGLES_FILTER = "Angles (*.csv *.tlt *.rawtlt *.mdoc *.txt *.mat);;All files (*)"
 FROM_FILE, ANGLE_FILE, TYPED = "from the series", "from a file", "start and step"
@@ -27,6 +27,7 @@ class AnglesBox(QWidget):
     """Says what the reader is to take for angles; ``changed`` tells that it would be something else now."""
 
     changed = Signal()
+    refused = Signal()
 
     def __init__(self, parent: QWidget | None = None) -> None:
         super().__init__(parent)
@@ -42,21 +43,26 @@ class AnglesBox(QWidget):
         self.browse = QPushButton("Choose…")
         self.browse.setToolTip("Choose an angle file on disk.")
         self.browse.clicked.connect(self._browse)
-        self.start = _degrees("start ", "First tilt angle in degrees.", -70.0, "angle_start")
-        self.step = _degrees("step ", "Step between tilts in degrees.", 2.0, "angle_step")
+        self.start = number("angle_start", -360, 360, -70, "°", "First tilt angle in degrees.")
+        self.step = number("angle_step", -360, 360, 2, "°", "Step between tilts in degrees.")
+        self.typed_row = QWidget()
+        beside = row(QLabel("Start"), self.start, QLabel("Step"), self.step)
+        beside.setContentsMargins(0, 0, 0, 0)
+        self.typed_row.setLayout(beside)
         layout = QGridLayout(self)
         layout.setContentsMargins(0, 0, 0, 0)
         layout.addWidget(QLabel("Tilt angles"), 0, 0)
         layout.addWidget(self.kind, 0, 1, 1, 2)
         layout.addWidget(self.path, 1, 0, 1, 2)
         layout.addWidget(self.browse, 1, 2)
-        layout.addWidget(self.start, 2, 1)
-        layout.addWidget(self.step, 2, 2)
+        layout.addWidget(self.typed_row, 2, 0, 1, 3)
         layout.setColumnStretch(1, 1)
         self._on_kind(FROM_FILE)
         self.kind.currentTextChanged.connect(self._on_kind)
         for signal in (self.start.valueChanged, self.step.valueChanged, self.path.textChanged):
             signal.connect(lambda _: self.changed.emit())
+        for box in (self.start, self.step):
+            box.refused.connect(lambda _: self.refused.emit())
 
     @property
     def of_series(self) -> bool:
@@ -66,6 +72,28 @@ class AnglesBox(QWidget):
     def use_those_of_series(self) -> None:
         """Take the angles that the series has itself."""
         self.kind.setCurrentText(FROM_FILE)
+
+    @property
+    def refusals(self) -> dict[str, str]:
+        """By name, why what was typed into a field is not taken."""
+        boxes = {"start": self.start, "step": self.step} if self.kind.currentText() == TYPED else {}
+        return {name: box.refusal for name, box in boxes.items() if box.refusal}
+
+    def typed(self) -> tuple[str, str, float, float]:
+        """What is chosen and typed; what is not shown does not count."""
+        kind = self.kind.currentText()
+        start, step = (self.start.value(), self.step.value()) if kind == TYPED else (0.0, 0.0)
+        return kind, self.path.text() if kind == ANGLE_FILE else "", start, step
+
+    def restore(self, typed: tuple[str, str, float, float]) -> None:
+        """Put back what was chosen and typed."""
+        kind, path, start, step = typed
+        self.kind.setCurrentText(kind)
+        if kind == ANGLE_FILE:
+            self.path.setText(path)
+        if kind == TYPED:
+            self.start.setValue(start)
+            self.step.setValue(step)
 
     def wanted(self) -> Any:
         """A path, a function of the number of tilts, or None for the series' own.
@@ -90,24 +118,10 @@ class AnglesBox(QWidget):
     def _on_kind(self, kind: str) -> None:
         for widget in (self.path, self.browse):
             widget.setVisible(kind == ANGLE_FILE)
-        for widget in (self.start, self.step):
-            widget.setVisible(kind == TYPED)
+        self.typed_row.setVisible(kind == TYPED)
         self.changed.emit()
 
     def _browse(self) -> None:
         name, _ = QFileDialog.getOpenFileName(self, "Choose an angle file", self.path.text(), ANGLES_FILTER)
         if name:
             self.path.setText(name)
-
-
-def _degrees(prefix: str, tip: str, value: float, name: str) -> QDoubleSpinBox:
-    box = QDoubleSpinBox()
-    box.setObjectName(name)
-    box.setRange(-360.0, 360.0)
-    box.setDecimals(3)
-    box.setValue(value)
-    box.setSuffix("°")
-    box.setPrefix(prefix)
-    box.setToolTip(tip)
-    box.setButtonSymbols(QDoubleSpinBox.ButtonSymbols.NoButtons)
-    return box

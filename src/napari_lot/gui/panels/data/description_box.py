@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import Any
 
 from qtpy.QtCore import Signal
@@ -10,6 +11,11 @@ from qtpy.QtWidgets import QFormLayout, QLineEdit, QPushButton, QVBoxLayout, QWi
 from napari_lot.errors import InputError
 from napari_lot.gui.forms.settings_form import SettingsForm
 from napari_lot.settings import Data
+
+MOST_TILTS = 1_000_000
+"""More than any series has: whoever mistypes a range is told so."""
+_DASH = re.compile(r"\s*[-−–]\s*")
+_TILTS = re.compile(r"(\d+)(?:-(\d+))?")
 
 
 class DescriptionBox(QWidget):
@@ -22,6 +28,7 @@ class DescriptionBox(QWidget):
     changed = Signal()
     thickness_changed = Signal()
     images_changed = Signal()
+    refused = Signal()
 
     def __init__(self, parent: QWidget | None = None) -> None:
         super().__init__(parent)
@@ -35,12 +42,13 @@ class DescriptionBox(QWidget):
             Data, ["gain", "offset", "read_noise", "denoised"], unset={"gain": "counts, or not known"}
         )
         self.tilt_weights = _line("tilt_weights", "all 1, or for example 3=0.5, 20-22=0", _help_of("tilt_weights"))
-        self.exclude = _line("exclude", "none, or for example 3, 17", _help_of("exclude"))
+        self.exclude = _line("exclude", "none, or for example 3, 10-17", _help_of("exclude"))
         self.mask = _line(
             "mask",
             "no mask, or a TIFF: 1 = use",
             "Path of a TIFF, one image or one per tilt: 1 where a pixel may be used.",
         )
+        self._lines = (self.tilt_weights, self.exclude, self.mask)
         rows = self.more_form.layout()
         assert isinstance(rows, QFormLayout)
         rows.addRow("Exclude tilts", self.exclude)
@@ -65,6 +73,8 @@ class DescriptionBox(QWidget):
         for line in (self.exclude, self.mask):
             line.textChanged.connect(lambda _: self.changed.emit())
         self.form.changed.connect(self.changed)
+        for form in (self.form, self.more_form, self.noise_form):
+            form.refused.connect(self.refused)
 
     def enable(self, ready: bool) -> None:
         """Whether anything can be typed; what there is can be looked at in any case."""
@@ -72,18 +82,45 @@ class DescriptionBox(QWidget):
             form.setEnabled(ready)
 
     @property
+    def refusals(self) -> dict[str, str]:
+        """By name, why what was typed into a field is not taken."""
+        return {**self.form.refusals, **self.more_form.refusals, **self.noise_form.refusals}
+
+    @property
     def thickness_A(self) -> float | None:
         """Thickness of a film, None where it is to be estimated; used by the fit, not by the reader."""
         value: float | None = self.more_form.fields["thickness_A"].value
         return value
 
-    def images(self) -> dict[str, Any]:
-        """What is said of noise and weights: used by the fit and the check for beam damage, not by the reader."""
-        known = self.noise_form.values()
-        return known | ({"tilt_weights": weights} if (weights := self.tilt_weights.text().strip()) else {})
+    def images(self, apart_from: dict[str, Any] | None = None) -> dict[str, Any]:
+        """What is said of noise and weights: used by the fit and the check for beam damage, not by the reader.
 
-    def given(self) -> dict[str, Any]:
-        """What is said of the series, for the reader.
+        ``apart_from``: what stands there and says nothing, as of `typed`.
+        """
+        known = self.noise_form.values()
+        known |= {"tilt_weights": weights} if (weights := self.tilt_weights.text().strip()) else {}
+        return self._without(known, apart_from)
+
+    def _without(self, said: dict[str, Any], apart_from: dict[str, Any] | None) -> dict[str, Any]:
+        typed, old = self.typed(), apart_from or {}
+        return {name: value for name, value in said.items() if name not in old or typed[name] != old[name]}
+
+    def typed(self) -> dict[str, Any]:
+        """All that stands in the fields, by name."""
+        forms = (self.form, self.more_form, self.noise_form)
+        values = {name: field.value for form in forms for name, field in form.fields.items()}
+        return values | {line.objectName(): line.text() for line in self._lines}
+
+    def restore(self, typed: dict[str, Any]) -> None:
+        """Put back what stood in the fields, all or some of them."""
+        for form in (self.form, self.more_form, self.noise_form):
+            form.set_values(typed)
+        for line in self._lines:
+            if line.objectName() in typed:
+                line.setText(typed[line.objectName()])
+
+    def given(self, apart_from: dict[str, Any] | None = None) -> dict[str, Any]:
+        """What is said of the series, for the reader; ``apart_from`` as of `images`.
 
         Raises
         ------
@@ -95,16 +132,20 @@ class DescriptionBox(QWidget):
             given["exclude"] = excluded
         if mask := self.mask.text().strip():
             given["mask"] = mask
-        return given
+        return self._without(given, apart_from)
 
     def _excluded(self) -> list[int]:
-        words = self.exclude.text().replace(";", ",").replace(",", " ").split()
-        try:
-            return [int(word) for word in words]
-        except ValueError:
-            raise InputError(
-                f"Exclude tilts: '{self.exclude.text()}' is not a list of numbers: give tilts from 0 on, as in 3, 17."
-            ) from None
+        text = self.exclude.text()
+        tilts: list[int] = []
+        for word in _DASH.sub("-", text).replace(";", ",").replace(",", " ").split():
+            found = _TILTS.fullmatch(word)
+            first, last = (int(found[1]), int(found[2] or found[1])) if found else (1, 0)
+            if not first <= last < MOST_TILTS:
+                raise InputError(
+                    f"Exclude tilts: '{text}' is not a list of numbers: give tilts from 0 on, as in 3, 10-17."
+                )
+            tilts.extend(range(first, last + 1))
+        return tilts
 
     def show_excluded(self, tilts: tuple[int, ...]) -> None:
         """Say which tilts are left out."""
@@ -119,7 +160,7 @@ class DescriptionBox(QWidget):
 
     def clear(self) -> None:
         """Empty the fields: they described a series that was open."""
-        for fields in (self.form, self.more_form, self.noise_form, self.tilt_weights, self.exclude, self.mask):
+        for fields in (self.form, self.more_form, self.noise_form, *self._lines):
             fields.clear()
 
     def _show_more(self, shown: bool) -> None:

@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+from pydantic import ValidationError
 from qtpy.QtCore import Qt
-from qtpy.QtWidgets import QLabel, QPushButton, QVBoxLayout, QWidget
+from qtpy.QtWidgets import QHBoxLayout, QLabel, QPushButton, QVBoxLayout, QWidget
 
 from napari_lot.errors import InputError
 from napari_lot.gui.forms.progress_line import ProgressLine
-from napari_lot.gui.forms.words import in_window_words
+from napari_lot.gui.forms.widgets import offer
+from napari_lot.gui.forms.words import in_window_words, label_of
 from napari_lot.gui.look import failure, warning
 from napari_lot.gui.panels.data import reading
 from napari_lot.gui.panels.data.angles_box import AnglesBox
@@ -23,6 +26,11 @@ from napari_lot.progress import Progress
 from napari_lot.series import TiltSeries
 from napari_lot.settings import Data
 
+USED_BY_THE_FIT = ("thickness_A",)
+"""Of the fields, what the reader has no use for; a run takes it as it stands."""
+USED_AT_ONCE = (*USED_BY_THE_FIT, "gain", "offset", "read_noise", "denoised", "tilt_weights")
+"""These a run takes as they stand; the reader looks for beam damage with them."""
+
 
 class DataPanel(QWidget):
     """Choose the series and say what its file does not.
@@ -31,19 +39,24 @@ class DataPanel(QWidget):
     ----------
     task : Task
         Reads series, and sessions for whoever opens one: one at a time.
+    on_typed : callable
+        Called when what stands in the fields has changed.
     """
 
     def __init__(self, state: WorkbenchState, viewer: Any, parent: QWidget | None = None) -> None:
         super().__init__(parent)
         self.state = state
         self.viewer = viewer
+        self.on_typed: Callable[[], None] = lambda: None
         self.used_layer: Any = None
-        self._source: Source | None = None
-        # The source that the form speaks of; None while it is filled in for one that is not open yet.
+        # The source that is open; None while the form is filled in for one that is not open yet.
         self._described: Source | None = None
         # what stands in the field of the path while the series that is open was read
         self._path = ""
-        self._changed = False
+        # What stood in the fields when the series that is open was read; None while they speak of none.
+        self._applied: tuple[dict[str, Any], Any] | None = None
+        # What could not be read, and may be tried again with other values.
+        self._failed: Source | None = None
         self.setAcceptDrops(True)
 
         self.source = SourceBox(state, viewer)
@@ -55,6 +68,14 @@ class DataPanel(QWidget):
         self.apply = QPushButton("Apply changes")
         self.apply.setObjectName("apply_data")
         self.apply.clicked.connect(self._apply)
+        self.discard = QPushButton("Discard")
+        self.discard.setObjectName("discard_data")
+        self.discard.clicked.connect(self._discard)
+        self.apply_row = QWidget()
+        beside = QHBoxLayout(self.apply_row)
+        beside.setContentsMargins(0, 0, 0, 0)
+        beside.addWidget(self.apply, 1)
+        beside.addWidget(self.discard)
         self.notes = QLabel()
         self.notes.setObjectName("data_notes")
         self.notes.setWordWrap(True)
@@ -79,7 +100,7 @@ class DataPanel(QWidget):
             self.progress,
             self.angles,
             self.description,
-            self.apply,
+            self.apply_row,
             self.notes,
             self.prepare_button,
             self.prepare,
@@ -88,8 +109,10 @@ class DataPanel(QWidget):
 
         self.description.thickness_changed.connect(self._on_thickness)
         self.description.images_changed.connect(self._on_images)
-        self.description.changed.connect(self._mark_changed)
-        self.angles.changed.connect(self._mark_changed)
+        self.description.changed.connect(self._on_typed)
+        self.description.refused.connect(self._on_typed)
+        self.angles.changed.connect(self._on_typed)
+        self.angles.refused.connect(self._on_typed)
         self.state.running_changed.connect(self._enable)
         self.state.reading_changed.connect(self._enable)
         self.task.changed.connect(self._on_task)
@@ -107,47 +130,108 @@ class DataPanel(QWidget):
     # -- what can be clicked now ------------------------------------------------------------------------------
 
     def _enable(self) -> None:
-        reading = self.state.reading
-        busy = self.state.running or bool(reading)
+        busy = self.state.running or bool(self.state.reading)
         self.description.enable(not busy)
-        self.angles.setEnabled(not reading)
-        can = self._source is not None and self._changed and not busy
-        self.apply.setEnabled(can)
-        self.apply.setToolTip(
-            f"{reading}: wait, or cancel."
-            if reading
+        self.angles.setEnabled(not self.state.reading)
+        source = self._described if self._failed is None else self._failed
+        another = source != self._described
+        changed = self._failed is not None or self._differs(USED_BY_THE_FIT)
+        nothing = "Open a series first." if source is None else "Nothing has changed since the series was read."
+        waits = (
+            f"{self.state.reading}: wait, or cancel."
+            if self.state.reading
             else "Not while a reconstruction is running."
             if busy
-            else "Read the series again with these values."
-            if can
-            else ("Open a series first." if self._source is None else "Nothing has changed since the series was read.")
+            else None
+            if source is not None and changed
+            else nothing
+        )
+        refused = next((why for box in (self.angles, self.description) for why in box.refusals.values()), None)
+        self.apply.setText("Try again with these values" if another else "Apply changes")
+        name = "the series" if source is None else reading.name_of(source) if another else "the series"
+        offer(self.apply, waits or refused, f"Read {name} again with these values.")
+        offer(
+            self.discard,
+            waits or (None if self._applied is not None else "Open a series first."),
+            "Put back the values that the open series was read with.",
         )
 
-    def _mark_changed(self) -> None:
-        self._changed = True
+    def _typed(self) -> tuple[dict[str, Any], Any]:
+        return self.description.typed(), self.angles.typed()
+
+    def _differs(self, apart_from: tuple[str, ...] = ()) -> bool:
+        """Whether something else stands in the fields than what the open series was read with."""
+        if self._applied is None:
+            return False
+        fields, angles = self._typed()
+        applied, applied_angles = self._applied
+        return angles != applied_angles or any(
+            value != applied[name] for name, value in fields.items() if name not in apart_from
+        )
+
+    @property
+    def pending(self) -> str | None:
+        """What stands in the fields and a run would not use, as a sentence without its point; None for nothing."""
+        if self._applied is None:
+            return None
+        for name, why in (self.angles.refusals | self.description.refusals).items():
+            return f"{label_of(name)} (step 1): {why.rstrip('.')}"
+        if self._differs(USED_AT_ONCE):
+            return f"changes in Data are not applied: press {self.apply.text()} or Discard in step 1"
+        return None
+
+    @property
+    def weights(self) -> dict[int, float]:
+        """Weights of single tilts, as a run would take them; none while they are no weights."""
+        try:
+            return dict(Data(tilt_weights=self.state.images.get("tilt_weights", ())).tilt_weights)
+        except ValidationError:
+            return {}
+
+    def _on_typed(self) -> None:
         self._enable()
+        self.on_typed()
+
+    def _discard(self) -> None:
+        """Back to the values that the open series was read with."""
+        if self._applied is None:
+            return
+        fields, angles = self._applied
+        self._failed = None
+        self.description.restore(fields)
+        self.angles.restore(angles)
+        self.source.path.setText(self._path)
+        self._on_typed()
 
     def _show_prepare(self, shown: bool) -> None:
         self.prepare.setVisible(shown)
         self.prepare_button.setText("Prepare the images ▾" if shown else "Prepare the images ▸")
 
+    @property
+    def _speaks_of_open(self) -> bool:
+        """What is typed is meant for the series that is open, not for one that could not be read."""
+        return self._applied is None or self._failed in (None, self._described)
+
     def _on_thickness(self) -> None:
-        self.state.thickness_A = self.description.thickness_A
+        if self._speaks_of_open:
+            self.state.thickness_A = self.description.thickness_A
 
     def _on_images(self) -> None:
-        self.state.images = self.description.images()
+        if self._speaks_of_open:
+            self.state.images = self.description.images()
 
     def _show_excluded(self, tilts: tuple[int, ...]) -> None:
         """A click has changed which tilts are left out: the field says the same, and there is nothing to apply."""
-        changed = self._changed
         self.description.show_excluded(tilts)
-        self._changed = changed
-        self._enable()
+        if self._applied is not None:
+            self._applied[0]["exclude"] = self.description.exclude.text()
+        self._on_typed()
 
     def _take_value(self, name: str, value: float) -> None:
         """A value that was measured goes into its field and is applied."""
         self.description.form.set_values({name: value})
-        self._apply()
+        if self._described is not None:
+            self._load(self._described)  # whether the images may change has been asked before it was measured
 
     def note(self, text: str) -> None:
         """Say something under the form, or nothing."""
@@ -171,8 +255,9 @@ class DataPanel(QWidget):
         self._load(source, alone=source[0] == "sample")
 
     def _apply(self) -> None:
-        if self._source is not None:
-            self._load(self._source)
+        source = self._described if self._failed is None else self._failed
+        if source is not None and (source != self._described or self.prepare.preparation.may_change()):
+            self._load(source)
 
     def _load(self, source: Source, alone: bool = False) -> None:
         """Read from a source in a thread; a problem becomes a sentence, and what was open stays open.
@@ -182,14 +267,21 @@ class DataPanel(QWidget):
         if self.state.running:
             return
         another = alone or source != self._described
-        afresh = alone or (another and self._described is not None)
+        afresh = alone or (another and self._applied is not None)
+        # Of one that could not be read, what has been typed since says something; the rest speaks of what is open.
+        old, old_angles = self._applied if afresh and self._applied is not None else ({}, None)
+        again = another and not alone and source == self._failed
+        mine = {n: v for n, v in self.description.typed().items() if v != old.get(n)} if again else {}
         try:
             angles = None if alone else self.angles.wanted()
-            given, images = ({}, {}) if afresh else (self.description.given(), self.description.images())
+            if afresh and not again:
+                given, images = {}, {}
+            else:
+                given, images = self.description.given(apart_from=old), self.description.images(apart_from=old)
         except InputError as error:
-            self._is_not_read(source, another, str(error))
+            self._is_not_read(source, str(error))
             return
-        look_for_own = afresh and angles is not None
+        look_for_own = afresh and angles is not None and not (again and self.angles.typed() != old_angles)
 
         def work(progress: Progress) -> tuple[bool, Any]:
             own = angles is None or (look_for_own and reading.has_angles(source))
@@ -201,34 +293,29 @@ class DataPanel(QWidget):
 
         def take(came: tuple[bool, Any]) -> None:
             own, found = came
-            typed = self.state.thickness_A, self.state.images
+            if isinstance(found, InputError):
+                self._is_not_read(source, str(found))
+                return
             if afresh:
                 self.description.clear()
+                self.description.restore(mine)
                 if own:
                     self.angles.use_those_of_series()
-            if isinstance(found, InputError):
-                if another:
-                    self.state.thickness_A, self.state.images = typed  # of the series that stays
-                self._is_not_read(source, another, str(found))
-            else:
-                self._is_read(source, another, alone, *found)
+            self._is_read(source, another, alone, *found)
 
         def failed(sentence: str) -> None:
-            self._is_not_read(source, another, sentence)
+            self._is_not_read(source, sentence)
 
         def cancelled() -> None:
             self.source.path.setText(self._path)
 
         self.task.start(f"Reading {reading.name_of(source)}", work, take, failed, cancelled)
 
-    def _is_not_read(self, source: Source, another: bool, sentence: str) -> None:
-        """What was open stays; the form speaks of what is to be read."""
-        self._source = source
-        if another:
-            self._described = None
-        self._changed = True
+    def _is_not_read(self, source: Source, sentence: str) -> None:
+        """What was open stays, and so do its values; it can be tried again with others."""
+        self._failed = source
         self.note(failure(in_window_words(sentence)))
-        self._enable()
+        self._on_typed()
         self.state.fail(sentence)
 
     def _is_read(
@@ -241,7 +328,6 @@ class DataPanel(QWidget):
         element: str | None,
         damage: list[tuple[str, bool]],
     ) -> None:
-        self._source = source
         self._is_open(source)
         if not self.prepare.preparation.begin(series, again=not another):
             self.state.set_series(series, again=not another)
@@ -266,8 +352,7 @@ class DataPanel(QWidget):
         self.source.path.setText(str(path))
         self.description.show_data(data)
         self.description.show_excluded(series.excluded)
-        self._source = ("session", path)
-        self._is_open(self._source)
+        self._is_open(("session", path))
         self.state.set_series(series)
         self.note("<br>".join(warning(in_window_words(w)) for w in series.warnings))
         self._enable()
@@ -276,7 +361,8 @@ class DataPanel(QWidget):
         """The form speaks of this source now, and all it says is applied."""
         self._described = source
         self._path = self.source.path.text()
-        self._changed = False
+        self._failed = None
+        self._applied = self._typed()
         self.used_layer = source[1] if source[0] == "layer" else None
         self._on_thickness()
         self._on_images()

@@ -30,7 +30,7 @@ class PixelSizeBox(QWidget):
         self.ruler.clicked.connect(self._on_ruler_started)
         self.lattice = button("find_lattice", "Find lattice")
         self.lattice.clicked.connect(self._on_lattice)
-        self.known_A = number("known_distance_A", 0, 1e6, 0, 4, " Å", "The distance that you know, in Å.")
+        self.known_A = number("known_distance_A", 0, 1e6, 0, " Å", "The distance that you know, in Å.")
         self.known_A.setSpecialValueText("? Å")
         self.known_A.valueChanged.connect(self._say_size)
         self.use = button("use_pixel_size", "Use")

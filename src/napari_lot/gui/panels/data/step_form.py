@@ -47,7 +47,7 @@ class StepForm(QWidget):
         self._box.addItems(list(OPERATIONS))
         self._box.setSizeAdjustPolicy(QComboBox.SizeAdjustPolicy.AdjustToMinimumContentsLengthWithIcon)
         self.pages = QStackedWidget()
-        self.threshold = number("threshold", 3, 100, 6, 1, " σ", "How far a pixel must stand out, in noise around it.")
+        self.threshold = number("threshold", 3, 100, 6, " σ", "How far a pixel must stand out, in noise around it.")
         self.hot_action = choice(
             "hot_action",
             ["mask them", "replace them"],
@@ -68,7 +68,7 @@ class StepForm(QWidget):
             "A film is stretched by its tilt before it is compared.",
         )
         self.reach = number(
-            "reach_px", 1, 4096, 1, 0, " px", "Largest step between neighbours; at 1, a quarter of the field."
+            "reach_px", 1, 4096, 1, " px", "Largest step between neighbours; at 1, a quarter of the field.", whole=True
         )
         self.reach.setSpecialValueText("a quarter of the field")
         self.crop = {

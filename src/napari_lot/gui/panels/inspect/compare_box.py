@@ -75,7 +75,7 @@ class CompareBox(QWidget):
         row.setContentsMargins(0, 0, 0, 0)
         row.addWidget(self.path, 1)
         row.addWidget(self.browse)
-        self.cutoff = NumberBox(2)
+        self.cutoff = NumberBox()
         self.cutoff.setObjectName("compare_cutoff")
         self.cutoff.setRange(0.01, 10.0)
         self.cutoff.setSuffix(" Å")

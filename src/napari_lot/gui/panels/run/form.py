@@ -34,9 +34,9 @@ class RunForm(QWidget):
         self.element.setObjectName("element")
         self.element.setMaxLength(40)
         self.element.setToolTip(Model.model_fields["elements"].description or "")
-        form = self.model.layout()
-        assert isinstance(form, QFormLayout)
-        form.insertRow(1, "Element", self.element)
+        rows = self.model.layout()
+        assert isinstance(rows, QFormLayout)
+        rows.insertRow(1, "Element", self.element)
         self.begin = StartChoice(viewer)
 
         self.orbital = OrbitalChoice()
@@ -69,6 +69,9 @@ class RunForm(QWidget):
             layout.addWidget(widget)
         for part in (self.model, self.begin, self.orbital):
             part.changed.connect(self.changed)
+        self._forms = (self.model, self.grid, self.check, *self.of_solver)
+        for form in self._forms:
+            form.refused.connect(self.changed)
         self.element.textChanged.connect(lambda text: setattr(self.state, "element", text))
         state.element_changed.connect(self._on_element)
 
@@ -127,15 +130,24 @@ class RunForm(QWidget):
         """Element symbols that are typed."""
         return tuple(e.strip() for e in self.element.text().replace(";", ",").split(",") if e.strip())
 
+    @property
+    def uses_probe(self) -> bool:
+        """Whether the model that is chosen has a microscope."""
+        return bool(self.model.fields["probe"].value != "direct")
+
     def needs(self) -> str | None:
         """What is still missing for a start, None where nothing is."""
         if self.state.reading:
             return f"{self.state.reading[0].lower()}{self.state.reading[1:]}: wait, or cancel"
         if self.state.series is None:
             return "needs a tilt series (step 1)"
-        model = self.model.fields["probe"].value
-        if model != "direct" and not self.state.has_probe:
-            return f"the {model} model needs energy and semi-angle (step 2); 'direct' does not"
+        for form in self._forms:
+            for name, why in form.refusals.items():
+                return f"{label_of(name)}: {why.rstrip('.')}"
+        if self.uses_probe and not self.state.has_probe:
+            return (
+                f"the {self.model.fields['probe'].value} model needs energy and semi-angle (step 2); 'direct' does not"
+            )
         if not self.elements() and self.model.fields["spacing_A"].value is None:
             return "needs the element or the neighbour distance"
         if self.orbital.missing:

@@ -63,6 +63,7 @@ class RunPanel(QWidget):
         self.start_line = ProgressLine("start", self.starting, "Begin no run.")
         self.on_snapshot: Callable[[Snapshot], None] = lambda snapshot: None
         self.on_change: Callable[[], None] = lambda: None
+        self.unsettled: Callable[[], str | None] = lambda: None
         self.on_end: Callable[[Outcome | None], None] = lambda outcome: None
         self._spacing_A = FALLBACK_SPACING_A
         self._drawn_at = 0.0
@@ -147,7 +148,8 @@ class RunPanel(QWidget):
 
     def needs(self) -> str | None:
         """What is still missing for a start, None where nothing is."""
-        return self.form.needs()
+        before = self.unsettled() if self.state.series is not None and not self.state.reading else None
+        return before or self.form.needs()
 
     def _on_series(self) -> None:
         # How runs of another series went says nothing of this one.
