@@ -60,6 +60,7 @@ class WorkbenchLayers:
         self.viewer.layers.events.inserted.disconnect(self._on_layers)
         self.viewer.layers.events.removed.disconnect(self._on_layers)
         self.views.close()
+        self.stacks.release()
 
     # -- what the atoms' layers show, for others to read ------------------------------------------------------
 
@@ -116,8 +117,9 @@ class WorkbenchLayers:
         self.of_atoms.intensity = "counts" if series.counts else "image units"
         self.projection = Projection(series)
         self.stacks.show_measured(series)
+        own = self.stacks.layers.values()
         for layer in list(self.viewer.layers):
-            if is_copy(layer, series):
+            if layer not in own and is_copy(layer, series):
                 self.viewer.layers.remove(layer)
         if replacing is not None and replacing in self.viewer.layers:
             replacing.visible = False
