@@ -18,6 +18,8 @@ AXES_4D = ("tilt angle", "z", "y", "x")  # napari makes room for this; the angle
 MEASURED, CALCULATED, RESIDUAL = "Measured", "Calculated", "Residual"
 ROLE = "napari_lot_role"
 """In the metadata of a layer that a workbench keeps up to date, what it is for."""
+LEFT = "napari_lot_left"
+"""In the metadata of a layer whose workbench is closed."""
 
 SAMPLE = 400_000
 # Cool-warm (Moreland 2009): diverging, equal lightness steps on both sides of a light middle.
@@ -121,11 +123,6 @@ class Stacks:
     def residual_limit(self) -> float | None:
         """Largest residual that has a colour of its own, None before there are residuals."""
         return None if self._residual_limits is None else self._residual_limits[1]
-
-    def release(self) -> None:
-        """The workbench goes: the measured images stay, as a stack that the next one may take."""
-        if self.has(MEASURED):
-            self.layers[MEASURED].metadata.pop(ROLE, None)
 
     def remove_results(self) -> None:
         """Take away what belongs to an earlier run."""
