@@ -13,7 +13,13 @@ import yaml
 
 from napari_lot.errors import InputError
 from napari_lot.export import read_atoms
-from napari_lot.napari_hooks import get_atoms_reader, get_series_reader, sample_pt_deca, write_atoms
+from napari_lot.napari_hooks import (
+    NotWrittenError,
+    get_atoms_reader,
+    get_series_reader,
+    sample_pt_deca,
+    write_atoms,
+)
 from napari_lot.series.layer import series_from_layer_data
 from napari_lot.series.sample import sample_path, sample_truth_path
 
@@ -142,7 +148,7 @@ def test_points_that_are_not_shown_are_not_written(tmp_path):
         assert atoms.symbols == ["Pt", "Fe", "Pt"]
         assert atoms.height.tolist() == [0, 1, 2]
         assert atoms.id.tolist() == [10, 11, 12]
-    with pytest.raises(InputError, match="only a Points layer of atoms"):
+    with pytest.raises(NotWrittenError, match="only a Points layer of atoms"):
         write_atoms(str(tmp_path / "none.xyz"), points, {"shown": np.zeros(6, bool)})
 
 
@@ -165,13 +171,13 @@ def test_numbers_among_the_features_become_columns(tmp_path):
 
 @pytest.mark.parametrize("points", [np.zeros((0, 3)), np.zeros((4, 2)), np.zeros((4, 4))])
 def test_other_points_are_not_written(points, tmp_path):
-    with pytest.raises(InputError, match=r"only a Points layer of atoms in 3-D"):
+    with pytest.raises(NotWrittenError, match=r"only a Points layer of atoms in 3-D"):
         write_atoms(str(tmp_path / "a.xyz"), points, {})
     assert not (tmp_path / "a.xyz").exists()
 
 
 def test_a_folder_that_cannot_be_written_to(tmp_path):
-    with pytest.raises(InputError, match=r"cannot be written: .*: choose another folder"):
+    with pytest.raises(NotWrittenError, match=r"cannot be written: .*: choose another folder"):
         write_atoms(str(tmp_path / "nowhere" / "a.xyz"), np.zeros((4, 3)), {})
 
 
@@ -254,7 +260,7 @@ def test_mrc_and_tiff_keep_angles_beside_them_or_refuse(tmp_path):
     with pytest.raises(InputError, match="no place for: mask, tilt axis, tilts that are left out, electron counts"):
         write_series(tmp_path / "c.mrc", series)
     assert not (tmp_path / "c.mrc").exists()
-    with pytest.raises(InputError, match="does not say its tilt angles"):
+    with pytest.raises(NotWrittenError, match="does not say its tilt angles"):
         hook(str(tmp_path / "d.npz"), STACK[:, None], {"name": "photo", "scale": (1, 1, 1, 1)})
 
 

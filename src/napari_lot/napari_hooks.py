@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 from collections.abc import Callable, Sequence
+from functools import wraps
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -162,6 +163,29 @@ def _points(atoms: Orbitals, name: str, more: dict[str, Any]) -> LayerData:
     return (atoms.positions[:, ::-1].copy(), options, "points")
 
 
+class NotWrittenError(Exception):
+    """A layer cannot be written: one sentence that says what is wrong, where, and what to do.
+
+    Not an ``InputError``: napari takes any ValueError of a writer to mean that there is no writer, and says only that.
+    """
+
+
+def _says_why(
+    write: Callable[[str, Any, dict[str, Any]], list[str]],
+) -> Callable[[str, Any, dict[str, Any]], list[str]]:
+    """What cannot be written is said in a way that reaches the person."""
+
+    @wraps(write)
+    def write_or_say(path: str, data: Any, attributes: dict[str, Any]) -> list[str]:
+        try:
+            return write(path, data, attributes)
+        except InputError as error:
+            raise NotWrittenError(str(error)) from error
+
+    return write_or_say
+
+
+@_says_why
 def write_atoms(path: str, data: Any, attributes: dict[str, Any]) -> list[str]:
     """Write a 3-D Points layer (z, y, x) as extended XYZ, CSV, CIF, PDB or LAMMPS data; returns the path written.
 
@@ -171,7 +195,7 @@ def write_atoms(path: str, data: Any, attributes: dict[str, Any]) -> list[str]:
 
     Raises
     ------
-    InputError
+    NotWrittenError
         Not a 3-D layer, no points, or a folder that cannot be written to.
     """
     from napari_lot.atoms import Orbitals
@@ -205,12 +229,13 @@ def write_atoms(path: str, data: Any, attributes: dict[str, Any]) -> list[str]:
     return [str(path)]
 
 
+@_says_why
 def write_series(path: str, data: Any, attributes: dict[str, Any]) -> list[str]:
     """Write a series' 4-D image layer [tilt, 1, v, u] with its angles as NPZ, MRC or session; the paths written.
 
     Raises
     ------
-    InputError
+    NotWrittenError
         The layer is no tilt series, or the format would lose something of it.
     """
     from napari_lot.export.series import write_series as write_file

@@ -77,6 +77,51 @@ def test_the_fields_of_a_kind_show_with_it(ready: Any, hand: Any) -> None:
     assert child(ready, "export_path").text() == "my.svg", "an ending that fits stays"
 
 
+def test_the_place_is_shown_in_full_and_lies_beside_the_series(ready: Any, hand: Any, tmp_path: Path) -> None:
+    path = child(ready, "export_path")
+    assert path.text() == str(Path.home() / "atoms.xyz"), "not among the program's own files, where the sample lies"
+    series = ready.state.series.with_changes(source=str(tmp_path / "mine.mrc"))
+    (tmp_path / "mine.mrc").touch()
+    ready.state.set_series(series)
+    assert path.text() == str(tmp_path / "atoms.xyz")
+    run_to_the_end(ready, hand)
+    open_step(ready, hand, "export")
+    hand.type(path, "gold", enter=False)
+    where = child(ready, "export_where")
+    assert where.isVisible()
+    assert where.text().replace("\u200b", "") == str(tmp_path / "gold.xyz")
+    hand.click(child(ready, "export_save"))
+    hand.until(lambda: not ready.export.saving)
+    assert len(read_atoms(tmp_path / "gold.xyz")) == 247
+    assert str(tmp_path / "gold.xyz") in child(ready, "export_note").text()
+    # a name that somebody has typed stays
+    ready.state.set_series(series.with_changes(source=str(tmp_path / "nowhere" / "b.mrc")))
+    assert path.text() == "gold"
+    assert where.text().replace("\u200b", "") == str(Path.home() / "gold.xyz")
+
+
+def test_docks_of_atoms_go_with_another_series(ready: Any, viewer: Any, hand: Any) -> None:
+    run_to_the_end(ready, hand)
+    open_step(ready, hand, "inspect")
+    hand.click(child(ready, "show_table"))
+    hand.click(child(ready, "next_doubtful"))
+    hand.until(lambda: ready.doubts.is_open)
+    table = ready.inspect.table.table
+    assert table.isVisible()
+    ready.state.set_series(ready.state.series.exclude(3))
+    assert not ready.doubts.is_open
+    assert ready.inspect.table.table is None
+    assert not [name for name in viewer.window.dock_widgets if name in ("Doubtful atoms", "Atoms of the run")]
+    # they come back with the atoms of the next run
+    open_step(ready, hand, "run")
+    run_to_the_end(ready, hand)
+    open_step(ready, hand, "inspect")
+    hand.click(child(ready, "show_table"))
+    assert ready.inspect.table.table.isVisible()
+    hand.click(child(ready, "next_doubtful"))
+    hand.until(lambda: ready.doubts.is_open)
+
+
 def test_preferences_are_used(viewer: Any, qtbot: Any, tmp_path: Path) -> None:
     from napari.settings import get_plugin_settings
 

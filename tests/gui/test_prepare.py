@@ -203,12 +203,34 @@ def test_the_tilt_axis_is_drawn_and_found(prepare: Any, workbench: Any, hand: An
     assert viewer.layers["Tilt axis"].metadata["napari_lot_role"] == "tilt axis"
     choose(workbench, hand, "Tilt axis")
     press(workbench, hand, "apply_step")
-    found = workbench.data.description.form.fields["tilt_axis_deg"].value
-    assert abs(found) < 0.5
-    assert workbench.state.series.tilt_axis_deg == found
+    found = workbench.state.series.tilt_axis_deg
+    assert 0 < abs(found) < 0.5
+    assert child(workbench, "prepare_history").text().startswith("1. Tilt axis set to")
     assert "The tilt axis lies at" in child(workbench, "prepare_said").text()
     hand.tick(child(workbench, "show_axis"))
     assert "Tilt axis" not in viewer.layers
+
+
+def test_a_tilt_axis_that_was_found_is_a_step_like_any_other(prepare: Any, workbench: Any, hand: Any) -> None:
+    choose(workbench, hand, "Crop")
+    hand.type(child(workbench, "crop_left"), "4")
+    press(workbench, hand, "apply_step")
+    choose(workbench, hand, "Tilt axis")
+    press(workbench, hand, "apply_step")
+    assert workbench.state.series.tilt_axis_deg != 0
+    press(workbench, hand, "undo_step")
+    assert workbench.state.series.tilt_axis_deg == 0
+    assert workbench.state.series.images.shape[2] == 110, "the step before it stays"
+    press(workbench, hand, "apply_step")
+    press(workbench, hand, "undo_step")
+    press(workbench, hand, "undo_step")
+    assert workbench.state.series.tilt_axis_deg == 0, "it rests on what was undone"
+    # what a person types later takes its place
+    press(workbench, hand, "apply_step")
+    hand.type(child(workbench, "tilt_axis_deg"), "2.5")
+    hand.click(child(workbench, "apply_data"))
+    hand.until(lambda: workbench.state.series.tilt_axis_deg == 2.5)
+    assert workbench.state.series.history == ()
 
 
 def test_the_result_of_a_run_does_not_go_unasked(ready: Any, hand: Any, viewer: Any) -> None:

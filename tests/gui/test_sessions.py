@@ -125,6 +125,30 @@ def test_a_running_fit_is_saved_and_offered_after_a_crash(
     assert list(own_autosaves.iterdir()) == []
 
 
+def test_a_closed_workbench_of_the_same_napari_leaves_its_run_to_the_next(
+    ready: Any, viewer: Any, hand: Any, own_autosaves: Path
+) -> None:
+    run_to_the_end(ready, hand)
+    atoms, series = len(ready.state.result.orbitals), ready.state.series
+    assert left_behind() == [], "its workbench is open"
+    for dock in list(viewer.window.dock_widgets):
+        viewer.window.remove_dock_widget(viewer.window.dock_widgets[dock])
+    hand.until(lambda: ready.is_closed)
+    _, bench = viewer.window.add_plugin_dock_widget("napari-lot", "Workbench")
+    assert bench is not ready
+    hand.until(child(bench, "recovery").isVisible)
+    assert "was not saved" in child(bench, "recovery_text").text()
+    # the images that the closed one has left are an open stack
+    assert child(bench, "open_layer").currentText() == "Measured"
+    hand.click(child(bench, "use_layer"))
+    hand.until(lambda: bench.state.series is not None)
+    np.testing.assert_array_equal(bench.state.series.angles_deg, series.angles_deg)
+    assert [layer.name for layer in viewer.layers if layer.visible] == ["Measured"], "once, and nothing of the old run"
+    hand.click(child(bench, "recovery_open"))
+    hand.until(lambda: bench.state.result is not None)
+    assert len(bench.state.result.orbitals) == atoms
+
+
 def test_cancelled_runs_leave_nothing(ready: Any, hand: Any, own_autosaves: Path) -> None:
     hand.click(child(ready, "start"))
     ready.sessions.autosave.interval_s = 0.05

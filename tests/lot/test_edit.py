@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import threading
+import time
 from dataclasses import replace
 
 import numpy as np
@@ -78,6 +79,17 @@ def run(series, stage, *actions, solver=None, start=None):
         raise failed[0]
     assert not todo, f"not every action had its pause; the stages were {sorted(set(stages))}"
     return job
+
+
+def test_a_pause_is_no_time_of_the_run(series):
+    began = time.perf_counter()
+    job = run(series, "refine", lambda control: time.sleep(3.0))
+    whole = time.perf_counter() - began
+    seconds = job.result.wall_seconds
+    assert 3.0 <= seconds["paused"] < 4.0
+    assert seconds["total"] <= whole - seconds["paused"]
+    assert sum(s for stage, s in seconds.items() if stage not in ("total", "paused")) <= seconds["total"]
+    assert f"{seconds['total']:.1f} s." in job.result.message
 
 
 def one_twice(atoms):

@@ -21,7 +21,7 @@ from napari_lot.gui.panels.run.panel import FALLBACK_SPACING_A
 from napari_lot.gui.preferences import preferences
 from napari_lot.job import Result, Snapshot, expected_spacing_A
 from napari_lot.session import Autosave, Session, read_session
-from napari_lot.session.leftovers import left_behind, new_autosave
+from napari_lot.session.leftovers import give_up, left_behind, new_autosave
 from napari_lot.settings import REFINED_BY_DEFAULT, Settings
 
 if TYPE_CHECKING:
@@ -44,6 +44,7 @@ class Sessions:
         self._told = False
         # of the runs of this series that have ended, by their number
         self._of_run: dict[int, Autosave] = {}
+        self._made: list[Path] = []
         self._decided: tuple[int, Result] | None = None
         self._timer = QTimer(bench)
         self._timer.setSingleShot(True)
@@ -80,6 +81,13 @@ class Sessions:
         self._timer.stop()
         for autosave in {self.autosave, *self._of_run.values()} - {None}:
             autosave.wait()
+        for path in self._made:
+            give_up(path)
+
+    def _new_autosave(self) -> Path:
+        path = new_autosave()
+        self._made.append(path)
+        return path
 
     # -- a session of now -------------------------------------------------------------------------------------
 
@@ -128,7 +136,7 @@ class Sessions:
         if self.autosave is not None and state.result is None:
             self.autosave.remove()
         self._told = False
-        self.autosave = Autosave(new_autosave(), Session(state.series, settings), interval_s)
+        self.autosave = Autosave(self._new_autosave(), Session(state.series, settings), interval_s)
         self._of_run[state.runs] = self.autosave
 
     def _on_series(self) -> None:
@@ -175,7 +183,7 @@ class Sessions:
                 return
             history = np.array(self.bench.run.plot.history, np.float64).reshape(-1, 3)
             begun = Session(state.series, result.settings, history=history)
-            autosave = self._of_run[run] = Autosave(new_autosave(), begun, interval_s)
+            autosave = self._of_run[run] = Autosave(self._new_autosave(), begun, interval_s)
         elif autosave.failure is not None and not self._told:
             self._tell_failure(autosave)
         autosave.finish(result, notes_of(result))

@@ -254,6 +254,8 @@ class Workbench(QWidget):
         if series is None:
             return
         self.notices.dismiss()
+        self.doubts.put_away()  # there are no atoms that either could show
+        self.inspect.table.put_away()
         self.layers.show_series(series, replacing=self.data.used_layer, keep_tilt=self.state.again)
         if not self.state.again:
             self.sections["probe"].open()

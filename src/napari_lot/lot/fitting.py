@@ -109,12 +109,13 @@ class Fit:
         self.steps_total = 0
         self.log: list[str] = []
         self.seconds: dict[str, float] = {}
+        self._waited_s = 0.0
         self.evidence = Evidence(problem, hull, spacing_A, settings, one_height)
         self.refine = refined_groups(settings, hull.isolated)
 
     def passes(self, stage: str, count: int, groups: tuple[str, ...], cosine: bool = False) -> Iterator[Progress]:
         """``count`` mini-batched passes over the series, refining the allowed ones of ``groups``."""
-        began = time.perf_counter()
+        began = self._working_s()
         self.stage = stage
         # what the images' geometry needs is left to whole fits: no mini-batch steps it
         groups = tuple(g for g in self._allowed(groups) if g not in self.geometry())
@@ -133,11 +134,11 @@ class Fit:
                 yield progress
             gauge.fix(self.problem, self.state, groups, self.refine)
             self.step += 1
-        self.seconds[stage] = self.seconds.get(stage, 0.0) + time.perf_counter() - began
+        self.seconds[stage] = self.seconds.get(stage, 0.0) + self._working_s() - began
 
     def fit(self, stage: str, steps: int, groups: tuple[str, ...]) -> Iterator[Progress]:
         """Full-batch quasi-Newton fit of the allowed groups, to convergence or for so many steps."""
-        began = time.perf_counter()
+        began = self._working_s()
         self.stage = stage
         self.adam = Adam()  # its memory does not outlive a fit by other means
         self._sort()
@@ -156,7 +157,11 @@ class Fit:
                 steps = 0
             gauge.fix(self.problem, self.state, groups, self.refine)
             fitting.set_width(self.state.typical_width)
-        self.seconds[stage] = self.seconds.get(stage, 0.0) + time.perf_counter() - began
+        self.seconds[stage] = self.seconds.get(stage, 0.0) + self._working_s() - began
+
+    def _working_s(self) -> float:
+        """A clock that stands still while ``poll`` holds the fit."""
+        return time.perf_counter() - self._waited_s
 
     def _poll_and_take_edit(self) -> bool:
         """Poll where the population may change; True where it did.
@@ -164,10 +169,12 @@ class Fit:
         After every stage in which that can be comes a fit of all atoms, before any of them is judged.
         """
         self.editable = self.stage not in GRID_STAGES
+        began = time.perf_counter()
         try:
             self.poll()
         finally:
             self.editable = False
+            self._waited_s += time.perf_counter() - began
         edit = self.edits()
         if edit is None:
             return False

@@ -91,8 +91,12 @@ def outcome(
     seconds: dict[str, float],
     mark: float,
     began: float,
+    paused_s: float,
 ) -> Result:
-    """The result of a run that has ended for a ``reason``; ``mark`` is when the fit did, ``began`` when the run."""
+    """The result of a run that has ended for a ``reason``; ``mark`` is when the fit did, ``began`` when the run.
+
+    The run's time is that in which it was at work: ``paused_s`` of it somebody held it.
+    """
     state, problem, series, settings = solver.state, ready.problem, job.series, job.settings
     n = len(state.height)
     mask = series.usable
@@ -121,7 +125,9 @@ def outcome(
     seen, _ = ready.hull.seen_and_missed(state.positions)
     seconds = dict(seconds)
     seconds["result"] = time.perf_counter() - mark
-    seconds["total"] = time.perf_counter() - began
+    seconds["total"] = time.perf_counter() - began - paused_s
+    if paused_s:
+        seconds["paused"] = paused_s
     how = {"converged": "Converged", "finished early": "Finished early", "time limit": "Time limit reached"}.get(
         reason, reason
     )

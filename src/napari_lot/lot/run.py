@@ -78,7 +78,7 @@ def _run(job: Job, control: Control) -> Iterator[Snapshot]:
     except Stopped as stop:  # there is nothing to show yet
         job.stop_reason = STOP_REASONS.get(str(stop), str(stop))
         return
-    seconds["prepare"] = time.perf_counter() - began
+    seconds["prepare"] = time.perf_counter() - began - paused
     live = _Live(job, ready, began)
     message = (
         f"{len(ready.state.height)} orbitals inside the hull of the object, {ready.object}; {ready.likelihood.words}"
@@ -122,7 +122,7 @@ def _run(job: Job, control: Control) -> Iterator[Snapshot]:
         return
     seconds |= solver.seconds
     mark = time.perf_counter()
-    job.result = outcome(job, ready, solver, hands, reason, seconds, mark, began)
+    job.result = outcome(job, ready, solver, hands, reason, seconds, mark, began, paused)
     ready.problem.model.close()
     live.everything(job.result)
     yield live.snapshot("finished", solver.step, solver.step, solver.state, job.result.message)

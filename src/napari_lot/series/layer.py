@@ -23,17 +23,28 @@ UNITS = ("pixel", "angstrom", "angstrom", "angstrom")
 
 
 def layer_data(series: TiltSeries, name: str | None = None) -> tuple[NDArray[np.float32], dict[str, Any], str]:
-    """napari's LayerData of a series: a 4-D image [tilt, 1, v, u] in Å with the rotation centre at the origin.
-
-    The metadata hold everything that ``series_from_layer_data`` needs to build the same series again.
-    """
+    """napari's LayerData of a series: a 4-D image [tilt, 1, v, u] in Å with the rotation centre at the origin."""
     p = series.pixel_size_A
     row, column = series.center_px or (0.0, 0.0)
-    facts = {
+    options = {
+        "name": name or Path(series.source).stem,
+        "scale": (1.0, p, p, p),
+        "translate": (0.0, 0.0, -row * p, -column * p),
+        "units": UNITS,
+        "axis_labels": AXIS_LABELS,
+        "metadata": {KEY: layer_facts(series)},
+    }
+    return series.images[:, None], options, "image"
+
+
+def layer_facts(series: TiltSeries) -> dict[str, Any]:
+    """What a layer's metadata hold under ``KEY``: all that ``series_from_layer_data`` needs to build it again."""
+    return {
         "shape": series.images.shape,
         "angles_deg": series.angles_deg,
-        "pixel_size_A": p,
+        "pixel_size_A": series.pixel_size_A,
         "center_px": series.center_px,
+        "center_known": series.center_known,
         "tilt_axis_deg": series.tilt_axis_deg,
         "mask": series.mask,
         "counts": series.counts,
@@ -44,15 +55,6 @@ def layer_data(series: TiltSeries, name: str | None = None) -> tuple[NDArray[np.
         "source": series.source,
         "metadata": series.metadata,
     }
-    options = {
-        "name": name or Path(series.source).stem,
-        "scale": (1.0, p, p, p),
-        "translate": (0.0, 0.0, -row * p, -column * p),
-        "units": UNITS,
-        "axis_labels": AXIS_LABELS,
-        "metadata": {KEY: facts},
-    }
-    return series.images[:, None], options, "image"
 
 
 def series_from_layer_data(
@@ -104,8 +106,10 @@ def series_from_layer_data(
         raise InputError(
             f"{name}: this layer does not say its tilt angles: choose an angle file, or give start and step."
         )
+    center_known = None
     if same_shape:
-        center_px = center_px if center_px is not None else facts.get("center_px")
+        if center_px is None:
+            center_px, center_known = facts.get("center_px"), facts.get("center_known")
         mask = mask if mask is not None else facts.get("mask")
     values: dict[str, Any] = {
         "pixel_size_A": _first(pixel_size_A, _scale_in_A(scale, units, name), facts.get("pixel_size_A")),
@@ -116,6 +120,7 @@ def series_from_layer_data(
         "source": name,
         "history": tuple(facts.get("history", ())),
         "center_px": center_px,
+        "center_known": center_known,
         "mask": read_mask(mask) if isinstance(mask, (str, Path)) else mask,
     }
     if "angles_deg" not in geometry:

@@ -1,4 +1,4 @@
-"""Where the window keeps its autosaves, and which of them belong to a program that is gone."""
+"""Where the window keeps its autosaves, and which of them belong to a program or a workbench that is gone."""
 
 from __future__ import annotations
 
@@ -14,6 +14,8 @@ import psutil
 from napari_lot.session.file import SUFFIX
 
 _COUNT = itertools.count(1)
+_IN_USE: set[str] = set()
+"""Names of this process' autosaves whose workbench is open."""
 _NAME = re.compile(r"(?P<host>.+)_(?P<pid>\d+)_(?P<began>\d+)_(?P<n>\d+)\.lot\.h5")
 
 
@@ -23,21 +25,30 @@ def autosave_folder() -> Path:
 
 
 def new_autosave(folder: Path | None = None) -> Path:
-    """A name that no other run has; it says which process writes it."""
+    """A name that no other run has; it says which process writes it. It is in use until it is given up."""
     began = int(psutil.Process().create_time())
     name = f"{_host()}_{os.getpid()}_{began}_{next(_COUNT)}{SUFFIX}"
+    _IN_USE.add(name)
     return (folder or autosave_folder()) / name
 
 
+def give_up(path: Path) -> None:
+    """Its workbench is closed: what is left there is offered by the next one, of this process, too."""
+    _IN_USE.discard(path.name)
+
+
 def left_behind(folder: Path | None = None) -> list[Path]:
-    """Autosaves of processes that have ended, on this computer; the newest first."""
+    """Autosaves of processes that have ended, on this computer, and of closed workbenches of this one; newest first."""
     folder = folder or autosave_folder()
     if not folder.is_dir():
         return []
     found = []
     for path in folder.iterdir():
         name = _NAME.fullmatch(path.name)
-        if name is not None and name["host"] == _host() and not _is_alive(int(name["pid"]), int(name["began"])):
+        if name is None or name["host"] != _host():
+            continue
+        pid, began = int(name["pid"]), int(name["began"])
+        if path.name not in _IN_USE if pid == os.getpid() else not _is_alive(pid, began):
             found.append(path)
     return sorted(found, key=lambda path: path.stat().st_mtime, reverse=True)
 

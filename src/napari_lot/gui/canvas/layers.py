@@ -24,7 +24,7 @@ from napari_lot.gui.canvas.overlay import Projection
 from napari_lot.gui.canvas.points import PointsBuffer
 from napari_lot.gui.canvas.probe_layers import ProbeLayers
 from napari_lot.gui.canvas.sizes import Sizing
-from napari_lot.gui.canvas.stacks import AXES_4D, CALCULATED, RESIDUAL, Stacks, is_copy
+from napari_lot.gui.canvas.stacks import AXES_4D, CALCULATED, LEFT, MEASURED, RESIDUAL, ROLE, Stacks, is_copy
 from napari_lot.gui.canvas.views import RIGHT_HANDED, Views
 from napari_lot.job import ProbeSlices, Result
 from napari_lot.lot.local import Windows
@@ -60,6 +60,10 @@ class WorkbenchLayers:
         self.viewer.layers.events.inserted.disconnect(self._on_layers)
         self.viewer.layers.events.removed.disconnect(self._on_layers)
         self.views.close()
+        for name, layer in self._own().items():
+            layer.metadata[LEFT] = True
+            if name == MEASURED:  # a stack like any other now, which the next workbench may take
+                layer.metadata.pop(ROLE)
 
     # -- what the atoms' layers show, for others to read ------------------------------------------------------
 
@@ -116,11 +120,15 @@ class WorkbenchLayers:
         self.of_atoms.intensity = "counts" if series.counts else "image units"
         self.projection = Projection(series)
         self.stacks.show_measured(series)
+        own = self.stacks.layers.values()
         for layer in list(self.viewer.layers):
-            if is_copy(layer, series):
+            if layer not in own and is_copy(layer, series):
                 self.viewer.layers.remove(layer)
+            elif layer.metadata.pop(LEFT, False):  # beside this series' own they would be taken for them
+                layer.visible = False
         if replacing is not None and replacing in self.viewer.layers:
             replacing.visible = False
+        self.stacks.layers[MEASURED].name = MEASURED  # napari numbers it where a copy had the name until now
         # By hand, not with the camera's fit, because the slider should start at the least tilted image.
         self._set_tilt(min(tilt, len(series) - 1) if keep_tilt else self.projection.flattest)
         self.look_at("images")

@@ -11,11 +11,15 @@ from numpy.typing import NDArray
 
 from napari_lot.lot.local import Windows
 from napari_lot.series import TiltSeries
-from napari_lot.series.layer import KEY
+from napari_lot.series.layer import KEY, layer_facts
 
 UNITS_4D = ("pixel", "angstrom", "angstrom", "angstrom")
 AXES_4D = ("tilt angle", "z", "y", "x")  # napari makes room for this; the angle itself is shown in its place
 MEASURED, CALCULATED, RESIDUAL = "Measured", "Calculated", "Residual"
+ROLE = "napari_lot_role"
+"""In the metadata of a layer that a workbench keeps up to date, what it is for."""
+LEFT = "napari_lot_left"
+"""In the metadata of a layer whose workbench is closed."""
 
 SAMPLE = 400_000
 # Cool-warm (Moreland 2009): diverging, equal lightness steps on both sides of a light middle.
@@ -46,7 +50,7 @@ def stack_layer(series: TiltSeries, images: NDArray[np.float32], name: str, **op
         units=UNITS_4D,
         axis_labels=AXES_4D,
         projection_mode="mean",
-        metadata={"napari_lot_role": name.lower()},
+        metadata=_metadata(series, name),
         **options,
     )
 
@@ -55,6 +59,14 @@ def _place(series: TiltSeries) -> dict[str, tuple[float, ...]]:
     p = series.pixel_size_A
     row, column = series.center_px if series.center_px is not None else (0.0, 0.0)
     return {"scale": (1, p, p, p), "translate": (0, 0, -row * p, -column * p)}
+
+
+def _metadata(series: TiltSeries, name: str) -> dict[str, Any]:
+    """What napari's own File > Save needs to write the stack as a series: its angles, pixel size and so on."""
+    facts = layer_facts(series)
+    if name != MEASURED:  # these are no electrons that somebody has counted
+        facts["counts"] = False
+    return {ROLE: name.lower(), KEY: facts}
 
 
 class Stacks:
@@ -87,6 +99,7 @@ class Stacks:
         layer, place = self.layers[MEASURED], _place(series)
         layer.data = series.images[:, None]
         layer.scale, layer.translate = place["scale"], place["translate"]
+        layer.metadata = _metadata(series, MEASURED)
         layer.contrast_limits_range = layer.contrast_limits = self._limits
         layer.visible = True
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable
 from pathlib import Path
 
@@ -31,6 +32,7 @@ from napari_lot.gui.saving import CANVAS, EVERYTHING, KINDS, SESSION, Figures, c
 from napari_lot.gui.state import WorkbenchState
 from napari_lot.gui.work.task import Task
 from napari_lot.progress import Progress
+from napari_lot.series.sample import sample_path
 from napari_lot.session import Session
 
 LARGEST_PICTURE_PX = 8192
@@ -66,7 +68,12 @@ class ExportPanel(QWidget):
         self.kind.setToolTip("What to save; coordinates are in Å in the specimen frame, 0 is the rotation centre.")
         self.path = QLineEdit()
         self.path.setObjectName("export_path")
-        self.path.setToolTip("File to write; for everything: a folder, new or empty.")
+        self.path.setToolTip(
+            "File to write; for everything: a folder, new or empty. A name alone lies in the folder that is offered."
+        )
+        self.where = QLabel()
+        self.where.setObjectName("export_where")
+        self.where.setWordWrap(True)
         self.browse = QPushButton("Choose…")
         self.browse.setObjectName("export_browse")
         self.browse.setToolTip("Choose where to save.")
@@ -106,23 +113,28 @@ class ExportPanel(QWidget):
         layout.addWidget(self.kind, 0, 1, 1, 2)
         layout.addWidget(self.path, 1, 1)
         layout.addWidget(self.browse, 1, 2)
-        layout.addWidget(self.figure_row, 2, 1, 1, 2)
-        layout.addWidget(self.embed, 3, 1, 1, 2)
-        layout.addWidget(self.overwrite, 4, 1)
-        layout.addWidget(self.save, 4, 2)
-        layout.addWidget(self.progress, 5, 0, 1, 3)
-        layout.addWidget(self.copy, 6, 0, 1, 3)
-        layout.addWidget(self.note, 7, 0, 1, 3)
+        layout.addWidget(self.where, 2, 1, 1, 2)
+        layout.addWidget(self.figure_row, 3, 1, 1, 2)
+        layout.addWidget(self.embed, 4, 1, 1, 2)
+        layout.addWidget(self.overwrite, 5, 1)
+        layout.addWidget(self.save, 5, 2)
+        layout.addWidget(self.progress, 6, 0, 1, 3)
+        layout.addWidget(self.copy, 7, 0, 1, 3)
+        layout.addWidget(self.note, 8, 0, 1, 3)
         layout.setColumnStretch(1, 1)
         self.kind.currentTextChanged.connect(self._on_kind)
+        self.path.textChanged.connect(self._show_where)
+        self._offered = self._folder_to_offer()
         self._on_kind(self.kind.currentText())
         state.result_changed.connect(self._on_result)
+        state.series_changed.connect(self._on_series)
         state.running_changed.connect(self._enable)
         self._enable()
 
     def shutdown(self) -> None:
         """Stop listening; what is being written is written to its end."""
         self.state.result_changed.disconnect(self._on_result)
+        self.state.series_changed.disconnect(self._on_series)
         self.state.running_changed.disconnect(self._enable)
         self._task.shutdown(timeout_s=30.0, finish=True)
 
@@ -161,23 +173,59 @@ class ExportPanel(QWidget):
         kind = KINDS[what]
         current = self.path.text().strip()
         if not current:
-            self.path.setText(str(Path(self._folder) / kind.name) if self._folder else kind.name)
+            self.path.setText(str(self._offered / kind.name))
         elif Path(current).name in {other.name for other in KINDS.values()}:
             self.path.setText(str(Path(current).with_name(kind.name)))
         else:
             self.path.setText(str(with_ending(Path(current), kind)))
         self.figure_row.setVisible(kind.figure)
         self.embed.setVisible(what == SESSION)
+        self._show_where()
+
+    def _folder_to_offer(self) -> Path:
+        """The folder of the preferences, else that of the series' file, else the person's own."""
+        if self._folder:
+            return Path(self._folder)
+        series = self.state.series
+        file = Path(series.source).expanduser().absolute() if series is not None else None
+        # the sample lies among the program's own files
+        if file is None or file == sample_path().absolute() or not file.exists() or not os.access(file.parent, os.W_OK):
+            return Path.home()
+        return file.parent
+
+    def _on_series(self) -> None:
+        """A name that was offered, and not typed, moves to where this series lies."""
+        before, self._offered = self._offered, self._folder_to_offer()
+        current = Path(self.path.text().strip())
+        if current.parent == before and current.name in {kind.name for kind in KINDS.values()}:
+            self.path.setText(str(self._offered / current.name))
+        self._show_where()
+
+    def _target(self) -> Path | None:
+        """What would be written, in full; None where no name is given."""
+        text, kind = self.path.text().strip(), KINDS[self.kind.currentText()]
+        if not text:
+            return None
+        path = self._offered / Path(text).expanduser()
+        return path if path.suffix or path.is_dir() else with_ending(path, kind)
+
+    def _show_where(self) -> None:
+        """The place in full where the field does not say it: in a narrow window a path is seen in part."""
+        target = self._target()
+        # a long path may be broken after every folder
+        self.where.setText("" if target is None else str(target).replace(os.sep, f"{os.sep}\u200b"))
+        self.where.setVisible(target is not None)
 
     def _browse(self) -> None:
         what = self.kind.currentText()
         if what == EVERYTHING:
-            folder = QFileDialog.getExistingDirectory(self, "Save into", self.path.text())
+            folder = QFileDialog.getExistingDirectory(self, "Save into", str(self._target() or self._offered))
             if folder:
                 self.path.setText(folder)
             return
         endings = " ".join(f"*{ending}" for ending in KINDS[what].endings)
-        name, _ = QFileDialog.getSaveFileName(self, "Save", self.path.text(), f"{endings};;All files (*)")
+        start = str(self._target() or self._offered)
+        name, _ = QFileDialog.getSaveFileName(self, "Save", start, f"{endings};;All files (*)")
         if name:
             self.path.setText(str(with_ending(Path(name), KINDS[what])))
             self.overwrite.setChecked(True)  # the dialog has asked
@@ -193,20 +241,21 @@ class ExportPanel(QWidget):
             return
         what, run = self.kind.currentText(), self.state.result_run
         try:
-            text = self.path.text().strip()
-            if not text:
+            path = self._target()
+            if path is None:
                 name = "folder" if what == EVERYTHING else "file"
                 raise InputError(f"No {name} is named: type a name, for example {KINDS[what].name}, or choose a place.")
-            path = Path(text).expanduser()
             check(what, path, self.overwrite.isChecked())
             write = self._writer(what, path)
         except InputError as error:
             self._failed(str(error))
             return
 
+        place = path
+
         def done(_: object) -> None:
             self.overwrite.setChecked(False)
-            self.note.setText(f"Saved {path.resolve()} (run {run})")
+            self.note.setText(f"Saved {place} (run {run})")
             self._enable()
             self.on_saved(what)
 

@@ -79,6 +79,10 @@ class LinkedTable:
         for layer in self._listened:
             self._leave(layer)
         self._listened = []
+        self.put_away()
+
+    def put_away(self) -> None:
+        """Take the dock away; it is made anew when it is wanted."""
         if self._is_docked():
             with suppress(LookupError, RuntimeError, AttributeError):  # the window may be going, too
                 self.layers.viewer.window.remove_dock_widget(self._dock)

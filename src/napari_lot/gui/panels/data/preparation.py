@@ -13,7 +13,7 @@ from napari_lot.gui.state import WorkbenchState
 from napari_lot.gui.work.task import Task
 from napari_lot.progress import Progress
 from napari_lot.series import TiltSeries
-from napari_lot.series.steps import RemoveDrift, Step, apply_steps
+from napari_lot.series.steps import RemoveDrift, Step, TurnAxis, apply_steps
 
 KEEP = "Keep the tilts as they are, unless you know better."
 
@@ -37,7 +37,7 @@ class Preparation(QObject):
     on_exclude : callable
         Told the tilts that are left out, when a click has changed them.
     on_value : callable
-        Told a field of the data form and the value that it should have (pixel size, tilt axis).
+        Told a field of the data form and the value that it should have (pixel size).
     confirm : callable
         Asked with a sentence before the result of a run would go; True goes on.
     """
@@ -126,10 +126,13 @@ class Preparation(QObject):
         What is open stays so until they are done, and stays for good where one of them cannot be done.
         """
         self.task.cancel()  # whatever is under way speaks of the series as it was
-        if not again or not self.steps:
+        steps = self.steps if again else []
+        if self.base is not None and series.tilt_axis_deg != self.base.tilt_axis_deg:
+            steps = [step for step in steps if not isinstance(step, TurnAxis)]  # somebody knows better than the images
+        if not steps:
             self.base, self.steps = series, []
             return False
-        return self._change(series, self.steps, "Applying the steps again")
+        return self._change(series, steps, "Applying the steps again")
 
     def work(self, what: str, work: Callable[[Progress], Any], then: Callable[[Any], None]) -> None:
         """Work something out of the series that is open; ``then`` hears of it unless another one is open by then."""

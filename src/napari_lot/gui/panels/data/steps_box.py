@@ -16,7 +16,7 @@ from napari_lot.gui.panels.data.step_form import TILT_AXIS, StepForm
 from napari_lot.progress import Progress, part
 from napari_lot.series import TiltSeries
 from napari_lot.series.alignment import find_tilt_axis
-from napari_lot.series.steps import Crop, Step
+from napari_lot.series.steps import Crop, Step, TurnAxis
 
 
 class StepsBox(QWidget):
@@ -121,7 +121,8 @@ class StepsBox(QWidget):
 
         def show(found: Any) -> None:
             if found.told and use:
-                p.on_value("tilt_axis_deg", round(found.angle_deg, 3))
+                step = TurnAxis(round(found.angle_deg, 3), f"± {found.sigma_deg:.2f}°, as the images tell")
+                p.take((step, step.apply(series)))
             elif found.told:
                 p.drawings.show_axis(series, found.angle_deg)
             p.say(found.sentence, doubt=not found.told)

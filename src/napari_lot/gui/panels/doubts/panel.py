@@ -105,6 +105,12 @@ class DoubtsPanel(QWidget):
         self._dock.raise_()
         self._show()
 
+    def put_away(self) -> None:
+        """Take the dock away, as a person does who closes it."""
+        if self._dock is not None and self.parent() is not None:
+            with suppress(LookupError, RuntimeError, AttributeError):  # the window may be going as well
+                self.layers.viewer.window.remove_dock_widget(self)
+
     @property
     def is_open(self) -> bool:
         """Whether the person sees it."""
@@ -170,9 +176,7 @@ class DoubtsPanel(QWidget):
         self.layers.viewer.layers.events.inserted.disconnect(self._take_keys)
         self.queue.shutdown()
         self.layers.doubt.remove()
-        if self._dock is not None and self.parent() is not None:
-            with suppress(LookupError, RuntimeError, AttributeError):  # the window may be going as well
-                self.layers.viewer.window.remove_dock_widget(self)
+        self.put_away()
         QTimer.singleShot(0, self.deleteLater)
 
     # -- the buttons ------------------------------------------------------------------------------------------
