@@ -109,6 +109,26 @@ def test_an_old_error_does_not_cover_the_next_run(ready: Any, viewer: Any, hand:
     hand.until(lambda: not toasts())
 
 
+def test_a_save_that_succeeds_takes_the_error_of_one_that_failed_away(ready: Any, hand: Any, tmp_path: Any) -> None:
+    from qtpy.QtWidgets import QApplication
+
+    def toasts() -> list[Any]:
+        return [w for w in QApplication.allWidgets() if type(w).__name__ == "NapariQtNotification" and w.isVisible()]
+
+    run(ready, hand, steps=10_000)
+    open_step(ready, hand, "export")
+    hand.type(child(ready, "export_path"), "", enter=False)
+    hand.click(child(ready, "export_save"))
+    ready.state.fail("Another thing went wrong.", "edit")
+    hand.until(lambda: len(toasts()) == 2)
+    hand.type(child(ready, "export_path"), str(tmp_path / "atoms.xyz"), enter=False)
+    hand.click(child(ready, "export_save"))
+    hand.until((tmp_path / "atoms.xyz").exists)
+    hand.until(lambda: len(toasts()) == 1)
+    ready.state.succeed("edit")
+    hand.until(lambda: not toasts())
+
+
 def test_an_empty_name_is_a_sentence(ready: Any, hand: Any, notified: Any) -> None:
     run(ready, hand, steps=10_000)
     open_step(ready, hand, "export")
