@@ -129,6 +129,21 @@ def test_a_save_that_succeeds_takes_the_error_of_one_that_failed_away(ready: Any
     hand.until(lambda: not toasts())
 
 
+def test_what_cannot_be_done_during_a_run_says_why(ready: Any, hand: Any) -> None:
+    names = ("series_path", "open_series", "open_layer", "use_layer", "open_sample")
+    before = {name: child(ready, name).toolTip() for name in names}
+    assert len({*before.values()}) >= 4
+    ready.run.make_job = lambda series, settings: StandInJob(series, settings, step_s=0.02, steps=10_000)
+    hand.click(child(ready, "start"))
+    hand.until(lambda: ready.state.running)
+    for name in names:
+        assert not child(ready, name).isEnabled()
+        assert child(ready, name).toolTip() == "Not while a reconstruction is running.", name
+    hand.click(child(ready, "cancel"))
+    hand.until(lambda: not ready.state.running)
+    assert {name: child(ready, name).toolTip() for name in names} == before
+
+
 def test_an_empty_name_is_a_sentence(ready: Any, hand: Any, notified: Any) -> None:
     run(ready, hand, steps=10_000)
     open_step(ready, hand, "export")
