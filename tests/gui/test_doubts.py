@@ -418,3 +418,20 @@ def test_all_text_is_seen_in_a_low_window(inspected: Any, viewer: Any, hand: Any
     qtbot.wait(200)
     for label in (panel.why, panel.facts, panel.cost, panel.hint):
         assert label.visibleRegion().boundingRect() == label.rect(), label.objectName()
+
+
+def test_the_table_beside_the_doubtful_atoms_shows_coordinates(inspected: Any, viewer: Any, hand: Any) -> None:
+    panel = inspected.doubts
+    viewer.window.resize(1280, 720)
+    press(viewer, Qt.Key.Key_N)
+    hand.until(lambda: settled(panel), 30)
+    open_step(inspected, hand, "inspect")
+    hand.click(child(inspected, "show_table"))
+    view = inspected.inspect.table.table.view
+    hand.until(view.isVisible)
+    columns = [c.name for c in inspected.inspect.table.table.model.columns]
+    z = columns.index("z")
+    hand.until(lambda: view.columnViewportPosition(z) + view.columnWidth(z) <= view.viewport().width())
+    hand.until(lambda: not panel.is_open)  # they share one place
+    press(viewer, Qt.Key.Key_N)
+    hand.until(lambda: panel.is_open)
