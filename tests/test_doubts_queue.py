@@ -57,7 +57,7 @@ def cases(result):
         "exists with a probability of 0.5": spoilt(result, p_exists=changed(result.p_exists, 30, 0.5)),
         "error bar is 69.3 pm": spoilt(result, sigma_A=changed(result.sigma_A, 30, 0.4)),
         "height is 40 % of that of the other Pt": spoilt(result, height=changed(atoms.height, 30, 0.4)),
-        "neighbour, atom 131, is only 1.30 Å away": spoilt(
+        "neighbour, atom 131, is 1.30 Å away, where 2.80 Å is expected": spoilt(
             result, positions=changed(atoms.positions, 30, atoms.positions[30] + [0, 0, 1.5])
         ),
     }
@@ -89,6 +89,11 @@ def test_good_atoms_are_not_worth_a_look(result):
     assert (rank(result, SPACING).scores < 1).all()
     bare = spoilt(result, sigma_A=None, p_exists=None)
     assert (rank(bare, SPACING).scores < 1).all()
+    told = rank(bare, SPACING)
+    assert not told.doubtful(int(told.atoms[0]))
+    text = told.tell(0)
+    assert text.startswith("Nothing about it is doubtful. What is least certain: ")
+    assert "only" not in text
     nobody = replace(bare, orbitals=bare.orbitals.take(slice(0, 0)))
     assert len(rank(nobody, SPACING)) == 0
 

@@ -43,10 +43,10 @@ def test_atoms_are_coloured_by_what_is_chosen(ready: Any, viewer: Any, hand: Any
     # 3D: 100 sqrt(2^2 + 2^2 + z^2) pm of 1 to 5 pm along z
     assert child(ready, "atoms_text").text() == "median error bar 4.12 pm; 2 atoms doubtful (p < 0.95)"
     layer, box = viewer.layers["Atoms"], child(ready, "color_by")
-    assert caption(viewer) == "247 atoms, coloured by height (image units)"
+    assert caption(viewer) == "247 atoms\ncoloured by height (image units)"
     before = layer.face_color.copy()
     hand.choose(box, "error bar")
-    assert caption(viewer) == "247 atoms, coloured by error bar in 3D (pm)"
+    assert caption(viewer) == "247 atoms\ncoloured by error bar in 3D (pm)"
     assert not np.allclose(layer.face_color, before)
     assert len(np.unique(layer.face_color, axis=0)) > 100
     assert layer.face_colorbar.visible

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -135,6 +136,35 @@ def test_keep_walks_on_and_is_noted(inspected: Any, viewer: Any, hand: Any) -> N
     assert (told["what"], told["gain"]) == ("keep", 0)
     assert np.isfinite(told["gain_of_deleting"])
     assert "kept" in panel.said.text()
+
+
+def test_the_walk_ends_after_the_last_doubtful_atom_and_says_what_lies_beyond(
+    inspected: Any, viewer: Any, hand: Any
+) -> None:
+    panel = inspected.doubts
+    queue, title = panel.queue, child(panel, "doubt_title")
+    press(viewer, Qt.Key.Key_N)
+    hand.until(lambda: settled(panel), 30)
+    first = queue.shown.atom
+    assert panel.cost.text().endswith("an atom must be worth " + f"{queue.shown.price:.0f}.")
+    one = np.where(queue.queue.atoms == first, 2.0, 0.5)
+    queue.queue = replace(queue.queue, scores=one)
+    press(viewer, Qt.Key.Key_N)
+    hand.until(lambda: queue.shown is None, 30)
+    assert title.text() == "All doubtful atoms have been looked at"
+    assert "N goes on beyond them" in panel.why.text()
+    assert not panel.buttons["delete"].isEnabled()
+    press(viewer, Qt.Key.Key_N)
+    hand.until(lambda: settled(panel), 30)
+    assert title.text() == f"Atom {queue.shown.atom}   (not doubtful)"
+    queue._forget()
+    press(viewer, Qt.Key.Key_N)
+    hand.until(lambda: settled(panel), 30)
+    queue._seen.clear()  # as if none of them had been doubtful from the beginning
+    queue.queue = replace(queue.queue, scores=np.full(len(one), 0.5))
+    press(viewer, Qt.Key.Key_N)
+    hand.until(lambda: settled(panel) and bool(queue.shown.beyond), 30)
+    assert "no atom is doubtful; this is the least certain" in title.text()
 
 
 def test_walking_from_atom_to_atom_moves_none(inspected: Any, viewer: Any, hand: Any) -> None:
@@ -388,3 +418,20 @@ def test_all_text_is_seen_in_a_low_window(inspected: Any, viewer: Any, hand: Any
     qtbot.wait(200)
     for label in (panel.why, panel.facts, panel.cost, panel.hint):
         assert label.visibleRegion().boundingRect() == label.rect(), label.objectName()
+
+
+def test_the_table_beside_the_doubtful_atoms_shows_coordinates(inspected: Any, viewer: Any, hand: Any) -> None:
+    panel = inspected.doubts
+    viewer.window.resize(1280, 720)
+    press(viewer, Qt.Key.Key_N)
+    hand.until(lambda: settled(panel), 30)
+    open_step(inspected, hand, "inspect")
+    hand.click(child(inspected, "show_table"))
+    view = inspected.inspect.table.table.view
+    hand.until(view.isVisible)
+    columns = [c.name for c in inspected.inspect.table.table.model.columns]
+    z = columns.index("z")
+    hand.until(lambda: view.columnViewportPosition(z) + view.columnWidth(z) <= view.viewport().width())
+    hand.until(lambda: not panel.is_open)  # they share one place
+    press(viewer, Qt.Key.Key_N)
+    hand.until(lambda: panel.is_open)

@@ -10,6 +10,7 @@ import pytest
 from stand_in import StandInJob
 from steps import child, open_step
 
+from napari_lot.edit import Candidates
 from napari_lot.job import Control, Job, Snapshot
 from napari_lot.simulate.images import simulate_series
 from napari_lot.simulate.particles import amorphous_sphere
@@ -239,6 +240,23 @@ def test_an_edit_that_cannot_be_used_is_said_and_nothing_is_lost(paused: Any, ha
     hand.click(child(paused, "pause"))
     hand.until(lambda: not paused.state.running, 60)
     assert paused.job.edits == []
+
+
+def test_peaks_beside_atoms_that_are_no_more_are_not_shown(paused: Any, hand: Any, monkeypatch: Any) -> None:
+    control, count = paused.run.runner.control, child(paused, "edit_count")
+    answer: list[Any] = []
+    monkeypatch.setattr(control, "candidates", lambda: answer[0] if answer else None)
+    hand.click(child(paused, "edit_find"))
+    layer = paused.viewer.layers[EDITING]
+    layer.selected_data = set(range(len(layer.data)))
+    layer.remove_selected()
+    assert "none is left" in count.text()
+    empty = Candidates(np.zeros((0, 3)), np.zeros(0), np.zeros(0))
+    answer.append(empty)
+    hand.until(child(paused, "edit_find").isEnabled)
+    assert "none is left" in count.text(), "the warning stays"
+    assert "No residual peak" not in count.text()
+    assert "look for them again" in count.text()
 
 
 def test_a_cancelled_run_leaves_the_edited_atoms_in_the_viewer(paused: Any, hand: Any) -> None:

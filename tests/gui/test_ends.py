@@ -109,6 +109,41 @@ def test_an_old_error_does_not_cover_the_next_run(ready: Any, viewer: Any, hand:
     hand.until(lambda: not toasts())
 
 
+def test_a_save_that_succeeds_takes_the_error_of_one_that_failed_away(ready: Any, hand: Any, tmp_path: Any) -> None:
+    from qtpy.QtWidgets import QApplication
+
+    def toasts() -> list[Any]:
+        return [w for w in QApplication.allWidgets() if type(w).__name__ == "NapariQtNotification" and w.isVisible()]
+
+    run(ready, hand, steps=10_000)
+    open_step(ready, hand, "export")
+    hand.type(child(ready, "export_path"), "", enter=False)
+    hand.click(child(ready, "export_save"))
+    ready.state.fail("Another thing went wrong.", "edit")
+    hand.until(lambda: len(toasts()) == 2)
+    hand.type(child(ready, "export_path"), str(tmp_path / "atoms.xyz"), enter=False)
+    hand.click(child(ready, "export_save"))
+    hand.until((tmp_path / "atoms.xyz").exists)
+    hand.until(lambda: len(toasts()) == 1)
+    ready.state.succeed("edit")
+    hand.until(lambda: not toasts())
+
+
+def test_what_cannot_be_done_during_a_run_says_why(ready: Any, hand: Any) -> None:
+    names = ("series_path", "open_series", "open_layer", "use_layer", "open_sample")
+    before = {name: child(ready, name).toolTip() for name in names}
+    assert len({*before.values()}) >= 4
+    ready.run.make_job = lambda series, settings: StandInJob(series, settings, step_s=0.02, steps=10_000)
+    hand.click(child(ready, "start"))
+    hand.until(lambda: ready.state.running)
+    for name in names:
+        assert not child(ready, name).isEnabled()
+        assert child(ready, name).toolTip() == "Not while a reconstruction is running.", name
+    hand.click(child(ready, "cancel"))
+    hand.until(lambda: not ready.state.running)
+    assert {name: child(ready, name).toolTip() for name in names} == before
+
+
 def test_an_empty_name_is_a_sentence(ready: Any, hand: Any, notified: Any) -> None:
     run(ready, hand, steps=10_000)
     open_step(ready, hand, "export")

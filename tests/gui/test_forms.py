@@ -242,3 +242,21 @@ def test_choices_come_from_the_literals() -> None:
     assert "positions" in choices_of(Solver, "refine")
     with pytest.raises(TypeError):
         choices_of(Model, "spacing_A")
+
+
+def test_choices_are_words_and_keep_their_values(qtbot: Any) -> None:
+    from napari_lot.gui.forms.settings_form import SettingsForm, choices_of
+
+    of_solver = ["widths", "error_bars", "handedness", "distortion", "device"]
+    for model, names in ((Model, ["likelihood"]), (Solver, of_solver)):
+        form = SettingsForm(model, names)
+        qtbot.addWidget(form)
+        for name in names:
+            box = form.fields[name].native
+            shown = [box.itemText(i) for i in range(box.count())]
+            assert not {"lsq", "species", "block", "tilt_sense", "cpu", "auto"} & set(shown)
+            assert "_" not in "".join(shown) + box.toolTip()
+            values = choices_of(model, name)
+            for value, text in zip(values, shown, strict=True):
+                form.set_values({name: value})
+                assert (form.values()[name], box.currentText()) == (value, text)

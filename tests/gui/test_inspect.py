@@ -119,6 +119,32 @@ def test_a_bad_reference_is_one_sentence(done: Any, hand: Any, notified: Any, tm
     assert child(done, "compare_start").isEnabled()
 
 
+def test_a_failed_comparison_leaves_nothing_of_an_earlier_one(
+    done: Any, viewer: Any, hand: Any, tmp_path: Path
+) -> None:
+    compare(done, hand, reference(done, tmp_path))
+    assert "reference.xyz" in child(done, "compare_figures").text()
+    compare(done, hand, tmp_path / "nothing.xyz")
+    assert not child(done, "compare_figures").isVisible()
+    assert "Matched" not in viewer.layers
+    assert viewer.layers["Atoms"].visible
+    note = child(done, "compare_note").text()
+    assert "⚠" in note
+    assert "Not compared. " in note
+    assert "choose another structure" in note
+
+
+def test_a_shift_that_rounds_to_zero_has_no_sign() -> None:
+    from napari_lot.analysis.compare import compare as compared
+    from napari_lot.gui.panels.inspect.compare_box import figures
+
+    atoms = Orbitals.create(np.random.default_rng(0).normal(0, 9, (20, 3)), elements=("Pt",))
+    moved = replace(atoms, positions=atoms.positions + np.array([0.001, -0.001, 0.5]))
+    both = [figures(compared(*pair, 1.0), "other", 20) for pair in ((atoms, moved), (moved, atoms))]
+    assert all("−0.00" not in text for text in both)
+    assert any("0.00, 0.00, −0.50" in text for text in both)
+
+
 def test_neighbours_of_the_sample(done: Any, hand: Any) -> None:
     hand.click(child(done, "show_structure"))
     hand.until(lambda: done.inspect.structure.structure is not None, 30)

@@ -23,9 +23,9 @@ def test_only_sliders_that_do_something_are_seen(ready: Any, viewer: Any, hand: 
         hand.click(child(ready, f"view_{view}"))
         assert list(sliders(viewer)) == ["tilt −2.0°"], view
     hand.click(child(ready, "view_probe"))
-    assert list(sliders(viewer)) == ["z +0.0 Å"]
+    assert list(sliders(viewer)) == ["w +0.0 Å"]
     viewer.dims.set_point(1, 6.0)
-    assert list(sliders(viewer)) == ["z +6.0 Å"]
+    assert list(sliders(viewer)) == ["w +6.0 Å"]
     hand.click(child(ready, "view_images"))
     mine = viewer.add_image(np.zeros((5, 8, 8)), name="mine")
     assert len(sliders(viewer)) == 2, "somebody else's stack may need the other"

@@ -37,7 +37,7 @@ class Ranking:
     scores : (N,) float64
         How doubtful: 1 is just worth a look.
     tell : callable
-        Why the atom at a place is doubtful, in one sentence.
+        Why the atom at a place is doubtful, in one sentence; what is least certain about one that is not.
     """
 
     atoms: NDArray[np.int64]
@@ -51,6 +51,10 @@ class Ranking:
         """One sentence for an atom; '' where it is not among these."""
         place = np.flatnonzero(self.atoms == atom)
         return self.tell(int(place[0])) if len(place) else ""
+
+    def doubtful(self, atom: int) -> bool:
+        """Whether an atom is worth a look."""
+        return bool((self.scores[self.atoms == atom] >= 1.0).any())
 
 
 def rank(result: Result, spacing_A: float, misfit: Floats | None = None) -> Ranking:
@@ -94,7 +98,7 @@ def rank(result: Result, spacing_A: float, misfit: Floats | None = None) -> Rank
     if n > 1:
         apart, who = (np.asarray(found) for found in cKDTree(atoms.positions).query(atoms.positions, 2))
         reasons["near"] = CROWDED * spacing_A / np.maximum(apart[:, 1], 1e-3)
-        said["near"] = [apart[:, 1], atoms.id[who[:, 1]]]
+        said["near"] = [apart[:, 1], atoms.id[who[:, 1]], np.full(n, spacing_A)]
     if misfit is not None:
         middle, scatter = _middle_and_scatter(misfit)
         reasons["residual"] = np.maximum((misfit - middle) / (SCATTERS * scatter), 0.0)
@@ -110,6 +114,8 @@ def rank(result: Result, spacing_A: float, misfit: Floats | None = None) -> Rank
         element = atoms.elements[atoms.species[i]]
         parts = [_in_words(names[k], [values[i] for values in said[names[k]]], element) for k in chosen]
         text = "; ".join(parts) + "."
+        if score[i] < 1.0:
+            return f"Nothing about it is doubtful. What is least certain: {text}"
         return text[0].upper() + text[1:]
 
     return Ranking(atoms.id[order], score[order], tell)
@@ -130,7 +136,9 @@ def _in_words(name: str, values: list[Any], element: str) -> str:
     if name == "height":
         return f"its height is {100 * values[0]:.0f} % of that of the other {element} atoms"
     if name == "near":
-        return f"its nearest neighbour, atom {values[1]}, is only {values[0]:.2f} Å away"
+        return (
+            f"its nearest neighbour, atom {values[1]}, is {values[0]:.2f} Å away, where {values[2]:.2f} Å is expected"
+        )
     return f"the residual around it is {values[0]:.2f} times the noise, {values[1]:.2f} around a typical atom"
 
 

@@ -7,11 +7,15 @@ from typing import Any
 from qtpy.QtCore import Qt
 from qtpy.QtWidgets import QDockWidget, QMainWindow, QStyle, QWidget
 
+BELOW = "napari_lot_below"
+"""Property of the docks that lie below the canvas."""
 _GAP = QStyle.PixelMetric.PM_DockWidgetSeparatorExtent
 
 
 def dock_below(window: Any, widget: QWidget, name: str) -> Any:
     """Dock a widget below the canvas of napari's window; returns its dock.
+
+    A dock that lies there already shares its place as a tab: side by side neither would show what it is for.
 
     napari's docks on the left need some 500 pixels of height. In a window that has no room for the widget below them it
     lies beside them, below the canvas alone: else the window would grow beyond the screen.
@@ -28,6 +32,14 @@ def dock_below(window: Any, widget: QWidget, name: str) -> Any:
     around: QWidget | None = widget
     while around is not None and not isinstance(around, QDockWidget):  # napari returns something that is none for Qt
         around = around.parentWidget()
+    if around is not None:
+        others = [dock for dock in main.findChildren(QDockWidget) if dock is not around and dock.property(BELOW)]
+        around.setProperty(BELOW, True)
+        for other in others:
+            if other.isVisible() and not other.isFloating():
+                main.tabifyDockWidget(other, around)
+                around.raise_()
+                return dock
     if low and around is not None:  # what it would like to have more is the canvas's
         main.resizeDocks([around], [least], Qt.Orientation.Vertical)
     return dock

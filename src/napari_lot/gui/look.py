@@ -17,6 +17,7 @@ FOCUS = (
 )
 """Style sheet of what has the focus, and of numbers that are not taken, in every widget of ours."""
 _plots: WeakSet[Any] = WeakSet()
+_axes: WeakSet[Any] = WeakSet()
 _background, _text = "#23242b", "#f0f1f2"
 
 
@@ -44,6 +45,18 @@ def follow(plot: Any) -> None:
     """Let a pyqtgraph PlotWidget follow the theme."""
     _plots.add(plot)
     restyle(plot)
+
+
+def follow_axis(axis: Any) -> None:
+    """Let an axis that no plot has, such as that of a colour bar, follow the theme."""
+    _axes.add(axis)
+    _restyle_axis(axis)
+
+
+def _restyle_axis(axis: Any) -> None:
+    axis.setPen(_text)
+    axis.setTextPen(_text)
+    axis.setLabel(axis.labelText or None, color=_text, **{"font-size": "9pt"})
 
 
 def restyle(plot: Any) -> None:
@@ -79,6 +92,11 @@ def use_theme(name: str) -> str:
             restyle(plot)
         except RuntimeError:  # Qt has deleted it, Python not yet
             _plots.discard(plot)
+    for axis in list(_axes):
+        try:
+            _restyle_axis(axis)
+        except RuntimeError:
+            _axes.discard(axis)
     line = theme.secondary.as_hex()
     return (
         FOCUS + f"QPushButton:checked:focus {{ border: 1px solid {_text}; }}"

@@ -22,7 +22,8 @@ class WorkbenchState:
     running_changed = Signal()
     reading_changed = Signal()
     result_changed = Signal()
-    failed = Signal(str)
+    failed = Signal(str, str)
+    succeeded = Signal(str)
 
     def __init__(self) -> None:
         self._series: TiltSeries | None = None
@@ -160,8 +161,15 @@ class WorkbenchState:
         self._result, self.result_run = result, run
         self.result_changed.emit()
 
-    def fail(self, sentence: str) -> str:
-        """Tell the person, wherever a panel noticed it; returns the sentence in the window's words."""
+    def fail(self, sentence: str, action: str = "") -> str:
+        """Tell the person, wherever a panel noticed it; returns the sentence in the window's words.
+
+        ``action`` is what failed: when it succeeds next, the sentence is out of date.
+        """
         shown = in_window_words(sentence)
-        self.failed.emit(shown)
+        self.failed.emit(shown, action)
         return shown
+
+    def succeed(self, action: str) -> None:
+        """An action that may have failed before has succeeded."""
+        self.succeeded.emit(action)

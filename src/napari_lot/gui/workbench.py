@@ -96,6 +96,7 @@ class Workbench(QWidget):
         self._on_theme()
 
         self.state.failed.connect(self.notices.show)
+        self.state.succeeded.connect(self.notices.dismiss)
         self.state.series_changed.connect(self._on_series)
         self.state.microscope_changed.connect(self._update_steps)
         self.state.thickness_changed.connect(self._update_steps)
@@ -345,6 +346,7 @@ class Workbench(QWidget):
         self.viewer.layers.events.inserted.disconnect(self.update_views)
         self.viewer.layers.events.removed.disconnect(self.update_views)
         self.state.failed.disconnect(self.notices.show)
+        self.state.succeeded.disconnect(self.notices.dismiss)
         self.state.series_changed.disconnect(self._on_series)
         self.state.microscope_changed.disconnect(self._update_steps)
         self.state.thickness_changed.disconnect(self._update_steps)

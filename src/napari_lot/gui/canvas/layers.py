@@ -440,16 +440,16 @@ class WorkbenchLayers:
             self.views.say("", ())
             return
         view, t = self.view, self.tilt
-        text, depth = "", "z"
+        text, depth = "", "w"
         if view in ("images", "markers"):
             text = f"tilt {t}   {angle_text(self.series, t)}"  # counted from 0, as the slider and every message do
             text += "   left out" if t in self.series.excluded else ""
         elif view == "probe":
-            z = self.viewer.dims.point[-3] if self.viewer.dims.ndim >= 3 else 0.0
-            depth = f"z {z:+.1f} Å".replace("-", "−")
+            w = self.viewer.dims.point[-3] if self.viewer.dims.ndim >= 3 else 0.0
+            depth = f"w {w:+.1f} Å".replace("-", "−")
             text = f"probe at depth {depth}" if self.probe.before is None else f"depth {depth}, % of peak before"
         elif view == "atoms" and self.editor.layer is not None:
             text = f"{len(self.editor.layer.data)} atoms, editing"
         elif view == "atoms" and self.orbitals is not None:
-            text = f"{len(self.orbitals)} {self.of_atoms.noun}, coloured by {self.coloring().title}"
+            text = f"{len(self.orbitals)} {self.of_atoms.noun}\ncoloured by {self.coloring().title}"
         self.views.say(text, (f"tilt {short_angle_text(self.series, t)}", depth))

@@ -19,9 +19,9 @@ def take_picture(viewer: Any, across_px: int) -> NDArray[np.uint8]:
     for overlay in (overlays.text, overlays.scale_bar):
         changes.append((overlay, "font_size", overlay.font_size * factor))
     columns = viewer.canvas.grid.actual_shape(viewer.layers)[1] if viewer.canvas.grid.enabled else 1
-    if overlays.scale_bar.length is None:
-        # napari's own bar has a length in pixels of the screen
-        changes.append((overlays.scale_bar, "length", scale_bar_A(0.7 * width / columns / camera.zoom)))
+    # as long as on the screen, whatever follows the zoom; napari's own bar has a length in pixels of the screen
+    length = overlays.scale_bar.length or scale_bar_A(0.7 * width / columns / camera.zoom)
+    changes.append((overlays.scale_bar, "length", length))
     for layer in viewer.layers:
         if layer.visible:
             for name in ("colorbar", "face_colorbar", "name_overlay"):

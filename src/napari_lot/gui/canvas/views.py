@@ -10,6 +10,7 @@ from napari.layers import Layer
 
 from napari_lot.gui.canvas.doubt_mark import DOUBT
 from napari_lot.gui.canvas.editing import EDITING, PEAKS
+from napari_lot.gui.canvas.scale_bar import ScaleBar
 from napari_lot.gui.canvas.sliders import Sliders
 from napari_lot.gui.canvas.stacks import AXES_4D, CALCULATED, MEASURED, RESIDUAL
 from napari_lot.gui.work.heap import give_back
@@ -53,10 +54,12 @@ class Views:
         self.current: str | None = None
         self.probe_reach_A = 1.0
         self.sliders = Sliders(viewer, self._idle_axes)
+        self.scale_bar = ScaleBar(viewer)
 
     def close(self) -> None:
         """Stop listening to the viewer."""
         self.sliders.close()
+        self.scale_bar.close()
 
     def available(self, view: str) -> str | None:
         """None where a view can be shown, else what is missing."""
@@ -115,6 +118,7 @@ class Views:
             self._frame(view)
         self.select_main()
         self.sliders.update()
+        self.scale_bar.update()
 
     def select_main(self) -> None:
         """Select the layer that the view is about: napari selects the newest."""
@@ -138,11 +142,12 @@ class Views:
         return sorted(drawn, key=lambda layer: layer.metadata[DRAWN])
 
     def say(self, text: str, sliders: tuple[str, ...]) -> None:
-        """A line on the canvas ('' for none), and words beside the sliders of tilt and depth (none leaves them)."""
+        """Words on the canvas ('' for none), and words beside the sliders of tilt and depth (none leaves them)."""
         overlay = self.viewer.canvas.overlays.text
         if text:
             overlay.text = text
-            overlay.position = "bottom_left"
+            # what the colours mean stands away from messages and scale bar; above images stand their names
+            overlay.position = "top_left" if self.current == "atoms" else "bottom_left"
             overlay.font_size = 11
             overlay.gridded = False
         overlay.visible = bool(text)

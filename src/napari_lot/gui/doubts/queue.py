@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -25,16 +25,26 @@ from napari_lot.lot.local import Change, LocalFit, Patches
 _LOG = logging.getLogger(__name__)
 THREAD = "napari-lot doubts"
 BY_HAND = "placed by hand"
+DOUBTS = "doubts"
+NONE_DOUBTFUL = "no atom is doubtful; this is the least certain"
+NOT_DOUBTFUL = "not doubtful"
+DOUBTFUL_SEEN = "All doubtful atoms have been looked at"
+ALL_SEEN = "All atoms have been looked at"
 
 
 @dataclass(frozen=True)
 class Shown:
-    """The atom that is looked at; the ``deletion`` that is tried comes a moment after the rest."""
+    """The atom that is looked at; the ``deletion`` that is tried comes a moment after the rest.
+
+    ``price`` is what an atom must gain in log-likelihood, ``beyond`` why it is looked at though it is not doubtful.
+    """
 
     atom: int
     why: str
     patches: Patches
     trial: Trial
+    price: float
+    beyond: str = ""
     deletion: Change | None = None
 
 
@@ -59,6 +69,9 @@ class DoubtQueue(QObject):
         self.decisions: list[dict[str, Any]] = []
         self.doing = ""
         self.said = ""
+        self.ended = ""
+        """What has been looked at, '' while there is an atom to show."""
+        self._beyond = False
         self._seen: set[int] = set()
         self._deleting: Trial | None = None
         self._result: Result | None = None
@@ -81,8 +94,8 @@ class DoubtQueue(QObject):
         if self.judging is not None:
             self.worker.do(self.judging.close)  # after what may be under way with it
         self.judging, self.queue, self.shown, self._result, self._deleting = None, None, None, None, None
-        self.decisions, self.doing, self.said = [], "", ""
-        self._seen = set()
+        self.decisions, self.doing, self.said, self.ended = [], "", "", ""
+        self._seen, self._beyond = set(), False
 
     def _on_result(self) -> None:
         if self.state.result is not self._result:  # of another run, or none
@@ -137,6 +150,7 @@ class DoubtQueue(QObject):
             if generation == self._generation:
                 if not quiet:
                     self.doing = ""
+                    self.state.succeed(DOUBTS)
                 then(value)
 
         def failed(error: BaseException) -> None:
@@ -145,7 +159,7 @@ class DoubtQueue(QObject):
                 sentence, detail = sentence_of(error, doing)
                 if detail is not None:
                     _LOG.error("%s\n%s", sentence, detail)
-                self.said = self.state.fail(sentence)
+                self.said = self.state.fail(sentence, DOUBTS)
                 self.changed.emit()
 
         self.worker.do(task, finished, failed)
@@ -180,31 +194,42 @@ class DoubtQueue(QObject):
         queue = self.queue
         left = [] if queue is None else np.flatnonzero(~np.isin(queue.atoms, list(self._seen)))
         if queue is None or not len(left):
-            self.said = "That was the last atom: all have been looked at."
-            self.changed.emit()
-        else:
-            self.look_at(int(queue.atoms[left[0]]), queue.tell(int(left[0])))
+            self._end(ALL_SEEN)
+            return
+        doubtful = queue.scores[left[0]] >= 1.0
+        if not doubtful and self._seen and not self._beyond:
+            self._end(DOUBTFUL_SEEN)
+            self._beyond = True
+            return
+        beyond = "" if doubtful else NOT_DOUBTFUL if self._seen else NONE_DOUBTFUL
+        self._beyond = not doubtful
+        self.look_at(int(queue.atoms[left[0]]), queue.tell(int(left[0])), beyond)
 
-    def look_at(self, atom: int, why: str = "") -> None:
+    def _end(self, ended: str) -> None:
+        self.shown, self.ended = None, ended
+        self.changed.emit()
+
+    def look_at(self, atom: int, why: str = "", beyond: str = "") -> None:
         """Show one atom, and try what the images would say of its absence: known before anybody decides."""
         fit = self.fit
         if fit is None:
             return
         self._seen.add(atom)
+        self.ended = ""
 
-        def show(patches: Patches) -> None:
+        def show(found: tuple[Patches, float]) -> None:
             trial = Trial(atom, lambda: self._wants(trial))
-            shown = self.shown = Shown(atom, why, patches, trial)
+            shown = self.shown = Shown(atom, why, found[0], trial, found[1], beyond)
 
             def tried(deletion: Change | None) -> None:
                 if deletion is not None and self.shown is shown:
-                    self.shown = Shown(atom, why, patches, trial, deletion)
+                    self.shown = replace(shown, deletion=deletion)
                     self.changed.emit()
 
             self._start(f"Looking what deleting atom {atom} costs", lambda: trial.run(fit), tried, quiet=True)
             self.changed.emit()
 
-        self._start(f"Showing atom {atom}", lambda: fit.patches(fit.position(atom)), show)
+        self._start(f"Showing atom {atom}", lambda: (fit.patches(fit.position(atom)), fit.price(atom)), show)
 
     def _wants(self, trial: Trial) -> bool:
         """Whether somebody waits for a trial: its atom is shown, and nothing else was decided about it."""
@@ -262,7 +287,8 @@ class DoubtQueue(QObject):
                 atom = shown.atom
             else:  # the new atom was shown: back to the nearest
                 atom = int(fit.table.columns["ids"][fit.tree.query(change.position_A)[1]])
-            self.look_at(atom, made.ranking.why(atom))
+            self._beyond = False
+            self.look_at(atom, made.ranking.why(atom), "" if made.ranking.doubtful(atom) else NOT_DOUBTFUL)
 
         self._start("Undoing the last decision", judging.undo, then)
 

@@ -15,7 +15,7 @@ from qtpy.QtCore import Signal
 from qtpy.QtWidgets import QCheckBox, QFormLayout, QLabel, QWidget
 
 from napari_lot.gui.forms.number_box import NumberBox
-from napari_lot.gui.forms.words import label_of, row_label, unit_of
+from napari_lot.gui.forms.words import CHOICES, choice_text, label_of, row_label, unit_of
 from napari_lot.gui.look import warning
 
 NOT_SET = "not set"
@@ -38,6 +38,15 @@ def bounds_of(field: FieldInfo) -> tuple[float | None, float | None]:
         elif isinstance(item, Lt):
             high = typing.cast(float, item.lt)
     return low, high
+
+
+def tip_of(name: str, field: FieldInfo) -> str:
+    """What a field's tooltip says: its help, with the choices as the window words them."""
+    tip = field.description or ""
+    for value in CHOICES.get(name, {}):
+        if "_" in value:
+            tip = tip.replace(value, choice_text(name, value))
+    return tip
 
 
 def _split_optional(annotation: Any) -> tuple[Any, bool]:
@@ -65,7 +74,7 @@ class Field:
         self._shown: Any = None
         self._choices: dict[str, bool | None] = {}
         default = None if optional else info.get_default(call_default_factory=True)
-        tip = info.description or ""
+        tip = tip_of(name, info)
         self._number = self._kind in (int, float)
         self.native: QWidget
         if self._number:
@@ -75,6 +84,11 @@ class Field:
             if self._kind is bool and self.optional:
                 self._choices = {unset_text: None, "yes": True, "no": False}
                 widget = create_widget(value=unset_text, name=name, options={"choices": list(self._choices)})
+            elif get_origin(self._kind) is Literal:
+                offered = [(choice_text(name, value), value) for value in get_args(self._kind)]
+                widget = create_widget(
+                    value=default, name=name, widget_type="ComboBox", options={"choices": offered, "tooltip": tip}
+                )
             else:
                 widget = create_widget(value=default, annotation=self._kind, name=name, options={"tooltip": tip})
             self._widget, self.native, self._changed = widget, widget.native, widget.changed
@@ -175,7 +189,7 @@ class SettingsForm(QWidget):
             info = model.model_fields[name]
             field = Field(name, info, (unset or {}).get(name, NOT_SET), optional=name in (unset or {}))
             label = QLabel(row_label(name, field.optional))
-            label.setToolTip(info.description or "")
+            label.setToolTip(tip_of(name, info))
             label.setBuddy(field.native)
             layout.addRow(label, field.native)
             field.on_change(self._emit)

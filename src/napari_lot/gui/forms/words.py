@@ -40,6 +40,21 @@ LABELS = {
     "handedness": "Which hand",
 }
 
+# What a person calls the choices of a setting, where the settings' own words are code.
+CHOICES = {
+    "likelihood": {"auto": "automatic", "lsq": "least squares", "poisson": "Poisson"},
+    "widths": {"species": "one an element", "common": "one for all", "atom": "one an atom"},
+    "distortion": {"series": "one for the series", "tilt": "one a tilt"},
+    "error_bars": {"block": "each atom by itself", "joint": "with its neighbours"},
+    "handedness": {"tilt_sense": "tilt sense"},
+    "device": {"auto": "the fastest there is", "cpu": "CPU"},
+}
+
+
+def choice_text(name: str, value: str) -> str:
+    """What a choice of a setting is called."""
+    return CHOICES.get(name, {}).get(value, value)
+
 
 def unit_of(name: str) -> str:
     """Unit of a field, which most names end in; '' for a plain number."""

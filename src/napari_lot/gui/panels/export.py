@@ -35,6 +35,7 @@ from napari_lot.progress import Progress
 from napari_lot.series.sample import sample_path
 from napari_lot.session import Session
 
+SAVE = "save"
 LARGEST_PICTURE_PX = 8192
 
 
@@ -255,6 +256,7 @@ class ExportPanel(QWidget):
 
         def done(_: object) -> None:
             self.overwrite.setChecked(False)
+            self.state.succeed(SAVE)
             self.note.setText(f"Saved {place} (run {run})")
             self._enable()
             self.on_saved(what)
@@ -290,7 +292,7 @@ class ExportPanel(QWidget):
         self._enable()
 
     def _failed(self, sentence: str) -> None:
-        self.note.setText(failure(self.state.fail(sentence)))
+        self.note.setText(failure(self.state.fail(sentence, SAVE)))
         self._enable()
 
     def _copy_methods(self) -> None:
@@ -300,6 +302,7 @@ class ExportPanel(QWidget):
             return
 
         def put(text: str) -> None:
+            self.state.succeed(SAVE)
             clipboard.setText(text)
             self.note.setText(f"The methods paragraph is on the clipboard ({len(text.split())} words).")
             self._enable()

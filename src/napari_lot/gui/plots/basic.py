@@ -225,9 +225,15 @@ def reach_A(probe: ProbeSlices) -> float:
 
 
 class ProbeSection(QWidget):
-    """The probe's intensity in the plane through its axis: x across, depth w downwards."""
+    """The probe's intensity in the plane through its axis: x across, depth w downwards.
 
-    def __init__(self, parent: QWidget | None = None) -> None:
+    Parameters
+    ----------
+    of : str
+        What its colours are a percentage of; '' for no colour bar.
+    """
+
+    def __init__(self, parent: QWidget | None = None, of: str = "the peak") -> None:
         super().__init__(parent)
         self.plot = _plot("depth w (Å)", "x (Å)", 190)
         self.plot.setToolTip(
@@ -240,6 +246,16 @@ class ProbeSection(QWidget):
         self.plot.addItem(self._image)
         self._zero = pg.InfiniteLine(0, angle=0, pen=pg.mkPen("#888888", style=Qt.PenStyle.DashLine))
         self.plot.addItem(self._zero)
+        self.scale: pg.ColorBarItem | None = None
+        if of:
+            self.scale = pg.ColorBarItem(
+                values=(0.0, 1.0), width=10, colorMap=pg.colormap.get("inferno"), interactive=False
+            )
+            self.scale.setImageItem(self._image, insert_in=self.plot.getPlotItem())
+            # the colours go with the square root of the intensity
+            self.scale.axis.setTicks([[(float(np.sqrt(i / 100)), f"{i}") for i in (0, 5, 20, 50, 100)], []])
+            self.scale.axis.setLabel(f"% of {of}", color=look.text(), **{"font-size": "9pt"})
+            look.follow_axis(self.scale.axis)
         layout = QVBoxLayout(self)
         layout.setContentsMargins(0, 0, 0, 0)
         layout.addWidget(self.plot)
@@ -252,8 +268,8 @@ class ProbeSection(QWidget):
         self.section = section
         p, step = probe.pixel_size_A, float(probe.depth_A[1] - probe.depth_A[0]) if d > 1 else 1.0
         # The square root shows the tails that make neighbours overlap.
-        levels = {"autoLevels": True} if top is None else {"levels": (0.0, float(np.sqrt(top)))}
-        self._image.setImage(np.sqrt(np.maximum(section, 0)), **levels)
+        top = float(section.max()) if top is None else top
+        self._image.setImage(np.sqrt(np.maximum(section, 0) / (top or 1.0)), levels=(0.0, 1.0))
         self._image.setRect(-(u // 2 + 0.5) * p, float(probe.depth_A[0]) - step / 2, u * p, d * step)
         reach = reach_A(probe) if reach is None else reach
         self.plot.setXRange(-reach, reach, padding=0)

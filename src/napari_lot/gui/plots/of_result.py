@@ -25,7 +25,7 @@ class ProbeComparison(QWidget):
     def __init__(self, parent: QWidget | None = None) -> None:
         super().__init__(parent)
         self.setObjectName("probe_before_and_after")
-        self.before, self.after = ProbeSection(), ProbeSection()
+        self.before, self.after = ProbeSection(of=""), ProbeSection(of="the higher peak")
         layout = QHBoxLayout(self)
         layout.setContentsMargins(0, 0, 0, 0)
         layout.setSpacing(2)

@@ -134,6 +134,10 @@ class LocalFit:
         """Where an atom is, (3,) in Å; a copy, so that whoever draws it cannot move the atom."""
         return np.array(self.table.columns["positions"][self._index(atom)], np.float64)
 
+    def price(self, atom: int) -> float:
+        """What an atom must gain in log-likelihood to be believed one."""
+        return float(self.known.prices(self.state)[self._index(atom)])
+
     @property
     def channels(self) -> int:
         """Depth channels of the image model."""

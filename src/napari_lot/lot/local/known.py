@@ -43,6 +43,10 @@ class Known:
         scatter = self.settings.solver.height_scatter * typical
         return Prior(typical, (self.noise.inflation / scatter) ** 2)
 
+    def prices(self, state: State) -> Floats:
+        """What each atom (N,) must gain in log-likelihood to be believed one."""
+        return prices(state.height, population.typical_height(state), self.settings.solver, self.one_element)
+
     def rows(self, state: State) -> Rows:
         """Rows of fitted atoms: columns that the fit does not know are as they were, or unknown."""
         rows: Rows = {name: getattr(state, name) for name in OF_STATE}

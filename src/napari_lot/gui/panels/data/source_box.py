@@ -17,6 +17,10 @@ MORE = " and "
 
 Source = tuple[str, Any]
 """'file' and a path, or paths; 'layer' and the layer; 'session' and its path; 'sample' and None."""
+PATH_TIP = (
+    "A stack [tilt, v, u] (TIFF, MRC/ST/ALI, NPZ, MAT, HDF5, EMD, DM3/4, SER, BLO), or a folder with one image per "
+    "tilt; press Enter to read it."
+)
 
 
 class SourceBox(QWidget):
@@ -39,14 +43,9 @@ class SourceBox(QWidget):
 
         self.path = QLineEdit(placeholderText="path of a tilt series, or drop it here")
         self.path.setObjectName("series_path")
-        self.path.setToolTip(
-            "A stack [tilt, v, u] (TIFF, MRC/ST/ALI, NPZ, MAT, HDF5, EMD, DM3/4, SER, BLO), or a folder with one image "
-            "per tilt; press Enter to read it."
-        )
         self.path.returnPressed.connect(self._open_typed)
         self.browse = QPushButton("Open…")
         self.browse.setObjectName("open_series")
-        self.browse.setToolTip("Choose a tilt series on disk, or all files of one that has an image in each.")
         self.browse.clicked.connect(self._browse)
         self.layer = QComboBox()
         self.layer.setObjectName("open_layer")
@@ -58,7 +57,6 @@ class SourceBox(QWidget):
         self.use_layer.clicked.connect(self._use_layer)
         self.sample = QPushButton("Open the sample")
         self.sample.setObjectName("open_sample")
-        self.sample.setToolTip("A simulated tilt series of a platinum decahedron, 247 atoms, 36 tilts.")
         self.sample.clicked.connect(self._open_sample)
 
         file_row = QHBoxLayout()
@@ -89,19 +87,19 @@ class SourceBox(QWidget):
     def _enable(self) -> None:
         reading = self.state.reading
         busy = self.state.running or bool(reading)
-        for widget in (self.path, self.browse, self.sample, self.layer):
-            widget.setEnabled(not busy)
+        why = f"{reading}: wait, or cancel." if reading else "Not while a reconstruction is running."
         layers = self.layer.count() > 0
-        self.use_layer.setEnabled(layers and not busy)
-        self.use_layer.setToolTip(
-            f"{reading}: wait, or cancel."
-            if reading
-            else "Not while a reconstruction is running."
-            if busy
-            else "Take this Image layer as the tilt series."
-            if layers
-            else "No open Image layer has a stack."
-        )
+        none = "No open Image layer has a stack."
+        tips = {
+            self.path: PATH_TIP,
+            self.browse: "Choose a tilt series on disk, or all files of one that has an image in each.",
+            self.sample: "A simulated tilt series of a platinum decahedron, 247 atoms, 36 tilts.",
+            self.layer: "Image layers that are open in the viewer." if layers else none,
+            self.use_layer: "Take this Image layer as the tilt series." if layers else none,
+        }
+        for widget, tip in tips.items():
+            widget.setEnabled(not busy and (layers or widget is not self.use_layer))
+            widget.setToolTip(why if busy else tip)
 
     def _list_layers(self, event: Any = None) -> None:
         names = [
@@ -117,9 +115,6 @@ class SourceBox(QWidget):
         self.layer.addItems(names)
         # A combo box with a placeholder selects nothing by itself; the newest layer is the likely one.
         self.layer.setCurrentIndex(names.index(current) if current in names else len(names) - 1)
-        self.layer.setToolTip(
-            "Image layers that are open in the viewer." if names else "No open Image layer has a stack."
-        )
         self._enable()
 
     def open_files(self, names: list[str]) -> None:

@@ -7,7 +7,8 @@ from collections.abc import Callable
 from qtpy.QtCore import Qt
 from qtpy.QtWidgets import QGridLayout, QLabel, QPushButton, QScrollArea, QSizePolicy, QVBoxLayout, QWidget
 
-from napari_lot.gui.doubts.queue import DoubtQueue
+from napari_lot.analysis.doubts_queue import signed
+from napari_lot.gui.doubts.queue import ALL_SEEN, DOUBTFUL_SEEN, DoubtQueue
 from napari_lot.gui.doubts.words import gain_text
 from napari_lot.gui.panels.doubts.words import BUTTONS, COST_TIP
 
@@ -90,17 +91,22 @@ class Desk(QWidget):
         for label in (self.facts, self.cost):
             label.setVisible(shown is not None)
         if shown is None:
-            self.title.setText(queue.doing + "…" if queue.busy else "Doubtful atoms")
-            wait = "" if queue.busy else "Press N for the most doubtful atom."
+            self.title.setText(queue.doing + "…" if queue.busy else queue.ended or "Doubtful atoms")
+            wait = "" if queue.busy or queue.ended == ALL_SEEN else "Press N for the most doubtful atom."
+            if queue.ended == DOUBTFUL_SEEN:
+                wait = "N goes on beyond them, to atoms that are not doubtful, the least certain first."
             self.why.setText(f"{needs[0].upper()}{needs[1:]}." if needs else wait)
             return
         left = queue.left
         more = "no other is doubtful" if not left else f"{left} more {'is' if left == 1 else 'are'} doubtful"
+        more = shown.beyond or more
         self.title.setText(queue.doing + "…" if queue.busy else f"Atom {shown.atom}   ({more})")
         self.why.setText(shown.why)
         self.facts.setText(queue.facts())
         deletion = shown.deletion
-        self.cost.setText("Deleting it: …" if deletion is None else f"Deleting it {gain_text(deletion.gain)}.")
+        yardstick = f"an atom must be worth {signed(shown.price).lstrip('+')}"
+        told = "Deleting it: …" if deletion is None else f"Deleting it {gain_text(deletion.gain)}; {yardstick}."
+        self.cost.setText(told)
 
     def enable(self, queue: DoubtQueue) -> None:
         """Which buttons mean something now; the others say why not."""

@@ -113,8 +113,8 @@ class DoubtsPanel(QWidget):
 
     @property
     def is_open(self) -> bool:
-        """Whether the person sees it."""
-        return self.parent() is not None and self.isVisible()
+        """Whether the person sees it; behind another tab it is visible for Qt, and shows nothing."""
+        return self.parent() is not None and self.isVisible() and not self.visibleRegion().isEmpty()
 
     def showEvent(self, event: Any) -> None:
         super().showEvent(event)
@@ -126,7 +126,7 @@ class DoubtsPanel(QWidget):
             keys.release()
 
     def _take_keys(self, event: Any = None) -> None:
-        if self._closed or not self.is_open:
+        if self._closed or self.parent() is None or not self.isVisible():  # as it opens it has no size yet
             return
         viewer = self.layers.viewer
         self._while_open.take(viewer, [(key, name) for name, key in KEYS.items() if name != "next"])

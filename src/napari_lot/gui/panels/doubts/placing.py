@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from napari_lot.errors import InputError
 from napari_lot.gui.canvas.layers import WorkbenchLayers
-from napari_lot.gui.doubts.queue import DoubtQueue
+from napari_lot.gui.doubts.queue import DOUBTS, DoubtQueue
 from napari_lot.gui.panels.doubts.words import TIPS
 from napari_lot.gui.plots.contact_sheet import ContactSheet
 
@@ -83,7 +83,7 @@ class Placing:
             try:
                 place = fit.view.met(self._first, (tilt, pixel), MISS * fit.spacing_A)
             except InputError as error:
-                self.set_mode("add", self.queue.state.fail(str(error)))
+                self.set_mode("add", self.queue.state.fail(str(error), DOUBTS))
                 return
             self.set_mode("")
             self.queue.add(place)

@@ -12,5 +12,5 @@ KEYS = {name: key for name, _, key, _ in BUTTONS}
 TIPS = {name: tip for name, _, _, tip in BUTTONS}
 COST_TIP = (
     "Change of the log-likelihood of all images after a refit of the neighbours, in units of the noise: a false atom "
-    "costs little or nothing."
+    "costs less than an atom must be worth."
 )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import html
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -29,12 +30,15 @@ from napari_lot.gui.canvas.layers import WorkbenchLayers
 from napari_lot.gui.canvas.views import ATOMS
 from napari_lot.gui.forms.drawer import grow_with_text, narrow
 from napari_lot.gui.forms.number_box import NumberBox
+from napari_lot.gui.look import warning
 from napari_lot.gui.plots.of_structure import AXES, DISTANCES, DeviationPlot
 from napari_lot.gui.state import WorkbenchState
 from napari_lot.gui.work.forgetful import Forgetful
 from napari_lot.structures import read_structure
 
 A_FILE = "a file"
+COMPARE = "compare"
+ADVICE = "Nothing is shown of an earlier comparison; choose another structure, or mend this one, and compare again."
 Done = tuple[HandCheck, Orbitals, Orbitals, str]
 
 
@@ -109,6 +113,7 @@ class CompareBox(QWidget):
         buttons.addWidget(self.go, 1)
         buttons.addWidget(self.stop)
         self.note = self._label("compare_note")
+        self.note.setTextFormat(Qt.TextFormat.RichText)
         self.figures = self._label("compare_figures")
         self.figures.setTextInteractionFlags(Qt.TextInteractionFlag.TextSelectableByMouse)
         self.hand = self._label("compare_hand")
@@ -173,6 +178,10 @@ class CompareBox(QWidget):
     def forget(self) -> None:
         """The atoms are others now, or the comparison is no longer wanted."""
         self.background.cancel()
+        self._take_back()
+
+    def _take_back(self) -> None:
+        """Nothing is shown of an earlier comparison: it was of another file, or of these atoms as they were."""
         self.done = None
         self.points.remove()
         self.look.setChecked(False)
@@ -206,6 +215,7 @@ class CompareBox(QWidget):
         result = self.layers.result
         if result is None or self.background.busy:
             return
+        self._take_back()
         found, cutoff_A, rotate = result.orbitals, self.cutoff.value(), self.rotate.isChecked()
         source = self.source.currentText()
         try:
@@ -230,11 +240,13 @@ class CompareBox(QWidget):
         self._show()
 
     def _on_failure(self, sentence: str) -> None:
-        self.note.setText(self.state.fail(sentence))
+        shown = self.state.fail(sentence, COMPARE)
+        self.note.setText(warning(f"Not compared. {html.escape(shown)}<br>{ADVICE}"))
         self._show()
 
     def _on_done(self, done: Done) -> None:
         self.done = done
+        self.state.succeed(COMPARE)
         self.note.setText("")
         self.way.blockSignals(True)
         self.way.setCurrentIndex(0)
@@ -291,7 +303,6 @@ class CompareBox(QWidget):
         _, found, reference, _ = self.done
         self.points.show(comparison, found, reference, self.way.currentData(), 1.04 * self.layers.atom_size_A)
         counts = (comparison.matched, len(comparison.missing_index), len(comparison.false_index))
-        # two lines, beside the scale bar
         self.layers.views.say("{} matched (blue)\n{} missing (yellow), {} false (orange)".format(*counts), ())
 
     def _on_look(self, on: bool) -> None:
@@ -332,6 +343,7 @@ def figures(comparison: Comparison, name: str, reference: int) -> str:
         ]
         if 0 < got["species_accuracy"] < 1:
             lines.append(f"{100 * got['species_accuracy']:.1f} % of the pairs are of one element")
-    moved = f"shift removed {', '.join(f'{s:.2f}' for s in got['shift_A'])} Å"
+    # what rounds to zero is zero, and has no sign
+    moved = f"shift removed {', '.join(f'{round(s, 2) + 0.0:.2f}' for s in got['shift_A'])} Å"
     turn = f", rotation {got['rotation_deg']:.2f}°" if got["rotation_deg"] > 0 else ""
     return "\n".join([*lines, moved + turn]).replace("-", "−")

@@ -8,15 +8,18 @@ from typing import Any
 import numpy as np
 from qtpy.QtWidgets import QHBoxLayout, QLabel, QListWidget, QPushButton, QVBoxLayout, QWidget
 
+from napari_lot.atoms import Orbitals
 from napari_lot.edit import Candidates
 from napari_lot.errors import InputError
 from napari_lot.gui.canvas.layers import WorkbenchLayers
 from napari_lot.gui.state import WorkbenchState
 from napari_lot.job import Control
 
+EDIT = "edit"
 CLICK_REACH = 0.5
 """Neighbour distances around a click in which a residual peak is looked for."""
 CLICK_PX = 5
+OUTDATED = "The atoms have changed since residual peaks were looked for: look for them again."
 HOW = (
     "In <b>Atoms 3D</b> click or box atoms and press Delete, or drag them; hold Space to turn the view. "
     "Missing atoms: find residual peaks."
@@ -32,6 +35,7 @@ class EditBox(QWidget):
         self.control: Control | None = None
         self.spacing_A = 1.0
         self._searching = False
+        self._asked: Orbitals | None = None
         self._click_wanted: tuple[int, np.ndarray] | None = None
         self.words = QLabel()
         self.words.setObjectName("edit_text")
@@ -124,8 +128,9 @@ class EditBox(QWidget):
             edit = self.control.edit(self.layers.editor.atoms())
         except InputError as error:
             # the run stays paused, and the layer as it is
-            self.state.fail(str(error))
+            self.state.fail(str(error), EDIT)
             return None
+        self.state.succeed(EDIT)
         return edit.words if edit else ""
 
     @property
@@ -144,6 +149,7 @@ class EditBox(QWidget):
             return
         self.click_mode.setChecked(False)
         self.control, self._searching, self._click_wanted = None, False, None
+        self.state.succeed(EDIT)
         self.layers.end_editing(keep)
         self.hide()
 
@@ -170,6 +176,7 @@ class EditBox(QWidget):
         except InputError as error:
             self.count.setText(f"⚠ {error}")
         else:
+            self.state.succeed(EDIT)
             self.count.setText(f"So far {edit.words}; Resume takes it." if edit else "Nothing is changed yet.")
         self._enable()
 
@@ -193,9 +200,10 @@ class EditBox(QWidget):
         if self.control is None or self._searching:
             return
         try:
-            self.control.ask_candidates(self.layers.editor.atoms())
+            self._asked = self.layers.editor.atoms()
+            self.control.ask_candidates(self._asked)
         except InputError as error:
-            self.state.fail(str(error))
+            self.state.fail(str(error), EDIT)
             return
         self._searching = True
         self._enable()
@@ -208,14 +216,33 @@ class EditBox(QWidget):
         if found is None:
             return
         self._searching = False
+        if self._outdated:
+            self._on_edit()  # what it says of these atoms stays
+            if self._click_wanted is not None:
+                self._find()
+            else:
+                self.count.setText(f"{self.count.text()}\n{OUTDATED}")
+            return
         if isinstance(found, str):
-            self.state.fail(found)
+            self.state.fail(found, EDIT)
         else:
             self._show(found)
         self._enable()
         wanted, self._click_wanted = self._click_wanted, None
         if wanted is not None and not isinstance(found, str):
             self._add_near(*wanted)
+
+    @property
+    def _outdated(self) -> bool:
+        """Whether atoms have changed since peaks were asked for: the answer is about atoms that are no more."""
+        asked = self._asked
+        try:
+            now = self.layers.editor.atoms()
+        except InputError:
+            return True
+        return (
+            asked is None or not np.array_equal(now.id, asked.id) or not np.array_equal(now.positions, asked.positions)
+        )
 
     def _show(self, found: Candidates) -> None:
         self.layers.show_candidates(found)
