@@ -22,8 +22,9 @@ Images come from two sources, and every line says from which:
   begins at 1.1 semi-angles (in the paper 1.2), where images are not quite incoherent.
 
 RMSD of mutual nearest neighbours within 1 Å after the mean shift is removed; recall and precision at the same cutoff.
-The images have no noise, so that they are calculated on a finer grid than by default (`aliasing` 0.001): sampling would
-else be the largest error. Wall times are those of the fit as it came, also where the machine had other work besides.
+The images have no noise: with the default `aliasing` of 0.01 the sampling of the grid is the largest error, so that
+now 0.001 is taken; each line says which it was made with. Wall times are those of the fit as it came, also where the
+machine had other work besides.
 The paper's own figures for M0: 4.3 (direct), 2.2 (rigid) and 1.7 pm (adaptive); above 20 pm for 200,000 atoms, direct.
 
 Make this page again: `python -m benchmarks.paper` (`m0`, `sizes`; `--source fast` or `multislice`; `--full` for the
@@ -42,6 +43,7 @@ COLUMNS = (
     ("rmsd_pm", "RMSD / pm"),
     ("median_pm", "median / pm"),
     ("r_factor", "R"),
+    ("aliasing", "aliasing"),
     ("wall_s", "wall / s"),
 )
 TITLES = {

@@ -85,6 +85,7 @@ def reconstruct(case: Case, series: TiltSeries, probe: str, threads: int | None)
         "depth_of_focus_A": round(case.depth_of_focus_A, 1),
         "tilts": len(series),
         "probe": probe,
+        "aliasing": ALIASING,
         "atoms": len(case.atoms),
         "found": len(result.orbitals),
         "recall": round(found.recall, 5),
