@@ -62,11 +62,15 @@ lint: $(VENV)/.test
 	$(BIN)/mypy
 	$(BIN)/npe2 validate src/napari_lot/napari.yaml
 
-# The tests run even where lint fails, so that one run tells everything; either failing fails the target.
+# The tests run even where lint fails, so that one run tells everything; either failing fails the target. Those of the
+# window and the others run side by side: either keeps one core busy.
 test: system $(VENV)/.test
 	@lint=0; $(MAKE) --no-print-directory lint || lint=1; \
 	if command -v xvfb-run >/dev/null; then \
-	  $(XVFB) $(BIN)/python -m pytest -m "not slow" || exit 1; \
+	  mkdir -p build; $(BIN)/python -m pytest -m "not gui and not slow" >build/test.log 2>&1 & rest=$$!; \
+	  window=0; $(XVFB) $(BIN)/python -m pytest -m "gui and not slow" || window=1; \
+	  wait $$rest; rest=$$?; cat build/test.log; \
+	  if [ $$window != 0 ] || [ $$rest != 0 ]; then echo "tests failed: see above" >&2; exit 1; fi; \
 	else \
 	  echo "No xvfb-run: the tests of the window are left out."; \
 	  $(BIN)/python -m pytest -m "not gui" || exit 1; \
