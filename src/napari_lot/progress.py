@@ -5,6 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 from typing import IO, Any, TypeVar
 
+import numpy as np
+from numpy.typing import NDArray
+
 Progress = Callable[[float], None]
 """Told how much is done, 0 to 1, now and then; what it raises ends the work."""
 
@@ -26,6 +29,14 @@ def counted(items: Sequence[T], progress: Progress) -> Iterator[T]:
         progress(done / len(items))
         yield item
     progress(1.0)
+
+
+def in_pieces(held: Any, progress: Progress, rows: int = 1) -> NDArray[Any]:
+    """An array that lies on the disk (of h5py, or mapped), read ``rows`` of its first axis at a time."""
+    found: NDArray[Any] = np.empty(held.shape, held.dtype)
+    for first in counted(range(0, len(found), rows), progress):
+        found[first : first + rows] = held[first : first + rows]
+    return found
 
 
 class Counted:

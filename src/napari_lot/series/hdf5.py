@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from napari_lot.errors import InputError
-from napari_lot.progress import Progress, counted, nothing
+from napari_lot.progress import Progress, in_pieces, nothing
 from napari_lot.series.angles import AngleTable
 from napari_lot.series.arrays import ANGLE_NAMES, IMAGE_NAMES
 from napari_lot.series.raw import RawSeries, check_size, damaged, find_name, known_facts, reason_of, unit_in_A
@@ -76,12 +76,8 @@ def _from_file(path: Path, file: Any, progress: Progress) -> RawSeries:
 
 
 def _stack(data: Any, progress: Progress) -> NDArray[Any]:
-    """A data set, read in pieces along its first axis, none of which cuts a chunk in two."""
-    images: NDArray[Any] = np.empty(data.shape, data.dtype)
-    step = data.chunks[0] if data.chunks else 1
-    for first in counted(range(0, len(images), step), progress):
-        images[first : first + step] = data[first : first + step]
-    return images
+    """A data set, read in pieces none of which cuts a chunk in two."""
+    return in_pieces(data, progress, data.chunks[0] if data.chunks else 1)
 
 
 def _fact(file: Any, numeric: dict[str, Any], small: dict[str, str], name: str) -> float | None:

@@ -15,7 +15,7 @@ import numpy as np
 from mrcfile.dtypes import HEADER_DTYPE
 
 from napari_lot.errors import InputError
-from napari_lot.progress import Progress, counted, nothing
+from napari_lot.progress import Progress, in_pieces, nothing
 from napari_lot.series.raw import RawSeries, check_size, damaged, plausible_pixel_size, reason_of
 
 _BYTES = {0: 1, 1: 2, 2: 4, 6: 2, 12: 2}
@@ -37,10 +37,7 @@ def read_mrc(path: Path, progress: Progress = nothing) -> RawSeries:
             with mrcfile.mmap(path, permissive=True) as mrc:
                 if mrc.data is None:
                     raise damaged(path, "MRC")
-                held = np.asarray(mrc.data)  # on the disk until it is copied
-                images = np.empty(held.shape, held.dtype)
-                for row in counted(range(len(held)), progress):
-                    images[row] = held[row]
+                images = in_pieces(np.asarray(mrc.data), progress)
                 size = mrc.voxel_size
                 x, y = float(size.x), float(size.y)
         except InputError:

@@ -10,7 +10,7 @@ import h5py
 import numpy as np
 from numpy.typing import NDArray
 
-from napari_lot.progress import Progress, counted, nothing
+from napari_lot.progress import Progress, counted, in_pieces, nothing
 
 FACTS = "facts"
 _TUPLE = "__tuple__"
@@ -46,15 +46,8 @@ def get(group: h5py.Group, progress: Progress = nothing) -> dict[str, Any]:
     values: dict[str, Any] = {name: _untagged(value) for name, value in get_json(group, FACTS, {}).items()}
     for name, item in group.items():
         if isinstance(item, h5py.Dataset) and h5py.check_string_dtype(item.dtype) is None:
-            values[name] = _images(item, progress) if item.ndim == 3 and item.chunks else item[()]
+            values[name] = in_pieces(item, progress) if item.ndim == 3 and item.chunks else item[()]
     return values
-
-
-def _images(data: h5py.Dataset, progress: Progress) -> NDArray[Any]:
-    images: NDArray[Any] = np.empty(data.shape, data.dtype)
-    for i in counted(range(len(images)), progress):
-        images[i] = data[i]
-    return images
 
 
 def get_json(group: h5py.Group, name: str, default: Any) -> Any:
