@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import tempfile
 import threading
-from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -19,6 +18,7 @@ from napari_lot.errors import InputError
 from napari_lot.gui.forms.words import label_of
 from napari_lot.job import Result
 from napari_lot.series import TiltSeries
+from napari_lot.session.in_turn import InTurn
 from napari_lot.settings import Settings
 
 KEPT_IN_MEMORY = 3
@@ -43,7 +43,7 @@ class Runs:
         self._runs: list[Run] = []
         self._lock = threading.Lock()
         self._folder: tempfile.TemporaryDirectory[str] | None = None
-        self._writer: threading.Thread | None = None
+        self._writing = InTurn("napari-lot runs")
 
     def __len__(self) -> int:
         return len(self._runs)
@@ -69,7 +69,7 @@ class Runs:
         if self._folder is None:
             self._folder = tempfile.TemporaryDirectory(prefix="napari-lot-runs-", ignore_cleanup_errors=True)
         folder = Path(self._folder.name)
-        self._later(lambda: self._write(self._runs[:-KEPT_IN_MEMORY], folder))
+        self._writing.do(lambda: self._write(self._runs[:-KEPT_IN_MEMORY], folder))
 
     def _write(self, runs: list[Run], folder: Path) -> None:
         for run in runs:
@@ -85,30 +85,9 @@ class Runs:
             with self._lock:
                 run.result, run.path = replace(run.result, calculated=none, residual=none), path
 
-    def _later(self, work: Callable[[], object]) -> None:
-        """Do this in a thread, after what was begun before: the window does not wait for the disk."""
-        before = self._writer
-
-        def run() -> None:
-            if before is not None:
-                before.join()
-            work()
-
-        self._writer = threading.Thread(target=run, name="napari-lot runs", daemon=True)
-        self._writer.start()
-
-    def _unless_writing(self, work: Callable[[], object]) -> None:
-        """Do this now, or after what is being written."""
-        if self._writer is not None and self._writer.is_alive():
-            self._later(work)
-        else:
-            work()
-
     def wait(self, timeout_s: float | None = None) -> None:
         """Until older runs have made room and files of forgotten ones are gone."""
-        if self._writer is not None:
-            self._writer.join(timeout_s)
-            self._writer = None
+        self._writing.wait(timeout_s)
 
     def whole(self, number: int, series: TiltSeries) -> Result:
         """The result of a run with its stacks, which are read again where they had to make room.
@@ -134,14 +113,14 @@ class Runs:
         run = self[number]
         self._runs = [other for other in self._runs if other is not run]
         if self._folder is not None:
-            self._unless_writing(lambda: None if run.path is None else run.path.unlink(missing_ok=True))
+            self._writing.do_unless_busy(lambda: None if run.path is None else run.path.unlink(missing_ok=True))
 
     def clear(self) -> None:
         """Forget all runs and their files."""
         self._runs = []
         folder, self._folder = self._folder, None
         if folder is not None:
-            self._unless_writing(folder.cleanup)
+            self._writing.do_unless_busy(folder.cleanup)
 
 
 def differences(before: Settings, after: Settings) -> str:

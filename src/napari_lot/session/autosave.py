@@ -14,6 +14,7 @@ import numpy as np
 from napari_lot.atoms import Orbitals
 from napari_lot.job import Result, Snapshot
 from napari_lot.session.file import NOT_ATOMS, RunState, Session, write_session
+from napari_lot.session.in_turn import InTurn
 
 
 class Autosave:
@@ -56,7 +57,7 @@ class Autosave:
         self._history: list[tuple[float, float, float]] = [
             (float(a), float(b), float(c)) for a, b, c in session.history
         ]
-        self._thread: threading.Thread | None = None
+        self._writing = InTurn("napari-lot autosave")
         # the newest of what was found that is not being written yet
         self._found: Session | None = None
         self._lock = threading.Lock()
@@ -80,13 +81,13 @@ class Autosave:
             self._unsaved = RunState.of(snapshot)
         if self._clock() - self._last < self.interval_s or (self._has_atoms and not are_atoms) or self._closed:
             return False
-        if (self._thread is not None and self._thread.is_alive()) or not len(snapshot.orbitals):
+        if self._writing.busy or not len(snapshot.orbitals):
             return False
         self._has_atoms |= are_atoms
         self._last = self._clock()
         self._written, self._unsaved = RunState.of(snapshot), None
         state = replace(self.session, state=self._written, history=self.history)
-        self._later(lambda: self._write(state))
+        self._writing.do(lambda: self._write(state))
         return True
 
     @property
@@ -115,7 +116,7 @@ class Autosave:
             return
         with self._lock:
             self._found = replace(self.session, result=result, history=self.history, notes=dict(notes or {}))
-        self._later(self._write_found)
+        self._writing.do(self._write_found)
 
     def _write_found(self) -> None:
         with self._lock:
@@ -125,8 +126,7 @@ class Autosave:
 
     def wait(self, timeout_s: float | None = 30.0) -> None:
         """Until nothing is being written."""
-        if self._thread is not None:
-            self._thread.join(timeout_s)
+        self._writing.wait(timeout_s)
 
     def remove(self) -> None:
         """The run is saved elsewhere, or nobody wants it: no other file is written, and what is there goes.
@@ -134,22 +134,7 @@ class Autosave:
         At once, or as soon as nothing is being written any more.
         """
         self._closed = True
-        if self._thread is not None and self._thread.is_alive():
-            self._later(lambda: self.path.unlink(missing_ok=True))
-        else:
-            self.path.unlink(missing_ok=True)
-
-    def _later(self, work: Callable[[], object]) -> None:
-        """Do this in a thread, after what was begun before."""
-        before = self._thread
-
-        def run() -> None:
-            if before is not None:
-                before.join()
-            work()
-
-        self._thread = threading.Thread(target=run, name="napari-lot autosave", daemon=True)
-        self._thread.start()
+        self._writing.do_unless_busy(lambda: self.path.unlink(missing_ok=True))
 
     def _write(self, session: Session) -> None:
         try:
