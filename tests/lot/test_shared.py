@@ -4,12 +4,11 @@ import numpy as np
 import pytest
 from tiny import ANGLES, MIDDLE, PIXEL, SHAPE, make_state
 
-from napari_lot.lot import polish
 from napari_lot.lot.image_model import ImageModel
 from napari_lot.lot.polish import lbfgs
 from napari_lot.lot.prior import Prior
 from napari_lot.lot.problem import Problem
-from napari_lot.lot.shared import shared_modes
+from napari_lot.lot.shared import WHOLLY_SHARED, shared_modes
 from napari_lot.physics.geometry import rotations
 from napari_lot.physics.orbital import Learnt
 
@@ -101,7 +100,7 @@ def test_a_fit_needs_far_fewer_steps_than_one_number_at_a_time():
         "height": np.full(n, 20.0),
         "scale": np.full(t, 300.0),
         "background": np.full(t, 1000.0),
-        **{name: shared.diagonal(begin, name) for name in polish.WHOLLY_SHARED},
+        **{name: shared.diagonal(begin, name) for name in WHOLLY_SHARED},
     }
     first = problem.evaluate(begin, np.arange(t), ()).loss
     losses = {}

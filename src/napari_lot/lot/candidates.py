@@ -15,10 +15,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from napari_lot.edit import Candidates, Edit
-from napari_lot.lot import polish, population
+from napari_lot.lot import evidence, polish, population
 from napari_lot.lot.editing import apply_edit
 from napari_lot.lot.evidence import Evidence, prices
-from napari_lot.lot.precision import error_bars
+from napari_lot.lot.precision import ERROR_BAR_REACH, error_bars
 
 if TYPE_CHECKING:
     from napari_lot.lot.fitting import Fit
@@ -33,8 +33,6 @@ APART = 0.6
 """Expected nearest-neighbour distances between what is tried, and from all atoms."""
 CLOSEST = 0.45
 """The same after the fit: closer to an atom, or to a better candidate, it is a part of that one."""
-NEIGHBOURS = 1.6
-"""The same up to which atoms count as neighbours for the error bars, as in the outcome of a run."""
 ROUNDS = 3
 """Fits, after each of which those go that are worth nothing; the rest are judged after the last."""
 GROUPS = ("positions", "height")
@@ -94,8 +92,8 @@ def _fitted(
 
 def _significance(fit: Fit, state: State, calculated: NDArray[np.float32], joint: bool) -> Floats:
     """Height of each orbital (N,) over its error bar; ``joint`` with its neighbours unknown as well."""
-    known = error_bars(fit.problem, state, calculated, fit.hull.silhouettes, NEIGHBOURS * fit.spacing_A, joint)
-    return np.minimum(state.height / np.maximum(known.height, 1e-30), 1e3)
+    known = error_bars(fit.problem, state, calculated, fit.hull.silhouettes, ERROR_BAR_REACH * fit.spacing_A, joint)
+    return evidence.significance(state.height, known.height)
 
 
 def _best_apart(

@@ -285,8 +285,12 @@ def prices(height: Floats, typical: float, settings: Solver, one_height: bool) -
 
 def existence(height: Floats, sigma_height: Floats, price: Floats) -> Floats:
     """Probability (N,) that orbitals are atoms: see ``Evidence.existence``."""
-    significance = np.minimum(height / np.maximum(sigma_height, 1e-30), 1e3)
-    return np.asarray(special.expit(0.5 * significance**2 - price), np.float64)
+    return np.asarray(special.expit(0.5 * significance(height, sigma_height) ** 2 - price), np.float64)
+
+
+def significance(height: Floats, sigma_height: Floats) -> Floats:
+    """Heights (N,) in standard deviations, as far as anybody counts."""
+    return np.minimum(height / np.maximum(sigma_height, 1e-30), 1e3)
 
 
 def _floored(curvature: Floats) -> Floats:

@@ -15,7 +15,7 @@ from napari_lot.lot.adam import Adam
 from napari_lot.lot.editing import ByHand
 from napari_lot.lot.evidence import Evidence
 from napari_lot.lot.problem import Problem, State
-from napari_lot.lot.shared import shared_modes
+from napari_lot.lot.shared import WHOLLY_SHARED, shared_modes
 from napari_lot.lot.start import Hull
 from napari_lot.physics.optics import contrast_bound
 from napari_lot.settings import REFINED_BY_DEFAULT, Solver
@@ -75,6 +75,8 @@ class Fit:
         Called before every mini-batch; raises ``Stopped``.
     edits : callable
         What somebody has changed among the atoms since it was last asked, or None.
+    clock : callable
+        Seconds of work, for the time of each stage.
 
     Attributes
     ----------
@@ -92,6 +94,7 @@ class Fit:
         one_height: bool,
         poll: Callable[[], None],
         edits: Callable[[], Edit | None] = lambda: None,
+        clock: Callable[[], float] = time.perf_counter,
     ) -> None:
         self.problem = problem
         self.state = state
@@ -100,6 +103,7 @@ class Fit:
         self.settings = settings
         self.poll = poll
         self.edits = edits
+        self.clock = clock
         self.editable = False
         self.by_hand = ByHand(spacing_A)
         self.rng = np.random.default_rng(settings.seed)
@@ -109,13 +113,12 @@ class Fit:
         self.steps_total = 0
         self.log: list[str] = []
         self.seconds: dict[str, float] = {}
-        self._waited_s = 0.0
         self.evidence = Evidence(problem, hull, spacing_A, settings, one_height)
         self.refine = refined_groups(settings, hull.isolated)
 
     def passes(self, stage: str, count: int, groups: tuple[str, ...], cosine: bool = False) -> Iterator[Progress]:
         """``count`` mini-batched passes over the series, refining the allowed ones of ``groups``."""
-        began = self._working_s()
+        began = self.clock()
         self.stage = stage
         # what the images' geometry needs is left to whole fits: no mini-batch steps it
         groups = tuple(g for g in self._allowed(groups) if g not in self.geometry())
@@ -134,11 +137,11 @@ class Fit:
                 yield progress
             gauge.fix(self.problem, self.state, groups, self.refine)
             self.step += 1
-        self.seconds[stage] = self.seconds.get(stage, 0.0) + self._working_s() - began
+        self.seconds[stage] = self.seconds.get(stage, 0.0) + self.clock() - began
 
     def fit(self, stage: str, steps: int, groups: tuple[str, ...]) -> Iterator[Progress]:
         """Full-batch quasi-Newton fit of the allowed groups, to convergence or for so many steps."""
-        began = self._working_s()
+        began = self.clock()
         self.stage = stage
         self.adam = Adam()  # its memory does not outlive a fit by other means
         self._sort()
@@ -157,11 +160,7 @@ class Fit:
                 steps = 0
             gauge.fix(self.problem, self.state, groups, self.refine)
             fitting.set_width(self.state.typical_width)
-        self.seconds[stage] = self.seconds.get(stage, 0.0) + self._working_s() - began
-
-    def _working_s(self) -> float:
-        """A clock that stands still while ``poll`` holds the fit."""
-        return time.perf_counter() - self._waited_s
+        self.seconds[stage] = self.seconds.get(stage, 0.0) + self.clock() - began
 
     def _poll_and_take_edit(self) -> bool:
         """Poll where the population may change; True where it did.
@@ -169,12 +168,10 @@ class Fit:
         After every stage in which that can be comes a fit of all atoms, before any of them is judged.
         """
         self.editable = self.stage not in GRID_STAGES
-        began = time.perf_counter()
         try:
             self.poll()
         finally:
             self.editable = False
-            self._waited_s += time.perf_counter() - began
         edit = self.edits()
         if edit is None:
             return False
@@ -199,7 +196,7 @@ class Fit:
             for name in curvature.keys() & priors.keys():
                 curvature[name] = curvature[name] + priors[name].strength
             shared = shared_modes(self.problem, self.state, groups, priors)
-            for name in polish.WHOLLY_SHARED:
+            for name in WHOLLY_SHARED:
                 if name in groups:
                     curvature[name] = shared.diagonal(self.state, name)
             begun = self.state

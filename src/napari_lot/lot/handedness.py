@@ -236,7 +236,16 @@ class Handedness:
         own = self.fit
         problem = copy.copy(own.problem)
         problem.model = own.problem.model.with_microscope(lens, own.state.typical_width)
-        fit = Fit(problem, own.state.copy(), own.hull, own.spacing_A, own.settings, own.evidence.one_height, own.poll)
+        fit = Fit(
+            problem,
+            own.state.copy(),
+            own.hull,
+            own.spacing_A,
+            own.settings,
+            own.evidence.one_height,
+            own.poll,
+            clock=own.clock,
+        )
         fit.evidence.variance, fit.evidence.inflation = variance, own.evidence.inflation
         fit.refine = set(own.refine)
         return fit

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
@@ -16,7 +15,7 @@ from napari_lot.lot.correction import ProbeCorrection
 from napari_lot.lot.doubts import agreement, doubts
 from napari_lot.lot.handedness import Handedness
 from napari_lot.lot.image_model import ImageModel
-from napari_lot.lot.precision import error_bars
+from napari_lot.lot.precision import ERROR_BAR_REACH, error_bars
 from napari_lot.lot.prepare import Prepared
 from napari_lot.lot.problem import State
 from napari_lot.lot.reconstruct import Reconstruction
@@ -26,8 +25,6 @@ from napari_lot.physics.probe import probe_slices
 if TYPE_CHECKING:
     from napari_lot.job import Job
 
-ERROR_BAR_REACH = 1.6
-"""Expected nearest-neighbour distances up to which atoms count as neighbours for the error bars."""
 NOT_CALIBRATED = (
     "the images were denoised, so that their noise is not known: the error bars say how consistent the images are with "
     "the model, and are not calibrated."
@@ -89,14 +86,10 @@ def outcome(
     hands: Handedness,
     reason: str,
     seconds: dict[str, float],
-    mark: float,
     began: float,
-    paused_s: float,
 ) -> Result:
-    """The result of a run that has ended for a ``reason``; ``mark`` is when the fit did, ``began`` when the run.
-
-    The run's time is that in which it was at work: ``paused_s`` of it somebody held it.
-    """
+    """The result of a run that has ended for a ``reason``; ``began`` is when, by the clock of the solver."""
+    mark = solver.clock()
     state, problem, series, settings = solver.state, ready.problem, job.series, job.settings
     n = len(state.height)
     mask = series.usable
@@ -124,10 +117,8 @@ def outcome(
     images = (calculated * np.float32(ready.unit) + np.float32(ready.zero)).astype(np.float32)
     seen, _ = ready.hull.seen_and_missed(state.positions)
     seconds = dict(seconds)
-    seconds["result"] = time.perf_counter() - mark
-    seconds["total"] = time.perf_counter() - began - paused_s
-    if paused_s:
-        seconds["paused"] = paused_s
+    seconds["result"] = solver.clock() - mark
+    seconds["total"] = solver.clock() - began
     how = {"converged": "Converged", "finished early": "Finished early", "time limit": "Time limit reached"}.get(
         reason, reason
     )

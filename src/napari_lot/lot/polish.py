@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from napari_lot.lot.prior import Prior
 from napari_lot.lot.problem import Problem, State
-from napari_lot.lot.shared import SharedModes
+from napari_lot.lot.shared import WHOLLY_SHARED, SharedModes
 
 Floats = NDArray[np.float64]
 
@@ -24,7 +24,6 @@ STILL_A = 1e-5
 STILL_STEPS = 3
 MEMORY = 20
 """Pairs of steps and changes of gradient that are kept."""
-WHOLLY_SHARED = ("width", "learnt")
 
 
 def pack(state: State, groups: tuple[str, ...]) -> Floats:

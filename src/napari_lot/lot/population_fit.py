@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Iterator
 
 import numpy as np
@@ -25,7 +26,7 @@ class PopulationFit(Fit):
 
     Parameters
     ----------
-    problem, state, hull, spacing_A, settings, poll, edits
+    problem, state, hull, spacing_A, settings, poll, edits, clock
         As for ``Fit``.
     elements : tuple of str
         Symbols of what the orbitals may be.
@@ -46,8 +47,9 @@ class PopulationFit(Fit):
         elements: tuple[str, ...],
         poll: Callable[[], None],
         edits: Callable[[], Edit | None] = lambda: None,
+        clock: Callable[[], float] = time.perf_counter,
     ) -> None:
-        super().__init__(problem, state, hull, spacing_A, settings, len(elements) == 1, poll, edits)
+        super().__init__(problem, state, hull, spacing_A, settings, len(elements) == 1, poll, edits, clock)
         self.elements = elements
         self.weakest = weakest_contrast(elements)
         self.settled: State | None = None

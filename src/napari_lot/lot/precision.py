@@ -29,6 +29,8 @@ PARAMETERS = 4
 """x, y, z, H."""
 TABLE_STEP_A = 0.1
 TABLE_REACH_A = 8.0
+ERROR_BAR_REACH = 1.6
+"""Expected nearest-neighbour distances up to which atoms count as neighbours."""
 MOST_NEIGHBOURS = 24
 """The nearest; more only where orbitals crowd that are no atoms."""
 RIDGES = (1e-9, 1e-3, 1e-2, 1e-1, 1.0)

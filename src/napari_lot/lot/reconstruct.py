@@ -41,7 +41,7 @@ class Reconstruction(PopulationFit):
 
     Parameters
     ----------
-    problem, state, hull, spacing_A, settings, elements, poll, edits
+    problem, state, hull, spacing_A, settings, elements, poll, edits, clock
         As for ``PopulationFit``.
     adaptive : bool
         The images correct the probe.
@@ -58,8 +58,9 @@ class Reconstruction(PopulationFit):
         adaptive: bool = False,
         poll: Callable[[], None] = lambda: None,
         edits: Callable[[], Edit | None] = lambda: None,
+        clock: Callable[[], float] = time.perf_counter,
     ) -> None:
-        super().__init__(problem, state, hull, spacing_A, settings, elements, poll, edits)
+        super().__init__(problem, state, hull, spacing_A, settings, elements, poll, edits, clock)
         self.adaptive = adaptive
         self.orbital = problem.model.orbital
         if self.orbital.terms:

@@ -46,10 +46,15 @@ def run_job(job: Job, control: Control) -> Iterator[Snapshot]:
 
 
 def _run(job: Job, control: Control) -> Iterator[Snapshot]:
-    began = time.perf_counter()
     seconds: dict[str, float] = {}
     limit = job.settings.solver.max_minutes
     paused = 0.0
+
+    def clock() -> float:
+        """Stands still in pauses, as the time of a run does."""
+        return time.perf_counter() - paused
+
+    began = clock()
 
     solver: Reconstruction | None = None
 
@@ -65,7 +70,7 @@ def _run(job: Job, control: Control) -> Iterator[Snapshot]:
             paused += time.perf_counter() - mark
         if control.stop_request is not None:
             raise Stopped(control.stop_request)
-        if limit is not None and time.perf_counter() - began - paused > 60 * limit:
+        if limit is not None and clock() - began > 60 * limit:
             raise Stopped("time limit")
 
     def poll_early() -> None:
@@ -78,7 +83,7 @@ def _run(job: Job, control: Control) -> Iterator[Snapshot]:
     except Stopped as stop:  # there is nothing to show yet
         job.stop_reason = STOP_REASONS.get(str(stop), str(stop))
         return
-    seconds["prepare"] = time.perf_counter() - began - paused
+    seconds["prepare"] = clock() - began
     live = _Live(job, ready, began)
     message = (
         f"{len(ready.state.height)} orbitals inside the hull of the object, {ready.object}; {ready.likelihood.words}"
@@ -95,6 +100,7 @@ def _run(job: Job, control: Control) -> Iterator[Snapshot]:
         job.settings.model.probe == "adaptive",
         poll,
         control.take_edit,
+        clock,
     )
     hands = Handedness(solver, solver.adaptive)
     reason = "converged"
@@ -121,8 +127,9 @@ def _run(job: Job, control: Control) -> Iterator[Snapshot]:
         yield live.snapshot("finished", solver.step, solver.step, solver.state, f"{why}; no result was kept.")
         return
     seconds |= solver.seconds
-    mark = time.perf_counter()
-    job.result = outcome(job, ready, solver, hands, reason, seconds, mark, began, paused)
+    if paused:
+        seconds["paused"] = paused
+    job.result = outcome(job, ready, solver, hands, reason, seconds, began)
     ready.problem.model.close()
     live.everything(job.result)
     yield live.snapshot("finished", solver.step, solver.step, solver.state, job.result.message)

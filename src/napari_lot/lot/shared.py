@@ -24,6 +24,8 @@ Floats = NDArray[np.float64]
 
 STEPS = {"width": 0.01, "learnt": 0.02}
 """Changes (Å, a number) by which finite differences of the images are taken."""
+WHOLLY_SHARED = tuple(STEPS)
+"""Groups of which the modes hold every number."""
 SOME_TILTS = 8
 """Enough to see how a few numbers trade places: each tilt shows all of it."""
 LEAST_SHARE = 1e-7
@@ -57,7 +59,7 @@ class SharedModes:
         """How far width and learnt shape have moved: the change of the images relative to the images themselves."""
         signal = sum(self.curvature[k, k] for k, change in enumerate(self.changes) if "height" in change)
         change = 0.0
-        for group in ("width", "learnt"):
+        for group in WHOLLY_SHARED:
             difference = getattr(after, group) - getattr(before, group)
             change += float((self.diagonal(before, group) * difference**2).sum())
         return float(np.sqrt(change / signal)) if signal else 0.0
@@ -101,9 +103,9 @@ def shared_modes(
     if "height" in groups:
         for kind in np.unique(state.species):
             add({"height": np.where(state.species == kind, state.height, 0.0)}, 0.1)
-    for group in ("width", "learnt"):
+    for group in (name for name in WHOLLY_SHARED if name in groups):
         values = getattr(state, group)
-        for place in np.ndindex(values.shape) if group in groups else ():
+        for place in np.ndindex(values.shape):
             one = np.zeros(values.shape)
             one[place] = 1.0
             add({group: one}, STEPS[group])

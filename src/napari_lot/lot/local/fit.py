@@ -33,6 +33,7 @@ from napari_lot.lot.local.refit import Refit
 from napari_lot.lot.local.source import source_of
 from napari_lot.lot.local.tally import Tally
 from napari_lot.lot.local.windows import Patches, View, Windows, add, cut
+from napari_lot.lot.precision import ERROR_BAR_REACH
 from napari_lot.lot.problem import Problem, State
 from napari_lot.physics.orbital import orbital
 from napari_lot.series.tilt_series import TiltSeries
@@ -43,8 +44,6 @@ REACH = 2.0
 """Expected nearest-neighbour distances up to which atoms are refitted."""
 EDGE = 0.8
 """The same beyond them, up to which pixels are compared."""
-ERROR_BAR_REACH = 1.6
-"""The same up to which atoms count as neighbours for the error bars, as in the run."""
 LARGEST_MOVE = 1.5
 """The same that one move may go: farther away it is another atom."""
 CLOSEST = 0.35
