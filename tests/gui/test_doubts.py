@@ -99,10 +99,10 @@ def test_the_false_atom_comes_first_and_goes(inspected: Any, viewer: Any, hand: 
     hand.until(lambda: settled(panel), 30)
     false = n - 1
     assert panel.queue.shown.atom == false
-    assert "exists with a probability of 0.4" in panel.why.text()
-    assert "error bars" in panel.facts.text()
-    assert "probability 0.4" in panel.facts.text()
-    assert "log-likelihood" in panel.cost.text()
+    assert "exists with a probability of 0.4" in panel.desk.why.text()
+    assert "error bars" in panel.desk.facts.text()
+    assert "probability 0.4" in panel.desk.facts.text()
+    assert "log-likelihood" in panel.desk.cost.text()
     assert viewer.layers["Doubtful atom"].visible == (inspected.layers.view in ("atoms", "markers"))
     r_before, calculated = state.result.r_factor.copy(), state.result.calculated
     press(viewer, Qt.Key.Key_D)
@@ -135,7 +135,7 @@ def test_keep_walks_on_and_is_noted(inspected: Any, viewer: Any, hand: Any) -> N
     (told,) = state.result.details["decisions"]
     assert (told["what"], told["gain"]) == ("keep", 0)
     assert np.isfinite(told["gain_of_deleting"])
-    assert "kept" in panel.said.text()
+    assert "kept" in panel.desk.said.text()
 
 
 def test_the_walk_ends_after_the_last_doubtful_atom_and_says_what_lies_beyond(
@@ -146,13 +146,13 @@ def test_the_walk_ends_after_the_last_doubtful_atom_and_says_what_lies_beyond(
     press(viewer, Qt.Key.Key_N)
     hand.until(lambda: settled(panel), 30)
     first = queue.shown.atom
-    assert panel.cost.text().endswith("an atom must be worth " + f"{queue.shown.price:.0f}.")
+    assert panel.desk.cost.text().endswith("an atom must be worth " + f"{queue.shown.price:.0f}.")
     one = np.where(queue.queue.atoms == first, 2.0, 0.5)
     queue.queue = replace(queue.queue, scores=one)
     press(viewer, Qt.Key.Key_N)
     hand.until(lambda: queue.shown is None, 30)
     assert title.text() == "All doubtful atoms have been looked at"
-    assert "N goes on beyond them" in panel.why.text()
+    assert "N goes on beyond them" in panel.desk.why.text()
     assert not panel.buttons["delete"].isEnabled()
     press(viewer, Qt.Key.Key_N)
     hand.until(lambda: settled(panel), 30)
@@ -199,7 +199,7 @@ def test_an_atom_moves_to_a_click_and_by_arrow_keys(inspected: Any, viewer: Any,
     move = panel.queue.move
     panel.queue.move = lambda place: (asked.append(np.asarray(place)), move(place))
     press(viewer, Qt.Key.Key_M)
-    assert "arrow keys" in panel.hint.text()
+    assert "arrow keys" in panel.desk.hint.text()
     tilt = 10
     target = patches.marks[tilt] + [2.0, -3.0]
     point = patch_point(panel, tilt, target)
@@ -409,14 +409,14 @@ def test_all_text_is_seen_in_a_low_window(inspected: Any, viewer: Any, hand: Any
     press(viewer, Qt.Key.Key_N)
     hand.until(lambda: settled(panel), 30)
     press(viewer, Qt.Key.Key_K)
-    hand.until(lambda: settled(panel) and "kept" in panel.said.text(), 30)
+    hand.until(lambda: settled(panel) and "kept" in panel.desk.said.text(), 30)
     qtbot.wait(200)
     assert (window.width(), window.height()) == size
-    for label in (panel.why, panel.facts, panel.cost, panel.said):
+    for label in (panel.desk.why, panel.desk.facts, panel.desk.cost, panel.desk.said):
         assert label.visibleRegion().boundingRect() == label.rect(), label.objectName()
     press(viewer, Qt.Key.Key_M)
     qtbot.wait(200)
-    for label in (panel.why, panel.facts, panel.cost, panel.hint):
+    for label in (panel.desk.why, panel.desk.facts, panel.desk.cost, panel.desk.hint):
         assert label.visibleRegion().boundingRect() == label.rect(), label.objectName()
 
 

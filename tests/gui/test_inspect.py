@@ -55,7 +55,7 @@ def compare(done: Any, hand: Any, path: Path) -> None:
         hand.click(child(done, "show_compare"))
     hand.type(child(done, "compare_path"), str(path), enter=False)
     hand.click(child(done, "compare_start"))
-    hand.until(lambda: not done.inspect.compare.background.busy, 20)
+    hand.until(lambda: not done.inspect.compare.task.running, 20)
 
 
 def test_a_reference_elsewhere_is_matched_and_shown_in_three_colours(
@@ -108,7 +108,7 @@ def test_a_points_layer_is_a_second_structure(done: Any, viewer: Any, hand: Any)
     hand.click(child(done, "show_compare"))
     hand.choose(child(done, "compare_source"), "theirs")
     hand.click(child(done, "compare_start"))
-    hand.until(lambda: not done.inspect.compare.background.busy, 20)
+    hand.until(lambda: not done.inspect.compare.task.running, 20)
     assert "recall 100.00 %, precision 100.00 %" in child(done, "compare_figures").text()
     assert "RMSD 0.00 pm" in child(done, "compare_figures").text()
 
@@ -155,7 +155,7 @@ def test_neighbours_of_the_sample(done: Any, hand: Any) -> None:
     for what in ("g(r)", "g(r) by elements", "coordination", "nearest neighbours"):
         hand.choose(child(done, "structure_what"), what)
     hand.type(child(done, "structure_cutoff"), "4.2")
-    hand.until(lambda: structure is not done.inspect.structure.structure and not done.inspect.structure.background.busy)
+    hand.until(lambda: structure is not done.inspect.structure.structure and not done.inspect.structure.task.running)
     assert "within 4.20 Å" in child(done, "structure_text").text()
     assert done.inspect.structure.structure.coordination.max() == 18
 

@@ -123,7 +123,12 @@ def tilt_angle_deg(series: TiltSeries) -> NDArray[np.float64] | None:
 
 def scale_bar_A(width_A: float) -> float:
     """Length of a scale bar in Å: round, and about a quarter of the image."""
-    return float(max(length for length in _ROUND_LENGTHS_A if length <= max(0.3 * width_A, 1)))
+    return whole_A(0.3 * width_A)
+
+
+def whole_A(longest_A: float) -> float:
+    """The longest of 1, 2, 5, 10, 20, … Å that is no longer than a length; 1 where that is less."""
+    return float(max(length for length in _ROUND_LENGTHS_A if length <= max(longest_A * (1 + 1e-9), 1)))
 
 
 def _tilt(figure: Figure, series: TiltSeries, result: Result, tilt: int) -> None:

@@ -24,17 +24,21 @@ UNITS = ("pixel", "angstrom", "angstrom", "angstrom")
 
 def layer_data(series: TiltSeries, name: str | None = None) -> tuple[NDArray[np.float32], dict[str, Any], str]:
     """napari's LayerData of a series: a 4-D image [tilt, 1, v, u] in Å with the rotation centre at the origin."""
-    p = series.pixel_size_A
-    row, column = series.center_px or (0.0, 0.0)
     options = {
         "name": name or Path(series.source).stem,
-        "scale": (1.0, p, p, p),
-        "translate": (0.0, 0.0, -row * p, -column * p),
+        **layer_place(series),
         "units": UNITS,
         "axis_labels": AXIS_LABELS,
         "metadata": {KEY: layer_facts(series)},
     }
     return series.images[:, None], options, "image"
+
+
+def layer_place(series: TiltSeries) -> dict[str, tuple[float, ...]]:
+    """Scale and translation of a layer [tilt, 1, v, u] that put the rotation centre at the origin, in Å."""
+    p = series.pixel_size_A
+    row, column = series.center_px or (0.0, 0.0)
+    return {"scale": (1.0, p, p, p), "translate": (0.0, 0.0, -row * p, -column * p)}
 
 
 def layer_facts(series: TiltSeries) -> dict[str, Any]:

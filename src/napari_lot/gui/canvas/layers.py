@@ -7,6 +7,7 @@ slider stays a tilt slider and the atoms stay on screen. World coordinates are Ã
 from __future__ import annotations
 
 from collections.abc import Callable
+from contextlib import nullcontext
 from typing import Any
 
 import numpy as np
@@ -137,12 +138,9 @@ class WorkbenchLayers:
         """Take away what belongs to an earlier run."""
         self.editor.end()
         self.doubt.remove()
-        if self.of_atoms.own() or self.stacks.has(CALCULATED) or self.stacks.has(RESIDUAL):
-            # in one batch: napari rebuilds its scene, and looks for garbage, once and not for every layer
-            with self.viewer.layers.batched_update():
-                self.stacks.remove_results()
-                self.of_atoms.remove()
-        else:
+        drawn = self.of_atoms.own() or self.stacks.has(CALCULATED) or self.stacks.has(RESIDUAL)
+        # in one batch: napari rebuilds its scene, and looks for garbage, once and not for every layer (nor for none)
+        with self.viewer.layers.batched_update() if drawn else nullcontext():
             self.stacks.remove_results()
             self.of_atoms.remove()
         if self.probe.before is not None and self.probe.slices is not None:

@@ -4,20 +4,12 @@ from __future__ import annotations
 
 from typing import Any
 
+from napari_lot.export.figures import whole_A
+
 LONGEST_PX = 150
 """Length on the screen that the bar keeps below, as napari's own does."""
 FITS = 0.9
 """Of the width of an image, the part that a bar may take."""
-
-
-def whole_A(longest_A: float) -> float:
-    """The longest of 1, 2, 5, 10, 20, … Å that is no longer than a length; 1 where that is less."""
-    length = 1.0
-    for step in range(1, 12):
-        longer = (1.0, 2.0, 5.0)[step % 3] * 10.0 ** (step // 3)
-        if longer <= longest_A * (1 + 1e-9):
-            length = longer
-    return length
 
 
 class ScaleBar:

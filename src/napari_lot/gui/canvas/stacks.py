@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from napari_lot.lot.local import Windows
 from napari_lot.series import TiltSeries
-from napari_lot.series.layer import KEY, layer_facts
+from napari_lot.series.layer import KEY, layer_facts, layer_place
 
 UNITS_4D = ("pixel", "angstrom", "angstrom", "angstrom")
 AXES_4D = ("tilt angle", "z", "y", "x")  # napari makes room for this; the angle itself is shown in its place
@@ -46,19 +46,13 @@ def stack_layer(series: TiltSeries, images: NDArray[np.float32], name: str, **op
     return Image(
         images[:, None],
         name=name,
-        **_place(series),
+        **layer_place(series),
         units=UNITS_4D,
         axis_labels=AXES_4D,
         projection_mode="mean",
         metadata=_metadata(series, name),
         **options,
     )
-
-
-def _place(series: TiltSeries) -> dict[str, tuple[float, ...]]:
-    p = series.pixel_size_A
-    row, column = series.center_px if series.center_px is not None else (0.0, 0.0)
-    return {"scale": (1, p, p, p), "translate": (0, 0, -row * p, -column * p)}
 
 
 def _metadata(series: TiltSeries, name: str) -> dict[str, Any]:
@@ -96,7 +90,7 @@ class Stacks:
             self.restore(visible=True)
             return
         # a layer that goes and another that comes would each hold the window up for half a second (see Views)
-        layer, place = self.layers[MEASURED], _place(series)
+        layer, place = self.layers[MEASURED], layer_place(series)
         layer.data = series.images[:, None]
         layer.scale, layer.translate = place["scale"], place["translate"]
         layer.metadata = _metadata(series, MEASURED)

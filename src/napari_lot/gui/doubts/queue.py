@@ -5,7 +5,6 @@ All that is computed runs in one thread, in order; the window is told when there
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import Any
@@ -18,11 +17,10 @@ from napari_lot.gui.doubts.judging import Judging, Made, Trial
 from napari_lot.gui.doubts.words import facts, told
 from napari_lot.gui.state import WorkbenchState
 from napari_lot.gui.work.in_order import InOrder
-from napari_lot.gui.work.sentences import sentence_of
+from napari_lot.gui.work.sentences import explained
 from napari_lot.job import Result
 from napari_lot.lot.local import Change, LocalFit, Patches
 
-_LOG = logging.getLogger(__name__)
 THREAD = "napari-lot doubts"
 BY_HAND = "placed by hand"
 DOUBTS = "doubts"
@@ -156,10 +154,7 @@ class DoubtQueue(QObject):
         def failed(error: BaseException) -> None:
             if generation == self._generation:
                 self.doing, self._deleting = "", None
-                sentence, detail = sentence_of(error, doing)
-                if detail is not None:
-                    _LOG.error("%s\n%s", sentence, detail)
-                self.said = self.state.fail(sentence, DOUBTS)
+                self.said = self.state.fail(explained(error, doing), DOUBTS)
                 self.changed.emit()
 
         self.worker.do(task, finished, failed)

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import logging
 import traceback
 
 from napari_lot.errors import InputError
 
+_LOG = logging.getLogger(__name__)
 REMEDY = "crop or bin the images, or close other programs; then try again"
 
 
@@ -33,3 +35,11 @@ def sentence_of(error: BaseException, what: str, remedy: str = REMEDY) -> tuple[
         f"{what} stopped because of a fault in the program ({name}: {text}); nothing shown is lost.",
         detail,
     )
+
+
+def explained(error: BaseException, what: str) -> str:
+    """``sentence_of`` an error; where the program is at fault the log gets the traceback."""
+    sentence, detail = sentence_of(error, what)
+    if detail is not None:
+        _LOG.error("%s\n%s", sentence, detail)
+    return sentence

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 import time
 from collections.abc import Callable
 from typing import Any
@@ -10,10 +9,9 @@ from typing import Any
 from qtpy.QtCore import QObject, QTimer, Signal
 
 from napari_lot.gui.work.piece import Piece
-from napari_lot.gui.work.sentences import sentence_of
+from napari_lot.gui.work.sentences import explained
 from napari_lot.progress import Progress
 
-_LOG = logging.getLogger(__name__)
 POLL_MS = 40
 AT_ONCE_S = 0.1
 """What is done within this is done before ``start`` returns; nobody sees a wait as short as this."""
@@ -141,8 +139,5 @@ class Task(QObject):
         if work.error is None:
             self._done(work.value)
         else:
-            sentence, detail = sentence_of(work.error, self.what)
-            if detail is not None:
-                _LOG.error("%s\n%s", sentence, detail)
-            self._failed(sentence)
+            self._failed(explained(work.error, self.what))
         self.changed.emit()

@@ -30,7 +30,7 @@ def summary(series: TiltSeries, thickness_A: float | None = None, weights: Mappi
     kind = "counts" if series.counts else "intensity"
     axis = f"axis at {series.tilt_axis_deg:g}°".replace("-", "−")
     parts = [f"{name}: {many} of {v} × {u} pixels, {series.pixel_size_A:g} Å, {_span(series, used)}, {axis}, {kind}"]
-    left_out = [str(tilt) for tilt in range(t) if tilt not in set(used)]
+    left_out = [str(tilt) for tilt in np.setdiff1d(np.arange(t), used)]
     if left_out:
         parts.append(f"without tilt{'s' if len(left_out) > 1 else ''} {_listed(left_out)}")
     weighed = [f"{tilt}={weight:g}" for tilt, weight in sorted((weights or {}).items()) if weight not in (0, 1)]

@@ -62,31 +62,6 @@ class DoubtsPanel(QWidget):
         layers.viewer.layers.events.inserted.connect(self._take_keys)
         self._show()
 
-    @property
-    def why(self) -> Any:
-        """The label that says why the shown atom is doubtful."""
-        return self.desk.why
-
-    @property
-    def facts(self) -> Any:
-        """The label of what is known of it."""
-        return self.desk.facts
-
-    @property
-    def cost(self) -> Any:
-        """The label of what deleting it would cost."""
-        return self.desk.cost
-
-    @property
-    def said(self) -> Any:
-        """The label of what was done last."""
-        return self.desk.said
-
-    @property
-    def hint(self) -> Any:
-        """The label of what to do next while an atom is placed."""
-        return self.desk.hint
-
     def resizeEvent(self, event: Any) -> None:
         super().resizeEvent(event)
         wide = self.width() >= WIDE_PX

@@ -33,7 +33,7 @@ from napari_lot.gui.forms.number_box import NumberBox
 from napari_lot.gui.look import warning
 from napari_lot.gui.plots.of_structure import AXES, DISTANCES, DeviationPlot
 from napari_lot.gui.state import WorkbenchState
-from napari_lot.gui.work.forgetful import Forgetful
+from napari_lot.gui.work.task import Task
 from napari_lot.structures import read_structure
 
 A_FILE = "a file"
@@ -52,7 +52,7 @@ class CompareBox(QWidget):
         self.on_change: Callable[[], None] = lambda: None
         self.done: Done | None = None
         self.points = ComparisonLayers(layers.viewer)
-        self.background = Forgetful("The comparison", self._on_done, self._on_failure, self)
+        self.task = Task("comparison", self)
         self._build()
         layers.viewer.layers.events.inserted.connect(self._offer_layers)
         layers.viewer.layers.events.removed.connect(self._offer_layers)
@@ -170,14 +170,14 @@ class CompareBox(QWidget):
 
     def shutdown(self) -> None:
         """Stop listening and waiting; the layers stay."""
-        self.background.shutdown()
+        self.task.shutdown()
         self.layers.viewer.layers.events.inserted.disconnect(self._offer_layers)
         self.layers.viewer.layers.events.removed.disconnect(self._offer_layers)
         self.layers.viewer.dims.events.ndisplay.disconnect(self._on_ndisplay)
 
     def forget(self) -> None:
         """The atoms are others now, or the comparison is no longer wanted."""
-        self.background.cancel()
+        self.task.cancel()
         self._take_back()
 
     def _take_back(self) -> None:
@@ -213,7 +213,7 @@ class CompareBox(QWidget):
 
     def _start(self) -> None:
         result = self.layers.result
-        if result is None or self.background.busy:
+        if result is None or self.task.running:
             return
         self._take_back()
         found, cutoff_A, rotate = result.orbitals, self.cutoff.value(), self.rotate.isChecked()
@@ -224,18 +224,20 @@ class CompareBox(QWidget):
                 if not text:
                     raise InputError("No file is named: type or choose the file of the second structure.")
                 path = Path(text).expanduser()
-                self.background.start(lambda: _compared(found, read_structure(path), path.name, cutoff_A, rotate))
+                self._compare(lambda: _compared(found, read_structure(path), path.name, cutoff_A, rotate))
             else:
                 reference = atoms_of(self.layers.viewer.layers[source])
-                self.background.start(lambda: _compared(found, reference, source, cutoff_A, rotate))
+                self._compare(lambda: _compared(found, reference, source, cutoff_A, rotate))
         except InputError as error:
             self._on_failure(str(error))
-            return
+
+    def _compare(self, work: Callable[[], Done]) -> None:
         self.note.setText("Comparing, also with the mirror images…")
+        self.task.start("The comparison", lambda progress: work(), self._on_done, self._on_failure)
         self._show()
 
     def _cancel(self) -> None:
-        self.background.cancel()
+        self.task.cancel()
         self.note.setText("Cancelled.")
         self._show()
 
@@ -266,7 +268,7 @@ class CompareBox(QWidget):
         return None if self.done is None else self.done[0].comparisons.get(self.way.currentData())
 
     def _show(self) -> None:
-        busy, ready = self.background.busy, self.layers.result is not None
+        busy, ready = self.task.running, self.layers.result is not None
         self._file.setVisible(self.source.currentText() == A_FILE)
         self.go.setEnabled(ready and not busy)
         tip = "Match the atoms of this run one to one with those of the second structure."

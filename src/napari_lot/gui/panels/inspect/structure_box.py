@@ -15,7 +15,7 @@ from napari_lot.gui.forms.drawer import narrow
 from napari_lot.gui.forms.number_box import NumberBox
 from napari_lot.gui.plots.of_structure import COORDINATION, NEAREST, PAIRS, PARTIAL, StructurePlot
 from napari_lot.gui.state import WorkbenchState
-from napari_lot.gui.work.forgetful import Forgetful
+from napari_lot.gui.work.task import Task
 from napari_lot.job import Result
 
 FIRST_MINIMUM = "from g(r)"
@@ -31,7 +31,7 @@ class StructureBox(QWidget):
         self.structure: Structure | None = None
         self.on_structure: Callable[[NDArray[np.int64]], None] = lambda coordination: None
         self._of: Result | None = None
-        self.background = Forgetful("The analysis of distances", self._on_done, self._on_failure, self)
+        self.task = Task("analysis", self)
         self.what = QComboBox()
         self.what.setObjectName("structure_what")
         self.what.addItems([NEAREST, PAIRS, PARTIAL, COORDINATION])
@@ -65,11 +65,11 @@ class StructureBox(QWidget):
 
     def shutdown(self) -> None:
         """Stop waiting."""
-        self.background.shutdown()
+        self.task.shutdown()
 
     def forget(self) -> None:
         """The atoms are others now."""
-        self.background.cancel()
+        self.task.cancel()
         self.structure = self._of = None
         if self.isVisible():
             self._begin()
@@ -81,7 +81,7 @@ class StructureBox(QWidget):
 
     def want(self) -> None:
         """Work it out unless that is done or under way."""
-        if not self.background.busy and (self.structure is None or self._of is not self.layers.result):
+        if not self.task.running and (self.structure is None or self._of is not self.layers.result):
             self._begin()
 
     @property
@@ -99,7 +99,10 @@ class StructureBox(QWidget):
         self._of, self._asked = result, self._wish
         atoms, cutoff_A = result.orbitals, self._wish
         self.text.setText("Measuring distances…")
-        self.background.start(lambda: analyse(atoms, cutoff_A))
+        self.task.cancel()  # of other atoms, or for another cutoff
+        self.task.start(
+            "The analysis of distances", lambda progress: analyse(atoms, cutoff_A), self._on_done, self._on_failure
+        )
 
     def _on_done(self, structure: Structure) -> None:
         self.structure = structure
