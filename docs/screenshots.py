@@ -52,6 +52,7 @@ def main() -> None:
             session.walk(shown)
             shown.close()
         if "alloy" in parts:
+            leftovers.autosave_folder = lambda: scratch / "of the alloy"
             shown = guide()
             alloy.walk(shown)
             shown.close()

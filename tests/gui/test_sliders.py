@@ -26,6 +26,10 @@ def test_only_sliders_that_do_something_are_seen(ready: Any, viewer: Any, hand: 
     assert list(sliders(viewer)) == ["w +0.0 Å"]
     viewer.dims.set_point(1, 6.0)
     assert list(sliders(viewer)) == ["w +6.0 Å"]
+    viewer.dims.set_point(1, -12.0)
+    (name,) = sliders(viewer)
+    assert name == "w −12 Å", "napari cuts longer words off"
+    assert "depth w −12.0 Å" in viewer.canvas.overlays.text.text
     hand.click(child(ready, "view_images"))
     mine = viewer.add_image(np.zeros((5, 8, 8)), name="mine")
     assert len(sliders(viewer)) == 2, "somebody else's stack may need the other"

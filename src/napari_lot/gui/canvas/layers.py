@@ -444,8 +444,9 @@ class WorkbenchLayers:
             text += "   left out" if t in self.series.excluded else ""
         elif view == "probe":
             w = self.viewer.dims.point[-3] if self.viewer.dims.ndim >= 3 else 0.0
-            depth = f"w {w:+.1f} Å".replace("-", "−")
-            text = f"probe at depth {depth}" if self.probe.before is None else f"depth {depth}, % of peak before"
+            exact = f"w {w:+.1f} Å".replace("-", "−")
+            depth = exact if abs(w) < 9.95 else f"w {w:+.0f} Å".replace("-", "−")  # beside a slider is little room
+            text = f"probe at depth {exact}" if self.probe.before is None else f"depth {exact}, % of peak before"
         elif view == "atoms" and self.editor.layer is not None:
             text = f"{len(self.editor.layer.data)} atoms, editing"
         elif view == "atoms" and self.orbitals is not None:
