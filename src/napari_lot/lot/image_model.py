@@ -155,6 +155,7 @@ class ImageModel:
             self.extra2 = max(0.0, self.extra2)
             sharpen = np.exp(np.pi**2 * self.q2 * self.extra2)
         self.transfer = torch.from_numpy(np.asarray(self._spectra * sharpen, np.complex64))
+        self.transfer_conj = self.transfer.conj().resolve_conj()
         # Gaussians that no probe blurs are what they are sampled as, also what of them lies beyond the sampling limit
         self.sampled = self.basis.rank == 1 and bool(np.all(self.basis.transfer == 1)) and not self.shaped
         self.plain = self.sampled and self.extra2 == 0.0 and self.correction is None
@@ -202,6 +203,7 @@ class ImageModel:
     def _tabulate(self) -> None:
         self.tables = compact.tables(self.poly)
         self.kernel = torch.from_numpy(np.asarray(self._spectra, np.complex64))
+        self.kernel_conj = self.kernel.conj().resolve_conj()
 
     @property
     def rank(self) -> int:
@@ -282,9 +284,7 @@ class ImageModel:
         result: Tensor = Render.apply(*arguments, self)  # type: ignore[no-untyped-call]
         return result
 
-    def _filters(
-        self, shapes: Shapes | None, by_window: bool
-    ) -> tuple[Tensor | None, tuple[NDArray[np.int64], ...]]:
+    def _filters(self, shapes: Shapes | None, by_window: bool) -> tuple[Tensor | None, tuple[NDArray[np.int64], ...]]:
         """Filters (S, V, U // 2 + 1) that make what is spread into the orbitals, and the orbitals of each."""
         if shapes is None or not (self.shaped or by_window):
             return None, ()

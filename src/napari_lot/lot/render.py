@@ -48,7 +48,7 @@ class Groups:
 
 @dataclass
 class Gradients:
-    """Sums of one worker: by the orbitals of each group (N_s, 5), and by the filters where asked for."""
+    """Sums of one worker: by the orbitals of each group (N_s, 5); by the filters, complex, where asked for."""
 
     atoms: list[Floats]
     filters: Tensor | None
@@ -116,7 +116,7 @@ class Render(torch.autograd.Function):
         def work(share: int) -> tuple[Gradients, list[tuple[NDArray[np.float64], NDArray[np.float64]]]]:
             total = Gradients(
                 [np.zeros((len(atoms.amplitude), 5)) for atoms in groups.atoms],
-                torch.zeros_like(groups.filters) if want_filter else None,
+                torch.zeros_like(groups.filters, dtype=torch.complex64) if want_filter else None,
             )
             return total, [
                 _backward(model, groups, geometry, images[j], j, level, total, ctx.spectra[j])
@@ -124,7 +124,7 @@ class Render(torch.autograd.Function):
             ]
 
         parts = [np.zeros((len(atoms.amplitude), 5)) for atoms in groups.atoms]
-        g_filter = torch.zeros_like(groups.filters) if want_filter else None
+        g_filter = torch.zeros_like(groups.filters, dtype=torch.complex128) if want_filter else None
         g_matrices, g_offsets = np.zeros((count, 3, 3)), np.zeros((count, 3))
         for share, (total, others) in enumerate(model.run(work, shares)):
             for part, found in zip(parts, total.atoms, strict=True):
@@ -146,10 +146,18 @@ class Render(torch.autograd.Function):
             tensor(g_atom[:, 4], want_s2),
             tensor(g_matrices, want_matrix),
             tensor(g_offsets, want_offset),
-            None if g_filter is None else g_filter.to(ctx.filter_dtype),
+            None if g_filter is None else _by_filter(g_filter, model.canvas.shape).to(ctx.filter_dtype),
             None,
             None,
         )
+
+
+def _by_filter(products: Tensor, shape: tuple[int, int]) -> Tensor:
+    """Gradient by real filters F of images irfft2(F X), from the sums of conj(rfft2(gradient)) X."""
+    rows, columns = shape
+    found = products.real / (rows * columns)
+    found[..., 1 : (columns + 1) // 2] *= 2.0  # half of the spectrum is stored, and stands for both halves
+    return found
 
 
 def _half(model: ImageModel, inv_s2: Floats) -> int:
@@ -243,6 +251,7 @@ def _backward(
     canvas = torch.zeros(rows, columns)
     model.canvas.crop(canvas)[:] = gradient
     seen = None if groups.filters is None and model.plain else torch.fft.rfft2(canvas)
+    seen_conj = None if seen is None or total.filters is None else seen.conj().resolve_conj()
     g_matrix, g_offset = np.zeros((3, 3)), np.zeros(3)
     for s, atoms in enumerate(groups.atoms):
         flat, channels = _canvas(model)
@@ -250,13 +259,10 @@ def _backward(
             channels[..., 0] = canvas
         else:
             here = seen if groups.filters is None else seen * groups.filters[s]
-            adjoint = here * _transfer(model, atoms).conj()
-            interleave(torch.fft.irfft2(adjoint, s=(rows, columns)).numpy(), flat)
+            back = model.kernel_conj if atoms.inv_s2 is None else model.transfer_conj
+            interleave(torch.fft.irfft2(here * back, s=(rows, columns)).numpy(), flat)
         _gather(model, atoms, geometry, j, flat, level, (total.atoms[s], g_matrix, g_offset))
-        if total.filters is not None and seen is not None:
-            # image = irfft2(F X): half of the spectrum is stored, and stands for both halves
+        if total.filters is not None and seen_conj is not None:
             there = _spectrum(model, atoms, geometry, j) if spectra is None else spectra[s]
-            product = (seen.conj() * there).real
-            product[:, 1 : (columns + 1) // 2] *= 2.0
-            total.filters[s] += product / (rows * columns)
+            total.filters[s].addcmul_(seen_conj, there)
     return g_matrix, g_offset
