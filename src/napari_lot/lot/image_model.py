@@ -108,7 +108,7 @@ class ImageModel:
         pixel = self.canvas.pixel_size_A
         self.q2 = np.fft.fftfreq(v, pixel)[:, None] ** 2 + np.fft.rfftfreq(u, pixel)[None, :] ** 2
         self.correction: ProbeCorrection | None = None
-        along_v, along_u = (window.transform(np.fft.fftfreq(n)) for n in (v, u))
+        along_v, along_u = (window.transform(np.asarray(np.fft.fftfreq(n), np.float64)) for n in (v, u))
         self._window = torch.from_numpy(along_v[:, None] * along_u[None, : u // 2 + 1])
         self._assemble()
         self.set_width(width_A)
