@@ -118,6 +118,7 @@ def test_the_false_atom_comes_first_and_goes(inspected: Any, viewer: Any, hand: 
     assert (told["what"], told["atom"], told["element"]) == ("delete", false, "Pt")
     assert told["gain"] == pytest.approx(panel.queue.fit.done[-1].change.gain, abs=1e-3)
     assert "probability" in told["reason"]
+    assert told["doubtful"] is True
     assert panel.queue.shown.atom != false, "the next one is shown"
     press(viewer, Qt.Key.Key_U)
     hand.until(lambda: len(state.result.orbitals) == n and settled(panel), 30)
