@@ -40,7 +40,8 @@ def test_a_preview_changes_nothing_and_goes_again(prepare: Any, workbench: Any, 
     assert workbench.state.series is before
     said = child(workbench, "prepare_said").text()
     assert "Preview: Aligned by centres of mass" in said
-    assert "This makes the tilts agree less: R_common 1.88 % → 2.50 %. Keep the tilts as they are" in said
+    mismatch = "mismatch of their profiles along the tilt axis 1.88 % → 2.50 %"
+    assert f"This makes the tilts agree less: {mismatch}. Keep the tilts as they are" in said
     press(workbench, hand, "preview_step")
     assert "Preview" not in viewer.layers
     choose(workbench, hand, "Crop")
@@ -188,6 +189,7 @@ def test_the_pixel_size_from_a_lattice_and_from_a_line(prepare: Any, workbench: 
     assert layer.mode == "add_line"
     layer.add_lines(np.array([[10.0, 10.0], [40.0, 50.0]]))
     hand.until(lambda: child(workbench, "measured_distance").currentText() == "line of 50.00 px")
+    assert child(workbench, "known_distance_A").text() == "not given"
     hand.type(child(workbench, "known_distance_A"), "13")
     assert "a pixel is 0.26 Å (+4.00 %)" in child(workbench, "pixel_size_said").text()
     hand.click(child(workbench, "use_pixel_size"))
