@@ -75,6 +75,11 @@ def test_the_fields_of_a_kind_show_with_it(ready: Any, hand: Any) -> None:
     hand.type(child(ready, "export_path"), "my.svg", enter=False)
     hand.choose(kind, "Figure: histogram of heights")
     assert child(ready, "export_path").text() == "my.svg", "an ending that fits stays"
+    hand.type(child(ready, "export_dpi"), "150.5")
+    assert "Resolution: 150.5 dpi is not a whole number." in child(ready, "export_refusals").text()
+    assert not child(ready, "export_save").isEnabled()
+    hand.choose(kind, "Session, HDF5")
+    assert child(ready, "export_save").isEnabled(), "it takes no resolution"
 
 
 def test_the_place_is_shown_in_full_and_lies_beside_the_series(ready: Any, hand: Any, tmp_path: Path) -> None:

@@ -93,6 +93,36 @@ def test_a_step_that_cannot_be_done_is_explained(prepare: Any, workbench: Any, h
     assert workbench.state.series is before
 
 
+def test_a_whole_number_that_cannot_be_used_is_marked_and_explained(prepare: Any, workbench: Any, hand: Any) -> None:
+    from qtpy.QtCore import Qt
+    from qtpy.QtTest import QTest
+
+    choose(workbench, hand, "Crop")
+    said, left = child(workbench, "step_refusals"), child(workbench, "crop_left")
+    hand.type(left, "10.5")
+    assert left.text() == "10.5 px", "nothing of it is gone"
+    assert left.property("refused") is True
+    assert said.isVisible()
+    assert "First column: 10.5 px is not a whole number." in said.text()
+    for name in ("preview_step", "apply_step"):
+        assert not child(workbench, name).isEnabled()
+        assert "not a whole number" in child(workbench, name).toolTip()
+    choose(workbench, hand, "Bin")
+    assert not said.isVisible(), "it is of another step"
+    assert child(workbench, "apply_step").isEnabled()
+    hand.type(child(workbench, "bin_factor"), "40")
+    assert "Join: 40 × pixels must be at most 16 × pixels." in said.text()
+    hand.type(child(workbench, "bin_factor"), "4")
+    assert not said.isVisible()
+    choose(workbench, hand, "Crop")
+    assert "First column" in said.text()
+    hand.type(left, "10", enter=False)
+    QTest.keyClick(left, Qt.Key.Key_Tab)
+    assert not said.isVisible()
+    press(workbench, hand, "apply_step")
+    assert workbench.state.series.images.shape[2] == 104
+
+
 def test_what_takes_long_can_be_cancelled(prepare: Any, workbench: Any, hand: Any, viewer: Any) -> None:
     import threading
 
