@@ -265,6 +265,73 @@ def test_a_tilt_axis_that_was_found_is_a_step_like_any_other(prepare: Any, workb
     assert workbench.state.series.history == ()
 
 
+def test_another_series_does_not_take_the_place_of_unsaved_atoms_unasked(
+    ready: Any, hand: Any, viewer: Any, tmp_path: Any
+) -> None:
+    from qtpy.QtCore import QMimeData, QPointF, Qt, QUrl
+    from qtpy.QtGui import QDropEvent
+    from stand_in import StandInJob
+
+    from napari_lot.series.sample import sample_path
+    from napari_lot.session import Session, write_session
+
+    ready.run.make_job = lambda series, settings: StandInJob(series, settings, step_s=0.0, steps=3)
+    for n in (1, 2):
+        hand.click(child(ready, "start"))
+        hand.until(lambda n=n: ready.state.result_run == n and not ready.state.running, 30)
+    result, series = ready.state.result, ready.state.series
+    session = tmp_path / "other.lot.h5"
+    write_session(session, Session(series, result.settings, result))
+    viewer.open_sample("napari-lot", "pt_deca")
+    open_step(ready, hand, "data")
+    asked: list[str] = []
+    ready.data.prepare.confirm = lambda question: bool(asked.append(question))
+    data = QMimeData()
+    data.setUrls([QUrl.fromLocalFile(str(sample_path()))])
+    drop = QDropEvent(
+        QPointF(5, 5), Qt.DropAction.CopyAction, data, Qt.MouseButton.LeftButton, Qt.KeyboardModifier.NoModifier
+    )
+    for name, choose_other in (
+        ("the sample", lambda: hand.click(child(ready, "open_sample"))),
+        ("Pt decahedron", lambda: hand.click(child(ready, "use_layer"))),
+        (sample_path().name, lambda: hand.type(child(ready, "series_path"), str(sample_path()))),
+        (sample_path().name, lambda: ready.data.dropEvent(drop)),
+        (session.name, lambda: hand.type(child(ready, "series_path"), str(session))),
+    ):
+        seen = len(asked)
+        choose_other()
+        hand.until(lambda seen=seen: len(asked) == seen + 1)
+        assert asked[-1].startswith("The atoms of runs 1 and 2 go when "), asked[-1]
+        assert name in asked[-1]
+        hand.qtbot.wait(50)
+        assert ready.state.result is result
+        assert ready.state.series is series
+        assert not ready.state.reading
+        assert child(ready, "series_path").text() == "", "the path is that of what is open"
+    # what is in a file is not lost
+    open_step(ready, hand, "export")
+    hand.choose(child(ready, "export_kind"), "Atoms, CSV")
+    hand.type(child(ready, "export_path"), str(tmp_path / "a.csv"), enter=False)
+    hand.click(child(ready, "export_save"))
+    hand.until(lambda: not ready.export.saving)
+    assert ready.state.unsaved_atoms == "the atoms of run 1"
+    ready.run.table.show_run(1)
+    hand.until(lambda: ready.state.result_run == 1)
+    hand.type(child(ready, "export_path"), str(tmp_path / "b.csv"), enter=False)
+    hand.click(child(ready, "export_save"))
+    hand.until(lambda: not ready.export.saving)
+    seen = len(asked)
+    hand.click(child(ready, "open_sample"))
+    hand.until(lambda: ready.state.result is None)
+    # and what was opened from a file is there already
+    hand.type(child(ready, "series_path"), str(session))
+    hand.until(lambda: ready.state.result is not None)
+    open_step(ready, hand, "data")
+    hand.click(child(ready, "open_sample"))
+    hand.until(lambda: ready.state.result is None)
+    assert len(asked) == seen
+
+
 def test_the_result_of_a_run_does_not_go_unasked(ready: Any, hand: Any, viewer: Any) -> None:
     from stand_in import StandInJob
 

@@ -29,7 +29,7 @@ from napari_lot.gui.forms.progress_line import ProgressLine
 from napari_lot.gui.forms.refusal_line import RefusalLine
 from napari_lot.gui.forms.widgets import number
 from napari_lot.gui.look import failure
-from napari_lot.gui.saving import CANVAS, EVERYTHING, KINDS, SESSION, Figures, check, save, with_ending
+from napari_lot.gui.saving import CANVAS, EVERYTHING, KINDS, SESSION, WITH_ATOMS, Figures, check, save, with_ending
 from napari_lot.gui.state import WorkbenchState
 from napari_lot.gui.work.task import Task
 from napari_lot.progress import Progress
@@ -250,7 +250,7 @@ class ExportPanel(QWidget):
     def _save(self) -> None:
         if self.state.result is None or self.state.series is None:
             return
-        what, run = self.kind.currentText(), self.state.result_run
+        what, run, result = self.kind.currentText(), self.state.result_run, self.state.result
         try:
             path = self._target()
             if path is None:
@@ -269,6 +269,8 @@ class ExportPanel(QWidget):
             self.state.succeed(SAVE)
             self.note.setText(f"Saved {place} (run {run})")
             self._enable()
+            if what in WITH_ATOMS and (run != self.state.result_run or result is self.state.result):
+                self.state.is_saved(run)
             self.on_saved(what)
 
         self.note.setText("")
