@@ -119,7 +119,7 @@ class ExportPanel(QWidget):
         layout.addWidget(self.path, 1, 1)
         layout.addWidget(self.browse, 1, 2)
         layout.addWidget(self.where, 2, 1, 1, 2)
-        layout.addWidget(self.figure_row, 3, 1, 1, 2)
+        layout.addWidget(self.figure_row, 3, 0, 1, 3)  # beside the labels it would be wider than the dock
         layout.addWidget(self.refusals, 4, 1, 1, 2)
         layout.addWidget(self.embed, 5, 1, 1, 2)
         layout.addWidget(self.overwrite, 6, 1)
