@@ -13,7 +13,7 @@ from napari_lot.job import Job, ProbeSlices, Result
 from napari_lot.lot import likelihood
 from napari_lot.lot.correction import ProbeCorrection
 from napari_lot.lot.local import LocalFit
-from napari_lot.lot.local.missing import _peaks
+from napari_lot.lot.local.missing import peaks
 from napari_lot.lot.local.refit import Stopped
 from napari_lot.lot.local.source import source_of
 from napari_lot.lot.precision import error_bars
@@ -138,7 +138,7 @@ def test_where_no_atom_is_missing_none_is_added_at_a_peak_of_the_residual(case):
         places[np.flatnonzero(result.orbitals.id == atom)[0]] += 0.5
         result = with_images(series, replace(result, orbitals=replace(result.orbitals, positions=places)))
     fit = LocalFit(series, result)
-    points, significance = _peaks(fit, fit.position(atom))
+    points, significance = peaks(fit, fit.position(atom))
     assert fit.add(points[0]).gain > 8, "with its neighbours refitted it gains what they gain without it"
     if case != "noise alone":
         assert significance[0] > 5

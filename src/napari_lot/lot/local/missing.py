@@ -41,7 +41,7 @@ def missing_atom(fit: LocalFit, center: Floats) -> tuple[Change, float]:
     InputError
         Everything around is taken, or nothing there is worth an atom.
     """
-    points, score = _peaks(fit, center)
+    points, score = peaks(fit, center)
     best: tuple[Change, float] | None = None
     gained = most = 0.0
     for point, significance in zip(points, score, strict=True):
@@ -60,7 +60,7 @@ def missing_atom(fit: LocalFit, center: Floats) -> tuple[Change, float]:
     return best
 
 
-def _peaks(fit: LocalFit, center: Floats) -> tuple[Floats, Floats]:
+def peaks(fit: LocalFit, center: Floats) -> tuple[Floats, Floats]:
     """The strongest places around another (M, 3), apart from each other, and their significance (M,).
 
     With g the back-projected weighted residual and A the curvature of the likelihood for a unit atom there it is
