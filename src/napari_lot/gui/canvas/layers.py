@@ -450,5 +450,5 @@ class WorkbenchLayers:
         elif view == "atoms" and self.editor.layer is not None:
             text = f"{len(self.editor.layer.data)} atoms, editing"
         elif view == "atoms" and self.orbitals is not None:
-            text = f"{len(self.orbitals)} {self.of_atoms.noun}\ncoloured by {self.coloring().title}"
+            text = f"{len(self.orbitals)} {self.of_atoms.noun}\ncoloured by {self.coloring().words}"
         self.views.say(text, (f"tilt {short_angle_text(self.series, t)}", depth))
