@@ -181,6 +181,7 @@ def make_report(series: TiltSeries, result: Result, run: dict[str, Any]) -> dict
             "depths_A": result.probe.depth_A,
             "pixel_size_A": result.probe.pixel_size_A,
             "microscope": result.details.get("microscope"),
+            "microscope_sigma_A": result.details.get("microscope_sigma_A"),
         },
         "object": {"kind": result.details.get("object"), "thickness_A": result.details.get("thickness_A")},
         "refined": result.details.get("refined"),

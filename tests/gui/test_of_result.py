@@ -43,6 +43,7 @@ class Rich(StandInJob):
         area = np.pi * 0.25
         details = {
             "microscope": lens.model_copy(update=FITTED).model_dump() if self.probe_is_changed else lens.model_dump(),
+            "microscope_sigma_A": {"defocus_A": 1.5, "c12_x": 0.3, "c12_y": 0.4},
             "likelihood": {"kind": "poisson", "why": "the images are electron counts"},
             "handedness": {"tilt_sense": {"verdict": "undecidable", "sentence": SENTENCE}},
             "mixture": {
@@ -82,8 +83,8 @@ def test_the_probe_before_and_after_is_one_click_away(ready: Any, viewer: Any, h
     names = ("Probe (settings)", "Probe (fitted)", "Probe change")
     assert not any(layers[name].visible for name in names), "they do not cover the atoms"
     text = child(ready, "probe_text").text()
-    assert "defocus 0.0 → −20.0 Å" in text
-    assert "C12 0.0 → 8.0 Å at 30°" in text
+    assert "defocus 0.0 → −20.0 ± 1.5 Å" in text
+    assert "C12 0.0 → 8.0 ± 0.35 Å at 30°" in text
     largest = 100 * np.abs(result.probe.images - result.probe_before.images).max() / result.probe_before.images.max()
     assert f"largest change of intensity {largest:.2g} % of the peak" in text
     comparison = child(ready, "probe_before_and_after")

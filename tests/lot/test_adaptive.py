@@ -9,7 +9,7 @@ from scipy import ndimage
 from napari_lot.analysis.compare import compare
 from napari_lot.errors import InputError
 from napari_lot.job import Job
-from napari_lot.lot.aberrations import Coordinates
+from napari_lot.lot.aberrations import Coordinates, _radians
 from napari_lot.lot.adaptive import fit_correction, free_of_atoms
 from napari_lot.lot.correction import ProbeCorrection
 from napari_lot.lot.image_model import ImageModel
@@ -212,6 +212,13 @@ def test_aberrations_are_found_and_atoms_with_them(aberrated):
     assert found["phi12_deg"] == pytest.approx(lens.phi12_deg, abs=6)
     assert found["c21_A"] == pytest.approx(lens.c21_A, abs=120)
     assert found["phi21_deg"] == pytest.approx(lens.phi21_deg, abs=10)
+    sigma = adaptive.details["microscope_sigma_A"]
+    coordinates = Coordinates.of(lens, ("probe",))
+    assert set(sigma) == set(coordinates.names)
+    off = _radians(coordinates, lens, Microscope(**found)) * coordinates.scale_A
+    told = np.array([sigma[name] for name in coordinates.names])
+    assert (np.abs(off) < 4 * told).all()
+    assert (told < coordinates.scale_A).all(), "the images tell more than what was expected before"
     right, wrong = compare(adaptive.orbitals, particle), compare(rigid.orbitals, particle)
     assert (right.recall, right.precision) == (1, 1)
     assert right.rmsd_pm < 0.4 * wrong.rmsd_pm

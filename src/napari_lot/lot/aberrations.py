@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 import torch
@@ -77,10 +78,22 @@ class Coordinates:
         return microscope.model_copy(update={k: float(v) for k, v in values.items()})
 
 
+class FittedLens(NamedTuple):
+    """A model of the microscope that explains the images better, the state that goes with it, and error bars.
+
+    ``sigma_A`` are standard deviations of the numbers of ``Coordinates`` in Å, the atoms given apart from what all of
+    them share.
+    """
+
+    model: ImageModel
+    state: State
+    sigma_A: dict[str, float]
+
+
 def fit_aberrations(
     problem: Problem, state: State, groups: Sequence[str], expected: Microscope, noise_variance: float
-) -> tuple[ImageModel, State] | None:
-    """A model whose microscope explains the images better, with the state that goes with it; None if there is none.
+) -> FittedLens | None:
+    """A model whose microscope explains the images better; None if there is none.
 
     Parameters
     ----------
@@ -100,6 +113,7 @@ def fit_aberrations(
     tilts = problem.fitted[:: -(-len(problem.fitted) // TILTS)]
     place = _radians(coordinates, expected, begun.microscope)
     model, loss = begun, _loss(problem, state, begun, tilts, place, noise_variance)
+    sigma = np.zeros(len(place))
     for _ in range(ROUNDS):
         base = _images(problem, state, model, tilts)
         columns = [
@@ -122,7 +136,10 @@ def fit_aberrations(
         right = design @ residual.ravel()
         prior = np.concatenate([np.zeros(SHARED), np.full(len(place), EXPECTED_RAD**-2)])
         right[SHARED:] -= prior[SHARED:] * place
-        change = np.linalg.solve(matrix + np.diag(prior + 1e-9 * np.diag(matrix)), right)
+        held = prior + 1e-9 * np.diag(matrix)
+        change = np.linalg.solve(matrix + np.diag(held), right)
+        every = len(problem.fitted) / len(tilts)  # those that were not looked at tell as much
+        sigma = np.sqrt(np.diag(np.linalg.inv(every * matrix + np.diag(held)))[SHARED:])
         change *= min(1.0, 1.0 / max(float(np.abs(change[SHARED:]).max()), 1e-12))  # a radian at most
         for part in (1.0, 0.5, 0.25):
             trial_place = place + part * change[SHARED:]
@@ -137,7 +154,9 @@ def fit_aberrations(
             trial.close()
         else:
             break
-    return None if model is begun else (model, state)
+    if model is begun:
+        return None
+    return FittedLens(model, state, dict(zip(coordinates.names, (sigma * coordinates.scale_A).tolist(), strict=True)))
 
 
 def _shared(state: State, change: Floats) -> State:

@@ -282,8 +282,8 @@ def _contradiction(fit: Fit, own: Microscope, question: Question, variance: floa
     found = fit_aberrations(fit.problem, fit.state, ["probe"], lens, variance)
     if found is None:
         return None
-    found[0].close()
-    asked_for = found[0].microscope
+    found.model.close()
+    asked_for = found.model.microscope
     assert asked_for is not None
     doubt = phase_difference(lens, asked_for) / phase_difference(lens, mirrored(lens, question))
     if doubt <= MOST_DOUBT:

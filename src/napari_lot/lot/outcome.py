@@ -158,6 +158,7 @@ def outcome(
             "learnt_orbital": state.learnt.tolist() if state.learnt.any() else None,
             "refined": _refined(solver),
             "microscope": None if problem.model.microscope is None else problem.model.microscope.model_dump(),
+            "microscope_sigma_A": solver.lens_sigma_A or None,
             "object": "particle" if ready.hull.isolated else "film",
             "thickness_A": ready.thickness_A,
             "threads": problem.model.threads,

@@ -67,6 +67,7 @@ class Reconstruction(PopulationFit):
             problem.model.set_orbital(Gaussian())
         self.p_element: Floats | None = None
         self.mixture: Mixture | None = None
+        self.lens_sigma_A: dict[str, float] = {}
         self.steps_total = self._plan()
         self.condensed = False
         self.population_is_free = {"positions", "heights"} <= self.refine
@@ -199,7 +200,9 @@ class Reconstruction(PopulationFit):
             if found is None:
                 break
             self.problem.model.close()
-            self.problem.model, self.state = found
+            self.problem.model, self.state = found.model, found.state
+            # residuals that are correlated tell less than they seem to
+            self.lens_sigma_A = {k: float(self.evidence.inflation * one) for k, one in found.sigma_A.items()}
             lens = self.problem.model.microscope or expected
             self._note(f"probe: defocus {lens.defocus_A:.1f}, C12 {lens.c12_A:.1f}, C21 {lens.c21_A:.0f} Å")
             yield from self.fit("probe", s.birth_steps, groups)

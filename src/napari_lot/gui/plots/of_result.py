@@ -45,7 +45,8 @@ class ProbeComparison(QWidget):
 def probe_text(result: Result) -> str:
     """What the fit did to the probe, in words; '' where it did nothing.
 
-    Aberrations that changed, before and after; and the largest change of intensity in percent of the peak before.
+    Aberrations that changed, before and after, with their standard deviations; and the largest change of intensity in
+    percent of the peak before.
     """
     before = result.probe_before
     if before is None or not result.probe_changed:
@@ -57,10 +58,19 @@ def probe_text(result: Result) -> str:
     for name, size, azimuth in ABERRATIONS:
         ends = [_aberration(m, size, azimuth) for m in (lens, fitted)]
         if ends[0] != ends[1]:
-            parts.append(f"{name} {ends[0]} → {ends[1]} Å{'' if azimuth is None else _at(fitted, size, azimuth)}")
+            told = _told(result.details.get("microscope_sigma_A") or {}, size, azimuth)
+            parts.append(f"{name} {ends[0]} → {ends[1]}{told} Å{'' if azimuth is None else _at(fitted, size, azimuth)}")
     change = 100 * float(np.abs(result.probe.images - before.images).max() / before.images.max())
     largest = f"largest change of intensity {change:.2g} % of the peak"
     return f"Probe, settings → fitted: {'; '.join([*(parts or ['aberrations as set']), largest])}.".replace("-", "−")
+
+
+def _told(sigma_A: dict[str, float], size: str, azimuth: str | None) -> str:
+    """How well the images tell an aberration: its standard deviation, the mean one of two components."""
+    names = [size] if azimuth is None else [f"{size.removesuffix('_A')}_{part}" for part in "xy"]
+    if not set(names) <= set(sigma_A):
+        return ""
+    return f" ± {float(np.sqrt(np.mean([sigma_A[name] ** 2 for name in names]))):.2g}"
 
 
 def _aberration(lens: Microscope, size: str, azimuth: str | None) -> str:
