@@ -167,7 +167,7 @@ def test_residual_is_measured_minus_calculated_on_symmetric_limits(viewer: Any) 
     series = small_series()
     layers.show_series(series)
     calculated = series.images[[1, 3]] * np.float32(0.9)
-    layers.show_calculated(np.array([1, 3]), calculated)
+    list(layers.show_calculated(np.array([1, 3]), calculated))
     residual, shown = viewer.layers["Residual"], viewer.layers["Calculated"]
     assert np.array_equal(shown.data[[1, 3], 0], calculated)
     assert np.allclose(residual.data[[1, 3], 0], series.images[[1, 3]] - calculated)
@@ -186,11 +186,11 @@ def test_a_deleted_layer_comes_back(viewer: Any) -> None:
     layers.show_series(series)
     atoms = Orbitals.create([[1.0, 2.0, 3.0], [4.0, 5.0, 6.0]])
     layers.show_atoms(atoms, 3.0)
-    layers.show_calculated(np.arange(5), series.images)
+    list(layers.show_calculated(np.arange(5), series.images))
     for name in ("Atoms", "Residual", "Calculated"):
         viewer.layers.remove(viewer.layers[name])
     layers.show_atoms(atoms, 3.0)
-    layers.show_calculated(np.arange(5), series.images)
+    list(layers.show_calculated(np.arange(5), series.images))
     assert {"Measured", "Calculated", "Residual", "Atoms"} <= {layer.name for layer in viewer.layers}
     layers.close()
 

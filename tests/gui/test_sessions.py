@@ -50,7 +50,7 @@ def test_a_session_opens_as_it_was_saved(ready: Any, viewer: Any, hand: Any, not
     hand.type(child(ready, "seed"), "1")
     open_step(ready, hand, "data")
     hand.type(child(ready, "series_path"), str(path))
-    hand.until(lambda: ready.state.result is not None)
+    hand.until(lambda: ready.state.result is not None and not ready.state.reading)
     found = ready.state.result
     np.testing.assert_array_equal(found.orbitals.positions, result.orbitals.positions)
     np.testing.assert_array_equal(found.sigma_A, result.sigma_A)
@@ -113,7 +113,7 @@ def test_a_running_fit_is_saved_and_offered_after_a_crash(
     hand.until(child(bench, "recovery").isVisible)
     assert "was not saved" in child(bench, "recovery_text").text()
     hand.click(child(bench, "recovery_open"))
-    hand.until(lambda: bench.state.series is not None)
+    hand.until(lambda: bench.state.series is not None and not bench.state.reading)
     assert "Broken off" in child(bench, "stage").text()
     assert len(bench.layers.atoms.layer.data) == len(state.orbitals)
     # a finished run that is saved elsewhere needs no autosave

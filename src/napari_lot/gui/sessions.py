@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -209,18 +210,20 @@ class Sessions:
         begun = task.start(
             f"Opening {path.name}",
             lambda progress: read_session(path, progress),
-            lambda session: self.show(session, path),
+            lambda session: self._show(session, path),
             bench.state.fail,
         )
         if not begun:
             bench.state.fail(f"{path}: not while something else is read ({task.what}): wait for it, or cancel it.")
 
-    def show(self, session: Session, path: Path) -> None:
-        """Series, settings, atoms and views as they were."""
+    def _show(self, session: Session, path: Path) -> Iterator[None]:
+        """Series, settings, atoms and views as they were, in turns between which the window answers."""
         bench, settings = self.bench, session.settings
         state = bench.state
         if path in left_behind():
             self._adopted = path
+        bench.layers.remove_results()
+        yield
         bench.data.adopt(path, session.series, settings.data)
         lens = settings.microscope
         elements = [element for element in settings.model.elements if element != "X"]
@@ -238,8 +241,9 @@ class Sessions:
         history = [(int(step), float(loss), float(r)) for step, loss, r in session.history]
         if history:
             bench.run.plot.add(history)
+        yield
         if session.result is not None:
-            self._show_result(session.result, spacing_A)
+            yield from self._show_result(session.result, spacing_A)
         elif session.state is not None:
             bench.layers.show_atoms(session.state.orbitals, spacing_A)
             bench.layers.settle_atoms()
@@ -249,6 +253,7 @@ class Sessions:
                 f"begins anew; 'napari-lot resume' goes on from these atoms."
             )
             bench.run.ended = READY, f"A run that was broken off at {at}. Ready to start."
+        yield
         self._show_view(session.view)
         for name in ("data", "probe"):
             bench.sections[name].close_up()
@@ -265,11 +270,11 @@ class Sessions:
         values["data"] = {"withhold": settings.data.withhold}
         self.bench.run.form.take(values)
 
-    def _show_result(self, result: Result, spacing_A: float) -> None:
+    def _show_result(self, result: Result, spacing_A: float) -> Iterator[None]:
         bench = self.bench
         bench.state.runs += 1
-        bench.layers.show_result(result, spacing_A)
-        bench.layers.settle_atoms()
+        yield from bench.layers.show_result_in_turns(result, spacing_A, turn=False)
+        yield
         bench.run.progress.say(f"<b>Opened</b>: {in_window_words(result.message)}")
         bench.run.ended = DONE, f"{len(result.orbitals)} atoms, {result.stop_reason}."
         bench.state.keep(result)
@@ -280,8 +285,9 @@ class Sessions:
         if color_by and layers.result is not None:
             layers.color_atoms(color_by)
             self.bench.inspect.take_over_colors()
-        if view.get("view") and layers.available(view["view"]) is None:
-            layers.look_at(view["view"])
+        chosen = view.get("view") or "atoms"
+        if layers.available(chosen) is None:
+            layers.look_at(chosen)
         if "tilt" in view and layers.view in ("images", "markers"):
             layers.go_to_tilt(int(view["tilt"]))
 

@@ -6,9 +6,10 @@ slider stays a tilt slider and the atoms stay on screen. World coordinates are Ã
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from contextlib import nullcontext
-from typing import Any
+from functools import wraps
+from typing import Any, Concatenate, ParamSpec, TypeVar
 
 import numpy as np
 from napari.layers import Layer
@@ -30,6 +31,20 @@ from napari_lot.gui.canvas.views import RIGHT_HANDED, Views
 from napari_lot.job import ProbeSlices, Result
 from napari_lot.lot.local import Windows
 from napari_lot.series import TiltSeries
+
+P = ParamSpec("P")
+R = TypeVar("R")
+
+
+def _still(change: Callable[Concatenate[WorkbenchLayers, P], R]) -> Callable[Concatenate[WorkbenchLayers, P], R]:
+    """Draw the canvas once after a change of many layers."""
+
+    @wraps(change)
+    def changed(layers: WorkbenchLayers, *args: P.args, **kwargs: P.kwargs) -> R:
+        with layers.views.still.held():
+            return change(layers, *args, **kwargs)
+
+    return changed
 
 
 class WorkbenchLayers:
@@ -110,6 +125,7 @@ class WorkbenchLayers:
 
     # -- images -----------------------------------------------------------------------------------------------
 
+    @_still
     def show_series(self, series: TiltSeries, replacing: Layer | None = None, keep_tilt: bool = False) -> None:
         """Show the measured stack; layers of another series go, and so does a layer that shows just the same.
 
@@ -134,6 +150,7 @@ class WorkbenchLayers:
         self._set_tilt(min(tilt, len(series) - 1) if keep_tilt else self.projection.flattest)
         self.look_at("images")
 
+    @_still
     def remove_results(self) -> None:
         """Take away what belongs to an earlier run."""
         self.editor.end()
@@ -147,17 +164,24 @@ class WorkbenchLayers:
             self.show_probe(self.probe.before)
         self.projection = Projection(self.series) if self.series is not None else None
 
-    def show_calculated(self, tilts: NDArray[np.int64], calculated: NDArray[np.float32]) -> None:
-        """Fill in calculated images (n, V, U) of some tilts and their residuals."""
-        before = self.tilt
-        if self.stacks.show_calculated(tilts, calculated, before, visible=self.view == "images"):
-            self._arrange_again(before)
+    def show_calculated(self, tilts: NDArray[np.int64], calculated: NDArray[np.float32]) -> Iterator[None]:
+        """Fill in calculated images (n, V, U) of some tilts and their residuals, in turns where layers have to come."""
+        self.stacks.show_calculated(tilts, calculated, self.tilt)
+        if not self.stacks.has(CALCULATED):
+            yield
+        yield from self._add_stacks()
 
-    def _show_all(self, result: Result) -> None:
-        before = self.tilt
-        if self.stacks.show_all(result.calculated, result.residual, visible=self.view == "images"):
-            self._arrange_again(before)
+    def _add_stacks(self) -> Iterator[None]:
+        """Those that there are images for and that are not on screen, in a turn each."""
+        tilt, added = self.tilt, False
+        with self.views.still.held():
+            while self.stacks.restore_one(visible=self.view == "images"):
+                added = True
+                yield
+        if added:
+            self._arrange_again(tilt)
 
+    @_still
     def _arrange_again(self, tilt: int) -> None:
         """After stacks were added: they take their places, and the slider its own."""
         self._set_tilt(tilt)
@@ -168,14 +192,26 @@ class WorkbenchLayers:
 
     def show_result(self, result: Result, spacing_A: float) -> None:
         """Show what a finished run leaves: all calculated images, residuals and the final atoms."""
+        for _ in self.show_result_in_turns(result, spacing_A):
+            pass
+
+    def show_result_in_turns(self, result: Result, spacing_A: float, turn: bool = True) -> Iterator[None]:
+        """The same, in turns between which the window may answer; ``turn`` to the atoms where none were there."""
         if self.series is None:
             return
         self.projection = Projection(self.series, result)
-        self._show_all(result)
+        self.stacks.show_all(result.calculated, result.residual)
         self.stacks.limit_residual(result.residual)
-        self.show_probe(result.probe, result.probe_before if result.probe_changed else None)
-        self.of_atoms.noun, self.of_atoms.result = "atoms", result
-        self.show_atoms(result.orbitals, spacing_A)
+        yield from self._add_stacks()
+        with self.views.still.held():
+            self.show_probe(result.probe, result.probe_before if result.probe_changed else None)
+            self.of_atoms.noun, self.of_atoms.result = "atoms", result
+            first = self.atoms is None
+            self._stream(result.orbitals, spacing_A)
+            self.settle_atoms()
+        if turn and first:
+            yield
+            self.look_at("atoms")
 
     def change_result(self, result: Result, windows: Windows | None) -> None:
         """Take over a result in which single atoms were changed, and its images within the ``windows``.
@@ -200,17 +236,19 @@ class WorkbenchLayers:
 
     def show_atoms(self, orbitals: Orbitals, spacing_A: float) -> None:
         """Stream orbitals into the coloured 3-D layer and onto the shown tilt."""
-        if not len(orbitals):
-            return
         first = self.atoms is None
-        self.of_atoms.show(orbitals, spacing_A, visible=self.view == "atoms")
-        self._show_markers()
-        if first:
-            self.views.order()
+        self._stream(orbitals, spacing_A)
+        if first and self.atoms is not None:
             self.look_at("atoms")
         elif self.view == "atoms":
             self.label_tilt()
 
+    def _stream(self, orbitals: Orbitals, spacing_A: float) -> None:
+        if len(orbitals):
+            self.of_atoms.show(orbitals, spacing_A, visible=self.view == "atoms")
+            self._show_markers()
+
+    @_still
     def settle_atoms(self) -> None:
         """Nothing more will stream: the atoms' layer gets its own size, and what napari saves with it."""
         if self.atoms is not None and self.orbitals is not None:
@@ -220,6 +258,7 @@ class WorkbenchLayers:
 
     # -- editing ----------------------------------------------------------------------------------------------
 
+    @_still
     def begin_editing(self, held: Held) -> None:
         """A run is paused: its exact atoms in a layer of their own, and where they are on the tilts."""
         assert self.series is not None
@@ -230,6 +269,7 @@ class WorkbenchLayers:
         self.views.order()
         self.look_at(self.view or "atoms", reset=False)
 
+    @_still
     def end_editing(self, keep: bool = False) -> None:
         """The run goes on, or is over; ``keep`` leaves the edited layer to the viewer."""
         if not self.editor.active:
@@ -330,6 +370,7 @@ class WorkbenchLayers:
 
     # -- probe ------------------------------------------------------------------------------------------------
 
+    @_still
     def show_probe(self, probe: ProbeSlices, before: ProbeSlices | None = None) -> None:
         """Show probe slices (D, V, U) along depth, and those ``before`` the fit where it changed them."""
         compared = self.probe.before is not None
@@ -390,10 +431,12 @@ class WorkbenchLayers:
         if view == "probe" and self.probe.restore(visible=False):
             self.views.order()
 
+    @_still
     def look_at(self, view: str, reset: bool = True) -> None:
         """Show one way to look: 'images', 'markers', 'atoms' or 'probe'; other people's layers are left alone."""
         self._make_missing(view)
         self.views.current = view
+        self.views.leave_grid(view)
         self._show_markers()
         self.doubt.draw()
         self.views.arrange(view, reset)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import html
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -54,6 +54,7 @@ class CompareBox(QWidget):
         self.points = ComparisonLayers(layers.viewer)
         self.task = Task("comparison", self)
         self._build()
+        self.task.changed.connect(self._show)
         layers.viewer.layers.events.inserted.connect(self._offer_layers)
         layers.viewer.layers.events.removed.connect(self._offer_layers)
         layers.viewer.dims.events.ndisplay.connect(self._on_ndisplay)
@@ -238,7 +239,7 @@ class CompareBox(QWidget):
 
     def _cancel(self) -> None:
         self.task.cancel()
-        self.note.setText("Cancelled.")
+        self.note.setText("Cancelled." if self.done is None else "")  # it may have come to its end
         self._show()
 
     def _on_failure(self, sentence: str) -> None:
@@ -246,7 +247,7 @@ class CompareBox(QWidget):
         self.note.setText(warning(f"Not compared. {html.escape(shown)}<br>{ADVICE}"))
         self._show()
 
-    def _on_done(self, done: Done) -> None:
+    def _on_done(self, done: Done) -> Iterator[None]:
         self.done = done
         self.state.succeed(COMPARE)
         self.note.setText("")
@@ -255,6 +256,9 @@ class CompareBox(QWidget):
         self.way.blockSignals(False)
         self._show()
         self._show_done()
+        if self.layers.view != "atoms":
+            self.layers.look_at("atoms")
+        yield
         if self.look.isChecked():
             self._on_look(True)
         else:

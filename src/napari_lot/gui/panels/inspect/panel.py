@@ -242,7 +242,6 @@ class InspectPanel(QWidget):
             return
         self.layers.remove_results()
         self.layers.show_result(result, spacing_A)
-        self.layers.settle_atoms()
         self._on_result()
         self.on_change()
 
