@@ -42,10 +42,10 @@ def chiral_cluster(viewer: Any, qtbot: Any) -> Any:
     layers.show_series(small_series())
     positions = np.array([[0, 0, 0], [6, 0, 0], [0, 6, 0], [0, 0, 6.0]])
     layers.show_atoms(Orbitals.create(positions), 4.0)
-    colors = np.zeros((len(layers.atoms.layer.data), 4), np.float32)
+    colors = np.zeros((len(layers.atoms.spheres.layer.data), 4), np.float32)
     colors[:4] = [WHITE, RED, GREEN, BLUE]
-    layers.atoms.layer.face_color = colors
-    layers.atoms.layer.face_colorbar.visible = False  # it is coloured, too
+    layers.atoms.spheres.layer.face_color = colors
+    layers.atoms.spheres.layer.face_colorbar.visible = False  # it is coloured, too
     qtbot.wait(100)
     return layers
 
@@ -143,9 +143,9 @@ def test_streaming_leaves_no_atom_behind(viewer: Any, qtbot: Any) -> None:
     rng = np.random.default_rng(1)
     many = Orbitals.create(rng.normal(size=(400, 3)) * 4)
     layers.show_atoms(many, 3.0)
-    layer = layers.atoms.layer
+    layer = layers.atoms.spheres.layer
     layers.show_atoms(Orbitals.create([[5.0, 5.0, 0.0]]), 3.0)
-    assert layers.atoms.layer is layer, "no new layer for fewer atoms"
+    assert layers.atoms.spheres.layer is layer, "no new layer for fewer atoms"
     assert layer.shown.sum() == 1
     assert (np.asarray(layer.size)[1:] == 0).all()
     assert (layer.face_color[1:, 3] == 0).all()
@@ -218,7 +218,7 @@ def test_our_share_of_an_update_of_25000_atoms_is_short(viewer: Any) -> None:
     rng = np.random.default_rng(2)
     positions, height = rng.normal(size=(25_000, 3)) * 10, rng.random(25_000) + 0.5
     layers.show_atoms(Orbitals.create(positions, height), 2.0)
-    layer = layers.atoms.layer
+    layer = layers.atoms.spheres.layer
     layer.refresh = lambda *args, **kwargs: None  # napari's share
     took = []
     for _ in range(5):

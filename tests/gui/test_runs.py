@@ -97,7 +97,7 @@ def test_a_click_brings_a_run_back_and_a_run_can_be_removed(ready: Any, hand: An
     hand.click(table.viewport(), table.visualItemRect(table.item(0, 1)).center())
     hand.until(lambda: not ready.run.table.task.running)
     assert ready.state.result is first
-    assert ready.layers.result is first
+    assert ready.layers.atoms.result is first
     assert ready.state.result_run == 1
     assert "run 1" in ready.sections["export"].status.accessibleName()
     hand.click(child(ready, "run_remove"))

@@ -108,6 +108,22 @@ def test_a_window_that_closes_in_the_middle_of_showing_a_result_keeps_it(ready: 
         assert ended[0].result is ready.state.result
 
 
+def test_a_run_whose_result_cannot_be_shown_is_over(
+    ready: Any, hand: Any, qtbot: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fails(*args: Any) -> Iterator[None]:
+        yield
+        raise RuntimeError("no")
+
+    ready.run.make_job = lambda series, settings: StandInJob(series, settings, step_s=0.0, steps=2)
+    monkeypatch.setattr(ready.layers, "show_result_in_turns", fails)
+    with qtbot.captureExceptions() as raised:
+        hand.click(child(ready, "start"))
+        hand.until(lambda: bool(raised))
+    assert not ready.state.running
+    assert [str(error[1]) for error in raised] == ["no"]
+
+
 def test_no_layer_is_added_whose_contrast_napari_has_to_look_for(viewer: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     """It would look at all pixels of a stack."""
 

@@ -105,7 +105,7 @@ class Sessions:
             result=result,
             history=np.array(bench.run.plot.history, np.float64).reshape(-1, 3),
             notes=notes_of(result),
-            view={"view": layers.view, "tilt": layers.tilt, "color_by": layers.color_by},
+            view={"view": layers.view, "tilt": layers.tilt, "color_by": layers.atoms.color_by},
         )
 
     def on_saved(self, kind: str) -> None:
@@ -282,7 +282,7 @@ class Sessions:
     def _show_view(self, view: dict[str, Any]) -> None:
         layers = self.bench.layers
         color_by = view.get("color_by")
-        if color_by and layers.result is not None:
+        if color_by and layers.atoms.result is not None:
             layers.color_atoms(color_by)
             self.bench.inspect.take_over_colors()
         chosen = view.get("view") or "atoms"

@@ -244,12 +244,12 @@ class Workbench(QWidget):
             steps["run"].set_status(*self.run.ended)
         else:
             steps["run"].set_status(READY, "Ready to start.")
-        shown = self.layers.result
+        shown = self.layers.atoms.result
         if state.running:
             steps["inspect"].set_status(READY, f"Following run {state.runs}.")
         elif shown is not None:
             steps["inspect"].set_status(DONE, f"Run {state.result_run}. Click a bar to look at that tilt.")
-        elif self.layers.orbitals is not None:
+        elif self.layers.atoms.orbitals is not None:
             steps["inspect"].set_status(READY, f"The last state of run {state.runs}, which left no result.")
         else:
             steps["inspect"].set_status(NEEDS, "Needs a reconstruction (step 3).")

@@ -18,14 +18,12 @@ from numpy.typing import NDArray
 from napari_lot.atoms import Orbitals
 from napari_lot.edit import Candidates, Held
 from napari_lot.gui.canvas.atom_layers import SPHERE, AtomLayers
-from napari_lot.gui.canvas.colors import Coloring, coloring
+from napari_lot.gui.canvas.colors import coloring
 from napari_lot.gui.canvas.doubt_mark import DOUBT, DoubtMark
 from napari_lot.gui.canvas.editing import AtomEditor
 from napari_lot.gui.canvas.labels import angle_text, short_angle_text
 from napari_lot.gui.canvas.overlay import Projection
-from napari_lot.gui.canvas.points import PointsBuffer
 from napari_lot.gui.canvas.probe_layers import ProbeLayers
-from napari_lot.gui.canvas.sizes import Sizing
 from napari_lot.gui.canvas.stacks import AXES_4D, CALCULATED, LEFT, MEASURED, RESIDUAL, ROLE, Stacks, is_copy
 from napari_lot.gui.canvas.views import RIGHT_HANDED, Views
 from napari_lot.job import ProbeSlices, Result
@@ -59,7 +57,7 @@ class WorkbenchLayers:
         self.on_edit: Callable[[], None] = lambda: None
         self.editor = AtomEditor(viewer, self._on_edited)
         self.views = Views(viewer, self._own)
-        self.of_atoms = AtomLayers(viewer)
+        self.atoms = AtomLayers(viewer)
         self.doubt = DoubtMark(viewer, self._doubt_place)
         self._tilt = 0
         viewer.dims.events.current_step.connect(self._on_step)
@@ -81,48 +79,6 @@ class WorkbenchLayers:
             if name == MEASURED:  # a stack like any other now, which the next workbench may take
                 layer.metadata.pop(ROLE)
 
-    # -- what the atoms' layers show, for others to read ------------------------------------------------------
-
-    @property
-    def atoms(self) -> PointsBuffer | None:
-        """The spheres in 3-D."""
-        return self.of_atoms.spheres
-
-    @property
-    def markers(self) -> PointsBuffer | None:
-        """The rings on the shown tilt."""
-        return self.of_atoms.markers
-
-    @property
-    def orbitals(self) -> Orbitals | None:
-        """The atoms on screen."""
-        return self.of_atoms.orbitals
-
-    @property
-    def result(self) -> Result | None:
-        """The finished run whose atoms are on screen."""
-        return self.of_atoms.result
-
-    @property
-    def kept(self) -> NDArray[np.int64] | None:
-        """Which atoms of the result are on screen, None for all of them."""
-        return self.of_atoms.kept
-
-    @property
-    def spacing_A(self) -> float:
-        """Expected nearest-neighbour distance."""
-        return self.of_atoms.spacing_A
-
-    @property
-    def color_by(self) -> str:
-        """What the colours mean."""
-        return self.of_atoms.color_by
-
-    @property
-    def intensity(self) -> str:
-        """Unit of the images, in words."""
-        return self.of_atoms.intensity
-
     # -- images -----------------------------------------------------------------------------------------------
 
     @_still
@@ -134,7 +90,7 @@ class WorkbenchLayers:
         tilt = self.tilt
         self.remove_results()
         self.series = series
-        self.of_atoms.intensity = "counts" if series.counts else "image units"
+        self.atoms.intensity = "counts" if series.counts else "image units"
         self.projection = Projection(series)
         self.stacks.show_measured(series)
         own = self.stacks.layers.values()
@@ -155,11 +111,11 @@ class WorkbenchLayers:
         """Take away what belongs to an earlier run."""
         self.editor.end()
         self.doubt.remove()
-        drawn = self.of_atoms.own() or self.stacks.has(CALCULATED) or self.stacks.has(RESIDUAL)
+        drawn = self.atoms.own() or self.stacks.has(CALCULATED) or self.stacks.has(RESIDUAL)
         # in one batch: napari rebuilds its scene, and looks for garbage, once and not for every layer (nor for none)
         with self.viewer.layers.batched_update() if drawn else nullcontext():
             self.stacks.remove_results()
-            self.of_atoms.remove()
+            self.atoms.remove()
         if self.probe.before is not None and self.probe.slices is not None:
             self.show_probe(self.probe.before)
         self.projection = Projection(self.series) if self.series is not None else None
@@ -205,8 +161,8 @@ class WorkbenchLayers:
         yield from self._add_stacks()
         with self.views.still.held():
             self.show_probe(result.probe, result.probe_before if result.probe_changed else None)
-            self.of_atoms.noun, self.of_atoms.result = "atoms", result
-            first = self.atoms is None
+            self.atoms.noun, self.atoms.result = "atoms", result
+            first = self.atoms.spheres is None
             self._stream(result.orbitals, spacing_A)
             self.settle_atoms()
         if turn and first:
@@ -218,14 +174,14 @@ class WorkbenchLayers:
 
         None: there is another result, but nothing that is drawn has changed.
         """
-        if self.series is None or self.result is None or self.atoms is None:
+        if self.series is None or self.atoms.result is None or self.atoms.spheres is None:
             return
         if windows is None:
-            self.of_atoms.result = result
+            self.atoms.result = result
             return
         self.stacks.change(result.calculated, result.residual, windows)
-        there = self.atoms.layer in self.viewer.layers
-        self.of_atoms.change(result)
+        there = self.atoms.spheres.layer in self.viewer.layers
+        self.atoms.change(result)
         if not there:  # somebody had deleted it
             self.views.order()
             self._select_main()
@@ -236,23 +192,23 @@ class WorkbenchLayers:
 
     def show_atoms(self, orbitals: Orbitals, spacing_A: float) -> None:
         """Stream orbitals into the coloured 3-D layer and onto the shown tilt."""
-        first = self.atoms is None
+        first = self.atoms.spheres is None
         self._stream(orbitals, spacing_A)
-        if first and self.atoms is not None:
+        if first and self.atoms.spheres is not None:
             self.look_at("atoms")
         elif self.view == "atoms":
             self.label_tilt()
 
     def _stream(self, orbitals: Orbitals, spacing_A: float) -> None:
         if len(orbitals):
-            self.of_atoms.show(orbitals, spacing_A, visible=self.view == "atoms")
+            self.atoms.show(orbitals, spacing_A, visible=self.view == "atoms")
             self._show_markers()
 
     @_still
     def settle_atoms(self) -> None:
         """Nothing more will stream: the atoms' layer gets its own size, and what napari saves with it."""
-        if self.atoms is not None and self.orbitals is not None:
-            self.of_atoms.settle()
+        if self.atoms.spheres is not None and self.atoms.orbitals is not None:
+            self.atoms.settle()
             self.views.order()
             self._select_main()
 
@@ -263,9 +219,9 @@ class WorkbenchLayers:
         """A run is paused: its exact atoms in a layer of their own, and where they are on the tilts."""
         assert self.series is not None
         self.projection = Projection.of(self.series, held.rotations, held.offset_A)
-        self.show_atoms(held.orbitals, self.spacing_A)
-        colors = coloring(self.color_by, held.orbitals, intensity=self.intensity).rgba()
-        self.editor.begin(held.orbitals, SPHERE * self.spacing_A, colors)
+        self.show_atoms(held.orbitals, self.atoms.spacing_A)
+        colors = coloring(self.atoms.color_by, held.orbitals, intensity=self.atoms.intensity).rgba()
+        self.editor.begin(held.orbitals, SPHERE * self.atoms.spacing_A, colors)
         self.views.order()
         self.look_at(self.view or "atoms", reset=False)
 
@@ -276,7 +232,7 @@ class WorkbenchLayers:
             return
         self.editor.end(keep)
         if self.series is not None:
-            self.projection = Projection(self.series, self.result)
+            self.projection = Projection(self.series, self.atoms.result)
         if self.view is not None:
             self.look_at(self.view, reset=False)
 
@@ -299,37 +255,19 @@ class WorkbenchLayers:
         self.label_tilt()
         self.on_edit()
 
-    def coloring(self) -> Coloring:
-        """The colours that the atoms on screen have."""
-        return self.of_atoms.coloring()
-
     def color_atoms(self, by: str) -> None:
         """Colour the atoms by height, element, error bar or existence probability."""
-        if self.of_atoms.color(by):
+        if self.atoms.color(by):
             self.label_tilt()
-
-    def size_atoms(self, by: str) -> None:
-        """Draw the atoms all alike or by their error bars."""
-        self.of_atoms.size(by)
-
-    @property
-    def sizing(self) -> Sizing | None:
-        """Diameters and legend where the atoms of a finished run are drawn by their error bars, else None."""
-        return self.of_atoms.sizing
-
-    @property
-    def atom_size_A(self) -> float:
-        """Usual diameter of the atoms on screen."""
-        return self.of_atoms.size_A
 
     def centre_on(self, points: NDArray[np.int64]) -> None:
         """Bring some of the atoms on screen into the middle of the view."""
-        if self.orbitals is None or not len(points) or self.view not in ("atoms", "markers"):
+        if self.atoms.orbitals is None or not len(points) or self.view not in ("atoms", "markers"):
             return
         if self.view == "markers":
             middle = self.projected(self.tilt)[points].mean(axis=0)
         else:
-            middle = self.orbitals.positions[points].mean(axis=0)[::-1]
+            middle = self.atoms.orbitals.positions[points].mean(axis=0)[::-1]
         self.viewer.scene.camera.center = tuple(float(x) for x in middle)
 
     def own_layers(self) -> dict[str, Layer]:
@@ -338,22 +276,22 @@ class WorkbenchLayers:
 
     def projected(self, tilt: int) -> NDArray[np.float64]:
         """Atoms on one tilt's measured image, (N, 3) as (0, v, u) in Å."""
-        assert self.orbitals is not None
+        assert self.atoms.orbitals is not None
         assert self.projection is not None
         layer = self.editor.layer
         edited = layer is not None and layer.data.ndim == 2 and layer.data.shape[1] == 3
-        positions = np.asarray(layer.data)[:, ::-1] if layer is not None and edited else self.orbitals.positions
+        positions = np.asarray(layer.data)[:, ::-1] if layer is not None and edited else self.atoms.orbitals.positions
         return self.projection.on_tilt(positions, tilt)
 
     def _show_markers(self) -> None:
         # Made and moved only while they are looked at: hidden markers cost as much as visible ones.
-        if self.markers is not None and self.orbitals is not None and self.view == "markers":
-            self.of_atoms.show_markers(self.projected(self.tilt))
+        if self.atoms.markers is not None and self.atoms.orbitals is not None and self.view == "markers":
+            self.atoms.show_markers(self.projected(self.tilt))
             self.editor.show_peaks(self.candidates_on(self.tilt))
 
     def mark_doubt(self, position: NDArray[np.float64]) -> None:
         """Ring an atom at x, y, z, and bring it to the middle of the views that show atoms."""
-        if self.doubt.show(position, 1.1 * self.spacing_A, self.view in ("atoms", "markers")):
+        if self.doubt.show(position, 1.1 * self.atoms.spacing_A, self.view in ("atoms", "markers")):
             self.views.order()
             self._select_main()
         self._center_on_doubt()
@@ -413,7 +351,7 @@ class WorkbenchLayers:
 
     def available(self, view: str) -> str | None:
         """None where a view can be shown, else what is missing."""
-        there = {"images": self.series, "probe": self.probe.slices}.get(view, self.orbitals)
+        there = {"images": self.series, "probe": self.probe.slices}.get(view, self.atoms.orbitals)
         return None if there is not None else self.views.available(view)
 
     def _make_missing(self, view: str) -> None:
@@ -421,13 +359,13 @@ class WorkbenchLayers:
         before = self.tilt
         if view in ("images", "markers") and self.stacks.restore(visible=False):
             self._set_tilt(before)
-        buffer = self.atoms
+        buffer = self.atoms.spheres
         gone = buffer is not None and (buffer.layer is None or buffer.layer not in self.viewer.layers)
-        if view == "atoms" and gone and self.orbitals is not None:
-            if self.of_atoms.settled:
+        if view == "atoms" and gone and self.atoms.orbitals is not None:
+            if self.atoms.settled:
                 self.settle_atoms()
             else:
-                self.show_atoms(self.orbitals, self.spacing_A)
+                self.show_atoms(self.atoms.orbitals, self.atoms.spacing_A)
         if view == "probe" and self.probe.restore(visible=False):
             self.views.order()
 
@@ -449,20 +387,20 @@ class WorkbenchLayers:
 
     def _own(self) -> dict[str, Layer]:
         own: dict[str, Layer] = {k: v for k, v in self.stacks.layers.items() if v in self.viewer.layers}
-        own |= self.of_atoms.own()
+        own |= self.atoms.own()
         if self.doubt.layer is not None and self.doubt.is_there:
             own[DOUBT] = self.doubt.layer
         return own | self.probe.own() | self.editor.own()
 
     def _on_ndisplay(self, event: Any = None) -> None:
         # Whoever switches to 3-D, by our buttons or napari's, sees the hand that the specimen has.
-        if self.viewer.dims.ndisplay == 3 and self.atoms is not None:
+        if self.viewer.dims.ndisplay == 3 and self.atoms.spheres is not None:
             self.viewer.scene.camera.orientation = RIGHT_HANDED
 
     def _on_step(self, event: Any = None) -> None:
         self.label_tilt()
         # Whoever takes layers away moves the slider, too: it moves what is there, and makes nothing anew.
-        if self.view == "markers" and self.markers is not None and self.markers.layer in self.viewer.layers:
+        if self.view == "markers" and self.atoms.markers is not None and self.atoms.markers.layer in self.viewer.layers:
             self._show_markers()
             self.doubt.draw()
 
@@ -492,6 +430,6 @@ class WorkbenchLayers:
             text = f"probe at depth {exact}" if self.probe.before is None else f"depth {exact}, % of peak before"
         elif view == "atoms" and self.editor.layer is not None:
             text = f"{len(self.editor.layer.data)} atoms, editing"
-        elif view == "atoms" and self.orbitals is not None:
-            text = f"{len(self.orbitals)} {self.of_atoms.noun}\ncoloured by {self.coloring().title}"
+        elif view == "atoms" and self.atoms.orbitals is not None:
+            text = f"{len(self.atoms.orbitals)} {self.atoms.noun}\ncoloured by {self.atoms.coloring().title}"
         self.views.say(text, (f"tilt {short_angle_text(self.series, t)}", depth))

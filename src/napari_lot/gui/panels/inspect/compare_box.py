@@ -213,7 +213,7 @@ class CompareBox(QWidget):
             self._start()
 
     def _start(self) -> None:
-        result = self.layers.result
+        result = self.layers.atoms.result
         if result is None or self.task.running:
             return
         self._take_back()
@@ -272,7 +272,7 @@ class CompareBox(QWidget):
         return None if self.done is None else self.done[0].comparisons.get(self.way.currentData())
 
     def _show(self) -> None:
-        busy, ready = self.task.running, self.layers.result is not None
+        busy, ready = self.task.running, self.layers.atoms.result is not None
         self._file.setVisible(self.source.currentText() == A_FILE)
         self.go.setEnabled(ready and not busy)
         tip = "Match the atoms of this run one to one with those of the second structure."
@@ -307,7 +307,7 @@ class CompareBox(QWidget):
         if comparison is None or self.done is None:
             return
         _, found, reference, _ = self.done
-        self.points.show(comparison, found, reference, self.way.currentData(), 1.04 * self.layers.atom_size_A)
+        self.points.show(comparison, found, reference, self.way.currentData(), 1.04 * self.layers.atoms.size_A)
         counts = (comparison.matched, len(comparison.missing_index), len(comparison.false_index))
         self.layers.views.say("{} matched (blue)\n{} missing (yellow), {} false (orange)".format(*counts), ())
 

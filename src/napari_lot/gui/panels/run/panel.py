@@ -307,7 +307,7 @@ class RunPanel(QWidget):
         self.plot.add(history)
         if snapshot.probe is not None:
             self.layers.show_probe(snapshot.probe)
-        first = self.layers.atoms is None
+        first = self.layers.atoms.spheres is None
         self.layers.show_atoms(snapshot.orbitals, self._spacing_A)
         if first:
             yield
@@ -319,14 +319,16 @@ class RunPanel(QWidget):
         yield
         outcome = runner.outcome
         self.edit.end(keep=self.edit.changed)
-        if outcome is not None and outcome.result is not None:
-            yield from self.layers.show_result_in_turns(outcome.result, self._spacing_A)
-        else:
-            self.layers.settle_atoms()
-        yield
-        self._timer.stop()
-        self.runner = None
-        self.state.running = False
+        try:
+            if outcome is not None and outcome.result is not None:
+                yield from self.layers.show_result_in_turns(outcome.result, self._spacing_A)
+            else:
+                self.layers.settle_atoms()
+            yield
+        finally:  # it is over, also where it cannot be shown
+            self._timer.stop()
+            self.runner = None
+            self.state.running = False
         if outcome is None or outcome.failure is not None:
             self._end_in_failure(outcome)
         elif outcome.result is None:
@@ -367,6 +369,7 @@ class RunPanel(QWidget):
     def shutdown(self) -> bool:
         """Cancel and wait for a run, stop the timer, stop listening; False if the thread would not end."""
         self._timer.stop()
+        self._turns = None
         self.starting.changed.disconnect(self._on_starting)
         self.starting.shutdown()
         self.state.series_changed.disconnect(self._on_series)

@@ -165,7 +165,7 @@ class RunTable(QWidget):
     def show_run(self, number: int) -> None:
         """Bring back the atoms and images of a run; it is what Export saves."""
         series = self.state.series
-        if series is None or (number == self.state.result_run and self.layers.result is self.state.result):
+        if series is None or (number == self.state.result_run and self.layers.atoms.result is self.state.result):
             return
         self.task.cancel()  # whatever was asked for before
 
