@@ -104,8 +104,11 @@ def test_decisions_are_told_and_reported(result, series):
         for what, atom, gain in (("keep", 1, 0.0), ("delete", 2, -1.5), ("delete", 3, 36.5), ("add", 164, 12.0))
     ]
     text = decisions_sentence(made, 163)
-    assert text.startswith("4 doubtful atoms were judged by eye from measured, calculated and residual images")
-    assert "1 kept, 2 deleted and 1 added; 163 atoms remain." in text
+    begins = "3 atoms were judged by eye from measured, calculated and residual images at every tilt"
+    assert text.startswith(f"{begins}: 1 kept and 2 deleted; 1 atom was added; 163 atoms remain.")
+    marked = [{**made[0], "doubtful": False}, {**made[1], "doubtful": True}, {**made[2], "doubtful": True}, made[3]]
+    assert decisions_sentence(marked, 163).startswith(f"{begins}, 2 of them marked as doubtful: 1 kept and")
+    assert decisions_sentence(made[3:], 164).startswith("1 atom was added by eye from measured,")
     assert text.endswith("altered the log-likelihood of the images by +47.")
     assert decisions_sentence([], 5) == ""
     assert "log-likelihood" not in decisions_sentence(made[:1], 5)

@@ -136,10 +136,17 @@ def test_atoms_error_bars_and_doubts():
     text = methods_text(series(), found)
     assert "4 atoms were found (3 Pt, 1 Fe)." in text
     assert "x, y and z were 2, 3 and 4 pm" in text
+    assert "they are statistical: what the noise of the images does where the model of the image holds" in text
     assert "a factor of 1.31" in text
     assert "2 atoms existed with a probability below 0.95." in text
     assert "The element of 1 atom was told with" in text
     assert "A doubt remains: Two atoms are close." in text
+
+
+def test_error_bars_of_denoised_images_are_not_called_statistical():
+    text = methods_text(series(), result({"data": {"denoised": True}}, sigma_A=np.full((4, 3), 0.02)))
+    assert "they measure how consistent the images are with the model" in text
+    assert "statistical" not in text
 
 
 def test_what_a_person_changed_is_counted():

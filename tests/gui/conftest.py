@@ -118,6 +118,17 @@ def own_autosaves(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.
     return folder
 
 
+@pytest.fixture(autouse=True)
+def no_question(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A question that a test does not expect would wait for ever; it fails instead, and is answered by no."""
+    from qtpy.QtWidgets import QMessageBox
+
+    def asked(parent: Any, title: str, question: str, *_: Any) -> Any:
+        raise AssertionError(f"asked: {question}")
+
+    monkeypatch.setattr(QMessageBox, "question", asked)
+
+
 @pytest.fixture
 def hand(qtbot: Any) -> Hand:
     return Hand(qtbot)

@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 from qtpy.QtCore import QPoint, Qt
 from qtpy.QtTest import QTest
+from qtpy.QtWidgets import QApplication
 from stand_in import StandInJob
 from steps import child, open_step
 
@@ -117,6 +118,7 @@ def test_the_false_atom_comes_first_and_goes(inspected: Any, viewer: Any, hand: 
     assert (told["what"], told["atom"], told["element"]) == ("delete", false, "Pt")
     assert told["gain"] == pytest.approx(panel.queue.fit.done[-1].change.gain, abs=1e-3)
     assert "probability" in told["reason"]
+    assert told["doubtful"] is True
     assert panel.queue.shown.atom != false, "the next one is shown"
     press(viewer, Qt.Key.Key_U)
     hand.until(lambda: len(state.result.orbitals) == n and settled(panel), 30)
@@ -435,3 +437,47 @@ def test_the_table_beside_the_doubtful_atoms_shows_coordinates(inspected: Any, v
     hand.until(lambda: not panel.is_open)  # they share one place
     press(viewer, Qt.Key.Key_N)
     hand.until(lambda: panel.is_open)
+
+
+def test_letters_count_on_the_canvas_and_in_the_panel_alone(inspected: Any, viewer: Any, hand: Any) -> None:
+    panel, state = inspected.doubts, inspected.state
+    n = len(state.result.orbitals)
+    layer_list = viewer.window._qt_viewer.layers
+    QApplication.setActiveWindow(inspected.window())  # no window manager does it
+
+    def in_list(key: Any) -> None:
+        layer_list.setFocus()
+        QTest.keyClick(layer_list, key)
+        hand.qtbot.wait(50)
+
+    in_list(Qt.Key.Key_N)
+    assert not panel.is_open
+    open_step(inspected, hand, "inspect")
+    hand.click(child(inspected, "next_doubtful"))
+    hand.until(lambda: settled(panel), 30)
+    assert inspected.window().focusWidget() is panel, "keys after the button are for the panel"
+    for key in (Qt.Key.Key_D, Qt.Key.Key_K, Qt.Key.Key_M, Qt.Key.Key_A):
+        in_list(key)
+        assert not panel.queue.busy
+        assert panel.placing.mode == ""
+    assert len(state.result.orbitals) == n
+    hand.click(child(panel, "doubt_keep"))
+    hand.until(lambda: len(panel.queue.decisions) == 1 and settled(panel), 30)
+    QTest.keyClick(inspected.window().focusWidget(), Qt.Key.Key_D)  # wherever Qt has put it
+    hand.until(lambda: len(state.result.orbitals) == n - 1 and settled(panel), 30)
+
+
+def test_a_panel_behind_another_tab_holds_no_letters(inspected: Any, viewer: Any, hand: Any) -> None:
+    panel = inspected.doubts
+    press(viewer, Qt.Key.Key_N)
+    hand.until(lambda: settled(panel), 30)
+    press(viewer, Qt.Key.Key_M)
+    own = {str(key) for key in viewer.keymap}
+    assert {"D", "Left"} < own
+    open_step(inspected, hand, "inspect")
+    hand.click(child(inspected, "show_table"))
+    hand.until(lambda: not panel.is_open)
+    assert [str(key) for key in viewer.keymap] == ["N"]
+    press(viewer, Qt.Key.Key_N)
+    hand.until(lambda: panel.is_open)
+    hand.until(lambda: {str(key) for key in viewer.keymap} == own)

@@ -224,6 +224,37 @@ def test_a_click_on_the_overlay_adds_the_peak_that_lies_there(paused: Any, hand:
     assert len(layer.data) == 248, "the button is up"
 
 
+def test_enter_takes_the_first_peak_of_the_list(paused: Any, hand: Any) -> None:
+    from qtpy.QtCore import Qt
+    from qtpy.QtTest import QTest
+
+    places = np.array([[0.0, 0.0, 30.0], [0.0, 0.0, -30.0]])
+    paused.job.candidates = Candidates(places, np.ones(2), np.array([9.0, 5.0]))
+    hand.click(child(paused, "edit_find"))
+    peaks, layer = child(paused, "edit_peaks"), paused.viewer.layers[EDITING]
+    hand.until(lambda: peaks.count() == 2)
+    for place in places:
+        assert child(paused, "edit_add").isEnabled()
+        peaks.setFocus()
+        QTest.keyClick(peaks, Qt.Key.Key_Return)
+        np.testing.assert_allclose(layer.data[-1], place[::-1])
+    assert len(layer.data) == 249
+
+
+def test_a_click_looks_again_where_atoms_have_changed_since(paused: Any, hand: Any) -> None:
+    paused.job.candidates = Candidates(np.zeros((0, 3)), np.zeros(0), np.zeros(0))
+    hand.click(child(paused, "edit_click"))
+    hand.until(lambda: paused.layers.editor.candidates is not None)
+    layer = paused.viewer.layers[EDITING]
+    layer.selected_data = {0}
+    layer.remove_selected()
+    on_axis = np.array([0.0, 5.0, 0.0])  # at one place of every tilt
+    paused.job.candidates = Candidates(on_axis[None], np.ones(1), np.full(1, 9.0))
+    click_canvas(paused, hand, 5.0, 0.0)
+    hand.until(lambda: len(layer.data) == 247)
+    np.testing.assert_allclose(layer.data[-1], on_axis[::-1])
+
+
 def test_an_edit_that_cannot_be_used_is_said_and_nothing_is_lost(paused: Any, hand: Any, notified: Any) -> None:
     layer = paused.viewer.layers[EDITING]
     layer.add((0.0, 0.0, 500.0))

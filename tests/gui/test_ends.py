@@ -90,8 +90,9 @@ def test_a_cancelled_run_leaves_the_result_of_the_one_before(
 def test_another_series_has_no_runs_yet(ready: Any, hand: Any) -> None:
     run(ready, hand, steps=10_000)
     open_step(ready, hand, "data")
+    ready.data.prepare.confirm = lambda question: True
     hand.click(child(ready, "open_sample"))
-    assert status(ready, "run") == "Ready to start."
+    hand.until(lambda: status(ready, "run") == "Ready to start.")
     assert not child(ready, "stage").isVisible()
     assert status(ready, "export").startswith("Needs a finished reconstruction")
 

@@ -14,6 +14,7 @@ from test_sessions import run_to_the_end, save
 
 from napari_lot.export import read_atoms
 from napari_lot.export.methods import methods_text
+from napari_lot.gui.workbench import MINIMUM_WIDTH
 
 
 def test_every_kind_is_saved(ready: Any, viewer: Any, hand: Any, notified: Any, tmp_path: Path) -> None:
@@ -72,9 +73,15 @@ def test_the_fields_of_a_kind_show_with_it(ready: Any, hand: Any) -> None:
     hand.choose(kind, "Figure: R per tilt")
     assert child(ready, "export_path").text() == "my.png"
     assert child(ready, "export_width").isVisible()
+    assert ready.scroll.widget().minimumSizeHint().width() <= MINIMUM_WIDTH - 14, "nothing is cut off"
     hand.type(child(ready, "export_path"), "my.svg", enter=False)
     hand.choose(kind, "Figure: histogram of heights")
     assert child(ready, "export_path").text() == "my.svg", "an ending that fits stays"
+    hand.type(child(ready, "export_dpi"), "150.5")
+    assert "Resolution: 150.5 dpi is not a whole number." in child(ready, "export_refusals").text()
+    assert not child(ready, "export_save").isEnabled()
+    hand.choose(kind, "Session, HDF5")
+    assert child(ready, "export_save").isEnabled(), "it takes no resolution"
 
 
 def test_the_place_is_shown_in_full_and_lies_beside_the_series(ready: Any, hand: Any, tmp_path: Path) -> None:

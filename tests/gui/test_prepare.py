@@ -40,7 +40,8 @@ def test_a_preview_changes_nothing_and_goes_again(prepare: Any, workbench: Any, 
     assert workbench.state.series is before
     said = child(workbench, "prepare_said").text()
     assert "Preview: Aligned by centres of mass" in said
-    assert "This makes the tilts agree less: R_common 1.88 % → 2.50 %. Keep the tilts as they are" in said
+    mismatch = "mismatch of their profiles along the tilt axis 1.88 % → 2.50 %"
+    assert f"This makes the tilts agree less: {mismatch}. Keep the tilts as they are" in said
     press(workbench, hand, "preview_step")
     assert "Preview" not in viewer.layers
     choose(workbench, hand, "Crop")
@@ -90,6 +91,36 @@ def test_a_step_that_cannot_be_done_is_explained(prepare: Any, workbench: Any, h
     assert "too few" in child(workbench, "prepare_said").text()
     assert any("too few" in message for message in notified())
     assert workbench.state.series is before
+
+
+def test_a_whole_number_that_cannot_be_used_is_marked_and_explained(prepare: Any, workbench: Any, hand: Any) -> None:
+    from qtpy.QtCore import Qt
+    from qtpy.QtTest import QTest
+
+    choose(workbench, hand, "Crop")
+    said, left = child(workbench, "step_refusals"), child(workbench, "crop_left")
+    hand.type(left, "10.5")
+    assert left.text() == "10.5 px", "nothing of it is gone"
+    assert left.property("refused") is True
+    assert said.isVisible()
+    assert "First column: 10.5 px is not a whole number." in said.text()
+    for name in ("preview_step", "apply_step"):
+        assert not child(workbench, name).isEnabled()
+        assert "not a whole number" in child(workbench, name).toolTip()
+    choose(workbench, hand, "Bin")
+    assert not said.isVisible(), "it is of another step"
+    assert child(workbench, "apply_step").isEnabled()
+    hand.type(child(workbench, "bin_factor"), "40")
+    assert "Join: 40 × pixels must be at most 16 × pixels." in said.text()
+    hand.type(child(workbench, "bin_factor"), "4")
+    assert not said.isVisible()
+    choose(workbench, hand, "Crop")
+    assert "First column" in said.text()
+    hand.type(left, "10", enter=False)
+    QTest.keyClick(left, Qt.Key.Key_Tab)
+    assert not said.isVisible()
+    press(workbench, hand, "apply_step")
+    assert workbench.state.series.images.shape[2] == 104
 
 
 def test_what_takes_long_can_be_cancelled(prepare: Any, workbench: Any, hand: Any, viewer: Any) -> None:
@@ -188,6 +219,7 @@ def test_the_pixel_size_from_a_lattice_and_from_a_line(prepare: Any, workbench: 
     assert layer.mode == "add_line"
     layer.add_lines(np.array([[10.0, 10.0], [40.0, 50.0]]))
     hand.until(lambda: child(workbench, "measured_distance").currentText() == "line of 50.00 px")
+    assert child(workbench, "known_distance_A").text() == "not given"
     hand.type(child(workbench, "known_distance_A"), "13")
     assert "a pixel is 0.26 Å (+4.00 %)" in child(workbench, "pixel_size_said").text()
     hand.click(child(workbench, "use_pixel_size"))
@@ -231,6 +263,73 @@ def test_a_tilt_axis_that_was_found_is_a_step_like_any_other(prepare: Any, workb
     hand.click(child(workbench, "apply_data"))
     hand.until(lambda: workbench.state.series.tilt_axis_deg == 2.5)
     assert workbench.state.series.history == ()
+
+
+def test_another_series_does_not_take_the_place_of_unsaved_atoms_unasked(
+    ready: Any, hand: Any, viewer: Any, tmp_path: Any
+) -> None:
+    from qtpy.QtCore import QMimeData, QPointF, Qt, QUrl
+    from qtpy.QtGui import QDropEvent
+    from stand_in import StandInJob
+
+    from napari_lot.series.sample import sample_path
+    from napari_lot.session import Session, write_session
+
+    ready.run.make_job = lambda series, settings: StandInJob(series, settings, step_s=0.0, steps=3)
+    for n in (1, 2):
+        hand.click(child(ready, "start"))
+        hand.until(lambda n=n: ready.state.result_run == n and not ready.state.running, 30)
+    result, series = ready.state.result, ready.state.series
+    session = tmp_path / "other.lot.h5"
+    write_session(session, Session(series, result.settings, result))
+    viewer.open_sample("napari-lot", "pt_deca")
+    open_step(ready, hand, "data")
+    asked: list[str] = []
+    ready.data.prepare.confirm = lambda question: bool(asked.append(question))
+    data = QMimeData()
+    data.setUrls([QUrl.fromLocalFile(str(sample_path()))])
+    drop = QDropEvent(
+        QPointF(5, 5), Qt.DropAction.CopyAction, data, Qt.MouseButton.LeftButton, Qt.KeyboardModifier.NoModifier
+    )
+    for name, choose_other in (
+        ("the sample", lambda: hand.click(child(ready, "open_sample"))),
+        ("Pt decahedron", lambda: hand.click(child(ready, "use_layer"))),
+        (sample_path().name, lambda: hand.type(child(ready, "series_path"), str(sample_path()))),
+        (sample_path().name, lambda: ready.data.dropEvent(drop)),
+        (session.name, lambda: hand.type(child(ready, "series_path"), str(session))),
+    ):
+        seen = len(asked)
+        choose_other()
+        hand.until(lambda seen=seen: len(asked) == seen + 1)
+        assert asked[-1].startswith("The atoms of runs 1 and 2 go when "), asked[-1]
+        assert name in asked[-1]
+        hand.qtbot.wait(50)
+        assert ready.state.result is result
+        assert ready.state.series is series
+        assert not ready.state.reading
+        assert child(ready, "series_path").text() == "", "the path is that of what is open"
+    # what is in a file is not lost
+    open_step(ready, hand, "export")
+    hand.choose(child(ready, "export_kind"), "Atoms, CSV")
+    hand.type(child(ready, "export_path"), str(tmp_path / "a.csv"), enter=False)
+    hand.click(child(ready, "export_save"))
+    hand.until(lambda: not ready.export.saving)
+    assert ready.state.unsaved_atoms == "the atoms of run 1"
+    ready.run.table.show_run(1)
+    hand.until(lambda: ready.state.result_run == 1)
+    hand.type(child(ready, "export_path"), str(tmp_path / "b.csv"), enter=False)
+    hand.click(child(ready, "export_save"))
+    hand.until(lambda: not ready.export.saving)
+    seen = len(asked)
+    hand.click(child(ready, "open_sample"))
+    hand.until(lambda: ready.state.result is None)
+    # and what was opened from a file is there already
+    hand.type(child(ready, "series_path"), str(session))
+    hand.until(lambda: ready.state.result is not None)
+    open_step(ready, hand, "data")
+    hand.click(child(ready, "open_sample"))
+    hand.until(lambda: ready.state.result is None)
+    assert len(asked) == seen
 
 
 def test_the_result_of_a_run_does_not_go_unasked(ready: Any, hand: Any, viewer: Any) -> None:

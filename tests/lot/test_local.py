@@ -13,6 +13,7 @@ from napari_lot.job import Job, ProbeSlices, Result
 from napari_lot.lot import likelihood
 from napari_lot.lot.correction import ProbeCorrection
 from napari_lot.lot.local import LocalFit
+from napari_lot.lot.local.missing import peaks
 from napari_lot.lot.local.refit import Stopped
 from napari_lot.lot.local.source import source_of
 from napari_lot.lot.precision import error_bars
@@ -114,10 +115,8 @@ def test_a_deleted_atom_that_is_added_again_is_where_it_was():
     gone = fit.delete(atom)
     fit.apply(gone)
     assert len(fit.changed_result().orbitals) == len(result.orbitals) - 1
-    found, significance = fit.strongest_residual(place + 0.6)
-    assert np.linalg.norm(found - place) < 0.4 * SPACING
+    back, significance = fit.missing(place + 0.6)
     assert significance > 10
-    back = fit.add(found)
     fit.apply(back)
     assert gone.gain < 0 < back.gain
     assert -gone.gain == pytest.approx(back.gain, rel=0.02)
@@ -128,6 +127,23 @@ def test_a_deleted_atom_that_is_added_again_is_where_it_was():
     assert new.orbitals.height[order] == pytest.approx(result.orbitals.height, rel=0.01)
     assert np.abs(new.residual).max() < 1e-3 * float(np.ptp(series.images))
     assert new.orbitals.elements == result.orbitals.elements
+
+
+@pytest.mark.parametrize("case", ["noise alone", "a neighbour that is misplaced"])
+def test_where_no_atom_is_missing_none_is_added_at_a_peak_of_the_residual(case):
+    series, result = make(counts=400.0)
+    atom = middle_atom(result)
+    if case != "noise alone":
+        places = result.orbitals.positions.copy()
+        places[np.flatnonzero(result.orbitals.id == atom)[0]] += 0.5
+        result = with_images(series, replace(result, orbitals=replace(result.orbitals, positions=places)))
+    fit = LocalFit(series, result)
+    points, significance = peaks(fit, fit.position(atom))
+    assert fit.add(points[0]).gain > 8, "with its neighbours refitted it gains what they gain without it"
+    if case != "noise alone":
+        assert significance[0] > 5
+    with pytest.raises(InputError, match="ask for no other"):
+        fit.missing(fit.position(atom))
 
 
 CASES = {
@@ -173,7 +189,7 @@ def test_the_refit_is_the_minimum_of_the_whole_problem(kind):
     series, result = make(counts, model={"likelihood": kind}, elements=("Pt", "Ni"), seed=4)
     fit = LocalFit(series, result)
     atom = middle_atom(result)
-    fit.apply(fit.refit(atom))
+    fit.apply(fit.refit(fit.position(atom)))
     start = fit.changed_result()
     change = fit.delete(atom)
     source = source_of(series, start)
@@ -208,7 +224,7 @@ def test_error_bars_of_the_touched_are_those_of_a_run():
     series, result = make(300.0)
     fit = LocalFit(series, result)
     atom = middle_atom(result)
-    fit.apply(fit.refit(atom))
+    fit.apply(fit.refit(fit.position(atom)))
     new = fit.changed_result()
     source = source_of(series, new)
     problem = Problem(source.model(SHAPE, source.center_px, 1), source.observed, source.weights, source.kind)

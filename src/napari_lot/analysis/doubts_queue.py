@@ -191,18 +191,34 @@ def decisions_sentence(decisions: Sequence[Mapping[str, Any]], atoms: int) -> st
     if not decisions:
         return ""
     counts = {what: sum(d["what"] == what for d in decisions) for what in _DONE}
-    listed = [f"{n} {_DONE[what]}" for what, n in counts.items() if n]
-    told = listed[0] if len(listed) == 1 else ", ".join(listed[:-1]) + " and " + listed[-1]
+    of_atoms = [d for d in decisions if d["what"] != "add"]
+    judged = len({d["atom"] for d in of_atoms})
+    doubtful = len({d["atom"] for d in of_atoms if _doubtful(d)})
+    by_eye = "by eye from measured, calculated and residual images at every tilt"
+    added = f"{_were(counts['add'])} added" if counts["add"] else ""
+    if judged:
+        of_those = "" if any(_doubtful(d) is None for d in of_atoms) else f", {doubtful} of them marked as doubtful"
+        listed = [f"{counts[what]} {_DONE[what]}" for what in ("keep", "delete", "move") if counts[what]]
+        told = listed[0] if len(listed) == 1 else ", ".join(listed[:-1]) + " and " + listed[-1]
+        text = f"{_were(judged)} judged {by_eye}{of_those}: {told}; {f'{added}; ' if added else ''}"
+    else:
+        text = f"{added} {by_eye}; "
+    text += f"{atoms} atoms remain."
     changing = [d for d in decisions if d["what"] != "keep"]
-    gain = sum(float(d["gain"]) for d in changing)
-    judged = len({d["atom"] for d in decisions})
-    text = (
-        f"{judged} doubtful {'atom was' if judged == 1 else 'atoms were'} judged by eye from measured, calculated and "
-        f"residual images at every tilt: {told}; {atoms} atoms remain."
-    )
     if changing:
+        gain = sum(float(d["gain"]) for d in changing)
         text += (
             " After each change positions and heights of the neighbours were refitted; together the changes altered "
             f"the log-likelihood of the images by {signed(gain)}."
         )
     return text
+
+
+def _doubtful(decision: Mapping[str, Any]) -> bool | None:
+    """Whether the atom was doubtful when it was judged; None where that was not noted."""
+    found = decision.get("doubtful")
+    return None if found is None else bool(found)
+
+
+def _were(n: int) -> str:
+    return f"{n} atom was" if n == 1 else f"{n} atoms were"

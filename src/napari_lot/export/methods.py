@@ -20,6 +20,13 @@ from napari_lot.series.tilt_series import TiltSeries
 from napari_lot.settings import ABERRATIONS, Microscope, Output, Settings
 
 DOUBTFUL_P = 0.95
+_MEANT = {
+    False: "they are statistical: what the noise of the images does where the model of the image holds and every atom "
+    "is in its place, with shifts, scale and background of the images taken as known.",
+    True: "since the images had been denoised, they measure how consistent the images are with the model, and not how "
+    "far the atoms are from the truth.",
+}
+"""What error bars mean, by whether the images were denoised."""
 REFERENCES = (
     "L. Mao, J. Cui, R. Yu, Accurate atomic positions via local-orbital tomography with depth-dependent interactions.",
     f"napari-lot, version {__version__}.",
@@ -322,7 +329,7 @@ def _error_bars(sigma_A: NDArray[np.float64], inflation: float | None, settings:
     how = kind.get(settings.solver.error_bars)
     said = [
         f"The median standard deviations of the coordinates x, y and z were {x:.3g}, {y:.3g} and {z:.3g} pm, from the "
-        "curvature of the likelihood" + (f" {how}." if how else ".")
+        "curvature of the likelihood" + (f" {how}; " if how else "; ") + _MEANT[settings.data.denoised]
     ]
     if inflation is not None and np.isfinite(inflation) and abs(inflation - 1) > 0.005:
         said.append(f"They include a factor of {inflation:.3g} for residuals that are not pure noise.")

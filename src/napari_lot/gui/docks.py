@@ -20,8 +20,7 @@ def dock_below(window: Any, widget: QWidget, name: str) -> Any:
     napari's docks on the left need some 500 pixels of height. In a window that has no room for the widget below them it
     lies beside them, below the canvas alone: else the window would grow beyond the screen.
     """
-    widgets = (docked.window() for docked in window.dock_widgets.values())
-    main = next((there for there in widgets if isinstance(there, QMainWindow)), None)
+    main = main_window(window)
     if main is None:
         return window.add_dock_widget(widget, name=name, area="bottom", add_vertical_stretch=False)
     least, gap = widget.minimumSizeHint().height(), main.style().pixelMetric(_GAP)
@@ -29,9 +28,7 @@ def dock_below(window: Any, widget: QWidget, name: str) -> Any:
     if low:
         main.setCorner(Qt.Corner.BottomLeftCorner, Qt.DockWidgetArea.LeftDockWidgetArea)
     dock = window.add_dock_widget(widget, name=name, area="bottom", add_vertical_stretch=False)
-    around: QWidget | None = widget
-    while around is not None and not isinstance(around, QDockWidget):  # napari returns something that is none for Qt
-        around = around.parentWidget()
+    around = dock_of(widget)
     if around is not None:
         others = [dock for dock in main.findChildren(QDockWidget) if dock is not around and dock.property(BELOW)]
         around.setProperty(BELOW, True)
@@ -43,3 +40,17 @@ def dock_below(window: Any, widget: QWidget, name: str) -> Any:
     if low and around is not None:  # what it would like to have more is the canvas's
         main.resizeDocks([around], [least], Qt.Orientation.Vertical)
     return dock
+
+
+def dock_of(widget: QWidget) -> QDockWidget | None:
+    """Qt's dock around a widget: what napari returns as the dock is none for Qt. None where it is not docked."""
+    around: QWidget | None = widget
+    while around is not None and not isinstance(around, QDockWidget):
+        around = around.parentWidget()
+    return around
+
+
+def main_window(window: Any) -> QMainWindow | None:
+    """Qt's window of napari's, None where every dock floats."""
+    widgets = (docked.window() for docked in window.dock_widgets.values())
+    return next((there for there in widgets if isinstance(there, QMainWindow)), None)

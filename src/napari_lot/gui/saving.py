@@ -43,6 +43,8 @@ KINDS: dict[str, Kind] = {
     EVERYTHING: Kind("results", ()),
 }
 _ATOMS = {label: kind for kind, (label, _) in ATOM_FORMATS.items()}
+WITH_ATOMS = {*_ATOMS, SESSION, EVERYTHING}
+"""Kinds after which the atoms of a run are in a file."""
 
 
 @dataclass(frozen=True)

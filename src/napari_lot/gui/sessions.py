@@ -206,6 +206,8 @@ class Sessions:
         if bench.state.running:
             bench.state.fail(f"{path}: not while a reconstruction is running: let it end first.")
             return
+        if not bench.data.may_open(path.name):
+            return
         task = bench.data.task
         begun = task.start(
             f"Opening {path.name}",
@@ -244,6 +246,8 @@ class Sessions:
         yield
         if session.result is not None:
             yield from self._show_result(session.result, spacing_A)
+            if path != self._adopted:
+                state.is_saved(state.result_run)
         elif session.state is not None:
             bench.layers.show_atoms(session.state.orbitals, spacing_A)
             bench.layers.settle_atoms()

@@ -35,6 +35,8 @@ class WorkbenchState:
         self.runs = 0
         self.result_run = 0
         self.edited = False
+        # numbers of the runs of this series whose atoms are in no file
+        self.unsaved: set[int] = set()
         self._element = ""
         self._thickness_A: float | None = None
         # What the data panel says of noise and tilt weights, for the settings of a run.
@@ -55,6 +57,7 @@ class WorkbenchState:
         had_result = self._result is not None
         self._result = None
         self.runs = self.result_run = 0
+        self.unsaved = set()
         self.series_changed.emit()
         if had_result:
             self.result_changed.emit()
@@ -149,17 +152,30 @@ class WorkbenchState:
         """The run that was begun last has finished: its result takes the place of an earlier one."""
         self._result, self.result_run = result, self.runs
         self.edited = False
+        self.unsaved.add(self.result_run)
         self.result_changed.emit()
 
     def change(self, result: Result) -> None:
         """Somebody has changed single atoms of the result."""
         self._result, self.edited = result, True
+        self.unsaved.add(self.result_run)
         self.result_changed.emit()
 
     def take_up(self, result: Result | None, run: int) -> None:
         """The result of another run, or none, is the one that is shown and exported."""
         self._result, self.result_run = result, run
         self.result_changed.emit()
+
+    def is_saved(self, run: int) -> None:
+        """The atoms of a run are in a file, or are wanted no more."""
+        self.unsaved.discard(run)
+
+    @property
+    def unsaved_atoms(self) -> str:
+        """What would be lost with the series, as 'the atoms of run 1', '' for nothing."""
+        *others, last = [str(run) for run in sorted(self.unsaved)] or [""]
+        runs = f"runs {', '.join(others)} and {last}" if others else f"run {last}"
+        return f"the atoms of {runs}" if last else ""
 
     def fail(self, sentence: str, action: str = "") -> str:
         """Tell the person, wherever a panel noticed it; returns the sentence in the window's words.

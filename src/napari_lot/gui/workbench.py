@@ -122,7 +122,7 @@ class Workbench(QWidget):
         self.export.on_saved = self.sessions.on_saved
         self.data.source.on_session = self.sessions.open
         viewer.events.theme.connect(self._on_theme)
-        self.inspect.on_doubts = self.doubts.next
+        self.inspect.on_doubts = lambda: self.doubts.click("next")
         viewer.layers.events.inserted.connect(self.update_views)
         viewer.layers.events.removed.connect(self.update_views)
         application = QApplication.instance()

@@ -155,7 +155,7 @@ class Evidence:
         model, ends = self.problem.model, []
         for width in (state.typical_width, state.typical_width + STEPS["own_width"]):
             one, at = torch.ones(1, dtype=torch.float64), torch.zeros(1, 3, dtype=torch.float64)
-            shapes = self.problem.typical_shapes(state, 1)
+            shapes = self.problem.typical_shapes(state, 1)._replace(common=False)  # the width of one orbital alone
             ends.append(model.images([0], at, one, torch.tensor([width], dtype=torch.float64), shapes=shapes)[0])
         return float((((ends[1] - ends[0]) / STEPS["own_width"]) ** 2).sum() / (ends[0] ** 2).sum())
 

@@ -5,9 +5,11 @@
 Continuous depth by the low-rank depth basis: each orbital is spread into R channels with weights H_i c_r(w_i), one real
 FFT per channel, times Phi_r, one inverse FFT. The gradient runs the same road back with conj(Phi_r).
 
-A sampled Gaussian narrower than about 1.2 pixels aliases; such orbitals are spread wider, with s^2 = B^2 + e^2, and the
-factor f(q; B) / f(q; s) = exp(pi^2 q^2 e^2), the same for every B, goes into Phi. Orbitals of another shape are spread
-as Gaussians too, and f(q; B) / f(q; s) of their species is a filter of its own, with gradients like all else.
+Orbitals of a common shape and width are spread by a compact window, and f(q; B) / psi^(q) is a filter of their species,
+with gradients like all else. Where each orbital has a width of its own they are spread as Gaussians. A sampled Gaussian
+narrower than about 1.2 pixels aliases; such orbitals are spread wider, with s^2 = B^2 + e^2, and the factor
+f(q; B) / f(q; s) = exp(pi^2 q^2 e^2), the same for every B, goes into Phi; of another shape, f(q; B) / f(q; s) of their
+species is a filter, too.
 """
 
 from __future__ import annotations
@@ -26,7 +28,7 @@ from torch import Tensor
 from napari_lot.lot.canvas import SMALLEST_SPREAD_PX, Canvas, margin_A
 from napari_lot.lot.correction import ProbeCorrection
 from napari_lot.lot.render import Render
-from napari_lot.lot.spread import reference
+from napari_lot.lot.spread import compact, reference, window
 from napari_lot.machine import usable_cores
 from napari_lot.physics.orbital import Gaussian, Orbital
 from napari_lot.physics.probe import DepthBasis, depth_basis
@@ -37,11 +39,15 @@ GAUSSIAN_WIDTHS, SHAPED_WIDTHS = (0.8, 1.5), (0.93, 1.2)
 
 
 class Shapes(NamedTuple):
-    """What orbitals that are no Gaussians need to know: species (N,), width (S,) in Å, learnt numbers (S, K)."""
+    """Species of the orbitals (N,); width (S,) in Å and learnt numbers (S, K) of each.
+
+    ``common`` says that every orbital has the width of its species.
+    """
 
     species: Tensor
     width: Tensor
     learnt: Tensor
+    common: bool = False
 
 
 class ImageModel:
@@ -102,6 +108,8 @@ class ImageModel:
         pixel = self.canvas.pixel_size_A
         self.q2 = np.fft.fftfreq(v, pixel)[:, None] ** 2 + np.fft.rfftfreq(u, pixel)[None, :] ** 2
         self.correction: ProbeCorrection | None = None
+        along_v, along_u = (window.transform(np.asarray(np.fft.fftfreq(n), np.float64)) for n in (v, u))
+        self._window = torch.from_numpy(along_v[:, None] * along_u[None, : u // 2 + 1])
         self._assemble()
         self.set_width(width_A)
 
@@ -148,13 +156,9 @@ class ImageModel:
             sharpen = np.exp(np.pi**2 * self.q2 * self.extra2)
         self.transfer = torch.from_numpy(np.asarray(self._spectra * sharpen, np.complex64))
         self.transfer_conj = self.transfer.conj().resolve_conj()
-        self.plain = (
-            self.basis.rank == 1
-            and bool(np.all(self.basis.transfer == 1))
-            and self.extra2 == 0.0
-            and self.correction is None
-            and not self.shaped
-        )
+        # Gaussians that no probe blurs are what they are sampled as, also what of them lies beyond the sampling limit
+        self.sampled = self.basis.rank == 1 and bool(np.all(self.basis.transfer == 1)) and not self.shaped
+        self.plain = self.sampled and self.extra2 == 0.0 and self.correction is None
 
     def set_narrowest(self, width_A: float) -> None:
         """Choose them for orbitals of this width and wider ones."""
@@ -183,6 +187,7 @@ class ImageModel:
             self.poly = np.ascontiguousarray(basis.polynomial, dtype=np.float32)
             self._spectra = basis.transfer.astype(np.complex128)
             self._over_depth: Callable[[float], NDArray[np.float64]] = lambda depth: basis.at(depth)
+            self._tabulate()
             return
         g = correction.factor(basis.depth_A)[:, None]
         change = correction.spectra(self.canvas.shape, self.canvas.oversampling)
@@ -193,6 +198,12 @@ class ImageModel:
         self.poly = np.ascontiguousarray(pieces, dtype=np.float32)
         self._spectra = np.concatenate([basis.transfer * c for c in change])
         self._over_depth = lambda depth: spline(np.atleast_1d(depth))
+        self._tabulate()
+
+    def _tabulate(self) -> None:
+        self.tables = compact.tables(self.poly)
+        self.kernel = torch.from_numpy(np.asarray(self._spectra, np.complex64))
+        self.kernel_conj = self.kernel.conj().resolve_conj()
 
     @property
     def rank(self) -> int:
@@ -236,7 +247,7 @@ class ImageModel:
         focus_A : (n,) or None
             Focal plane of each tilt downstream of that of the microscope, in Å.
         shapes : Shapes or None
-            Species of orbitals that are no Gaussians; one for all, of the mean width, when None.
+            Species of the orbitals; when None one for all, of the width given, or of the mean where each has its own.
         backend : "cpu" (float32 windows, compiled) or "reference" (plain torch, the dtype of ``positions``)
         """
         index = torch.as_tensor(np.asarray(tilts, dtype=np.int64))
@@ -252,29 +263,31 @@ class ImageModel:
             moved = torch.zeros(len(index), 2, dtype=dtype) if shifts_px is None else k * shifts_px.to(dtype)
             focus = torch.zeros(len(index), dtype=dtype) if focus_A is None else focus_A.to(dtype)
             offsets = offsets + torch.cat([moved, -focus[:, None]], 1)
-        # an orbital far narrower than the others is spread wider than it should be rather than not at all
-        spread2 = (width**2 + self.extra2).clamp_min((0.5 * pixel) ** 2)
-        amplitude = height * width**2 / spread2
-        inv_s2 = pixel**2 / spread2
-        if inv_s2.dim() == 0:
-            inv_s2 = inv_s2.expand(len(positions))
-        filters, members = self._filters(shapes, positions, width)
-        if backend == "reference":
-            return self._reference(positions, amplitude, inv_s2, matrices, offsets, filters, members)
-        arguments = (positions, amplitude, inv_s2, matrices, offsets, filters, members, self)
-        result: Tensor = Render.apply(*arguments)  # type: ignore[no-untyped-call]
-        return result
-
-    def _filters(
-        self, shapes: Shapes | None, positions: Tensor, width: Tensor
-    ) -> tuple[Tensor | None, tuple[NDArray[np.int64], ...]]:
-        """Filters (S, V, U // 2 + 1) that make spread Gaussians into the orbitals, and the orbitals of each."""
-        if not self.shaped:
-            return None, ()
-        if shapes is None:
+        if shapes is None and (self.shaped or width.dim() == 0):
             none = torch.zeros(1, self.orbital.terms, dtype=torch.float64)
             one = torch.zeros(len(positions), dtype=torch.int64)
-            shapes = Shapes(one, width.mean().reshape(1), none)
+            shapes = Shapes(one, width.mean().reshape(1), none, common=width.dim() == 0)
+        inv_s2: Tensor | None = None
+        if shapes is not None and shapes.common and not self.sampled:
+            amplitude = height * (np.pi * width**2 / pixel**2)
+        else:
+            # an orbital far narrower than the others is spread wider than it should be rather than not at all
+            spread2 = (width**2 + self.extra2).clamp_min((0.5 * pixel) ** 2)
+            amplitude = height * width**2 / spread2
+            inv_s2 = pixel**2 / spread2
+            if inv_s2.dim() == 0:
+                inv_s2 = inv_s2.expand(len(positions))
+        filters, members = self._filters(shapes, inv_s2 is None)
+        arguments = (positions, amplitude, inv_s2, matrices, offsets, filters, members)
+        if backend == "reference":
+            return self._reference(*arguments)
+        result: Tensor = Render.apply(*arguments, self)  # type: ignore[no-untyped-call]
+        return result
+
+    def _filters(self, shapes: Shapes | None, by_window: bool) -> tuple[Tensor | None, tuple[NDArray[np.int64], ...]]:
+        """Filters (S, V, U // 2 + 1) that make what is spread into the orbitals, and the orbitals of each."""
+        if shapes is None or not (self.shaped or by_window):
+            return None, ()
         q2 = torch.from_numpy(self.q2)
         of = shapes.species.numpy()
         members = [np.flatnonzero(of == s) for s in range(len(shapes.width))]
@@ -282,7 +295,7 @@ class ImageModel:
         for s, some in enumerate(members):
             if len(some):
                 b = shapes.width[s]
-                spread = torch.exp(np.pi**2 * q2 * (b**2 + self.extra2))
+                spread = 1.0 / self._window if by_window else torch.exp(np.pi**2 * q2 * (b**2 + self.extra2))
                 filters.append(self.orbital.form_factor(q2, b, shapes.learnt[s]) * spread)
         if not filters:
             return torch.zeros(0, *q2.shape), ()
@@ -312,7 +325,7 @@ class ImageModel:
         self,
         positions: Tensor,
         amplitude: Tensor,
-        inv_s2: Tensor,
+        inv_s2: Tensor | None,
         matrices: Tensor,
         offsets: Tensor,
         filters: Tensor | None,
@@ -321,13 +334,14 @@ class ImageModel:
         poly = torch.from_numpy(self.poly).to(positions.dtype)
         rows, columns = self.canvas.shape
         complex_dtype = torch.complex128 if positions.dtype == torch.float64 else torch.complex64
-        transfer = self.transfer.to(complex_dtype)
+        transfer = (self.kernel if inv_s2 is None else self.transfer).to(complex_dtype)
         groups: list[Any] = [slice(None)] if filters is None else [torch.from_numpy(some) for some in members]
         images = []
         for matrix, offset in zip(matrices, offsets, strict=True):
             spectrum = torch.zeros(rows, columns // 2 + 1, dtype=complex_dtype)
             for s, some in enumerate(groups):
-                atoms = (positions[some], amplitude[some], inv_s2[some])
+                wide = None if inv_s2 is None else inv_s2[some]
+                atoms = (positions[some], amplitude[some], wide)
                 channels = reference.spread(
                     *atoms, matrix, offset, self.first_depth_A, self.inv_step, poly, rows, columns
                 )

@@ -173,13 +173,11 @@ class Problem:
             else matrices.numpy()
         )
 
-    def typical_shapes(self, state: State, count: int) -> Shapes | None:
-        """Shapes of ``count`` typical orbitals, where these are no Gaussians."""
-        if not self.model.shaped:
-            return None
+    def typical_shapes(self, state: State, count: int) -> Shapes:
+        """Shapes of ``count`` typical orbitals."""
         learnt = state.learnt[state.width_of].mean(0) if len(state.species) else state.learnt.mean(0)
         width = torch.tensor([state.typical_width], dtype=torch.float64)
-        return Shapes(torch.zeros(count, dtype=torch.int64), width, torch.from_numpy(learnt[None]))
+        return Shapes(torch.zeros(count, dtype=torch.int64), width, torch.from_numpy(learnt[None]), common=True)
 
     def images(self, state: State, tilts: Any, leaf: dict[str, Tensor] | None = None) -> Tensor:
         """Calculated images (n, V, U) of the given tilts, before scale and background.
@@ -197,7 +195,8 @@ class Problem:
 
         which = torch.from_numpy(state.width_of)
         width = part("width")[which]
-        if "own_width" in leaf or state.own_width.any():
+        own = "own_width" in leaf or bool(state.own_width.any())
+        if own:
             width = width + part("own_width")
         turned: Tensor | None = None
         if "angles" in leaf or state.angles.any():
@@ -206,7 +205,7 @@ class Problem:
             distortion = part("distortion") if len(state.distortion) == 1 else of_tilts("distortion")
             turned = _distorted(distortion, self.model.rotations[index] if turned is None else turned)
         focus = of_tilts("focus") if "focus" in leaf or state.focus.any() else None
-        shapes = Shapes(which, part("width"), part("learnt")) if self.model.shaped else None
+        shapes = Shapes(which, part("width"), part("learnt"), common=not own)
         return self.model.images(
             index,
             part("positions"),

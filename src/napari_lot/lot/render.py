@@ -15,16 +15,27 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from napari_lot.lot.canvas import WINDOW_EDGE
-from napari_lot.lot.spread import cpu
+from napari_lot.lot.spread import compact, gaussian
+from napari_lot.lot.spread.gaussian import interleave
 
 if TYPE_CHECKING:
     from napari_lot.lot.image_model import ImageModel
 
+Floats = NDArray[np.float64]
+
+
+KEPT_SPECTRA_BYTES = 2**29
+"""Memory for what the gradient by the filters needs of the way there; beyond it that part of the way is gone twice."""
+
 
 @dataclass(frozen=True)
 class Atoms:
-    arrays: tuple[NDArray[np.float64], NDArray[np.float64], NDArray[np.float64]]
-    half: int
+    """Positions (N, 3), amplitudes (N,) and, of orbitals that are spread as Gaussians, 1 / width^2 and half window."""
+
+    positions: Floats
+    amplitude: Floats
+    inv_s2: Floats | None
+    half: int = 0
 
 
 @dataclass(frozen=True)
@@ -37,18 +48,18 @@ class Groups:
 
 @dataclass
 class Gradients:
-    """Sums of one worker: by the orbitals of each group (N_s, 5), and by the filters where asked for."""
+    """Sums of one worker: by the orbitals of each group (N_s, 5); by the filters, complex, where asked for."""
 
-    atoms: list[NDArray[np.float64]]
+    atoms: list[Floats]
     filters: Tensor | None
 
 
 @dataclass(frozen=True)
 class Geometry:
-    matrices: NDArray[np.float64]
-    offsets: NDArray[np.float64]
+    matrices: Floats
+    offsets: Floats
 
-    def at(self, j: int) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    def at(self, j: int) -> tuple[Floats, Floats]:
         return self.matrices[j], self.offsets[j]
 
 
@@ -60,7 +71,7 @@ class Render(torch.autograd.Function):
         ctx: Any,
         positions: Tensor,
         amplitude: Tensor,
-        inv_s2: Tensor,
+        inv_s2: Tensor | None,
         matrices: Tensor,
         offsets: Tensor,
         filters: Tensor | None,
@@ -70,19 +81,27 @@ class Render(torch.autograd.Function):
         def array(tensor: Tensor) -> NDArray[np.float64]:
             return np.ascontiguousarray(tensor.detach().numpy(), dtype=np.float64)
 
-        every = (array(positions), array(amplitude), array(inv_s2))
-        half = _half(model, every[2])
+        places, strong = array(positions), array(amplitude)
+        wide, half = None, 0
+        if inv_s2 is not None:
+            wide = array(inv_s2)
+            half = _half(model, wide)
         if filters is None:
-            groups = Groups((Atoms(every, half),), None)
+            groups = Groups((Atoms(places, strong, wide, half),), None)
         else:
-            parts = tuple(Atoms((every[0][m], every[1][m], every[2][m]), half) for m in members)
-            groups = Groups(parts, filters.detach().float())
+            groups = Groups(
+                tuple(Atoms(places[m], strong[m], None if wide is None else wide[m], half) for m in members),
+                filters.detach().float(),
+            )
         geometry = Geometry(array(matrices), array(offsets))
         ctx.model, ctx.groups, ctx.members, ctx.geometry = model, groups, members, geometry
-        ctx.count, ctx.dtype = len(every[1]), positions.dtype
+        ctx.count, ctx.dtype = len(strong), positions.dtype
         ctx.filter_dtype = None if filters is None else filters.dtype
-        images = model.run(lambda j: _forward(model, groups, geometry, j), len(geometry.matrices))
-        return torch.stack(images)
+        size = 8 * len(geometry.matrices) * (0 if filters is None else filters.numel())
+        keep = ctx.needs_input_grad[5] and size <= KEPT_SPECTRA_BYTES
+        found = model.run(lambda j: _forward(model, groups, geometry, j, keep), len(geometry.matrices))
+        ctx.spectra = [spectra for _, spectra in found]
+        return torch.stack([image for image, _ in found])
 
     @staticmethod
     def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor | None, ...]:
@@ -96,15 +115,16 @@ class Render(torch.autograd.Function):
 
         def work(share: int) -> tuple[Gradients, list[tuple[NDArray[np.float64], NDArray[np.float64]]]]:
             total = Gradients(
-                [np.zeros((len(atoms.arrays[0]), 5)) for atoms in groups.atoms],
-                torch.zeros_like(groups.filters) if want_filter else None,
+                [np.zeros((len(atoms.amplitude), 5)) for atoms in groups.atoms],
+                torch.zeros_like(groups.filters, dtype=torch.complex64) if want_filter else None,
             )
             return total, [
-                _backward(model, groups, geometry, images[j], j, level, total) for j in range(share, count, shares)
+                _backward(model, groups, geometry, images[j], j, level, total, ctx.spectra[j])
+                for j in range(share, count, shares)
             ]
 
-        parts = [np.zeros((len(atoms.arrays[0]), 5)) for atoms in groups.atoms]
-        g_filter = torch.zeros_like(groups.filters) if want_filter else None
+        parts = [np.zeros((len(atoms.amplitude), 5)) for atoms in groups.atoms]
+        g_filter = torch.zeros_like(groups.filters, dtype=torch.complex128) if want_filter else None
         g_matrices, g_offsets = np.zeros((count, 3, 3)), np.zeros((count, 3))
         for share, (total, others) in enumerate(model.run(work, shares)):
             for part, found in zip(parts, total.atoms, strict=True):
@@ -126,84 +146,123 @@ class Render(torch.autograd.Function):
             tensor(g_atom[:, 4], want_s2),
             tensor(g_matrices, want_matrix),
             tensor(g_offsets, want_offset),
-            None if g_filter is None else g_filter.to(ctx.filter_dtype),
+            None if g_filter is None else _by_filter(g_filter, model.canvas.shape).to(ctx.filter_dtype),
             None,
             None,
         )
 
 
-def _half(model: ImageModel, inv_s2: NDArray[np.float64]) -> int:
+def _by_filter(products: Tensor, shape: tuple[int, int]) -> Tensor:
+    """Gradient by real filters F of images irfft2(F X), from the sums of conj(rfft2(gradient)) X."""
+    rows, columns = shape
+    found = products.real / (rows * columns)
+    found[..., 1 : (columns + 1) // 2] *= 2.0  # half of the spectrum is stored, and stands for both halves
+    return found
+
+
+def _half(model: ImageModel, inv_s2: Floats) -> int:
     widest = 1.0 / np.sqrt(inv_s2.min()) if len(inv_s2) else 1.0
     # ln of the filter at Nyquist, for shaped orbitals that of the whole spread Gaussian
     amplification = 0.25 * np.pi**2 * (widest**2 if model.shaped else model.extra2 / model.canvas.pixel_size_A**2)
     return int(np.ceil(np.sqrt(amplification - np.log(WINDOW_EDGE)) * widest))
 
 
+def _transfer(model: ImageModel, atoms: Atoms) -> Tensor:
+    return model.kernel if atoms.inv_s2 is None else model.transfer
+
+
+def _canvas(model: ImageModel) -> tuple[NDArray[np.float32], Tensor]:
+    """An empty canvas, flat with its margin, and the depth channels (V, U, R) in it."""
+    rows, columns = model.canvas.shape
+    flat = np.zeros(gaussian.canvas_length(rows, columns, model.rank), np.float32)
+    return flat, torch.from_numpy(flat[: rows * columns * model.rank]).view(rows, columns, model.rank)
+
+
 def _channels(model: ImageModel, atoms: Atoms, geometry: Geometry, j: int) -> Tensor:
     """Depth channels (V, U, R) of one tilt."""
-    rows, columns = model.canvas.shape
-    rank = len(model.transfer)
-    flat = np.zeros(cpu.canvas_length(rows, columns, rank), np.float32)
-    cpu.spread(
-        *atoms.arrays, *geometry.at(j), model.first_depth_A, model.inv_step, model.poly, atoms.half, rows, columns, flat
-    )
-    return torch.from_numpy(flat[: rows * columns * rank]).view(rows, columns, rank)
+    flat, channels = _canvas(model)
+    place = (*geometry.at(j), model.first_depth_A, model.inv_step)
+    if atoms.inv_s2 is None:
+        size, tables = model.tables[:4], model.tables[4:]
+        compact.spread(atoms.positions, atoms.amplitude, *place, size, tables, *model.canvas.shape, flat)
+    else:
+        orbitals = (atoms.positions, atoms.amplitude, atoms.inv_s2)
+        gaussian.spread(*orbitals, *place, model.poly, atoms.half, *model.canvas.shape, flat)
+    return channels
 
 
-def _summed(model: ImageModel, channels: Tensor) -> Tensor:
-    """Spectrum (V, U // 2 + 1) of an image from its depth channels."""
-    return (torch.fft.rfft2(channels, dim=(0, 1)).permute(2, 0, 1) * model.transfer).sum(0)
+def _gather(
+    model: ImageModel,
+    atoms: Atoms,
+    geometry: Geometry,
+    j: int,
+    adjoint: NDArray[np.float32],
+    level: int,
+    sums: tuple[Floats, Floats, Floats],
+) -> None:
+    """Add the gradients of the orbitals, the matrix and the offset of one tilt to ``sums``."""
+    place = (*geometry.at(j), model.first_depth_A, model.inv_step)
+    if atoms.inv_s2 is None:
+        size, tables = model.tables[:4], model.tables[4:]
+        orbitals = (atoms.positions, atoms.amplitude)
+        compact.gather(*orbitals, *place, size, tables, *model.canvas.shape, adjoint, min(level, 1), *sums)
+    else:
+        wide = (atoms.positions, atoms.amplitude, atoms.inv_s2)
+        gaussian.gather(*wide, *place, model.poly, atoms.half, *model.canvas.shape, adjoint, level, *sums)
 
 
-def _forward(model: ImageModel, groups: Groups, geometry: Geometry, j: int) -> Tensor:
-    if model.plain:
-        return model.canvas.crop(_channels(model, groups.atoms[0], geometry, j)[..., 0]).clone()
+def _spectrum(model: ImageModel, atoms: Atoms, geometry: Geometry, j: int) -> Tensor:
+    """Spectrum (V, U // 2 + 1) of what is spread of some orbitals, seen by the probe, before their filter."""
+    channels = _channels(model, atoms, geometry, j)
+    return (torch.fft.rfft2(channels, dim=(0, 1)).permute(2, 0, 1) * _transfer(model, atoms)).sum(0)
+
+
+def _forward(
+    model: ImageModel, groups: Groups, geometry: Geometry, j: int, keep: bool
+) -> tuple[Tensor, list[Tensor] | None]:
+    """Image of one tilt, and the spectra of the groups where they are to be kept."""
+    if groups.filters is None and model.plain:
+        return model.canvas.crop(_channels(model, groups.atoms[0], geometry, j)[..., 0]).clone(), None
     total: Tensor | None = None
+    spectra: list[Tensor] | None = [] if keep else None
     for s, atoms in enumerate(groups.atoms):
-        spectrum = _summed(model, _channels(model, atoms, geometry, j))
+        spectrum = _spectrum(model, atoms, geometry, j)
+        if spectra is not None:
+            spectra.append(spectrum)
         if groups.filters is not None:
             spectrum = spectrum * groups.filters[s]
         total = spectrum if total is None else total.add_(spectrum)
     if total is None:
-        return torch.zeros(model.canvas.image_shape)
-    return model.canvas.crop(torch.fft.irfft2(total, s=model.canvas.shape)).clone()
+        return torch.zeros(model.canvas.image_shape), spectra
+    return model.canvas.crop(torch.fft.irfft2(total, s=model.canvas.shape)).clone(), spectra
 
 
 def _backward(
-    model: ImageModel, groups: Groups, geometry: Geometry, gradient: Tensor, j: int, level: int, total: Gradients
-) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    model: ImageModel,
+    groups: Groups,
+    geometry: Geometry,
+    gradient: Tensor,
+    j: int,
+    level: int,
+    total: Gradients,
+    spectra: list[Tensor] | None,
+) -> tuple[Floats, Floats]:
     rows, columns = model.canvas.shape
-    rank = len(model.transfer)
     canvas = torch.zeros(rows, columns)
     model.canvas.crop(canvas)[:] = gradient
-    seen = None if model.plain else torch.fft.rfft2(canvas)
+    seen = None if groups.filters is None and model.plain else torch.fft.rfft2(canvas)
+    seen_conj = None if seen is None or total.filters is None else seen.conj().resolve_conj()
     g_matrix, g_offset = np.zeros((3, 3)), np.zeros(3)
     for s, atoms in enumerate(groups.atoms):
-        flat = np.zeros(cpu.canvas_length(rows, columns, rank), np.float32)
-        channels = torch.from_numpy(flat[: rows * columns * rank]).view(rows, columns, rank)
+        flat, channels = _canvas(model)
         if seen is None:
             channels[..., 0] = canvas
         else:
             here = seen if groups.filters is None else seen * groups.filters[s]
-            channels.copy_(torch.fft.irfft2(here * model.transfer_conj, s=(rows, columns)).permute(1, 2, 0))
-        cpu.gather(
-            *atoms.arrays,
-            *geometry.at(j),
-            model.first_depth_A,
-            model.inv_step,
-            model.poly,
-            atoms.half,
-            rows,
-            columns,
-            flat,
-            level,
-            total.atoms[s],
-            g_matrix,
-            g_offset,
-        )
-        if total.filters is not None and seen is not None:
-            # image = irfft2(F X): half of the spectrum is stored, and stands for both halves
-            product = (seen.conj() * _summed(model, _channels(model, atoms, geometry, j))).real
-            product[:, 1 : (columns + 1) // 2] *= 2.0
-            total.filters[s] += product / (rows * columns)
+            back = model.kernel_conj if atoms.inv_s2 is None else model.transfer_conj
+            interleave(torch.fft.irfft2(here * back, s=(rows, columns)).numpy(), flat)
+        _gather(model, atoms, geometry, j, flat, level, (total.atoms[s], g_matrix, g_offset))
+        if total.filters is not None and seen_conj is not None:
+            there = _spectrum(model, atoms, geometry, j) if spectra is None else spectra[s]
+            total.filters[s].addcmul_(seen_conj, there)
     return g_matrix, g_offset

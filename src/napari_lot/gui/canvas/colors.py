@@ -17,7 +17,8 @@ HEIGHT, ELEMENT, ERROR_BAR, EXISTENCE = "height", "element", "error bar", "exist
 WANTED = (HEIGHT, ELEMENT, ERROR_BAR, EXISTENCE)
 DOUBTFUL = 0.95
 """Probability below which an atom is called doubtful."""
-TOPS, MOST_STEPS = (1, 1.5, 2, 3, 4, 5, 6, 7, 10), 4
+MOST_UNUSED = 0.1
+"""Part of the colours that round limits may leave without an atom."""
 UNKNOWN = (0.5, 0.5, 0.5, 1.0)
 
 # Okabe and Ito's colours, told apart by people with any colour vision; those that are light on black first.
@@ -68,6 +69,14 @@ class Coloring:
         """Map from the lower to the upper limit, None for elements."""
         return None if self.name == ELEMENT else _map(self.name)
 
+    @property
+    def words(self) -> str:
+        """Name and unit, and for numbers the values at both ends of the colours, which the bar need not label."""
+        if self.name == ELEMENT:
+            return self.title
+        low, high = (f"{limit:g}".replace("-", "−") for limit in self.limits)
+        return f"{self.title}, {low} to {high}"
+
     def rgba(self, values: Floats | None = None) -> NDArray[np.float32]:
         """Colours (N, 4) of the atoms, or of other values."""
         v = self.values if values is None else np.asarray(values, np.float64)
@@ -115,11 +124,12 @@ def coloring(name: str, orbitals: Orbitals, result: Result | None = None, intens
             # Half and less is doubt enough: the colours tell 0.9 from 1.
             return Coloring(name, "existence probability", np.asarray(result.p_exists, float), (0.5, 1.0))
     height = orbitals.height
-    top = _robust(height)[1] if len(height) else 1.0
+    known = height[np.isfinite(height)]
+    top = float(np.quantile(known, 0.98)) if len(known) else 1.0
     return Coloring(HEIGHT, f"height ({intensity})", height, rounded(0.0, top if top > 0 else 1.0))
 
 
-def _robust(values: Floats, low: float = 0.0) -> tuple[float, float]:
+def _robust(values: Floats, low: float) -> tuple[float, float]:
     known = values[np.isfinite(values)]
     if not len(known):
         return 0.0, 1.0
@@ -128,20 +138,16 @@ def _robust(values: Floats, low: float = 0.0) -> tuple[float, float]:
 
 
 def rounded(low: float, high: float) -> tuple[float, float]:
-    """The closest limits around others at which napari's colour bar has a label at both ends.
+    """The roundest limits around others that leave at most ``MOST_UNUSED`` of the colours unused.
 
-    From 0 the upper one is one of ``TOPS`` times a power of ten; otherwise both are multiples of a step of 1 or 5 times
-    a power of ten, with at most ``MOST_STEPS`` of them in between.
+    They are multiples of a step of 1, 2 or 5 times a power of ten, the coarsest that will do.
     """
     power = int(np.floor(np.log10(high - low)))
-    if low == 0.0:
-        top = next(t for t in TOPS if t * 10.0**power >= high * (1 - 1e-6))
-        return 0.0, _plain(top * 10.0**power)
-    for step in (factor * 10.0**k for k in range(power - 1, power + 3) for factor in (1, 5)):
-        first, last = int(np.floor(low / step + 1e-6)), int(np.ceil(high / step - 1e-6))
-        if last - first <= MOST_STEPS:
+    for step in (factor * 10.0**k for k in range(power, power - 3, -1) for factor in (5, 2, 1)):
+        first, last = step * np.floor(low / step + 1e-6), step * np.ceil(high / step - 1e-6)
+        if (last - first) - (high - low) <= MOST_UNUSED * (last - first):
             break
-    return _plain(first * step), _plain(last * step)
+    return _plain(first), _plain(last)
 
 
 def _plain(number: float) -> float:

@@ -431,5 +431,5 @@ class WorkbenchLayers:
         elif view == "atoms" and self.editor.layer is not None:
             text = f"{len(self.editor.layer.data)} atoms, editing"
         elif view == "atoms" and self.atoms.orbitals is not None:
-            text = f"{len(self.atoms.orbitals)} {self.atoms.noun}\ncoloured by {self.atoms.coloring().title}"
+            text = f"{len(self.atoms.orbitals)} {self.atoms.noun}\ncoloured by {self.atoms.coloring().words}"
         self.views.say(text, (f"tilt {short_angle_text(self.series, t)}", depth))

@@ -106,6 +106,8 @@ class Judging:
         change, reason = tried(fit)
         fit.apply(change)
         more: dict[str, Any] = {"refitted": change.refitted}
+        if change.what != "add":
+            more["doubtful"] = self.ranking.doubtful(atom)
         if change.what == "move":
             more["moved_A"] = round(change.moved_A, 4)
         if change.what == "keep" and trial is not None and trial.change is not None:

@@ -254,15 +254,15 @@ class DoubtQueue(QObject):
             self._decide(lambda fit: (fit.move(shown.atom, position_A), shown.why), shown, "Moving", self._stay)
 
     def add(self, position_A: Any | None = None) -> None:
-        """An atom at a place, or where the residual around the shown one wants it most."""
+        """An atom at a place, or the one around the shown one that is worth most to the images."""
         if (shown := self._ready()) is None:
             return
 
         def task(fit: LocalFit) -> tuple[Change, str]:
             if position_A is not None:
                 return fit.add(position_A), BY_HAND
-            place, significance = fit.strongest_residual(fit.position(shown.atom))
-            return fit.add(place), f"residual of {significance:.3g} standard deviations"
+            change, significance = fit.missing(fit.position(shown.atom))
+            return change, f"residual of {significance:.3g} standard deviations"
 
         self._decide(task, shown, "Adding an atom beside", self._stay)
 

@@ -15,8 +15,8 @@ from qtpy.QtCore import Signal
 from qtpy.QtWidgets import QCheckBox, QFormLayout, QLabel, QWidget
 
 from napari_lot.gui.forms.number_box import NumberBox
+from napari_lot.gui.forms.refusal_line import RefusalLine
 from napari_lot.gui.forms.words import CHOICES, choice_text, label_of, row_label, unit_of
-from napari_lot.gui.look import warning
 
 NOT_SET = "not set"
 
@@ -185,6 +185,7 @@ class SettingsForm(QWidget):
         layout.setFieldGrowthPolicy(QFormLayout.FieldGrowthPolicy.AllNonFixedFieldsGrow)
         self._model = model
         self.fields: dict[str, Field] = {}
+        self._refusals = RefusalLine()
         for name in names:
             info = model.model_fields[name]
             field = Field(name, info, (unset or {}).get(name, NOT_SET), optional=name in (unset or {}))
@@ -195,24 +196,14 @@ class SettingsForm(QWidget):
             field.on_change(self._emit)
             self.fields[name] = field
             if field.box is not None:
-                field.box.refused.connect(self._on_refused)
-        self._refusals = QLabel()
-        self._refusals.setObjectName("refusals")
-        self._refusals.setWordWrap(True)
-        self._refusals.hide()
+                self._refusals.watch(name, label_of(name).strip(), field.box)
         layout.addRow(self._refusals)
+        self._refusals.changed.connect(self.refused)
 
     @property
     def refusals(self) -> dict[str, str]:
         """By name, why what was typed into a field is not taken; the field's value is the one before."""
-        boxes = {name: field.box for name, field in self.fields.items()}
-        return {name: box.refusal for name, box in boxes.items() if box is not None and box.refusal}
-
-    def _on_refused(self, *_: Any) -> None:
-        said = self.refusals
-        self._refusals.setText("<br>".join(warning(f"{label_of(name).strip()}: {why}") for name, why in said.items()))
-        self._refusals.setVisible(bool(said))
-        self.refused.emit()
+        return self._refusals.said
 
     def _emit(self, *_: Any) -> None:
         self.changed.emit()

@@ -12,7 +12,6 @@ from qtpy.QtWidgets import (
     QLabel,
     QProgressBar,
     QPushButton,
-    QSpinBox,
     QWidget,
 )
 
@@ -63,17 +62,6 @@ def number(name: str, low: float, high: float, value: float, unit: str, tip: str
     box.setToolTip(tip)
     box.setAccessibleName(tip)
     box.setMinimumWidth(80)
-    return box
-
-
-def whole(name: str, low: int, high: int, unit: str, tip: str) -> QSpinBox:
-    """A whole number with its unit."""
-    box = QSpinBox()
-    box.setObjectName(name)
-    box.setRange(low, high)
-    box.setSuffix(unit)
-    box.setToolTip(tip)
-    box.setAccessibleName(tip)
     return box
 
 

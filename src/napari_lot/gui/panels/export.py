@@ -26,9 +26,10 @@ from napari_lot.files import write_whole
 from napari_lot.gui.canvas.layers import WorkbenchLayers
 from napari_lot.gui.canvas.picture import take_picture
 from napari_lot.gui.forms.progress_line import ProgressLine
+from napari_lot.gui.forms.refusal_line import RefusalLine
 from napari_lot.gui.forms.widgets import number
 from napari_lot.gui.look import failure
-from napari_lot.gui.saving import CANVAS, EVERYTHING, KINDS, SESSION, Figures, check, save, with_ending
+from napari_lot.gui.saving import CANVAS, EVERYTHING, KINDS, SESSION, WITH_ATOMS, Figures, check, save, with_ending
 from napari_lot.gui.state import WorkbenchState
 from napari_lot.gui.work.task import Task
 from napari_lot.progress import Progress
@@ -82,6 +83,9 @@ class ExportPanel(QWidget):
         self.figure_row = QWidget()
         self.width = number("export_width", 20, 400, 85, " mm", "Width of the figure on paper in mm.")
         self.dpi = number("export_dpi", 72, 1200, 600, " dpi", "Dots per inch of what is made of pixels.", whole=True)
+        self.refusals = RefusalLine("export_refusals")
+        self.refusals.watch("width", "Width", self.width)
+        self.refusals.watch("dpi", "Resolution", self.dpi)
         row = QHBoxLayout(self.figure_row)
         row.setContentsMargins(0, 0, 0, 0)
         for widget in (QLabel("Width"), self.width, QLabel("at"), self.dpi):
@@ -115,13 +119,14 @@ class ExportPanel(QWidget):
         layout.addWidget(self.path, 1, 1)
         layout.addWidget(self.browse, 1, 2)
         layout.addWidget(self.where, 2, 1, 1, 2)
-        layout.addWidget(self.figure_row, 3, 1, 1, 2)
-        layout.addWidget(self.embed, 4, 1, 1, 2)
-        layout.addWidget(self.overwrite, 5, 1)
-        layout.addWidget(self.save, 5, 2)
-        layout.addWidget(self.progress, 6, 0, 1, 3)
-        layout.addWidget(self.copy, 7, 0, 1, 3)
-        layout.addWidget(self.note, 8, 0, 1, 3)
+        layout.addWidget(self.figure_row, 3, 0, 1, 3)  # beside the labels it would be wider than the dock
+        layout.addWidget(self.refusals, 4, 1, 1, 2)
+        layout.addWidget(self.embed, 5, 1, 1, 2)
+        layout.addWidget(self.overwrite, 6, 1)
+        layout.addWidget(self.save, 6, 2)
+        layout.addWidget(self.progress, 7, 0, 1, 3)
+        layout.addWidget(self.copy, 8, 0, 1, 3)
+        layout.addWidget(self.note, 9, 0, 1, 3)
         layout.setColumnStretch(1, 1)
         self.kind.currentTextChanged.connect(self._on_kind)
         self.path.textChanged.connect(self._show_where)
@@ -130,6 +135,7 @@ class ExportPanel(QWidget):
         state.result_changed.connect(self._on_result)
         state.series_changed.connect(self._on_series)
         state.running_changed.connect(self._enable)
+        self.refusals.changed.connect(self._enable)
         self._enable()
 
     def shutdown(self) -> None:
@@ -152,10 +158,13 @@ class ExportPanel(QWidget):
         ready = self.state.result is not None
         busy = self.saving
         needs = "Needs a finished reconstruction (step 3)."
-        self.save.setEnabled(ready and not busy)
+        refused = next(iter(self.refusals.said.values()), "")
+        self.save.setEnabled(ready and not busy and not refused)
         self.save.setToolTip(
             f"{self._task.what}: wait, or cancel."
             if busy
+            else refused
+            if ready and refused
             else f"Write what run {self.state.result_run} found."
             if ready
             else needs
@@ -180,6 +189,7 @@ class ExportPanel(QWidget):
         else:
             self.path.setText(str(with_ending(Path(current), kind)))
         self.figure_row.setVisible(kind.figure)
+        self.refusals.update_lines()
         self.embed.setVisible(what == SESSION)
         self._show_where()
 
@@ -240,7 +250,7 @@ class ExportPanel(QWidget):
     def _save(self) -> None:
         if self.state.result is None or self.state.series is None:
             return
-        what, run = self.kind.currentText(), self.state.result_run
+        what, run, result = self.kind.currentText(), self.state.result_run, self.state.result
         try:
             path = self._target()
             if path is None:
@@ -259,6 +269,8 @@ class ExportPanel(QWidget):
             self.state.succeed(SAVE)
             self.note.setText(f"Saved {place} (run {run})")
             self._enable()
+            if what in WITH_ATOMS and (run != self.state.result_run or result is self.state.result):
+                self.state.is_saved(run)
             self.on_saved(what)
 
         self.note.setText("")

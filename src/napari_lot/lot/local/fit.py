@@ -27,7 +27,7 @@ from napari_lot.lot.local.drawing import Drawing
 from napari_lot.lot.local.known import Known
 from napari_lot.lot.local.metric import Metric
 from napari_lot.lot.local.misfit import misfit
-from napari_lot.lot.local.missing import strongest_residual
+from napari_lot.lot.local.missing import missing_atom
 from napari_lot.lot.local.noise import noise_of
 from napari_lot.lot.local.refit import Refit
 from napari_lot.lot.local.source import source_of
@@ -191,11 +191,11 @@ class LocalFit:
         rows = self.table.rows(np.array([], np.int64))
         return Change("keep", atom, self.position(atom), 0.0, 0, 0.0, rows, rows, self.position(atom))
 
-    def refit(self, atom: int) -> Change:
-        """What fitting an atom and its neighbours once more would change."""
-        center = self.position(atom)
+    def refit(self, center_A: ArrayLike) -> Change:
+        """What fitting the atoms around a place once more would change."""
+        center = np.asarray(center_A, np.float64)
         free = self._near(center, self.reach_A)
-        return self._fitted("refit", atom, center, free, self.state.select(free))
+        return self._fitted("refit", -1, center, free, self.state.select(free))
 
     def move(self, atom: int, position_A: ArrayLike) -> Change:
         """What moving an atom would change; from its new place it is fitted.
@@ -292,10 +292,20 @@ class LocalFit:
             details={**self.result.details, "next_id": self.next_id, **details},
         )
 
-    def strongest_residual(self, center_A: ArrayLike) -> tuple[Floats, float]:
-        """Where the images want an atom most: see ``missing.strongest_residual``."""
-        with one_torch_thread():
-            return strongest_residual(self, np.asarray(center_A, np.float64))
+    def missing(self, center_A: ArrayLike) -> tuple[Change, float]:
+        """What adding the atom that the images ask for near a place would change: see ``missing.missing_atom``."""
+        return missing_atom(self, np.asarray(center_A, np.float64))
+
+    def price_added(self, added: Change) -> float:
+        """What an atom whose addition was tried must gain to be believed one."""
+        return float(self.known.price_of(added.after["height"][added.after["ids"] == added.atom], self.state)[0])
+
+    def is_apart(self, added: Change, apart_A: float) -> bool:
+        """Whether an atom whose addition was tried did not end within a distance of another."""
+        c = self.table.columns
+        rest = c["positions"][~np.isin(c["ids"], added.before["ids"])]
+        others = np.vstack([added.after["positions"][added.after["ids"] != added.atom], rest])
+        return bool(np.linalg.norm(others - added.position_A, axis=1).min(initial=np.inf) >= apart_A)
 
     # -- the fit ----------------------------------------------------------------------------------------------
 

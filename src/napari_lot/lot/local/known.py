@@ -45,7 +45,11 @@ class Known:
 
     def prices(self, state: State) -> Floats:
         """What each atom (N,) must gain in log-likelihood to be believed one."""
-        return prices(state.height, population.typical_height(state), self.settings.solver, self.one_element)
+        return self.price_of(state.height, state)
+
+    def price_of(self, height: Floats, state: State) -> Floats:
+        """The same for heights (N,) beside all atoms."""
+        return prices(height, population.typical_height(state), self.settings.solver, self.one_element)
 
     def rows(self, state: State) -> Rows:
         """Rows of fitted atoms: columns that the fit does not know are as they were, or unknown."""
@@ -90,6 +94,6 @@ class Known:
         before, after = self.table.rows(touched), self.table.rows(touched)
         after["sigma_A"] = sigma[here, :3]
         if "p_exists" in c:
-            price = prices(some.height[here], population.typical_height(state), self.settings.solver, self.one_element)
+            price = self.price_of(some.height[here], state)
             after["p_exists"] = existence(some.height[here], sigma[here, 3], price)
         return before, after

@@ -1,4 +1,8 @@
-"""Where the residual around a place wants another atom."""
+"""Where the images around a place ask for another atom.
+
+The strongest peak of the residual may be a side lobe of what is wrong nearby. So the strongest few are tried, each with
+the atoms around it refitted, and one must be worth an atom's price then.
+"""
 
 from __future__ import annotations
 
@@ -10,6 +14,8 @@ import torch
 from numpy.typing import NDArray
 
 from napari_lot.errors import InputError
+from napari_lot.lot import population
+from napari_lot.lot.local.change import Change
 from napari_lot.lot.local.windows import cut
 from napari_lot.lot.problem import Problem
 
@@ -22,16 +28,43 @@ REACH, STEP, CLOSEST = 1.3, 0.2, 0.6
 """How far is looked, in what steps, and how far away from all atoms, in expected nearest-neighbour distances."""
 
 
-def strongest_residual(fit: LocalFit, center: Floats) -> tuple[Floats, float]:
-    """Place near another where the images want an atom most, (3,), and its significance in standard deviations.
+MOST_TRIED = 4
+MERGED = 0.45
+"""Expected distances from an atom within which a new one is a part of it after the fit."""
 
-    With g the back-projected weighted residual and A the curvature of the likelihood for a unit atom there it is
-    g / sqrt(A), as for the births of a run.
+
+def missing_atom(fit: LocalFit, center: Floats) -> tuple[Change, float]:
+    """The addition near a place that gains most, tried and not made, and the significance of its peak of the residual.
 
     Raises
     ------
     InputError
-        Everything around is taken.
+        Everything around is taken, or nothing there is worth an atom.
+    """
+    points, score = peaks(fit, center)
+    best: tuple[Change, float] | None = None
+    gained = most = 0.0
+    for point, significance in zip(points, score, strict=True):
+        change = fit.add(point)
+        gain = change.gain - fit.refit(point).gain  # what the atoms around gain by themselves is not the new one's
+        if not fit.is_apart(change, MERGED * fit.spacing_A):
+            continue
+        most = max(most, gain)
+        if gain > gained and gain >= fit.price_added(change):
+            best, gained = (change, float(significance)), gain
+    if best is None:
+        raise InputError(
+            f"Around this atom the images ask for no other: the best place gains {most:.2g} in log-likelihood, too "
+            "little for one. Click on two tilts to add an atom all the same."
+        )
+    return best
+
+
+def peaks(fit: LocalFit, center: Floats) -> tuple[Floats, Floats]:
+    """The strongest places around another (M, 3), apart from each other, and their significance (M,).
+
+    With g the back-projected weighted residual and A the curvature of the likelihood for a unit atom there it is
+    g / sqrt(A) in standard deviations, as for the births of a run.
     """
     spacing = fit.spacing_A
     axis = np.arange(-np.ceil(REACH / STEP), np.ceil(REACH / STEP) + 1) * STEP * spacing
@@ -62,5 +95,5 @@ def strongest_residual(fit: LocalFit, center: Floats) -> tuple[Floats, float]:
         (g,) = torch.autograd.grad(images, height, pull)
     curvature = fit.metric.information(unit, fit.calculated, 0.0).own[:, 3, 3]
     score = g.numpy() / np.sqrt(np.maximum(curvature, 1e-300)) / fit.noise.inflation
-    best = int(np.argmax(score))
-    return points[best], float(score[best])
+    chosen = population.separate(points, score, CLOSEST * spacing, points[:0], 0.0)[:MOST_TRIED]
+    return points[chosen], score[chosen]

@@ -88,12 +88,11 @@ class Source:
         made.set_correction(self.correction)
         return made
 
-    def shapes(self, model: ImageModel, state: State) -> Shapes | None:
-        """What a model needs to know of orbitals that are no Gaussians."""
-        if not model.shaped:
-            return None
+    def shapes(self, model: ImageModel, state: State) -> Shapes:
+        """Species of the orbitals, and the shape of each."""
         learnt = state.learnt if state.learnt.shape[1] else np.zeros((len(state.width), model.orbital.terms))
-        return Shapes(*(torch.from_numpy(a) for a in (state.width_of, state.width, learnt)))
+        species, width, shape = (torch.from_numpy(a) for a in (state.width_of, state.width, learnt))
+        return Shapes(species, width, shape, common=not state.own_width.any())
 
 
 def source_of(series: TiltSeries, result: Result) -> Source:

@@ -110,3 +110,80 @@ def _make_row_sums(sums: int) -> Any:
 row_sums_1 = _make_row_sums(1)
 row_sums_2 = _make_row_sums(2)
 row_sums_3 = _make_row_sums(3)
+
+
+@intrinsic
+def polynomials(typing_context, table, first, degree, t, blocks, out):  # type: ignore[no-untyped-def]
+    """out[m] = sum over d <= degree of table[first + d * blocks * LANES + m] * t^d for m < blocks * LANES."""
+    signature = types.void(table, types.intp, types.intp, types.float32, types.intp, out)
+
+    def generate(context, builder, sig, args):  # type: ignore[no-untyped-def]
+        _, begin, highest, at, n_blocks, _ = args
+        source, target = (_data(context, builder, sig.args[i], args[i]) for i in (0, 5))
+        lanes = ir.Constant(n_blocks.type, LANES)
+        length = builder.mul(n_blocks, lanes)
+        t_lanes = _splat(builder, at)
+        total = cgutils.alloca_once(builder, _VECTOR)
+        with cgutils.for_range(builder, n_blocks, intp=n_blocks.type) as block:
+            m = builder.mul(block.index, lanes)
+            origin = builder.add(begin, m)
+            top = builder.add(origin, builder.mul(highest, length))
+            builder.store(_load(builder, source, top), total)
+            with cgutils.for_range(builder, highest, intp=highest.type) as power:
+                below = builder.sub(builder.sub(highest, ir.Constant(highest.type, 1)), power.index)
+                c = _load(builder, source, builder.add(origin, builder.mul(below, length)))
+                builder.store(_multiply_add(builder, builder.load(total), t_lanes, c), total)
+            _store(builder, builder.load(total), target, m)
+        return context.get_dummy_value()
+
+    return signature, generate
+
+
+@intrinsic
+def multiply(typing_context, a, b, factor, blocks, out):  # type: ignore[no-untyped-def]
+    """out[m] = factor * a[m] * b[m] for m < blocks * LANES."""
+    signature = types.void(a, b, types.float32, types.intp, out)
+
+    def generate(context, builder, sig, args):  # type: ignore[no-untyped-def]
+        first, second, target = (_data(context, builder, sig.args[i], args[i]) for i in (0, 1, 4))
+        weight, n_blocks = _splat(builder, args[2]), args[3]
+        lanes = ir.Constant(n_blocks.type, LANES)
+        with cgutils.for_range(builder, n_blocks, intp=n_blocks.type) as block:
+            m = builder.mul(block.index, lanes)
+            product = builder.fmul(_load(builder, first, m), _load(builder, second, m), flags=_FAST)
+            _store(builder, builder.fmul(product, weight, flags=_FAST), target, m)
+        return context.get_dummy_value()
+
+    return signature, generate
+
+
+@intrinsic
+def dot(typing_context, a, first_of_a, b, blocks):  # type: ignore[no-untyped-def]
+    """Sum over m < blocks * LANES of a[first_of_a + m] * b[m]."""
+    signature = types.float32(a, types.intp, b, types.intp)
+
+    def generate(context, builder, sig, args):  # type: ignore[no-untyped-def]
+        one, two = (_data(context, builder, sig.args[i], args[i]) for i in (0, 2))
+        begin, n_blocks = args[1], args[3]
+        lanes = ir.Constant(n_blocks.type, LANES)
+        total = cgutils.alloca_once(builder, _VECTOR)
+        builder.store(ir.Constant(_VECTOR, [0.0] * LANES), total)
+        with cgutils.for_range(builder, n_blocks, intp=n_blocks.type) as block:
+            m = builder.mul(block.index, lanes)
+            a_lanes, b_lanes = _load(builder, one, builder.add(begin, m)), _load(builder, two, m)
+            builder.store(_multiply_add(builder, a_lanes, b_lanes, builder.load(total)), total)
+        return _sum(builder, builder.load(total))
+
+    return signature, generate
+
+
+def _sum(builder: Any, vector: Any) -> Any:
+    """Sum of all lanes, halves added to halves."""
+    lanes = LANES
+    while lanes > 1:
+        lanes //= 2
+        kind = ir.VectorType(ir.IntType(32), lanes)
+        low = builder.shuffle_vector(vector, vector, ir.Constant(kind, list(range(lanes))))
+        high = builder.shuffle_vector(vector, vector, ir.Constant(kind, list(range(lanes, 2 * lanes))))
+        vector = builder.fadd(low, high, flags=_FAST)
+    return builder.extract_element(vector, ir.Constant(ir.IntType(32), 0))

@@ -29,7 +29,7 @@ CLEAR = 2.0
 
 @dataclass(frozen=True)
 class Agreement:
-    """R_common of the tilts as they are and as they would be: the part of the profiles that is not common.
+    """Mismatch of the profiles as the tilts are and as they would be: the part of each that is not common to all.
 
     ``change`` is -1 where they would agree better, 1 where they would agree less, 0 where that cannot be told.
     """
@@ -42,7 +42,8 @@ class Agreement:
     def sentence(self) -> str:
         """What it says, for a person."""
         how = ("The tilts agree alike", "This makes the tilts agree less", "The tilts agree better")[self.change]
-        return f"{how}: R_common {100 * self.before:.2f} % → {100 * self.after:.2f} %."
+        mismatch = f"{100 * self.before:.2f} % → {100 * self.after:.2f} %"
+        return f"{how}: mismatch of their profiles along the tilt axis {mismatch}."
 
 
 class CommonProfile:

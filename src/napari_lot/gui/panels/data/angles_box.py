@@ -17,6 +17,7 @@ from qtpy.QtWidgets import (
 )
 
 from napari_lot.errors import InputError
+from napari_lot.gui.forms.refusal_line import RefusalLine
 from napari_lot.gui.forms.widgets import number, row
 
 ANGLES_FILTER = "Angles (*.csv *.tlt *.rawtlt *.mdoc *.txt *.mat);;All files (*)"
@@ -56,13 +57,16 @@ class AnglesBox(QWidget):
         layout.addWidget(self.path, 1, 0, 1, 2)
         layout.addWidget(self.browse, 1, 2)
         layout.addWidget(self.typed_row, 2, 0, 1, 3)
+        self._refusals = RefusalLine("angle_refusals")
+        self._refusals.watch("start", "Start", self.start)
+        self._refusals.watch("step", "Step", self.step)
+        layout.addWidget(self._refusals, 3, 0, 1, 3)
         layout.setColumnStretch(1, 1)
         self._on_kind(FROM_FILE)
         self.kind.currentTextChanged.connect(self._on_kind)
         for signal in (self.start.valueChanged, self.step.valueChanged, self.path.textChanged):
             signal.connect(lambda _: self.changed.emit())
-        for box in (self.start, self.step):
-            box.refused.connect(lambda _: self.refused.emit())
+        self._refusals.changed.connect(self.refused)
 
     @property
     def of_series(self) -> bool:
@@ -76,8 +80,7 @@ class AnglesBox(QWidget):
     @property
     def refusals(self) -> dict[str, str]:
         """By name, why what was typed into a field is not taken."""
-        boxes = {"start": self.start, "step": self.step} if self.kind.currentText() == TYPED else {}
-        return {name: box.refusal for name, box in boxes.items() if box.refusal}
+        return self._refusals.said
 
     def typed(self) -> tuple[str, str, float, float]:
         """What is chosen and typed; what is not shown does not count."""
@@ -119,6 +122,7 @@ class AnglesBox(QWidget):
         for widget in (self.path, self.browse):
             widget.setVisible(kind == ANGLE_FILE)
         self.typed_row.setVisible(kind == TYPED)
+        self._refusals.update_lines()
         self.changed.emit()
 
     def _browse(self) -> None:

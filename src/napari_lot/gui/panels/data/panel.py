@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from pydantic import ValidationError
-from qtpy.QtCore import Qt
+from qtpy.QtCore import Qt, QTimer
 from qtpy.QtWidgets import QHBoxLayout, QLabel, QPushButton, QVBoxLayout, QWidget
 
 from napari_lot.errors import InputError
@@ -248,15 +248,29 @@ class DataPanel(QWidget):
         urls = event.mimeData().urls()
         if urls:
             event.acceptProposedAction()
-            self.source.open_files([url.toLocalFile() for url in urls])
+            names = [url.toLocalFile() for url in urls]
+            # A question here would keep the file manager, from which they were dragged, waiting for the answer.
+            QTimer.singleShot(0, lambda: self.source.open_files(names))
 
     def _open(self, source: Source) -> None:
+        if not self.may_open(reading.name_of(source)):
+            return
         # The sample is known entirely: nothing that was typed for a series to come holds for it.
         self._load(source, alone=source[0] == "sample")
 
+    def may_open(self, name: str) -> bool:
+        """Whether another series may be opened; where a person wants to keep the atoms, what is open stays so."""
+        if self.prepare.preparation.may_open(name):
+            return True
+        self.source.path.setText(self._path)
+        return False
+
     def _apply(self) -> None:
-        source = self._described if self._failed is None else self._failed
-        if source is not None and (source != self._described or self.prepare.preparation.may_change()):
+        source, preparation = self._described if self._failed is None else self._failed, self.prepare.preparation
+        if source is None:
+            return
+        may = preparation.may_change() if source == self._described else preparation.may_open(reading.name_of(source))
+        if may:
             self._load(source)
 
     def _load(self, source: Source, alone: bool = False) -> None:

@@ -7,6 +7,7 @@ from typing import Any
 from qtpy.QtWidgets import QComboBox, QLabel, QVBoxLayout, QWidget
 
 from napari_lot.gui.canvas.drawings import RULER
+from napari_lot.gui.forms.refusal_line import RefusalLine
 from napari_lot.gui.forms.widgets import button, number, offer, row, text
 from napari_lot.gui.panels.data.preparation import Preparation
 from napari_lot.series.spacing import lattice_periods_px
@@ -30,18 +31,22 @@ class PixelSizeBox(QWidget):
         self.ruler.clicked.connect(self._on_ruler_started)
         self.lattice = button("find_lattice", "Find lattice")
         self.lattice.clicked.connect(self._on_lattice)
-        self.known_A = number("known_distance_A", 0, 1e6, 0, " Å", "The distance that you know, in Å.")
-        self.known_A.setSpecialValueText("? Å")
+        self.known_A = number("known_distance_A", 0, 1e6, 0, " Å", "How long that distance is in truth, in Å.")
+        self.known_A.setSpecialValueText("not given")
         self.known_A.valueChanged.connect(self._say_size)
         self.use = button("use_pixel_size", "Use")
         self.use.clicked.connect(self._on_use)
         self.said = text("pixel_size_said")
+        self.refusals = RefusalLine("pixel_size_refusals")
+        self.refusals.watch("known_A", "True distance", self.known_A)
+        self.refusals.changed.connect(self._enable)
         layout = QVBoxLayout(self)
         layout.setContentsMargins(0, 0, 0, 0)
         layout.setSpacing(4)
         layout.addLayout(row(QLabel("Pixel size"), self.ruler, self.lattice))
         layout.addLayout(row(self.distance))
-        layout.addLayout(row(QLabel("is really"), self.known_A, self.use))
+        layout.addLayout(row(QLabel("True distance"), self.known_A, self.use))
+        layout.addWidget(self.refusals)
         layout.addWidget(self.said)
         preparation.new_series.connect(self.distance.clear)
         preparation.changed.connect(self._enable)
@@ -59,7 +64,7 @@ class PixelSizeBox(QWidget):
         offer(self.lattice, why, "Find the lattice spacings of the tilt that is shown in its power spectrum.")
         offer(
             self.use,
-            why or (None if self._size_A() else "Measure a distance, and say how long it is."),
+            why or self.known_A.refusal or (None if self._size_A() else "Measure a distance, and say how long it is."),
             "Take this pixel size for the series.",
         )
 

@@ -39,7 +39,7 @@ class Preparation(QObject):
     on_value : callable
         Told a field of the data form and the value that it should have (pixel size).
     confirm : callable
-        Asked with a sentence before the result of a run would go; True goes on.
+        Asked with a sentence before atoms that are in no file would go; True goes on.
     """
 
     changed = Signal()
@@ -93,11 +93,16 @@ class Preparation(QObject):
 
     def may_change(self) -> bool:
         """Whether the series may change: the atoms of a run belong to it as it is."""
-        if self.state.result is None:
-            return True
-        return self.confirm(
-            f"The atoms of run {self.state.result_run} belong to the images as they are and go when these change. "
-            "Export them first, if you want to keep them. Change the images now?"
+        return self._may("belong to the images as they are and go when these change", "Change the images now?")
+
+    def may_open(self, name: str) -> bool:
+        """Whether another series may take the place of the one that is open."""
+        return self._may(f"go when {name} is opened", "Open it now?")
+
+    def _may(self, what_happens: str, question: str) -> bool:
+        atoms = self.state.unsaved_atoms
+        return not atoms or self.confirm(
+            f"{atoms[0].upper()}{atoms[1:]} {what_happens}. Export them first, if you want to keep them. {question}"
         )
 
     def say(self, text: str, doubt: bool = False) -> None:

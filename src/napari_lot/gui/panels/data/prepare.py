@@ -20,7 +20,7 @@ class PreparePanel(QWidget):
     Attributes
     ----------
     confirm : callable
-        Asked with a sentence before the result of a run would go; True goes on.
+        Asked with a sentence before atoms that are in no file would go; True goes on.
     """
 
     def __init__(self, state: WorkbenchState, viewer: Any, parent: QWidget | None = None) -> None:
@@ -45,5 +45,5 @@ class PreparePanel(QWidget):
         self.pixel_size.shutdown()
 
     def _ask(self, question: str) -> bool:
-        answer = QMessageBox.question(self, "Change the images?", question)
+        answer = QMessageBox.question(self, "Atoms that are in no file", question)
         return bool(answer == QMessageBox.StandardButton.Yes)

@@ -11,13 +11,13 @@ from qtpy.QtWidgets import (
     QDoubleSpinBox,
     QGridLayout,
     QLabel,
-    QSpinBox,
     QStackedWidget,
     QVBoxLayout,
     QWidget,
 )
 
-from napari_lot.gui.forms.widgets import choice, number, page, whole
+from napari_lot.gui.forms.refusal_line import RefusalLine
+from napari_lot.gui.forms.widgets import choice, number, page
 from napari_lot.progress import Progress
 from napari_lot.series import TiltSeries
 from napari_lot.series.alignment import align_by_center_of_mass, align_by_correlation
@@ -33,12 +33,17 @@ OPERATIONS = {
     "Crop": "Keep a part of the rows and columns; the rotation centre stays on the specimen.",
     "Bin": "Fewer, larger pixels: counts are added, intensities averaged.",
 }
+CROP = {"top": "First row", "bottom": "Last row", "left": "First column", "right": "Last column"}
 
 
 class StepForm(QWidget):
-    """One step as it is chosen; ``operation_changed`` tells that it is another one."""
+    """One step as it is chosen, and below it why a number that was typed is not taken.
+
+    ``operation_changed`` tells that it is another one, ``refused`` that what is not taken has changed.
+    """
 
     operation_changed = Signal()
+    refused = Signal()
 
     def __init__(self, parent: QWidget | None = None) -> None:
         super().__init__(parent)
@@ -72,15 +77,10 @@ class StepForm(QWidget):
         )
         self.reach.setSpecialValueText("a quarter of the field")
         self.crop = {
-            name: whole(f"crop_{name}", 0, 99, " px", f"{words}, counted from 0; it is kept.")
-            for name, words in (
-                ("top", "First row"),
-                ("bottom", "Last row"),
-                ("left", "First column"),
-                ("right", "Last column"),
-            )
+            name: number(f"crop_{name}", 0, 99, 0, " px", f"{words}, counted from 0; it is kept.", whole=True)
+            for name, words in CROP.items()
         }
-        self.bin = whole("bin_factor", 2, 16, " × pixels", "How many pixels along u and v become one.")
+        self.bin = number("bin_factor", 2, 16, 2, " × pixels", "How many pixels along u and v become one.", whole=True)
         for made in (
             page(("Threshold", self.threshold), ("Found pixels", self.hot_action)),
             page(("Shape", self.background)),
@@ -91,11 +91,21 @@ class StepForm(QWidget):
             page(("Join", self.bin)),
         ):
             self.pages.addWidget(made)
+        self._refusals = RefusalLine("step_refusals")
+        for name, label, made in (
+            ("threshold", "Threshold", self.threshold),
+            ("reach", "Reach", self.reach),
+            *((name, CROP[name], box) for name, box in self.crop.items()),
+            ("bin", "Join", self.bin),
+        ):
+            self._refusals.watch(name, label, made)
+        self._refusals.changed.connect(self.refused)
         layout = QVBoxLayout(self)
         layout.setContentsMargins(0, 0, 0, 0)
         layout.setSpacing(4)
         layout.addWidget(self._box)
         layout.addWidget(self.pages)
+        layout.addWidget(self._refusals)
         self._box.currentTextChanged.connect(self._on_operation)
         self._on_operation(self.operation)
 
@@ -119,7 +129,13 @@ class StepForm(QWidget):
         for i in range(self.pages.count()):
             self.pages.widget(i).setVisible(i == self.pages.currentIndex())
         self.pages.setMaximumHeight(self.pages.currentWidget().sizeHint().height())
+        self._refusals.update_lines()
         self.operation_changed.emit()
+
+    @property
+    def refusal(self) -> str | None:
+        """Why a number of the chosen operation is not taken, None where all are."""
+        return next(iter(self._refusals.said.values()), None)
 
     @property
     def operation(self) -> str:
@@ -137,7 +153,7 @@ class StepForm(QWidget):
         """The operation and what was chosen for it, to know it again."""
         # PySide6 looks for one class at a time
         inside = self.pages.currentWidget().findChildren(QWidget)
-        boxes = [w for w in inside if isinstance(w, (QSpinBox, QDoubleSpinBox, QComboBox))]
+        boxes = [w for w in inside if isinstance(w, (QDoubleSpinBox, QComboBox))]
         chosen = tuple(b.currentText() if isinstance(b, QComboBox) else b.value() for b in boxes)
         return self.operation, chosen
 
@@ -154,11 +170,11 @@ class StepForm(QWidget):
             return lambda series, progress: RemoveDrift(
                 align_by_correlation(series, film=film, reach_px=reach, progress=progress), parts
             )
-        c = {key: box.value() for key, box in self.crop.items()}
+        c = {key: round(box.value()) for key, box in self.crop.items()}
         step: Step = {
             "Hot pixels": RemoveHotPixels(self.threshold.value(), replace=self.hot_action.currentIndex() == 1),
             "Background": SubtractBackground((1, 0, 2)[self.background.currentIndex()]),
             "Crop": Crop((c["top"], c["bottom"] + 1), (c["left"], c["right"] + 1)),
-            "Bin": Bin(self.bin.value()),
+            "Bin": Bin(round(self.bin.value())),
         }[name]
         return lambda series, progress: step

@@ -47,6 +47,7 @@ class StepsBox(QWidget):
         preparation.said.connect(self._say)
         preparation.new_series.connect(self._on_series)
         preparation.changed.connect(self._enable)
+        self.form.refused.connect(self._enable)
         self._enable()
 
     def _say(self, sentence: str, doubt: bool) -> None:
@@ -58,8 +59,10 @@ class StepsBox(QWidget):
         p = self.preparation
         why, shown = p.why_not, p.drawings.previewing
         self.preview.setText("Hide preview" if shown else "Preview")
-        offer(self.preview, why, "Take the preview away." if shown else "Show what it would do; nothing is changed.")
-        offer(self.apply, why, "Do it; what was done is listed below, and can be undone.")
+        refused = self.form.refusal
+        tip = "Take the preview away." if shown else "Show what it would do; nothing is changed."
+        offer(self.preview, why or (None if shown else refused), tip)
+        offer(self.apply, why or refused, "Do it; what was done is listed below, and can be undone.")
         offer(self.undo, why or (None if p.steps else "Nothing has been applied."), "Take the last step back.")
 
     def _on_series(self) -> None:

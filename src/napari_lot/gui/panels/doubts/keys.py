@@ -5,22 +5,25 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 from typing import Any
 
-from qtpy.QtWidgets import QAbstractSpinBox, QApplication, QComboBox, QLineEdit, QPlainTextEdit, QTextEdit
+from qtpy.QtWidgets import QAbstractSpinBox, QComboBox, QLineEdit, QPlainTextEdit, QTextEdit
 
 TYPED_IN = (QLineEdit, QAbstractSpinBox, QTextEdit, QPlainTextEdit, QComboBox)
 
 
 class BorrowedKeys:
-    """Keys that call a function, but while a person types into a field; ``release`` puts back what was there.
+    """Keys that call a function where they are meant for it; ``release`` puts back what was there.
 
     Parameters
     ----------
     press : callable
         Called with the name that a key was bound to.
+    meant : callable
+        Whether a key that is pressed now is meant: napari gives the viewer what is pressed anywhere in its window.
     """
 
-    def __init__(self, press: Callable[[str], Any]) -> None:
+    def __init__(self, press: Callable[[str], Any], meant: Callable[[], bool]) -> None:
         self.press = press
+        self.meant = meant
         self._bound: list[tuple[Any, str, Any]] = []
 
     def take(self, to: Any, keys: Iterable[tuple[str, str]]) -> None:
@@ -35,7 +38,7 @@ class BorrowedKeys:
 
     def _pressed(self, name: str) -> Callable[[Any], None]:
         def pressed(_: Any) -> None:
-            if not isinstance(QApplication.focusWidget(), TYPED_IN):
+            if self.meant():
                 self.press(name)
 
         return pressed

@@ -6,16 +6,16 @@ from contextlib import suppress
 from typing import Any
 
 from qtpy.QtCore import Qt, QTimer
-from qtpy.QtWidgets import QBoxLayout, QWidget
+from qtpy.QtWidgets import QApplication, QBoxLayout, QMainWindow, QWidget
 
 from napari_lot.gui.canvas.labels import short_angle_text
 from napari_lot.gui.canvas.layers import WorkbenchLayers
-from napari_lot.gui.docks import dock_below
+from napari_lot.gui.docks import dock_below, dock_of, main_window
 from napari_lot.gui.doubts.judging import Made
 from napari_lot.gui.doubts.queue import DoubtQueue, Shown
 from napari_lot.gui.look import FOCUS
 from napari_lot.gui.panels.doubts.desk import UNLIMITED, Desk
-from napari_lot.gui.panels.doubts.keys import BorrowedKeys
+from napari_lot.gui.panels.doubts.keys import TYPED_IN, BorrowedKeys
 from napari_lot.gui.panels.doubts.placing import ARROWS, Placing
 from napari_lot.gui.panels.doubts.words import KEYS
 from napari_lot.gui.plots.contact_sheet import ContactSheet
@@ -41,7 +41,8 @@ class DoubtsPanel(QWidget):
         self._drawn: Shown | None = None
         self._dock: Any = None
         self._closed = False
-        self.desk = Desk(self.press)
+        self._covered = False
+        self.desk = Desk(self.click)
         self.buttons = self.desk.buttons
         self.sheet = ContactSheet()
         self.sheet.tilt_chosen.connect(self.layers.go_to_tilt)
@@ -54,7 +55,9 @@ class DoubtsPanel(QWidget):
         self.setStyleSheet(FOCUS)
         self.setFocusPolicy(Qt.FocusPolicy.ClickFocus)
         # N opens the panel; the other keys belong to others while it is closed, or nothing is placed
-        self._always, self._while_open, self._while_placing = (BorrowedKeys(self.press) for _ in range(3))
+        self._always, self._while_open, self._while_placing = (
+            BorrowedKeys(self.press, self._has_focus) for _ in range(3)
+        )
         self._always.take(layers.viewer, [(KEYS["next"], "next")])
         self.queue.changed.connect(self._show)
         self.queue.decided.connect(self._on_decided)
@@ -76,6 +79,9 @@ class DoubtsPanel(QWidget):
         """Dock the panel below the canvas; a closed one comes back as it was."""
         if self._dock is None or self.parent() is None:
             self._dock = dock_below(self.layers.viewer.window, self, DOCK)
+            self._covered = False
+            if (around := dock_of(self)) is not None:
+                around.visibilityChanged.connect(self._on_uncovered)
         self._dock.show()
         self._dock.raise_()
         self._show()
@@ -97,11 +103,39 @@ class DoubtsPanel(QWidget):
 
     def hideEvent(self, event: Any) -> None:
         super().hideEvent(event)
+        self._release_keys()
+
+    def _release_keys(self) -> None:
         for keys in (self._while_placing, self._while_open):
             keys.release()
 
+    def _on_uncovered(self, seen: bool) -> None:
+        """Its tab is in front now, or another one is: keys that are pressed then are for the one that is seen."""
+        was, self._covered = self._covered, not seen
+        if not seen or self._closed:
+            self._release_keys()
+            return
+        self._take_keys()
+        self._show()
+        if was and not self._has_focus():
+            self.setFocus()
+
+    def _has_focus(self) -> bool:
+        """Whether keys are meant for the atoms: pressed on the canvas or in this panel, not in a list or a field.
+
+        A key that was pressed anywhere else in the window gets to the viewer, too, and D would delete an atom.
+        """
+        main = main_window(self.layers.viewer.window)
+        here = QApplication.focusWidget() or (None if main is None else main.focusWidget())
+        if here is None or isinstance(here, TYPED_IN):
+            return False
+        around = here.window()
+        canvas = around.centralWidget() if isinstance(around, QMainWindow) else None
+        return here is self or self.isAncestorOf(here) or (canvas is not None and canvas.isAncestorOf(here))
+
     def _take_keys(self, event: Any = None) -> None:
-        if self._closed or self.parent() is None or not self.isVisible():  # as it opens it has no size yet
+        # as it opens it has no size yet
+        if self._closed or self._covered or self.parent() is None or not self.isVisible():
             return
         viewer = self.layers.viewer
         self._while_open.take(viewer, [(key, name) for name, key in KEYS.items() if name != "next"])
@@ -109,6 +143,11 @@ class DoubtsPanel(QWidget):
         for layer in (self.layers.atoms.spheres, self.layers.atoms.markers, self.layers.doubt):
             if layer is not None and layer.layer is not None:
                 self._while_open.take(layer.layer, [(KEYS["add"], "add")])
+
+    def click(self, name: str) -> None:
+        """A button: keys that follow are for this panel, wherever Qt puts the focus of a button that waits."""
+        self.press(name)
+        self.setFocus()
 
     def press(self, name: str) -> bool:
         """A key: of a button, an arrow, Enter or Escape; False where it means nothing now."""
@@ -200,7 +239,7 @@ class DoubtsPanel(QWidget):
         shown = self.queue.shown
         self.desk.enable(self.queue)
         self.desk.show_queue(self.queue, self.placing.hint)
-        if self.placing.mode:
+        if self.placing.mode and not self._covered:
             self._while_placing.take(self.layers.viewer, [(name, name) for name in (*ARROWS, "Enter", "Escape")])
         else:
             self._while_placing.release()

@@ -102,7 +102,7 @@ class Placing:
         return True
 
     def enter(self) -> None:
-        """Move the atom to where the steps have led, or add one where the residual is strongest."""
+        """Move the atom to where the steps have led, or add the one that the images ask for."""
         if self.mode == "move" and self._place is not None:
             place = self._place
             self.set_mode("")

@@ -5,7 +5,7 @@ BUTTONS = (
     ("keep", "Keep", "K", "This is an atom: keep it, and go on to the next."),
     ("delete", "Delete", "D", "This is no atom: delete it, refit its neighbours, and go on to the next."),
     ("move", "Move", "M", "Click where it belongs on a patch, or step with the arrow keys and press Enter."),
-    ("add", "Add", "A", "Click the missing atom on two tilts, or press Enter for the strongest residual nearby."),
+    ("add", "Add", "A", "Click the missing atom on two tilts, or press Enter for one nearby that the images ask for."),
     ("undo", "Undo", "U", "Take the last decision back."),
 )
 KEYS = {name: key for name, _, key, _ in BUTTONS}

@@ -59,8 +59,8 @@ class EditBox(QWidget):
         self.click_mode.setObjectName("edit_click")
         self.click_mode.setCheckable(True)
         self.click_mode.setToolTip(
-            "While this is down, a click in Images or Overlay adds the strongest residual peak that lies there "
-            "(within half a neighbour distance)."
+            "While this is down, a click in Images or Overlay adds the most significant peak of the list that lies "
+            "there (within half a neighbour distance)."
         )
         self.click_mode.toggled.connect(self._on_click_mode)
         self.peaks = QListWidget()
@@ -71,10 +71,9 @@ class EditBox(QWidget):
             "double click adds one."
         )
         self.peaks.itemActivated.connect(lambda _: self._add_chosen())
-        self.peaks.currentRowChanged.connect(lambda _: self._enable())
         self.add = QPushButton("Add this atom")
         self.add.setObjectName("edit_add")
-        self.add.setToolTip("Choose a peak in the list first.")
+        self.add.setToolTip("Add an atom at the chosen peak of the list.")
         self.add.clicked.connect(self._add_chosen)
         layout = QVBoxLayout(self)
         layout.setContentsMargins(0, 0, 0, 0)
@@ -190,9 +189,6 @@ class EditBox(QWidget):
         )
         self.find.setEnabled(not self._searching)
         self.find.setText("Searching…" if self._searching else "Find residual peaks")
-        chosen = self.peaks.currentRow() >= 0
-        self.add.setEnabled(chosen)
-        self.add.setToolTip("Add an atom at the chosen peak." if chosen else "Choose a peak in the list first.")
 
     # -- residual peaks ---------------------------------------------------------------------------------------
 
@@ -250,6 +246,7 @@ class EditBox(QWidget):
         for (x, y, z), height, score in zip(found.positions, found.height, found.significance, strict=True):
             place = ", ".join(f"{round(float(c), 1) + 0.0:.1f}" for c in (x, y, z)).replace("-", "−")
             self.peaks.addItem(f"{score:.1f} σ, height {height:.2f}:  {place} Å")
+        self.peaks.setCurrentRow(0)  # the best: what Enter takes unless another is chosen
         self.peaks.setVisible(bool(len(found)))
         self.add.setVisible(bool(len(found)))
         if not len(found):
@@ -267,6 +264,7 @@ class EditBox(QWidget):
         position = found.positions[row]
         self._show(Candidates(found.positions[rest], found.height[rest], found.significance[rest]))
         self.layers.editor.add(position)
+        self._asked = self.layers.editor.atoms()  # the others were fitted together with this one
 
     # -- a click on an image ----------------------------------------------------------------------------------
 
@@ -290,7 +288,7 @@ class EditBox(QWidget):
         if np.linalg.norm(np.asarray(event.pos) - pressed) > CLICK_PX or self.layers.view not in ("images", "markers"):
             return
         at = np.asarray(event.position, float)[-2:]
-        if self.layers.editor.candidates is None:
+        if self.layers.editor.candidates is None or self._outdated:
             self._click_wanted = self.layers.tilt, at
             self._find()
         else:

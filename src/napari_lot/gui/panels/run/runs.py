@@ -200,6 +200,7 @@ class RunTable(QWidget):
             return
         was_shown = number == self.state.result_run
         self.runs.remove(number)
+        self.state.is_saved(number)
         if was_shown:
             if len(self.runs):
                 self.show_run(max(run.number for run in self.runs))

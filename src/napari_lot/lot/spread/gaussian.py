@@ -18,7 +18,7 @@ import numpy as np
 
 from napari_lot.lot.spread.simd import LANES, add_rows, row_sums_1, row_sums_2, row_sums_3
 
-_OPTIONS: dict[str, Any] = {"nogil": True, "fastmath": True, "cache": True, "error_model": "numpy"}
+OPTIONS: dict[str, Any] = {"nogil": True, "fastmath": True, "cache": True, "error_model": "numpy"}
 
 
 def canvas_length(rows: int, columns: int, rank: int) -> int:
@@ -26,7 +26,18 @@ def canvas_length(rows: int, columns: int, rank: int) -> int:
     return rows * columns * rank + LANES
 
 
-@nb.njit(inline="always", **_OPTIONS)
+@nb.njit(**OPTIONS)
+def interleave(channels, canvas):  # type: ignore[no-untyped-def]
+    """Put channels (R, V, U) side by side into a flat canvas."""
+    rank, rows, columns = channels.shape
+    for v in range(rows):
+        for r in range(rank):
+            first = v * columns * rank + r
+            for u in range(columns):
+                canvas[first + u * rank] = channels[r, v, u]
+
+
+@nb.njit(inline="always", **OPTIONS)
 def _gaussian_window(f, inv_s2, half, out):  # type: ignore[no-untyped-def]
     """out[half + k] = exp(-(k - f)^2 * inv_s2) for k in -half..half."""
     one: Any = np.float32(1.0)
@@ -49,7 +60,7 @@ def _gaussian_window(f, inv_s2, half, out):  # type: ignore[no-untyped-def]
         out[half - k] = fall * table
 
 
-@nb.njit(**_OPTIONS)
+@nb.njit(**OPTIONS)
 def spread(pos, amplitude, inv_s2, matrix, offset, w0, inv_dw, poly, half, rows, columns, canvas):  # type: ignore[no-untyped-def]
     """Add every orbital to the depth channels of one tilt.
 
@@ -97,7 +108,7 @@ def spread(pos, amplitude, inv_s2, matrix, offset, w0, inv_dw, poly, half, rows,
         add_rows(canvas, (kv - half) * stride + (ku - half) * rank, stride, width, gy, run, blocks)
 
 
-@nb.njit(**_OPTIONS)
+@nb.njit(**OPTIONS)
 def gather(  # type: ignore[no-untyped-def]
     pos,
     amplitude,
