@@ -144,9 +144,8 @@ class Presser:
         if b.is_closed:
             return True
         tasks = [b.data.task, b.data.prepare.task, b.export._task, b.run.starting, b.run.table.task]
-        queue = b.doubts.queue
-        busy = b.inspect.compare.background.busy or b.inspect.structure.background.busy
-        return not (any(task.running for task in tasks) or busy or queue.worker.pending or b.state.running)
+        tasks += [b.inspect.compare.task, b.inspect.structure.task]
+        return not (any(task.running for task in tasks) or b.doubts.queue.busy or b.state.running)
 
     def press(self, what: str, act: Callable[[], object]) -> None:
         """Do it, wait until nothing is being done any more, note how long each stretch of work took."""
@@ -245,7 +244,7 @@ def press_all(options: argparse.Namespace, folder: Path) -> None:
     child("show_axis").setChecked(False)
     child("pixel_size_A").setValue(0.31)
     hand.press("apply changes", child("apply_data").click)
-    for name, value in (("energy_eV", 300.0), ("semiangle_mrad", 25.0)):
+    for name, value in (("energy_eV", 300e3), ("semiangle_mrad", 25.0)):
         hand.press(f"probe: {name}", lambda name=name, value=value: child(name).setValue(value))
     child("element").setText("Pt")
     child("probe").setCurrentText("direct")

@@ -44,7 +44,7 @@ def test_napari_saves_the_atoms_as_they_are(ready: Any, viewer: Any, hand: Any, 
 
 def test_a_cancelled_run_can_be_saved_as_it_is_seen(ready: Any, viewer: Any, hand: Any, tmp_path: Path) -> None:
     finish(ready, hand, "cancel")
-    shown = ready.layers.orbitals
+    shown = ready.layers.atoms.orbitals
     viewer.layers.selection = {viewer.layers["Atoms"]}
     viewer.layers.save(str(tmp_path / "a.xyz"), selected=True, plugin="napari-lot")
     atoms = read_atoms(tmp_path / "a.xyz")

@@ -63,7 +63,7 @@ def test_calculated_and_residual_images_have_the_geometry_of_the_measured(
     series = opened.state.series.with_changes(counts=True)
     opened.state.set_series(series, again=True)
     calculated = (series.images * np.float32(0.9)).astype(np.float32)
-    opened.layers.show_calculated(np.arange(len(series)), calculated)
+    list(opened.layers.show_calculated(np.arange(len(series)), calculated))
     for layer, images in ((CALCULATED, calculated), (RESIDUAL, series.images - calculated)):
         save(viewer, tmp_path / f"{layer}.mrc", layer)
         found = read_series(tmp_path / f"{layer}.mrc")

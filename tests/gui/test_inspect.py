@@ -90,7 +90,7 @@ def test_the_other_hand_is_said_and_can_be_taken(done: Any, viewer: Any, hand: A
     rng = np.random.default_rng(3)
     result = done.state.result
     chiral = replace(result.orbitals, positions=result.orbitals.positions + rng.normal(0, 0.4, (247, 3)))
-    done.layers.of_atoms.result = replace(result, orbitals=chiral)
+    done.layers.atoms.result = replace(result, orbitals=chiral)
     path = tmp_path / "mirror.xyz"
     write_atoms_xyz(path, Orbitals.create(chiral.positions * [1, 1, -1] + [9, 0, 3], elements=("Pt",)))
     compare(done, hand, path)
@@ -272,9 +272,9 @@ def test_size_by_error_bar(done: Any, viewer: Any, hand: Any) -> None:
     bars = np.sqrt((result.sigma_A**2).sum(1))
     text = child(done, "size_text").text()
     factor = float(text.split("= ")[1].split(" ×")[0])
-    limit = 0.9 * done.layers.spacing_A
+    limit = 0.9 * done.layers.atoms.spacing_A
     np.testing.assert_allclose(layer.size, 2 * np.minimum(factor * bars, limit), rtol=1e-5)
-    assert 0.1 < np.median(layer.size) / done.layers.spacing_A < 0.65
+    assert 0.1 < np.median(layer.size) / done.layers.atoms.spacing_A < 0.65
     hand.choose(child(done, "size_by"), "equal")
     assert np.ptp(layer.size) == 0
     assert child(done, "size_text").isHidden()

@@ -42,10 +42,10 @@ def chiral_cluster(viewer: Any, qtbot: Any) -> Any:
     layers.show_series(small_series())
     positions = np.array([[0, 0, 0], [6, 0, 0], [0, 6, 0], [0, 0, 6.0]])
     layers.show_atoms(Orbitals.create(positions), 4.0)
-    colors = np.zeros((len(layers.atoms.layer.data), 4), np.float32)
+    colors = np.zeros((len(layers.atoms.spheres.layer.data), 4), np.float32)
     colors[:4] = [WHITE, RED, GREEN, BLUE]
-    layers.atoms.layer.face_color = colors
-    layers.atoms.layer.face_colorbar.visible = False  # it is coloured, too
+    layers.atoms.spheres.layer.face_color = colors
+    layers.atoms.spheres.layer.face_colorbar.visible = False  # it is coloured, too
     qtbot.wait(100)
     return layers
 
@@ -143,9 +143,9 @@ def test_streaming_leaves_no_atom_behind(viewer: Any, qtbot: Any) -> None:
     rng = np.random.default_rng(1)
     many = Orbitals.create(rng.normal(size=(400, 3)) * 4)
     layers.show_atoms(many, 3.0)
-    layer = layers.atoms.layer
+    layer = layers.atoms.spheres.layer
     layers.show_atoms(Orbitals.create([[5.0, 5.0, 0.0]]), 3.0)
-    assert layers.atoms.layer is layer, "no new layer for fewer atoms"
+    assert layers.atoms.spheres.layer is layer, "no new layer for fewer atoms"
     assert layer.shown.sum() == 1
     assert (np.asarray(layer.size)[1:] == 0).all()
     assert (layer.face_color[1:, 3] == 0).all()
@@ -167,7 +167,7 @@ def test_residual_is_measured_minus_calculated_on_symmetric_limits(viewer: Any) 
     series = small_series()
     layers.show_series(series)
     calculated = series.images[[1, 3]] * np.float32(0.9)
-    layers.show_calculated(np.array([1, 3]), calculated)
+    list(layers.show_calculated(np.array([1, 3]), calculated))
     residual, shown = viewer.layers["Residual"], viewer.layers["Calculated"]
     assert np.array_equal(shown.data[[1, 3], 0], calculated)
     assert np.allclose(residual.data[[1, 3], 0], series.images[[1, 3]] - calculated)
@@ -186,11 +186,11 @@ def test_a_deleted_layer_comes_back(viewer: Any) -> None:
     layers.show_series(series)
     atoms = Orbitals.create([[1.0, 2.0, 3.0], [4.0, 5.0, 6.0]])
     layers.show_atoms(atoms, 3.0)
-    layers.show_calculated(np.arange(5), series.images)
+    list(layers.show_calculated(np.arange(5), series.images))
     for name in ("Atoms", "Residual", "Calculated"):
         viewer.layers.remove(viewer.layers[name])
     layers.show_atoms(atoms, 3.0)
-    layers.show_calculated(np.arange(5), series.images)
+    list(layers.show_calculated(np.arange(5), series.images))
     assert {"Measured", "Calculated", "Residual", "Atoms"} <= {layer.name for layer in viewer.layers}
     layers.close()
 
@@ -218,7 +218,7 @@ def test_our_share_of_an_update_of_25000_atoms_is_short(viewer: Any) -> None:
     rng = np.random.default_rng(2)
     positions, height = rng.normal(size=(25_000, 3)) * 10, rng.random(25_000) + 0.5
     layers.show_atoms(Orbitals.create(positions, height), 2.0)
-    layer = layers.atoms.layer
+    layer = layers.atoms.spheres.layer
     layer.refresh = lambda *args, **kwargs: None  # napari's share
     took = []
     for _ in range(5):

@@ -213,8 +213,8 @@ def test_two_viewers_run_side_by_side_and_one_closes(
     open_step(other, hand, "run")
     start(ready, hand)
     start(other, hand)
-    assert other.layers.atoms.layer in second.layers
-    assert other.layers.atoms.layer not in viewer.layers
+    assert other.layers.atoms.spheres.layer in second.layers
+    assert other.layers.atoms.spheres.layer not in viewer.layers
     assert running_fits() == 2
     hand.click(child(ready, "pause"))
     hand.until(lambda: ready.run.runner.control.is_paused)
@@ -264,7 +264,7 @@ def test_a_closed_dock_opens_again_and_the_layers_stay(ready: Any, viewer: Any, 
     hand.until(again.run.start_button.isEnabled)
     open_step(again, hand, "run")
     finished(again, hand)
-    assert again.layers.atoms.layer in viewer.layers
+    assert again.layers.atoms.spheres.layer in viewer.layers
     for view in ("images", "markers", "atoms"):
         hand.click(child(again, f"view_{view}"))
         assert again.layers.view == view

@@ -65,6 +65,7 @@ def test_images_of_older_runs_wait_on_disk_and_come_back_the_same() -> None:
     with pytest.raises(InputError, match="Run 1: its images cannot be read"):
         runs.whole(1, Measured)
     runs.clear()
+    runs.wait()
     assert not folder.exists()
 
 
@@ -94,11 +95,13 @@ def test_a_click_brings_a_run_back_and_a_run_can_be_removed(ready: Any, hand: An
     assert child(ready, "run_changes").text() == "Run 2: Random seed 0 → 7"
     hand.reach(table)
     hand.click(table.viewport(), table.visualItemRect(table.item(0, 1)).center())
+    hand.until(lambda: not ready.run.table.task.running)
     assert ready.state.result is first
-    assert ready.layers.result is first
+    assert ready.layers.atoms.result is first
     assert ready.state.result_run == 1
     assert "run 1" in ready.sections["export"].status.accessibleName()
     hand.click(child(ready, "run_remove"))
+    hand.until(lambda: not ready.run.table.task.running)
     assert (table.rowCount(), ready.state.result_run) == (1, 2)
     hand.click(child(ready, "run_remove"))
     assert ready.state.result is None

@@ -50,7 +50,7 @@ def test_a_session_opens_as_it_was_saved(ready: Any, viewer: Any, hand: Any, not
     hand.type(child(ready, "seed"), "1")
     open_step(ready, hand, "data")
     hand.type(child(ready, "series_path"), str(path))
-    hand.until(lambda: ready.state.result is not None)
+    hand.until(lambda: ready.state.result is not None and not ready.state.reading)
     found = ready.state.result
     np.testing.assert_array_equal(found.orbitals.positions, result.orbitals.positions)
     np.testing.assert_array_equal(found.sigma_A, result.sigma_A)
@@ -113,9 +113,9 @@ def test_a_running_fit_is_saved_and_offered_after_a_crash(
     hand.until(child(bench, "recovery").isVisible)
     assert "was not saved" in child(bench, "recovery_text").text()
     hand.click(child(bench, "recovery_open"))
-    hand.until(lambda: bench.state.series is not None)
+    hand.until(lambda: bench.state.series is not None and not bench.state.reading)
     assert "Broken off" in child(bench, "stage").text()
-    assert len(bench.layers.atoms.layer.data) == len(state.orbitals)
+    assert len(bench.layers.atoms.spheres.layer.data) == len(state.orbitals)
     # a finished run that is saved elsewhere needs no autosave
     open_step(bench, hand, "run")
     run_to_the_end(bench, hand)
@@ -198,6 +198,6 @@ def test_a_session_without_element_and_distance_opens(workbench: Any, hand: Any,
         assert notified()[-1].startswith(f"{path}: its settings give neither an element nor a distance between atoms")
         assert workbench.state.series.images.shape == series.images.shape
     hand.until(lambda: workbench.state.result is not None)
-    assert len(workbench.layers.atoms.layer.data) == 247
-    assert 2 < workbench.layers.spacing_A < 3.5, "platinum's neighbours"
+    assert len(workbench.layers.atoms.spheres.layer.data) == 247
+    assert 2 < workbench.layers.atoms.spacing_A < 3.5, "platinum's neighbours"
     assert not workbench.run.start_button.isEnabled()

@@ -120,7 +120,7 @@ class Runs:
         self._runs = []
         folder, self._folder = self._folder, None
         if folder is not None:
-            self._writing.do_unless_busy(folder.cleanup)
+            self._writing.do(folder.cleanup)  # hundreds of MB: not while the window waits
 
 
 def differences(before: Settings, after: Settings) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -104,7 +105,7 @@ class Sessions:
             result=result,
             history=np.array(bench.run.plot.history, np.float64).reshape(-1, 3),
             notes=notes_of(result),
-            view={"view": layers.view, "tilt": layers.tilt, "color_by": layers.color_by},
+            view={"view": layers.view, "tilt": layers.tilt, "color_by": layers.atoms.color_by},
         )
 
     def on_saved(self, kind: str) -> None:
@@ -211,18 +212,20 @@ class Sessions:
         begun = task.start(
             f"Opening {path.name}",
             lambda progress: read_session(path, progress),
-            lambda session: self.show(session, path),
+            lambda session: self._show(session, path),
             bench.state.fail,
         )
         if not begun:
             bench.state.fail(f"{path}: not while something else is read ({task.what}): wait for it, or cancel it.")
 
-    def show(self, session: Session, path: Path) -> None:
-        """Series, settings, atoms and views as they were."""
+    def _show(self, session: Session, path: Path) -> Iterator[None]:
+        """Series, settings, atoms and views as they were, in turns between which the window answers."""
         bench, settings = self.bench, session.settings
         state = bench.state
         if path in left_behind():
             self._adopted = path
+        bench.layers.remove_results()
+        yield
         bench.data.adopt(path, session.series, settings.data)
         lens = settings.microscope
         elements = [element for element in settings.model.elements if element != "X"]
@@ -240,8 +243,9 @@ class Sessions:
         history = [(int(step), float(loss), float(r)) for step, loss, r in session.history]
         if history:
             bench.run.plot.add(history)
+        yield
         if session.result is not None:
-            self._show_result(session.result, spacing_A)
+            yield from self._show_result(session.result, spacing_A)
             if path != self._adopted:
                 state.is_saved(state.result_run)
         elif session.state is not None:
@@ -253,6 +257,7 @@ class Sessions:
                 f"begins anew; 'napari-lot resume' goes on from these atoms."
             )
             bench.run.ended = READY, f"A run that was broken off at {at}. Ready to start."
+        yield
         self._show_view(session.view)
         for name in ("data", "probe"):
             bench.sections[name].close_up()
@@ -269,11 +274,11 @@ class Sessions:
         values["data"] = {"withhold": settings.data.withhold}
         self.bench.run.form.take(values)
 
-    def _show_result(self, result: Result, spacing_A: float) -> None:
+    def _show_result(self, result: Result, spacing_A: float) -> Iterator[None]:
         bench = self.bench
         bench.state.runs += 1
-        bench.layers.show_result(result, spacing_A)
-        bench.layers.settle_atoms()
+        yield from bench.layers.show_result_in_turns(result, spacing_A, turn=False)
+        yield
         bench.run.progress.say(f"<b>Opened</b>: {in_window_words(result.message)}")
         bench.run.ended = DONE, f"{len(result.orbitals)} atoms, {result.stop_reason}."
         bench.state.keep(result)
@@ -281,11 +286,12 @@ class Sessions:
     def _show_view(self, view: dict[str, Any]) -> None:
         layers = self.bench.layers
         color_by = view.get("color_by")
-        if color_by and layers.result is not None:
+        if color_by and layers.atoms.result is not None:
             layers.color_atoms(color_by)
             self.bench.inspect.take_over_colors()
-        if view.get("view") and layers.available(view["view"]) is None:
-            layers.look_at(view["view"])
+        chosen = view.get("view") or "atoms"
+        if layers.available(chosen) is None:
+            layers.look_at(chosen)
         if "tilt" in view and layers.view in ("images", "markers"):
             layers.go_to_tilt(int(view["tilt"]))
 

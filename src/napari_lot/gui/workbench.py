@@ -4,7 +4,11 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-import torch  # noqa: F401  imported here, on the main thread: importing it in the worker would stall the window
+# Imported here, on the main thread, before there is a window to wait for: torch in a worker would stall it, and napari
+# imports pandas with its first layer of points.
+import pandas as pd  # noqa: F401
+import pint
+import torch  # noqa: F401
 from qtpy.QtCore import QEvent, QObject, Qt, QTimer
 from qtpy.QtWidgets import (
     QApplication,
@@ -18,6 +22,8 @@ from qtpy.QtWidgets import (
     QWidget,
 )
 
+from napari_lot.gui.canvas.drawings import warm_up
+from napari_lot.gui.canvas.garbage import Garbage
 from napari_lot.gui.canvas.layers import WorkbenchLayers
 from napari_lot.gui.forms.section import DONE, DOUBT, NEEDS, READY, Section
 from napari_lot.gui.forms.tab_order import go_on
@@ -33,6 +39,7 @@ from napari_lot.gui.preferences import preferences
 from napari_lot.gui.recovery import RecoveryBar
 from napari_lot.gui.sessions import Sessions
 from napari_lot.gui.state import WorkbenchState
+from napari_lot.gui.work.piece import Piece
 from napari_lot.job import ProbeSlices, Snapshot
 
 if TYPE_CHECKING:
@@ -63,12 +70,14 @@ class Workbench(QWidget):
     def __init__(self, viewer: napari.viewer.Viewer, parent: QWidget | None = None) -> None:
         super().__init__(parent)
         self.setObjectName("napari_lot_workbench")
+        pint.get_application_registry().get_name("angstrom")  # reads all units, which the first layer would wait for
         self.viewer = viewer
         self.state = WorkbenchState()
         self.layers = WorkbenchLayers(viewer)
         self.notices = Notices()
         self._closed = False
         self._window: QMainWindow | None = None
+        self._warming: Piece | None = None
 
         self.data = DataPanel(self.state, viewer)
         self.probe = ProbePanel(self.state)
@@ -122,6 +131,7 @@ class Workbench(QWidget):
         self.sections["data"].open()
         self._update_steps()
         self.update_views()
+        self._garbage = Garbage(viewer, self)
 
     def _build(self) -> None:
         views = QHBoxLayout()
@@ -234,12 +244,12 @@ class Workbench(QWidget):
             steps["run"].set_status(*self.run.ended)
         else:
             steps["run"].set_status(READY, "Ready to start.")
-        shown = self.layers.result
+        shown = self.layers.atoms.result
         if state.running:
             steps["inspect"].set_status(READY, f"Following run {state.runs}.")
         elif shown is not None:
             steps["inspect"].set_status(DONE, f"Run {state.result_run}. Click a bar to look at that tilt.")
-        elif self.layers.orbitals is not None:
+        elif self.layers.atoms.orbitals is not None:
             steps["inspect"].set_status(READY, f"The last state of run {state.runs}, which left no result.")
         else:
             steps["inspect"].set_status(NEEDS, "Needs a reconstruction (step 3).")
@@ -254,6 +264,7 @@ class Workbench(QWidget):
         series = self.state.series
         if series is None:
             return
+        self._warming = self._warming or Piece("warm-up", warm_up)
         self.notices.dismiss()
         self.doubts.put_away()  # there are no atoms that either could show
         self.inspect.table.put_away()
@@ -340,6 +351,7 @@ class Workbench(QWidget):
         if self._closed:
             return
         self._closed = True
+        self.run.catch_up()
         self.sessions.keep_last()
         if self._window is not None:
             self._window.removeEventFilter(self)
@@ -361,6 +373,7 @@ class Workbench(QWidget):
         self.export.shutdown()
         self.data.shutdown()
         self.layers.close()
+        self._garbage.close()
         application = QApplication.instance()
         if application is not None:
             application.aboutToQuit.disconnect(self.shutdown)

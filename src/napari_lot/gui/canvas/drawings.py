@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import cache
 from typing import Any
 
 import numpy as np
@@ -45,6 +46,13 @@ def axis_line(series: TiltSeries, angle_deg: float) -> NDArray[np.float64]:
     center = np.array(series.center_px)
     reach = 0.48 * min(size / max(abs(part), 1e-9) for size, part in zip((v, u), along, strict=True))
     return np.stack([center - reach * along, center + reach * along])
+
+
+@cache
+def warm_up() -> None:
+    """Draw once what napari compiles functions for at first, which takes it a second; to be called in a thread."""
+    DirectLabelColormap(color_dict={None: "transparent", 1: ORANGE}).map(np.zeros((2, 2), np.uint8))
+    Shapes([np.array([[0.0, 0.0], [0.0, 1.0], [1.0, 1.0], [1.0, 0.0]])], shape_type="rectangle")
 
 
 class Drawings:

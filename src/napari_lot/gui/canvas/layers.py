@@ -6,9 +6,10 @@ slider stays a tilt slider and the atoms stay on screen. World coordinates are Ã
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from contextlib import nullcontext
-from typing import Any
+from functools import wraps
+from typing import Any, Concatenate, ParamSpec, TypeVar
 
 import numpy as np
 from napari.layers import Layer
@@ -17,19 +18,31 @@ from numpy.typing import NDArray
 from napari_lot.atoms import Orbitals
 from napari_lot.edit import Candidates, Held
 from napari_lot.gui.canvas.atom_layers import SPHERE, AtomLayers
-from napari_lot.gui.canvas.colors import Coloring, coloring
+from napari_lot.gui.canvas.colors import coloring
 from napari_lot.gui.canvas.doubt_mark import DOUBT, DoubtMark
 from napari_lot.gui.canvas.editing import AtomEditor
 from napari_lot.gui.canvas.labels import angle_text, short_angle_text
 from napari_lot.gui.canvas.overlay import Projection
-from napari_lot.gui.canvas.points import PointsBuffer
 from napari_lot.gui.canvas.probe_layers import ProbeLayers
-from napari_lot.gui.canvas.sizes import Sizing
 from napari_lot.gui.canvas.stacks import AXES_4D, CALCULATED, LEFT, MEASURED, RESIDUAL, ROLE, Stacks, is_copy
 from napari_lot.gui.canvas.views import RIGHT_HANDED, Views
 from napari_lot.job import ProbeSlices, Result
 from napari_lot.lot.local import Windows
 from napari_lot.series import TiltSeries
+
+P = ParamSpec("P")
+R = TypeVar("R")
+
+
+def _still(change: Callable[Concatenate[WorkbenchLayers, P], R]) -> Callable[Concatenate[WorkbenchLayers, P], R]:
+    """Draw the canvas once after a change of many layers."""
+
+    @wraps(change)
+    def changed(layers: WorkbenchLayers, *args: P.args, **kwargs: P.kwargs) -> R:
+        with layers.views.still.held():
+            return change(layers, *args, **kwargs)
+
+    return changed
 
 
 class WorkbenchLayers:
@@ -44,7 +57,7 @@ class WorkbenchLayers:
         self.on_edit: Callable[[], None] = lambda: None
         self.editor = AtomEditor(viewer, self._on_edited)
         self.views = Views(viewer, self._own)
-        self.of_atoms = AtomLayers(viewer)
+        self.atoms = AtomLayers(viewer)
         self.doubt = DoubtMark(viewer, self._doubt_place)
         self._tilt = 0
         viewer.dims.events.current_step.connect(self._on_step)
@@ -66,50 +79,9 @@ class WorkbenchLayers:
             if name == MEASURED:  # a stack like any other now, which the next workbench may take
                 layer.metadata.pop(ROLE)
 
-    # -- what the atoms' layers show, for others to read ------------------------------------------------------
-
-    @property
-    def atoms(self) -> PointsBuffer | None:
-        """The spheres in 3-D."""
-        return self.of_atoms.spheres
-
-    @property
-    def markers(self) -> PointsBuffer | None:
-        """The rings on the shown tilt."""
-        return self.of_atoms.markers
-
-    @property
-    def orbitals(self) -> Orbitals | None:
-        """The atoms on screen."""
-        return self.of_atoms.orbitals
-
-    @property
-    def result(self) -> Result | None:
-        """The finished run whose atoms are on screen."""
-        return self.of_atoms.result
-
-    @property
-    def kept(self) -> NDArray[np.int64] | None:
-        """Which atoms of the result are on screen, None for all of them."""
-        return self.of_atoms.kept
-
-    @property
-    def spacing_A(self) -> float:
-        """Expected nearest-neighbour distance."""
-        return self.of_atoms.spacing_A
-
-    @property
-    def color_by(self) -> str:
-        """What the colours mean."""
-        return self.of_atoms.color_by
-
-    @property
-    def intensity(self) -> str:
-        """Unit of the images, in words."""
-        return self.of_atoms.intensity
-
     # -- images -----------------------------------------------------------------------------------------------
 
+    @_still
     def show_series(self, series: TiltSeries, replacing: Layer | None = None, keep_tilt: bool = False) -> None:
         """Show the measured stack; layers of another series go, and so does a layer that shows just the same.
 
@@ -118,7 +90,7 @@ class WorkbenchLayers:
         tilt = self.tilt
         self.remove_results()
         self.series = series
-        self.of_atoms.intensity = "counts" if series.counts else "image units"
+        self.atoms.intensity = "counts" if series.counts else "image units"
         self.projection = Projection(series)
         self.stacks.show_measured(series)
         own = self.stacks.layers.values()
@@ -134,30 +106,38 @@ class WorkbenchLayers:
         self._set_tilt(min(tilt, len(series) - 1) if keep_tilt else self.projection.flattest)
         self.look_at("images")
 
+    @_still
     def remove_results(self) -> None:
         """Take away what belongs to an earlier run."""
         self.editor.end()
         self.doubt.remove()
-        drawn = self.of_atoms.own() or self.stacks.has(CALCULATED) or self.stacks.has(RESIDUAL)
+        drawn = self.atoms.own() or self.stacks.has(CALCULATED) or self.stacks.has(RESIDUAL)
         # in one batch: napari rebuilds its scene, and looks for garbage, once and not for every layer (nor for none)
         with self.viewer.layers.batched_update() if drawn else nullcontext():
             self.stacks.remove_results()
-            self.of_atoms.remove()
+            self.atoms.remove()
         if self.probe.before is not None and self.probe.slices is not None:
             self.show_probe(self.probe.before)
         self.projection = Projection(self.series) if self.series is not None else None
 
-    def show_calculated(self, tilts: NDArray[np.int64], calculated: NDArray[np.float32]) -> None:
-        """Fill in calculated images (n, V, U) of some tilts and their residuals."""
-        before = self.tilt
-        if self.stacks.show_calculated(tilts, calculated, before, visible=self.view == "images"):
-            self._arrange_again(before)
+    def show_calculated(self, tilts: NDArray[np.int64], calculated: NDArray[np.float32]) -> Iterator[None]:
+        """Fill in calculated images (n, V, U) of some tilts and their residuals, in turns where layers have to come."""
+        self.stacks.show_calculated(tilts, calculated, self.tilt)
+        if not self.stacks.has(CALCULATED):
+            yield
+        yield from self._add_stacks()
 
-    def _show_all(self, result: Result) -> None:
-        before = self.tilt
-        if self.stacks.show_all(result.calculated, result.residual, visible=self.view == "images"):
-            self._arrange_again(before)
+    def _add_stacks(self) -> Iterator[None]:
+        """Those that there are images for and that are not on screen, in a turn each."""
+        tilt, added = self.tilt, False
+        with self.views.still.held():
+            while self.stacks.restore_one(visible=self.view == "images"):
+                added = True
+                yield
+        if added:
+            self._arrange_again(tilt)
 
+    @_still
     def _arrange_again(self, tilt: int) -> None:
         """After stacks were added: they take their places, and the slider its own."""
         self._set_tilt(tilt)
@@ -168,28 +148,40 @@ class WorkbenchLayers:
 
     def show_result(self, result: Result, spacing_A: float) -> None:
         """Show what a finished run leaves: all calculated images, residuals and the final atoms."""
+        for _ in self.show_result_in_turns(result, spacing_A):
+            pass
+
+    def show_result_in_turns(self, result: Result, spacing_A: float, turn: bool = True) -> Iterator[None]:
+        """The same, in turns between which the window may answer; ``turn`` to the atoms where none were there."""
         if self.series is None:
             return
         self.projection = Projection(self.series, result)
-        self._show_all(result)
+        self.stacks.show_all(result.calculated, result.residual)
         self.stacks.limit_residual(result.residual)
-        self.show_probe(result.probe, result.probe_before if result.probe_changed else None)
-        self.of_atoms.noun, self.of_atoms.result = "atoms", result
-        self.show_atoms(result.orbitals, spacing_A)
+        yield from self._add_stacks()
+        with self.views.still.held():
+            self.show_probe(result.probe, result.probe_before if result.probe_changed else None)
+            self.atoms.noun, self.atoms.result = "atoms", result
+            first = self.atoms.spheres is None
+            self._stream(result.orbitals, spacing_A)
+            self.settle_atoms()
+        if turn and first:
+            yield
+            self.look_at("atoms")
 
     def change_result(self, result: Result, windows: Windows | None) -> None:
         """Take over a result in which single atoms were changed, and its images within the ``windows``.
 
         None: there is another result, but nothing that is drawn has changed.
         """
-        if self.series is None or self.result is None or self.atoms is None:
+        if self.series is None or self.atoms.result is None or self.atoms.spheres is None:
             return
         if windows is None:
-            self.of_atoms.result = result
+            self.atoms.result = result
             return
         self.stacks.change(result.calculated, result.residual, windows)
-        there = self.atoms.layer in self.viewer.layers
-        self.of_atoms.change(result)
+        there = self.atoms.spheres.layer in self.viewer.layers
+        self.atoms.change(result)
         if not there:  # somebody had deleted it
             self.views.order()
             self._select_main()
@@ -200,43 +192,47 @@ class WorkbenchLayers:
 
     def show_atoms(self, orbitals: Orbitals, spacing_A: float) -> None:
         """Stream orbitals into the coloured 3-D layer and onto the shown tilt."""
-        if not len(orbitals):
-            return
-        first = self.atoms is None
-        self.of_atoms.show(orbitals, spacing_A, visible=self.view == "atoms")
-        self._show_markers()
-        if first:
-            self.views.order()
+        first = self.atoms.spheres is None
+        self._stream(orbitals, spacing_A)
+        if first and self.atoms.spheres is not None:
             self.look_at("atoms")
         elif self.view == "atoms":
             self.label_tilt()
 
+    def _stream(self, orbitals: Orbitals, spacing_A: float) -> None:
+        if len(orbitals):
+            self.atoms.show(orbitals, spacing_A, visible=self.view == "atoms")
+            self._show_markers()
+
+    @_still
     def settle_atoms(self) -> None:
         """Nothing more will stream: the atoms' layer gets its own size, and what napari saves with it."""
-        if self.atoms is not None and self.orbitals is not None:
-            self.of_atoms.settle()
+        if self.atoms.spheres is not None and self.atoms.orbitals is not None:
+            self.atoms.settle()
             self.views.order()
             self._select_main()
 
     # -- editing ----------------------------------------------------------------------------------------------
 
+    @_still
     def begin_editing(self, held: Held) -> None:
         """A run is paused: its exact atoms in a layer of their own, and where they are on the tilts."""
         assert self.series is not None
         self.projection = Projection.of(self.series, held.rotations, held.offset_A)
-        self.show_atoms(held.orbitals, self.spacing_A)
-        colors = coloring(self.color_by, held.orbitals, intensity=self.intensity).rgba()
-        self.editor.begin(held.orbitals, SPHERE * self.spacing_A, colors)
+        self.show_atoms(held.orbitals, self.atoms.spacing_A)
+        colors = coloring(self.atoms.color_by, held.orbitals, intensity=self.atoms.intensity).rgba()
+        self.editor.begin(held.orbitals, SPHERE * self.atoms.spacing_A, colors)
         self.views.order()
         self.look_at(self.view or "atoms", reset=False)
 
+    @_still
     def end_editing(self, keep: bool = False) -> None:
         """The run goes on, or is over; ``keep`` leaves the edited layer to the viewer."""
         if not self.editor.active:
             return
         self.editor.end(keep)
         if self.series is not None:
-            self.projection = Projection(self.series, self.result)
+            self.projection = Projection(self.series, self.atoms.result)
         if self.view is not None:
             self.look_at(self.view, reset=False)
 
@@ -259,37 +255,19 @@ class WorkbenchLayers:
         self.label_tilt()
         self.on_edit()
 
-    def coloring(self) -> Coloring:
-        """The colours that the atoms on screen have."""
-        return self.of_atoms.coloring()
-
     def color_atoms(self, by: str) -> None:
         """Colour the atoms by height, element, error bar or existence probability."""
-        if self.of_atoms.color(by):
+        if self.atoms.color(by):
             self.label_tilt()
-
-    def size_atoms(self, by: str) -> None:
-        """Draw the atoms all alike or by their error bars."""
-        self.of_atoms.size(by)
-
-    @property
-    def sizing(self) -> Sizing | None:
-        """Diameters and legend where the atoms of a finished run are drawn by their error bars, else None."""
-        return self.of_atoms.sizing
-
-    @property
-    def atom_size_A(self) -> float:
-        """Usual diameter of the atoms on screen."""
-        return self.of_atoms.size_A
 
     def centre_on(self, points: NDArray[np.int64]) -> None:
         """Bring some of the atoms on screen into the middle of the view."""
-        if self.orbitals is None or not len(points) or self.view not in ("atoms", "markers"):
+        if self.atoms.orbitals is None or not len(points) or self.view not in ("atoms", "markers"):
             return
         if self.view == "markers":
             middle = self.projected(self.tilt)[points].mean(axis=0)
         else:
-            middle = self.orbitals.positions[points].mean(axis=0)[::-1]
+            middle = self.atoms.orbitals.positions[points].mean(axis=0)[::-1]
         self.viewer.scene.camera.center = tuple(float(x) for x in middle)
 
     def own_layers(self) -> dict[str, Layer]:
@@ -298,22 +276,22 @@ class WorkbenchLayers:
 
     def projected(self, tilt: int) -> NDArray[np.float64]:
         """Atoms on one tilt's measured image, (N, 3) as (0, v, u) in Ã…."""
-        assert self.orbitals is not None
+        assert self.atoms.orbitals is not None
         assert self.projection is not None
         layer = self.editor.layer
         edited = layer is not None and layer.data.ndim == 2 and layer.data.shape[1] == 3
-        positions = np.asarray(layer.data)[:, ::-1] if layer is not None and edited else self.orbitals.positions
+        positions = np.asarray(layer.data)[:, ::-1] if layer is not None and edited else self.atoms.orbitals.positions
         return self.projection.on_tilt(positions, tilt)
 
     def _show_markers(self) -> None:
         # Made and moved only while they are looked at: hidden markers cost as much as visible ones.
-        if self.markers is not None and self.orbitals is not None and self.view == "markers":
-            self.of_atoms.show_markers(self.projected(self.tilt))
+        if self.atoms.markers is not None and self.atoms.orbitals is not None and self.view == "markers":
+            self.atoms.show_markers(self.projected(self.tilt))
             self.editor.show_peaks(self.candidates_on(self.tilt))
 
     def mark_doubt(self, position: NDArray[np.float64]) -> None:
         """Ring an atom at x, y, z, and bring it to the middle of the views that show atoms."""
-        if self.doubt.show(position, 1.1 * self.spacing_A, self.view in ("atoms", "markers")):
+        if self.doubt.show(position, 1.1 * self.atoms.spacing_A, self.view in ("atoms", "markers")):
             self.views.order()
             self._select_main()
         self._center_on_doubt()
@@ -330,6 +308,7 @@ class WorkbenchLayers:
 
     # -- probe ------------------------------------------------------------------------------------------------
 
+    @_still
     def show_probe(self, probe: ProbeSlices, before: ProbeSlices | None = None) -> None:
         """Show probe slices (D, V, U) along depth, and those ``before`` the fit where it changed them."""
         compared = self.probe.before is not None
@@ -372,7 +351,7 @@ class WorkbenchLayers:
 
     def available(self, view: str) -> str | None:
         """None where a view can be shown, else what is missing."""
-        there = {"images": self.series, "probe": self.probe.slices}.get(view, self.orbitals)
+        there = {"images": self.series, "probe": self.probe.slices}.get(view, self.atoms.orbitals)
         return None if there is not None else self.views.available(view)
 
     def _make_missing(self, view: str) -> None:
@@ -380,20 +359,22 @@ class WorkbenchLayers:
         before = self.tilt
         if view in ("images", "markers") and self.stacks.restore(visible=False):
             self._set_tilt(before)
-        buffer = self.atoms
+        buffer = self.atoms.spheres
         gone = buffer is not None and (buffer.layer is None or buffer.layer not in self.viewer.layers)
-        if view == "atoms" and gone and self.orbitals is not None:
-            if self.of_atoms.settled:
+        if view == "atoms" and gone and self.atoms.orbitals is not None:
+            if self.atoms.settled:
                 self.settle_atoms()
             else:
-                self.show_atoms(self.orbitals, self.spacing_A)
+                self.show_atoms(self.atoms.orbitals, self.atoms.spacing_A)
         if view == "probe" and self.probe.restore(visible=False):
             self.views.order()
 
+    @_still
     def look_at(self, view: str, reset: bool = True) -> None:
         """Show one way to look: 'images', 'markers', 'atoms' or 'probe'; other people's layers are left alone."""
         self._make_missing(view)
         self.views.current = view
+        self.views.leave_grid(view)
         self._show_markers()
         self.doubt.draw()
         self.views.arrange(view, reset)
@@ -406,20 +387,20 @@ class WorkbenchLayers:
 
     def _own(self) -> dict[str, Layer]:
         own: dict[str, Layer] = {k: v for k, v in self.stacks.layers.items() if v in self.viewer.layers}
-        own |= self.of_atoms.own()
+        own |= self.atoms.own()
         if self.doubt.layer is not None and self.doubt.is_there:
             own[DOUBT] = self.doubt.layer
         return own | self.probe.own() | self.editor.own()
 
     def _on_ndisplay(self, event: Any = None) -> None:
         # Whoever switches to 3-D, by our buttons or napari's, sees the hand that the specimen has.
-        if self.viewer.dims.ndisplay == 3 and self.atoms is not None:
+        if self.viewer.dims.ndisplay == 3 and self.atoms.spheres is not None:
             self.viewer.scene.camera.orientation = RIGHT_HANDED
 
     def _on_step(self, event: Any = None) -> None:
         self.label_tilt()
         # Whoever takes layers away moves the slider, too: it moves what is there, and makes nothing anew.
-        if self.view == "markers" and self.markers is not None and self.markers.layer in self.viewer.layers:
+        if self.view == "markers" and self.atoms.markers is not None and self.atoms.markers.layer in self.viewer.layers:
             self._show_markers()
             self.doubt.draw()
 
@@ -449,6 +430,6 @@ class WorkbenchLayers:
             text = f"probe at depth {exact}" if self.probe.before is None else f"depth {exact}, % of peak before"
         elif view == "atoms" and self.editor.layer is not None:
             text = f"{len(self.editor.layer.data)} atoms, editing"
-        elif view == "atoms" and self.orbitals is not None:
-            text = f"{len(self.orbitals)} {self.of_atoms.noun}\ncoloured by {self.coloring().words}"
+        elif view == "atoms" and self.atoms.orbitals is not None:
+            text = f"{len(self.atoms.orbitals)} {self.atoms.noun}\ncoloured by {self.atoms.coloring().words}"
         self.views.say(text, (f"tilt {short_angle_text(self.series, t)}", depth))

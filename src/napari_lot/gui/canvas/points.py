@@ -70,12 +70,12 @@ class PointsBuffer:
     ) -> None:
         """The last points (N, 3), without spare rows, with what is known of each and their diameters (N,) or one.
 
-        A layer that has settled before takes the new points as they are, however few or many: to make one anew costs
-        napari most of a second.
+        A layer that is there takes the points as they are, however few or many: to make one anew costs napari most of
+        a second.
         """
         sizes = self.size_A if sizes_A is None else sizes_A
         layer = self.layer
-        if layer is None or layer not in viewer.layers or set(layer.features.columns) != set(features):
+        if layer is None or layer not in viewer.layers:
             self._make(viewer, zyx, colors, len(zyx), features=features)
             self.resize(sizes)
             return

@@ -40,7 +40,8 @@ class Sliders:
         """Show the sliders that change something."""
         self._show(hide=self._idle())
 
-    def _widget(self) -> Any:
+    @property
+    def widget(self) -> Any:
         """napari's widget with the sliders of this viewer; None where there is none (any more)."""
         # napari gives plugins no way to it, so it is known by its class and the model that it shows.
         if self._found is None:
@@ -52,7 +53,7 @@ class Sliders:
 
     def _show(self, hide: tuple[int, ...]) -> None:
         try:
-            self._apply(self._widget(), hide)
+            self._apply(self.widget, hide)
         except RuntimeError:  # the window is gone
             self._found = None
 

@@ -99,11 +99,19 @@ class Stacks:
 
     def restore(self, visible: bool) -> bool:
         """Add the stacks that there are images for and that are not on screen; True where any was added."""
+        added = False
+        while self.restore_one(visible):
+            added = True
+        return added
+
+    def restore_one(self, visible: bool) -> bool:
+        """The same for one stack only: the window may answer before the next."""
         if self._series is None:
             return False
         images = {MEASURED: self._series.images, CALCULATED: self._calculated, RESIDUAL: self._residual}
-        missing = [(name, stack) for name, stack in images.items() if stack is not None and not self.has(name)]
-        for name, stack in missing:
+        for name, stack in images.items():
+            if stack is None or self.has(name):
+                continue
             if name == RESIDUAL:
                 look: dict[str, Any] = {"contrast_limits": self._residual_limits, "colormap": residual_colormap()}
             else:
@@ -111,7 +119,8 @@ class Stacks:
                 look = {"contrast_limits": same, "colormap": "gray"}
             layer = self.layers[name] = stack_layer(self._series, stack, name, visible=visible, **look)
             self.viewer.add_layer(layer)
-        return bool(missing)
+            return True
+        return False
 
     @property
     def residual_limit(self) -> float | None:
@@ -127,60 +136,48 @@ class Stacks:
         self._calculated = self._residual = None
         self._residual_limits = None
 
-    def show_calculated(
-        self, tilts: NDArray[np.int64], calculated: NDArray[np.float32], shown_tilt: int, visible: bool
-    ) -> bool:
-        """Fill in calculated images (n, V, U) of some tilts and their residuals; True where layers were added.
+    def show_calculated(self, tilts: NDArray[np.int64], calculated: NDArray[np.float32], shown_tilt: int) -> None:
+        """Fill in calculated images (n, V, U) of some tilts and their residuals, in the layers that are there.
 
         Parameters
         ----------
         shown_tilt : int
             The tilt on screen: only when it has changed is anything drawn anew.
-        visible : bool
-            Whether layers that have to be added are shown.
         """
         series = self._series
         if series is None or not len(tilts):
-            return False
+            return
         if self._calculated is None or self._residual is None:
             self._calculated = np.zeros(series.images.shape, np.float32)  # not "_like": that writes every page
             self._residual = np.zeros(series.images.shape, np.float32)
             self._is_ours = True
         if not self._is_ours:  # what a result holds is not painted over
-            self.show_all(self._calculated.copy(), self._residual.copy(), visible)
+            self.show_all(self._calculated.copy(), self._residual.copy())
             self._is_ours = True
         self._calculated[tilts] = calculated
         self._residual[tilts] = series.images[tilts] - calculated
         if self._residual_limits is None:
             self.limit_residual(self._residual[tilts])
-        added = self.restore(visible)
-        if not added and shown_tilt in tilts:
+        if shown_tilt in tilts:
             for name in (CALCULATED, RESIDUAL):
-                self.layers[name].refresh(thumbnail=False, extent=False, highlight=False)
-        return added
+                if self.has(name):
+                    self.layers[name].refresh(thumbnail=False, extent=False, highlight=False)
 
-    def show_all(self, calculated: NDArray[np.float32], residual: NDArray[np.float32], visible: bool) -> bool:
-        """Show what a run leaves, all tilts at once; the arrays are shown and not copied. True where layers were added.
-
-        Parameters
-        ----------
-        visible : bool
-            Whether layers that have to be added are shown.
-        """
+    def show_all(self, calculated: NDArray[np.float32], residual: NDArray[np.float32]) -> None:
+        """Show what a run leaves, all tilts at once, in the layers that are there; the arrays are not copied."""
         self._calculated, self._residual, self._is_ours = calculated, residual, False
         if self._residual_limits is None:
             self.limit_residual(residual)
         for name, stack in ((CALCULATED, calculated), (RESIDUAL, residual)):
             if self.has(name):
                 self.layers[name].data = stack[:, None]
-        return self.restore(visible)
 
     def change(self, calculated: NDArray[np.float32], residual: NDArray[np.float32], windows: Windows) -> None:
         """Take over stacks (T, V, U) that differ from those on screen within some windows only."""
         if self._calculated is None or self._residual is None:
             return
         if not self._is_ours:  # what another result holds is not painted over
-            self.show_all(self._calculated.copy(), self._residual.copy(), visible=False)
+            self.show_all(self._calculated.copy(), self._residual.copy())
             self._is_ours = True
         for old, new in ((self._calculated, calculated), (self._residual, residual)):
             for tilt, window in enumerate(windows.slices(old.shape[1:])):

@@ -13,6 +13,7 @@ from napari_lot.gui.canvas.editing import EDITING, PEAKS
 from napari_lot.gui.canvas.scale_bar import ScaleBar
 from napari_lot.gui.canvas.sliders import Sliders
 from napari_lot.gui.canvas.stacks import AXES_4D, CALCULATED, MEASURED, RESIDUAL
+from napari_lot.gui.canvas.still import Still
 from napari_lot.gui.work.heap import give_back
 
 # In (z, y, x) napari's default 3-D camera shows a mirror image; with depth going away from the viewer it does not.
@@ -55,6 +56,7 @@ class Views:
         self.probe_reach_A = 1.0
         self.sliders = Sliders(viewer, self._idle_axes)
         self.scale_bar = ScaleBar(viewer)
+        self.still = Still(lambda: self.sliders.widget)
 
     def close(self) -> None:
         """Stop listening to the viewer."""
@@ -70,7 +72,6 @@ class Views:
         """Show one way to look; ``reset`` frames it anew."""
         viewer = self.viewer
         self.current = view
-        self.order()
         own = self.own()
         # While atoms are edited, what streamed before would lie over them.
         shown = set(SHOWN[view]) - ({ATOMS} if EDITING in own else set())
@@ -79,8 +80,8 @@ class Views:
         # memory.
         grid = viewer.canvas.grid
         side_by_side = SIDE_BY_SIDE.get(view) in own
-        if not side_by_side:
-            grid.enabled = False
+        self.leave_grid(view)
+        self.order()
         # Every change of a layer or the grid, and every batch, makes napari build its scene anew and look through the
         # whole program for garbage, which takes it half a second: only real changes, in one batch.
         turned = [(layer, name in shown) for name, layer in own.items() if layer.visible != (name in shown)]
@@ -120,6 +121,11 @@ class Views:
         self.sliders.update()
         self.scale_bar.update()
 
+    def leave_grid(self, view: str) -> None:
+        """Take the boxes away where a view has no layers side by side: each layer that comes would cost new ones."""
+        if SIDE_BY_SIDE.get(view) not in self.own():
+            self.viewer.canvas.grid.enabled = False
+
     def select_main(self) -> None:
         """Select the layer that the view is about: napari selects the newest."""
         own, main = self.own(), MAIN.get(self.current or "")
@@ -132,9 +138,14 @@ class Views:
         own, layers = self.own(), self.viewer.layers
         shown = (*SHOWN["probe"], *SHOWN["images"], MARKERS, PEAKS, ATOMS, EDITING, DOUBT)
         wanted = [own[n] for n in shown if n in own] + self._drawn()
-        if [layer for layer in layers if layer in wanted] != wanted:
-            for layer in wanted:
+        lowest = len(layers) - len(wanted)
+        # only what is out of place: for each layer that moves napari arranges its scene anew
+        for layer in wanted:
+            if layers.index(layer) < lowest:
                 layers.move(layers.index(layer), len(layers))
+        for place, layer in enumerate(wanted, start=lowest):
+            if layers[place] is not layer:
+                layers.move(layers.index(layer), place)
 
     def _drawn(self) -> list[Layer]:
         """What is drawn on the images, from below."""

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from qtpy.QtWidgets import QHBoxLayout, QProgressBar, QWidget
+from qtpy.QtWidgets import QHBoxLayout, QWidget
 
-from napari_lot.gui.forms.widgets import button
+from napari_lot.gui.forms.widgets import Bar, button
 from napari_lot.gui.work.task import Task
 
 
@@ -22,7 +22,7 @@ class ProgressLine(QWidget):
     def __init__(self, name: str, task: Task, tip: str, parent: QWidget | None = None) -> None:
         super().__init__(parent)
         self.task = task
-        self.bar = QProgressBar()
+        self.bar = Bar()
         self.bar.setObjectName(f"{name}_progress")
         self.bar.setRange(0, 100)
         self.cancel = button(f"cancel_{name}", "Cancel", tip)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from qtpy.QtWidgets import (
     QComboBox,
     QDoubleSpinBox,
@@ -14,6 +16,20 @@ from qtpy.QtWidgets import (
 )
 
 from napari_lot.gui.forms.number_box import NumberBox
+
+
+class Bar(QProgressBar):
+    """A bar that is drawn with what else has changed: Qt's own draws at once, and with it all of the canvas."""
+
+    def setRange(self, *bounds: Any) -> None:
+        self.setUpdatesEnabled(False)
+        super().setRange(*bounds)
+        self.setUpdatesEnabled(True)
+
+    def setValue(self, value: int) -> None:
+        self.setUpdatesEnabled(False)
+        super().setValue(value)
+        self.setUpdatesEnabled(True)
 
 
 def button(name: str, text: str, tip: str = "") -> QPushButton:

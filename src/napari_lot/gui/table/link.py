@@ -53,18 +53,18 @@ class LinkedTable:
 
     def fill(self, coordination: NDArray[np.int64] | None = None) -> None:
         """Show the atoms of the result on screen, with their neighbours where these are known."""
-        if coordination is not None or self.layers.result is None:
+        if coordination is not None or self.layers.atoms.result is None:
             self.coordination = coordination
         if self.table is None or not self._is_docked():
             return
-        result = self.layers.result
+        result = self.layers.atoms.result
         if result is None:
             self.table.show_atoms([])
             return
         known = self.coordination
         if known is not None and len(known) != len(result.orbitals):
             known = None
-        self.table.show_atoms(columns_of(result, self.layers.intensity, known))
+        self.table.show_atoms(columns_of(result, self.layers.atoms.intensity, known))
 
     def forget(self) -> None:
         """The atoms are others now."""
@@ -118,17 +118,17 @@ class LinkedTable:
     def _atoms(self, points: Any) -> NDArray[np.int64]:
         """Atoms of the result that points of a layer are."""
         index = np.array(sorted(points), np.int64)
-        orbitals = self.layers.orbitals
+        orbitals = self.layers.atoms.orbitals
         index = index[index < (0 if orbitals is None else len(orbitals))]  # no spare rows
-        kept = self.layers.kept
+        kept = self.layers.atoms.kept
         return index if kept is None else kept[index]
 
     def _is_whole(self, layer: Points) -> bool:
         """Whether the points are still the atoms: somebody may have deleted some of the layer's."""
-        return self.layers.orbitals is not None and len(layer.data) >= len(self.layers.orbitals)
+        return self.layers.atoms.orbitals is not None and len(layer.data) >= len(self.layers.atoms.orbitals)
 
     def _points(self, atoms: NDArray[np.int64]) -> NDArray[np.int64]:
-        kept = self.layers.kept
+        kept = self.layers.atoms.kept
         if kept is None:
             return atoms
         place = np.searchsorted(kept, atoms)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any
 
 from qtpy.QtCore import QObject, QTimer, Signal
@@ -54,7 +54,8 @@ class Task(QObject):
         self._name = name
         self._work: _Work | None = None
         self._left: list[_Work] = []
-        self._done: Callable[[Any], None] = lambda value: None
+        self._turns: Iterator[None] | None = None
+        self._done: Callable[[Any], Iterator[None] | None] = lambda value: None
         self._failed: Callable[[str], None] = lambda sentence: None
         self._cancelled: Callable[[], None] = lambda: None
         self.what = ""
@@ -65,18 +66,18 @@ class Task(QObject):
     @property
     def running(self) -> bool:
         """Whether something is under way."""
-        return self._work is not None
+        return self._work is not None or self._turns is not None
 
     @property
     def share(self) -> float:
-        """How much of it is done, 0 to 1; 0 as well where it does not say."""
+        """How much of it is done, 0 to 1; 0 as well where it does not say, or where what came of it is being shown."""
         return self._work.share if self._work is not None else 0.0
 
     def start(
         self,
         what: str,
         work: Callable[[Progress], Any],
-        done: Callable[[Any], None],
+        done: Callable[[Any], Iterator[None] | None],
         failed: Callable[[str], None],
         cancelled: Callable[[], None] = lambda: None,
     ) -> bool:
@@ -84,8 +85,11 @@ class Task(QObject):
 
         ``what`` is what is done, as the beginning of a sentence. ``done`` is called with the value, ``failed`` with a
         sentence, or ``cancelled``: one of the three, on the window's thread, where nothing is under way any more.
+
+        Where showing the value takes long, ``done`` returns an iterator: between its turns the window answers. It is
+        under way until the last of them; a ``cancel`` takes them all at once, so that nothing is shown by halves.
         """
-        if self._work is not None:
+        if self.running:
             return False
         self.what, self._done, self._failed, self._cancelled = what, done, failed, cancelled
         self._work = _Work(self._name, work)
@@ -94,11 +98,13 @@ class Task(QObject):
             self._timer.start()
             self.changed.emit()
         else:
-            self._poll()
+            self._take_up()
         return True
 
     def cancel(self) -> None:
         """Await nothing any more."""
+        while self._turns is not None:
+            self._take_turn()
         work = self._work
         if work is None:
             return
@@ -118,6 +124,7 @@ class Task(QObject):
         ``finish`` lets it come to its own end: what is being written is written.
         """
         self._timer.stop()
+        self._turns = None
         work, self._work = self._work, None
         if work is not None:
             work.cancelled = not finish
@@ -128,16 +135,38 @@ class Task(QObject):
         self._left = []
 
     def _poll(self) -> None:
-        work = self._work
+        if self._turns is not None:
+            self._take_turn()
+        elif self._work is not None and self._work.under_way:
+            self.changed.emit()
+        else:
+            self._take_up()
+
+    def _take_up(self) -> None:
+        """The work has ended."""
+        work, self._work = self._work, None
+        self._timer.stop()
         if work is None:
             return
-        if work.under_way:
-            self.changed.emit()
-            return
-        self._timer.stop()
-        self._work = None
-        if work.error is None:
-            self._done(work.value)
-        else:
+        if work.error is not None:
             self._failed(explained(work.error, self.what))
+        else:
+            shown = self._done(work.value)
+            if isinstance(shown, Iterator):
+                self._turns = shown
+                self._timer.start()
         self.changed.emit()
+
+    def _take_turn(self) -> None:
+        assert self._turns is not None
+        turns, ended = self._turns, True
+        try:
+            next(turns)
+            ended = False
+        except StopIteration:
+            pass
+        finally:
+            if ended and self._turns is turns:  # with an error as well
+                self._turns = None
+                self._timer.stop()
+                self.changed.emit()

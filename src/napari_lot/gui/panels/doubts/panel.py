@@ -37,7 +37,7 @@ class DoubtsPanel(QWidget):
         self.setObjectName("doubts_panel")
         self.state, self.layers = state, layers
         self.queue = DoubtQueue(state, self)
-        self.queue.on_screen = lambda: layers.result is state.result
+        self.queue.on_screen = lambda: layers.atoms.result is state.result
         self._drawn: Shown | None = None
         self._dock: Any = None
         self._closed = False
@@ -140,7 +140,7 @@ class DoubtsPanel(QWidget):
         viewer = self.layers.viewer
         self._while_open.take(viewer, [(key, name) for name, key in KEYS.items() if name != "next"])
         # napari's own A (select all points) goes before the viewer's: on our read-only atoms it would select nothing
-        for layer in (self.layers.atoms, self.layers.markers, self.layers.doubt):
+        for layer in (self.layers.atoms.spheres, self.layers.atoms.markers, self.layers.doubt):
             if layer is not None and layer.layer is not None:
                 self._while_open.take(layer.layer, [(KEYS["add"], "add")])
 
@@ -257,7 +257,7 @@ class DoubtsPanel(QWidget):
         self._drawn = shown
         titles = [short_angle_text(series, t) for t in range(len(series))]
         limit = self.layers.stacks.residual_limit
-        self.sheet.show_patches(shown.patches, titles, RING * fit.spacing_A, self.layers.intensity, limit)
+        self.sheet.show_patches(shown.patches, titles, RING * fit.spacing_A, self.layers.atoms.intensity, limit)
         self.sheet.mark(self.layers.tilt)
         if drawn is None:
             self.sheet.scroll_to(self.layers.tilt)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import html
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -54,6 +54,7 @@ class CompareBox(QWidget):
         self.points = ComparisonLayers(layers.viewer)
         self.task = Task("comparison", self)
         self._build()
+        self.task.changed.connect(self._show)
         layers.viewer.layers.events.inserted.connect(self._offer_layers)
         layers.viewer.layers.events.removed.connect(self._offer_layers)
         layers.viewer.dims.events.ndisplay.connect(self._on_ndisplay)
@@ -212,7 +213,7 @@ class CompareBox(QWidget):
             self._start()
 
     def _start(self) -> None:
-        result = self.layers.result
+        result = self.layers.atoms.result
         if result is None or self.task.running:
             return
         self._take_back()
@@ -238,7 +239,7 @@ class CompareBox(QWidget):
 
     def _cancel(self) -> None:
         self.task.cancel()
-        self.note.setText("Cancelled.")
+        self.note.setText("Cancelled." if self.done is None else "")  # it may have come to its end
         self._show()
 
     def _on_failure(self, sentence: str) -> None:
@@ -246,7 +247,7 @@ class CompareBox(QWidget):
         self.note.setText(warning(f"Not compared. {html.escape(shown)}<br>{ADVICE}"))
         self._show()
 
-    def _on_done(self, done: Done) -> None:
+    def _on_done(self, done: Done) -> Iterator[None]:
         self.done = done
         self.state.succeed(COMPARE)
         self.note.setText("")
@@ -255,6 +256,9 @@ class CompareBox(QWidget):
         self.way.blockSignals(False)
         self._show()
         self._show_done()
+        if self.layers.view != "atoms":
+            self.layers.look_at("atoms")
+        yield
         if self.look.isChecked():
             self._on_look(True)
         else:
@@ -268,7 +272,7 @@ class CompareBox(QWidget):
         return None if self.done is None else self.done[0].comparisons.get(self.way.currentData())
 
     def _show(self) -> None:
-        busy, ready = self.task.running, self.layers.result is not None
+        busy, ready = self.task.running, self.layers.atoms.result is not None
         self._file.setVisible(self.source.currentText() == A_FILE)
         self.go.setEnabled(ready and not busy)
         tip = "Match the atoms of this run one to one with those of the second structure."
@@ -303,7 +307,7 @@ class CompareBox(QWidget):
         if comparison is None or self.done is None:
             return
         _, found, reference, _ = self.done
-        self.points.show(comparison, found, reference, self.way.currentData(), 1.04 * self.layers.atom_size_A)
+        self.points.show(comparison, found, reference, self.way.currentData(), 1.04 * self.layers.atoms.size_A)
         counts = (comparison.matched, len(comparison.missing_index), len(comparison.false_index))
         self.layers.views.say("{} matched (blue)\n{} missing (yellow), {} false (orange)".format(*counts), ())
 

@@ -133,7 +133,7 @@ class InspectPanel(QWidget):
     def _offer_doubts(self) -> None:
         """Whether doubtful atoms can be walked through now, and what is missing."""
         result, running = self.state.result, self.state.running
-        ready = not running and result is not None and self.layers.result is result
+        ready = not running and result is not None and self.layers.atoms.result is result
         self.doubts.setEnabled(ready)
         self.doubts.setToolTip(
             "Show the atom that is most doubtful at every tilt: keep, delete or move it, or add one beside it."
@@ -175,7 +175,7 @@ class InspectPanel(QWidget):
             self._empty()
         # Only an end without a result leaves the layers of one run and the result of another.
         result = self.state.result
-        other = not self.state.running and result is not None and self.layers.result is not result
+        other = not self.state.running and result is not None and self.layers.atoms.result is not result
         if other:
             self.back.setText(f"Show run {self.state.result_run} again")
         self.back.setVisible(other)
@@ -205,7 +205,7 @@ class InspectPanel(QWidget):
         mixture = result.details.get("mixture")
         self.strengths.setVisible(mixture is not None)
         if mixture is not None:
-            self.strengths.show_strengths(result, mixture, self.layers.intensity)
+            self.strengths.show_strengths(result, mixture, self.layers.atoms.intensity)
         own_widths = WidthHistogram.worth(result)
         self.widths.setVisible(own_widths)
         if own_widths:
@@ -242,7 +242,6 @@ class InspectPanel(QWidget):
             return
         self.layers.remove_results()
         self.layers.show_result(result, spacing_A)
-        self.layers.settle_atoms()
         self._on_result()
         self.on_change()
 
@@ -264,9 +263,9 @@ class InspectPanel(QWidget):
 
     def _offer_colors(self) -> None:
         """List what the atoms on screen can be coloured by; what was chosen last stays the wish."""
-        result = self.layers.result
+        result = self.layers.atoms.result
         names = [name for name in WANTED if missing(name, result) is None]
-        chosen = self.layers.color_by if self.layers.color_by in names else HEIGHT
+        chosen = self.layers.atoms.color_by if self.layers.atoms.color_by in names else HEIGHT
         if names != [self.color_by.itemText(i) for i in range(self.color_by.count())] or (
             self.color_by.currentText() != chosen
         ):
@@ -277,32 +276,32 @@ class InspectPanel(QWidget):
             self.color_by.blockSignals(False)
 
     def _on_color_by(self, name: str) -> None:
-        if name and name != self.layers.color_by:
+        if name and name != self.layers.atoms.color_by:
             self.layers.color_atoms(name)
             self._show_colors()
 
     def _on_size_by(self, name: str) -> None:
-        self.layers.size_atoms(name)
+        self.layers.atoms.size(name)
         self._show_sizes()
 
     def _show_sizes(self) -> None:
-        why = missing(COLOR_ERROR_BAR, self.layers.result)
+        why = missing(COLOR_ERROR_BAR, self.layers.atoms.result)
         self.size_by.setEnabled(why is None)
         if why is None:
             self.size_by.setToolTip("Atoms in 3D all alike, or their radius a multiple of their error bar.")
         else:
             self.size_by.setToolTip(f"Sizes by error bar are not there: {why}.")
-        sizing = self.layers.sizing
+        sizing = self.layers.atoms.sizing
         self.size_text.setText("" if sizing is None else sizing.legend)
         self.size_text.setVisible(sizing is not None)
 
     def _show_colors(self) -> None:
         self._show_sizes()
-        there = self.layers.orbitals is not None
+        there = self.layers.atoms.orbitals is not None
         self._colors.setVisible(there)
         self.histogram.setVisible(there)
         if there:
-            self.histogram.show_coloring(self.layers.coloring())
+            self.histogram.show_coloring(self.layers.atoms.coloring())
 
     def _go_to(self, tilt: int) -> None:
         self.layers.go_to_tilt(tilt)
@@ -322,5 +321,5 @@ class InspectPanel(QWidget):
         lines = [f"tilt {tilt}, {angle_text(series, tilt)}: {value}"]
         limit = self.layers.stacks.residual_limit
         if limit is not None:
-            lines.append(f"residual scale ±{limit:.3g} {self.layers.intensity}")
+            lines.append(f"residual scale ±{limit:.3g} {self.layers.atoms.intensity}")
         self.text.setText("<br>".join(lines))

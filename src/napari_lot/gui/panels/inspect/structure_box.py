@@ -81,7 +81,7 @@ class StructureBox(QWidget):
 
     def want(self) -> None:
         """Work it out unless that is done or under way."""
-        if not self.task.running and (self.structure is None or self._of is not self.layers.result):
+        if not self.task.running and (self.structure is None or self._of is not self.layers.atoms.result):
             self._begin()
 
     @property
@@ -93,7 +93,7 @@ class StructureBox(QWidget):
             self._begin()
 
     def _begin(self) -> None:
-        result = self.layers.result
+        result = self.layers.atoms.result
         if result is None:
             return
         self._of, self._asked = result, self._wish
@@ -118,7 +118,7 @@ class StructureBox(QWidget):
         structure = self.structure
         self.plot.setVisible(structure is not None)
         if structure is None:
-            if self.layers.result is None:
+            if self.layers.atoms.result is None:
                 self.text.setText("Needs a finished reconstruction (step 3).")
             return
         self.plot.show_structure(structure, self.what.currentText())

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 
 import numpy as np
 from qtpy.QtCore import QTimer
@@ -59,6 +59,7 @@ class RunPanel(QWidget):
         self.layers = layers
         self.make_job = make_job
         self.runner: Runner | None = None
+        self._turns: Iterator[None] | None = None
         self.starting = Task("start", self)
         self.start_line = ProgressLine("start", self.starting, "Begin no run.")
         self.on_snapshot: Callable[[Snapshot], None] = lambda snapshot: None
@@ -265,10 +266,23 @@ class RunPanel(QWidget):
     # -- watching ---------------------------------------------------------------------------------------------
 
     def _poll(self) -> None:
-        runner = self.runner
-        if runner is None:
+        if self.runner is None:
             self._timer.stop()
             return
+        if self._turns is None:
+            self._turns = self._follow(self.runner)
+        turns, ended = self._turns, True
+        try:
+            next(turns)
+            ended = False
+        except StopIteration:
+            pass
+        finally:
+            if ended:  # with an error as well
+                self._turns = None
+
+    def _follow(self, runner: Runner) -> Iterator[None]:
+        """Show what the run has come to; where layers come, in turns between which the window answers."""
         # in this order: what the run left before it ended or paused is in the mailbox by then
         alive, paused = runner.is_alive, runner.control.is_paused
         self.progress.count_pause(runner.control)
@@ -280,33 +294,41 @@ class RunPanel(QWidget):
         if due or paused or not alive:
             taken = runner.mailbox.take()
             if taken is not None:
-                self._show(*taken)
+                yield from self._show(*taken)
                 self._drawn_at = time.monotonic()
         if paused and not self.edit.active and runner.control.pause_requested:
             self.edit.begin(runner.control, self._spacing_A)
             self.update_buttons()
         self.edit.poll()
         if not alive:
-            self._end(runner)
+            yield from self._end(runner)
 
-    def _show(self, snapshot: Snapshot, history: list[tuple[int, float, float]]) -> None:
+    def _show(self, snapshot: Snapshot, history: list[tuple[int, float, float]]) -> Iterator[None]:
         self.plot.add(history)
         if snapshot.probe is not None:
             self.layers.show_probe(snapshot.probe)
+        first = self.layers.atoms.spheres is None
         self.layers.show_atoms(snapshot.orbitals, self._spacing_A)
+        if first:
+            yield
         if len(snapshot.tilts):
-            self.layers.show_calculated(snapshot.tilts, snapshot.calculated)
+            yield from self.layers.show_calculated(snapshot.tilts, snapshot.calculated)
         self.on_snapshot(snapshot)
 
-    def _end(self, runner: Runner) -> None:
-        self._timer.stop()
+    def _end(self, runner: Runner) -> Iterator[None]:
+        yield
         outcome = runner.outcome
-        self.runner = None
         self.edit.end(keep=self.edit.changed)
-        self.state.running = False
-        if outcome is not None and outcome.result is not None:
-            self.layers.show_result(outcome.result, self._spacing_A)
-        self.layers.settle_atoms()
+        try:
+            if outcome is not None and outcome.result is not None:
+                yield from self.layers.show_result_in_turns(outcome.result, self._spacing_A)
+            else:
+                self.layers.settle_atoms()
+            yield
+        finally:  # it is over, also where it cannot be shown
+            self._timer.stop()
+            self.runner = None
+            self.state.running = False
         if outcome is None or outcome.failure is not None:
             self._end_in_failure(outcome)
         elif outcome.result is None:
@@ -339,9 +361,15 @@ class RunPanel(QWidget):
 
     # -- the end ----------------------------------------------------------------------------------------------
 
+    def catch_up(self) -> None:
+        """Show at once what is being shown in turns: a run that has left a result has not been in vain."""
+        while self._turns is not None:
+            self._poll()
+
     def shutdown(self) -> bool:
         """Cancel and wait for a run, stop the timer, stop listening; False if the thread would not end."""
         self._timer.stop()
+        self._turns = None
         self.starting.changed.disconnect(self._on_starting)
         self.starting.shutdown()
         self.state.series_changed.disconnect(self._on_series)

@@ -5,8 +5,9 @@ from __future__ import annotations
 import time
 
 import numpy as np
-from qtpy.QtWidgets import QLabel, QProgressBar, QVBoxLayout, QWidget
+from qtpy.QtWidgets import QLabel, QVBoxLayout, QWidget
 
+from napari_lot.gui.forms.widgets import Bar
 from napari_lot.gui.forms.words import in_window_words
 from napari_lot.gui.live import Pace, time_text
 from napari_lot.gui.look import warning
@@ -26,7 +27,7 @@ class ProgressView(QWidget):
         self.stage = QLabel()
         self.stage.setObjectName("stage")
         self.stage.setWordWrap(True)
-        self.bar = QProgressBar()
+        self.bar = Bar()
         self.bar.setObjectName("progress")
         self.bar.setTextVisible(True)
         self.bar.setMinimumHeight(20)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 
 from qtpy.QtCore import Qt
 from qtpy.QtWidgets import (
@@ -165,7 +165,7 @@ class RunTable(QWidget):
     def show_run(self, number: int) -> None:
         """Bring back the atoms and images of a run; it is what Export saves."""
         series = self.state.series
-        if series is None or (number == self.state.result_run and self.layers.result is self.state.result):
+        if series is None or (number == self.state.result_run and self.layers.atoms.result is self.state.result):
             return
         self.task.cancel()  # whatever was asked for before
 
@@ -181,13 +181,14 @@ class RunTable(QWidget):
             self._select_shown,
         )
 
-    def _show(self, number: int, result: Result) -> None:
+    def _show(self, number: int, result: Result) -> Iterator[None]:
         if self.state.running or all(run.number != number for run in self.runs):
             return
-        view = self.layers.view
+        view, spacing_A = self.layers.view, self.runs[number].spacing_A
         self.layers.remove_results()
-        self.layers.show_result(result, self.runs[number].spacing_A)
-        self.layers.settle_atoms()
+        yield
+        yield from self.layers.show_result_in_turns(result, spacing_A, turn=view is None)
+        yield
         if view is not None and self.layers.available(view) is None:
             self.layers.look_at(view, reset=False)
         self.state.take_up(result, number)
