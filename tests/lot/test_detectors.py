@@ -13,10 +13,10 @@ from napari_lot.errors import InputError
 from napari_lot.job import Job
 from napari_lot.lot.adaptive import fit_correction
 from napari_lot.lot.evidence import Evidence
+from napari_lot.lot.hull import Hull
 from napari_lot.lot.likelihood import loss
 from napari_lot.lot.precision import error_bars
 from napari_lot.lot.problem import Problem
-from napari_lot.lot.start import Hull
 from napari_lot.report import make_report, to_plain
 from napari_lot.series import TiltSeries
 from napari_lot.settings import Solver, settings_from_dict

@@ -5,8 +5,8 @@ import pytest
 from tiny import ANGLES, MIDDLE, PIXEL, make_problem, make_state
 
 from napari_lot.lot import gauge
+from napari_lot.lot.hull import Hull
 from napari_lot.lot.reconstruct import Reconstruction
-from napari_lot.lot.start import Hull
 from napari_lot.physics.geometry import rotations
 from napari_lot.settings import Solver
 

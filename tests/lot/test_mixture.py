@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 from tiny import ANGLES, MIDDLE, PIXEL, make_problem, make_state
 
+from napari_lot.lot.hull import Hull
 from napari_lot.lot.mixture import fit_mixture
 from napari_lot.lot.reconstruct import Reconstruction
-from napari_lot.lot.start import Hull
 from napari_lot.physics.geometry import rotations
 from napari_lot.settings import Solver
 

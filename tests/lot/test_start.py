@@ -1,10 +1,13 @@
 """Levels, centre and hull of objects whose truth is known."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
 from napari_lot.atoms import Orbitals
 from napari_lot.lot import start
+from napari_lot.lot.hull import Hull, box, grid, make_hull, project
 from napari_lot.physics.geometry import rotations
 from napari_lot.simulate.images import simulate_series
 from napari_lot.simulate.particles import amorphous_sphere
@@ -203,7 +206,7 @@ def test_what_is_isolated(particle):
 
 def hull_of(images, mask=None, angles=ABOUT_Y):
     level = start.levels(images, mask)
-    return start.make_hull(images, mask, rotations(angles), PIXEL, MIDDLE, 2.8, level)
+    return make_hull(images, mask, rotations(angles), PIXEL, MIDDLE, 2.8, level)
 
 
 def test_the_hull_holds_a_light_adatom_and_no_vacuum(particle):
@@ -217,10 +220,10 @@ def test_the_hull_holds_a_light_adatom_and_no_vacuum(particle):
     assert hull.contains(both.positions).all()
     away = np.array([[12.0, 0, 0], [0, -12, 0], [0, 0, 12], [9, 9, 0], [4, 9.5, 0], [0, 9.5, -4], [60, 0, 0]])
     assert not hull.contains(away).any()
-    grid = start.grid(hull, np.full(3, -14.0), np.full(3, 14.0), 1.2)
-    distance = np.linalg.norm(grid[:, None] - both.positions, axis=2).min(1)
+    points = grid(hull, np.full(3, -14.0), np.full(3, 14.0), 1.2)
+    distance = np.linalg.norm(points[:, None] - both.positions, axis=2).min(1)
     assert distance.max() < 6.0
-    assert np.linalg.norm(grid - adatom, axis=1).min() < 1.2
+    assert np.linalg.norm(points - adatom, axis=1).min() < 1.2
     # without the adatom its place is vacuum: the test above can fail
     assert not hull_of(images_of(particle, noise=0.005)).contains(adatom).any()
 
@@ -255,12 +258,30 @@ def test_a_tilt_left_out_does_not_shape_the_hull(particle):
     assert (hull.contains(points) == alone.contains(points)).mean() > 0.999
 
 
+def test_points_that_are_left_early_are_those_outside(particle):
+    mask = np.ones((len(ABOUT_Y), *SHAPE), bool)
+    mask[:, :, 50:] = False
+    mask[3] = False
+    points = np.random.default_rng(3).uniform(-20, 20, (20000, 3))
+    for isolated in (False, True):
+        hull = replace(hull_of(images_of(particle), mask), isolated=isolated)
+        seen, missed = hull.seen_and_missed(points)
+        # the definition, by NumPy
+        v, u = np.rint(np.stack([project(points, r, PIXEL, MIDDLE) for r in hull.rotations], 1)).astype(int)
+        inside = (v >= 0) & (v < SHAPE[0]) & (u >= 0) & (u < SHAPE[1])
+        at = (np.arange(len(v))[:, None], np.where(inside, v, 0), np.where(inside, u, 0))
+        known = inside & hull.usable[at]
+        np.testing.assert_array_equal(seen, known.sum(0))
+        np.testing.assert_array_equal(missed, (known & ~hull.silhouettes[at]).sum(0) + isolated * (~inside).sum(0))
+        enough = (seen >= max(2, 0.15 * len(v))) & (missed <= 0.04 * seen)
+        assert 0 < enough.sum() < len(points)
+        np.testing.assert_array_equal(hull.contains(points), enough)
+
+
 def test_the_grid_has_the_density_of_a_cubic_one(particle):
     hull = hull_of(images_of(particle))
-    everywhere = start.Hull(
-        np.ones_like(hull.silhouettes), np.ones_like(hull.usable), hull.rotations, PIXEL, MIDDLE, False
-    )
-    points = start.grid(everywhere, np.full(3, -6.0), np.full(3, 6.0), 1.0, chunk=500)
+    everywhere = Hull(np.ones_like(hull.silhouettes), np.ones_like(hull.usable), hull.rotations, PIXEL, MIDDLE, False)
+    points = grid(everywhere, np.full(3, -6.0), np.full(3, 6.0), 1.0, chunk=500)
     cell = 2 ** (1 / 3)  # of two points
     inner = points[((points > -4.1 * cell) & (points < 3.9 * cell)).all(1)]
     assert len(inner) == 2 * 8**3
@@ -269,7 +290,7 @@ def test_the_grid_has_the_density_of_a_cubic_one(particle):
 
 
 def test_the_box_holds_what_enough_tilts_see():
-    low, high = start.box(SHAPE, rotations(ABOUT_Y), PIXEL, MIDDLE, 0.15)
+    low, high = box(SHAPE, rotations(ABOUT_Y), PIXEL, MIDDLE, 0.15)
     np.testing.assert_allclose(low, -high)
     assert high[1] == pytest.approx(0.5 * SHAPE[0] * PIXEL, rel=0.02)
     # at 60 and 70 degrees (4 of 15 tilts) a point at x is seen at x cos(60)

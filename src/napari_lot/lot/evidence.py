@@ -9,9 +9,9 @@ from scipy import ndimage, special
 from scipy.spatial import cKDTree
 
 from napari_lot.lot import population
+from napari_lot.lot.hull import Hull, project
 from napari_lot.lot.prior import Prior
 from napari_lot.lot.problem import Problem, State
-from napari_lot.lot.start import Hull, project
 from napari_lot.settings import Solver
 
 Floats = NDArray[np.float64]

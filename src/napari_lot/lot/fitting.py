@@ -14,9 +14,9 @@ from napari_lot.lot import gauge, polish, population
 from napari_lot.lot.adam import Adam
 from napari_lot.lot.editing import ByHand
 from napari_lot.lot.evidence import Evidence
+from napari_lot.lot.hull import Hull
 from napari_lot.lot.problem import Problem, State
 from napari_lot.lot.shared import WHOLLY_SHARED, shared_modes
-from napari_lot.lot.start import Hull
 from napari_lot.physics.optics import contrast_bound
 from napari_lot.settings import REFINED_BY_DEFAULT, Solver
 

@@ -13,8 +13,8 @@ from napari_lot.edit import Edit
 from napari_lot.lot import population
 from napari_lot.lot.adam import Adam
 from napari_lot.lot.fitting import PER_ATOM, Fit, Progress
+from napari_lot.lot.hull import Hull, grid
 from napari_lot.lot.problem import Problem, State
-from napari_lot.lot.start import Hull, grid
 from napari_lot.physics.elements import weakest_contrast
 from napari_lot.settings import Solver
 

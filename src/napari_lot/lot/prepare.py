@@ -13,6 +13,7 @@ from napari_lot.job import ProbeSlices
 from napari_lot.lot import start
 from napari_lot.lot.fitting import refined_groups
 from napari_lot.lot.given import start_heights
+from napari_lot.lot.hull import Hull, box, grid, make_hull
 from napari_lot.lot.image_model import ImageModel
 from napari_lot.lot.problem import Problem, State
 from napari_lot.lot.thickness import film_thickness
@@ -35,7 +36,7 @@ class Prepared:
 
     problem: Problem
     state: State
-    hull: start.Hull
+    hull: Hull
     unit: float
     zero: float
     probe: ProbeSlices
@@ -92,9 +93,9 @@ def prepare(job: Job, poll: Callable[[], None] = lambda: None) -> Prepared:
     known = settings.data.center_px is not None or series.center_known
     if aligned is not None and "center" in refined and not known:
         center = aligned.center_px
-    hull = start.make_hull(observed, mask, rotations, series.pixel_size_A, center, job.spacing_A, level)
+    hull = make_hull(observed, mask, rotations, series.pixel_size_A, center, job.spacing_A, level)
     microscope = None if settings.model.probe == "direct" else settings.microscope
-    low, high = start.box(observed.shape[1:], rotations, series.pixel_size_A, center, hull.least_seen)
+    low, high = box(observed.shape[1:], rotations, series.pixel_size_A, center, hull.least_seen)
     thickness = settings.data.thickness_A
     if settings.data.thickness_A is not None:
         low[2], high[2] = -0.5 * settings.data.thickness_A, 0.5 * settings.data.thickness_A
@@ -105,7 +106,7 @@ def prepare(job: Job, poll: Callable[[], None] = lambda: None) -> Prepared:
             # a film thins out rather than ends: the slab of equal coherence, widened by half its thickness on each side
             low[2], high[2] = max(low[2], slab[1] - slab[0]), min(high[2], slab[1] + slab[0])
     if job.start is None:
-        points = start.grid(hull, low, high, settings.start.grid_spacing * job.spacing_A, poll=poll)
+        points = grid(hull, low, high, settings.start.grid_spacing * job.spacing_A, poll=poll)
     else:
         points = job.start.positions.copy()
     if len(points) == 0:

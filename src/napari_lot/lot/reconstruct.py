@@ -15,10 +15,10 @@ from napari_lot.lot.aberrations import fit_aberrations
 from napari_lot.lot.adaptive import fit_correction
 from napari_lot.lot.align import match_shifts
 from napari_lot.lot.fitting import Progress
+from napari_lot.lot.hull import Hull
 from napari_lot.lot.mixture import Mixture, fit_mixture
 from napari_lot.lot.population_fit import PopulationFit
 from napari_lot.lot.problem import Problem, State
-from napari_lot.lot.start import Hull
 from napari_lot.physics.elements import relative_strengths
 from napari_lot.physics.orbital import Gaussian
 from napari_lot.settings import Solver

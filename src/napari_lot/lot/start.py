@@ -1,8 +1,7 @@
-"""Where orbitals start: the rotation centre, the hull of the object, a regular grid inside it."""
+"""What is known of a series before any orbital: levels, rotation centre, drift, whether the object is isolated."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -55,14 +54,6 @@ def _neighbours(stack: NDArray[Any], join: np.ufunc) -> NDArray[Any]:
     up, down = stack[:, :-2, 1:-1], stack[:, 2:, 1:-1]
     left, right = stack[:, 1:-1, :-2], stack[:, 1:-1, 2:]
     return np.asarray(join(join(up, down), join(left, right)))
-
-
-def project(
-    points: Floats, rotation: Floats, pixel_size_A: float, center_px: tuple[float, float]
-) -> tuple[Floats, Floats]:
-    """Row and column in pixels at which points (N, 3) in Å appear on one tilt."""
-    uv = points @ rotation[:2].T / pixel_size_A
-    return uv[:, 1] + center_px[0], uv[:, 0] + center_px[1]
 
 
 @dataclass(frozen=True)
@@ -175,128 +166,3 @@ def shows_anything(images: NDArray[np.float32], mask: NDArray[np.bool_] | None, 
         bright &= mask
     used = np.ones(len(images), bool) if mask is None else mask.any((1, 2))
     return bool(used.any() and bright[used].any(axis=(1, 2)).mean() >= 0.5)
-
-
-@dataclass(frozen=True)
-class Hull:
-    """The region that no tilt sees as vacuum, tested point by point.
-
-    Around an ``isolated`` object, which touches no edge of the field, all that is outside the field is vacuum too.
-    """
-
-    silhouettes: NDArray[np.bool_]
-    usable: NDArray[np.bool_]
-    rotations: Floats
-    pixel_size_A: float
-    center_px: tuple[float, float]
-    isolated: bool = False
-    allowed_misses: float = 0.04
-    least_seen: float = 0.15
-
-    def seen_and_missed(self, points: Floats) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-        """Number of tilts that see each point inside the usable field, and how many of them see vacuum there."""
-        seen = np.zeros(len(points), np.int64)
-        missed = np.zeros(len(points), np.int64)
-        rows, columns = self.silhouettes.shape[1:]
-        for rotation, silhouette, usable in zip(self.rotations, self.silhouettes, self.usable, strict=True):
-            v, u = project(points, rotation, self.pixel_size_A, self.center_px)
-            v, u = np.rint(v).astype(np.int64), np.rint(u).astype(np.int64)
-            inside = (v >= 0) & (v < rows) & (u >= 0) & (u < columns)
-            v, u = np.where(inside, v, 0), np.where(inside, u, 0)
-            outside = ~inside
-            inside &= usable[v, u]
-            seen += inside
-            missed += inside & ~silhouette[v, u]
-            if self.isolated:
-                missed += outside
-        return seen, missed
-
-    def contains(self, points: Floats) -> NDArray[np.bool_]:
-        """True where enough tilts see the point and hardly any sees vacuum there."""
-        seen, missed = self.seen_and_missed(points)
-        return (seen >= max(2, self.least_seen * len(self.rotations))) & (missed <= self.allowed_misses * seen)
-
-
-def make_hull(
-    images: NDArray[np.float32],
-    mask: NDArray[np.bool_] | None,
-    rotations: Floats,
-    pixel_size_A: float,
-    center_px: tuple[float, float],
-    spacing_A: float,
-    level: Levels,
-) -> Hull:
-    """Silhouettes of an object whose atoms lie ``spacing_A`` apart.
-
-    The threshold is a multiple of the noise of the smoothed images, and at least 0.4 % of the brightest: a single atom
-    on a thick particle must pass. Silhouettes are grown by 0.4 spacings, since a hull that is too wide costs time and
-    one that is too narrow costs atoms.
-    """
-    sigma = 0.3 * spacing_A / pixel_size_A
-    smooth = ndimage.gaussian_filter(images, (0, sigma, sigma))
-    noise = level.noise / np.sqrt(max(4 * np.pi * sigma**2, 1.0))
-    threshold = level.background + max(1.5 * noise, 0.004 * level.bright)
-    grow = _disk(0.4 * spacing_A / pixel_size_A)
-    silhouettes = np.stack([ndimage.binary_dilation(image > threshold, grow) for image in smooth])
-    usable = np.ones(images.shape, bool) if mask is None else np.stack([ndimage.binary_dilation(m, grow) for m in mask])
-    return Hull(silhouettes, usable, rotations, pixel_size_A, center_px, is_isolated(images, mask, level))
-
-
-def _disk(radius: float) -> NDArray[np.bool_]:
-    n = int(np.ceil(radius))
-    y, x = np.mgrid[-n : n + 1, -n : n + 1]
-    return x**2 + y**2 <= radius**2 + 0.5
-
-
-def box(
-    image_shape: tuple[int, ...],
-    rotations: Floats,
-    pixel_size_A: float,
-    center_px: tuple[float, float],
-    least_seen: float,
-) -> tuple[Floats, Floats]:
-    """Corners (x, y, z) in Å of the region whose points at least a part ``least_seen`` of the tilts can see.
-
-    Along the beam of the untilted specimen the field gives no bound; the farthest edge of it stands in for one.
-    """
-    # edges of the field as seen from the rotation centre, (v, u)
-    low_edge = -(np.array(center_px) + 0.5) * pixel_size_A
-    high_edge = (np.array(image_shape) - 0.5 - np.array(center_px)) * pixel_size_A
-    largest = float(max(np.abs(low_edge).max(), np.abs(high_edge).max()))
-    probes = np.linspace(0, 4 * largest, 400)
-    low, high = np.array([low_edge[1], low_edge[0], -largest]), np.array([high_edge[1], high_edge[0], largest])
-    for axis in range(2):
-        for corner, sign in ((low, -1.0), (high, 1.0)):
-            points = np.zeros((len(probes), 3))
-            points[:, axis] = sign * probes
-            vu = np.einsum("tij,nj->tni", rotations[:, :2], points)[..., ::-1]
-            seen = ((vu >= low_edge) & (vu <= high_edge)).all(-1).mean(0)
-            reach = float(probes[seen >= least_seen].max(initial=0.0))
-            corner[axis] = sign * max(reach, sign * corner[axis])
-    return low, high
-
-
-def grid(
-    hull: Hull,
-    low: Floats,
-    high: Floats,
-    constant_A: float,
-    chunk: int = 2_000_000,
-    poll: Callable[[], None] = lambda: None,
-) -> Floats:
-    """Points (N, 3) of a body-centred grid inside the hull, between the corners ``low`` and ``high`` in Å.
-
-    Body-centred, with the density of a simple cubic grid of ``constant_A``: the points are farther apart at equal
-    number, and no tilt about an axis sees them in rows. ``poll`` is called now and then and may raise.
-    """
-    a = constant_A * 2 ** (1 / 3)
-    axes = [np.arange(np.floor(lo / a), np.ceil(hi / a) + 1) * a for lo, hi in zip(low, high, strict=True)]
-    found = []
-    for offset in (0.0, 0.5 * a):
-        x, y, z = (axis + offset for axis in axes)
-        per_slab = max(1, chunk // max(1, len(x) * len(z)))
-        for start in range(0, len(y), per_slab):
-            poll()
-            points = np.stack(np.meshgrid(x, y[start : start + per_slab], z, indexing="ij"), -1).reshape(-1, 3)
-            found.append(points[hull.contains(points)])
-    return np.concatenate(found)
