@@ -28,7 +28,8 @@ from torch import Tensor
 from napari_lot.lot.canvas import SMALLEST_SPREAD_PX, Canvas, margin_A
 from napari_lot.lot.correction import ProbeCorrection
 from napari_lot.lot.render import Render
-from napari_lot.lot.spread import compact, reference, window
+from napari_lot.lot.spread import compact, reference
+from napari_lot.lot.spread.window import FINE, Window
 from napari_lot.machine import usable_cores
 from napari_lot.physics.orbital import Gaussian, Orbital
 from napari_lot.physics.probe import DepthBasis, depth_basis
@@ -108,8 +109,7 @@ class ImageModel:
         pixel = self.canvas.pixel_size_A
         self.q2 = np.fft.fftfreq(v, pixel)[:, None] ** 2 + np.fft.rfftfreq(u, pixel)[None, :] ** 2
         self.correction: ProbeCorrection | None = None
-        along_v, along_u = (window.transform(np.asarray(np.fft.fftfreq(n), np.float64)) for n in (v, u))
-        self._window = torch.from_numpy(along_v[:, None] * along_u[None, : u // 2 + 1])
+        self.window = FINE
         self._assemble()
         self.set_width(width_A)
 
@@ -180,6 +180,12 @@ class ImageModel:
         self._assemble()
         self.set_width(self._width_A)
 
+    def set_window(self, window: Window) -> None:
+        """Spread orbitals of a common shape by another window: what is seen stays the same but for its accuracy."""
+        if window != self.window:
+            self.window = window
+            self._tabulate()
+
     def _assemble(self) -> None:
         """Channels of the corrected kernel: their coefficients over depth, and their spectra (R, V, U // 2 + 1)."""
         basis, correction = self.basis, self.correction
@@ -201,9 +207,12 @@ class ImageModel:
         self._tabulate()
 
     def _tabulate(self) -> None:
-        self.tables = compact.tables(self.poly)
+        self.tables = compact.tables(self.poly, self.window)
         self.kernel = torch.from_numpy(np.asarray(self._spectra, np.complex64))
         self.kernel_conj = self.kernel.conj().resolve_conj()
+        v, u = self.canvas.shape
+        along_v, along_u = (self.window.transform(np.fft.fftfreq(n).astype(np.float64)) for n in (v, u))
+        self._window_seen = torch.from_numpy(along_v[:, None] * along_u[None, : u // 2 + 1])
 
     @property
     def rank(self) -> int:
@@ -295,7 +304,7 @@ class ImageModel:
         for s, some in enumerate(members):
             if len(some):
                 b = shapes.width[s]
-                spread = 1.0 / self._window if by_window else torch.exp(np.pi**2 * q2 * (b**2 + self.extra2))
+                spread = 1.0 / self._window_seen if by_window else torch.exp(np.pi**2 * q2 * (b**2 + self.extra2))
                 filters.append(self.orbital.form_factor(q2, b, shapes.learnt[s]) * spread)
         if not filters:
             return torch.zeros(0, *q2.shape), ()
@@ -342,9 +351,8 @@ class ImageModel:
             for s, some in enumerate(groups):
                 wide = None if inv_s2 is None else inv_s2[some]
                 atoms = (positions[some], amplitude[some], wide)
-                channels = reference.spread(
-                    *atoms, matrix, offset, self.first_depth_A, self.inv_step, poly, rows, columns
-                )
+                depth = (self.first_depth_A, self.inv_step, poly)
+                channels = reference.spread(*atoms, matrix, offset, *depth, rows, columns, self.window)
                 part = (torch.fft.rfft2(channels) * transfer).sum(0)
                 spectrum = spectrum + (part if filters is None else part * filters[s])
             images.append(self.canvas.crop(torch.fft.irfft2(spectrum, s=(rows, columns))))
