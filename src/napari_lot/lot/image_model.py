@@ -27,6 +27,7 @@ from torch import Tensor
 
 from napari_lot.lot.canvas import SMALLEST_SPREAD_PX, Canvas, margin_A
 from napari_lot.lot.correction import ProbeCorrection
+from napari_lot.lot.distributed import ALONE, Ranks
 from napari_lot.lot.render import Render
 from napari_lot.lot.spread import compact, reference
 from napari_lot.lot.spread.window import FINE, Window
@@ -72,6 +73,8 @@ class ImageModel:
         Shape of the orbitals.
     threads : int or None
         Worker threads over tilts; all cores when None. Results repeat bitwise for one number of threads.
+    ranks : Ranks
+        Processes that share the tilts.
     """
 
     def __init__(
@@ -88,6 +91,7 @@ class ImageModel:
         oversampling: int = 1,
         threads: int | None = None,
         orbital: Orbital | None = None,
+        ranks: Ranks = ALONE,
     ) -> None:
         self.rotations = torch.as_tensor(np.asarray(rotations), dtype=torch.float64)
         self.image_pixel_A = float(pixel_size_A)
@@ -102,6 +106,7 @@ class ImageModel:
             microscope, depth_range_A, self.canvas.shape, self.canvas.pixel_size_A, tolerance
         )
         self.threads = threads or usable_cores()
+        self.ranks = ranks
         self._pool: ThreadPoolExecutor | None = None
         self.first_depth_A = float(self.basis.depth_A[0])
         self.inv_step = 1.0 / self.basis.step_A
@@ -134,6 +139,7 @@ class ImageModel:
             oversampling=oversampling,
             threads=self.threads,
             orbital=self.orbital,
+            ranks=self.ranks,
         )
         model.set_correction(self.correction)
         return model
@@ -322,13 +328,20 @@ class ImageModel:
     ) -> Tensor:
         """Back-projection: inner product of ``weights`` (n, V, U) with a unit-height orbital at each position, (N,).
 
-        ``others`` as for ``images``.
+        ``others`` as for ``images``; processes that share the tilts have each their own part of the sum.
         """
         height = torch.ones(len(positions), dtype=torch.float64, requires_grad=True)
+        own = self.ranks.own(len(tilts))
+        if not len(own):
+            return torch.from_numpy(self.ranks.total([np.zeros(len(positions))])[0])
+        shifts, turned = (None if part is None else part[own] for part in (shifts_px, rotations))
+        if others.get("focus_A") is not None:
+            others["focus_A"] = others["focus_A"][own]
         with torch.enable_grad():
-            images = self.images(tilts, positions.detach(), height, width, shifts_px, rotations, **others)
-            (response,) = torch.autograd.grad(images, height, weights)
-        return response
+            tilts = np.asarray(tilts, np.int64)[own]
+            images = self.images(tilts, positions.detach(), height, width, shifts, turned, **others)
+            (response,) = torch.autograd.grad(images, height, weights[own])
+        return torch.from_numpy(self.ranks.total([response.numpy()])[0])
 
     def _reference(
         self,

@@ -122,10 +122,10 @@ class Reconstruction(PopulationFit):
             self.state = self.settled
         elif not self.condensed:
             # a grid that has hardly seen the images has no peaks yet: as many passes as a person waits for
-            self.poll, until = lambda: None, time.perf_counter() + FIRST_GUESS_S
+            self.poll, in_time = lambda: None, self._waited_for()
             planned = ["heights"] * max(3 - self.step, 0) + ["positions"] * 5
             for stage in planned:
-                if time.perf_counter() < until:
+                if in_time():
                     groups = ("height", "background") if stage == "heights" else ("positions", "height", "center")
                     for _ in self.passes(stage, 1, groups):
                         pass
@@ -136,12 +136,17 @@ class Reconstruction(PopulationFit):
         if self.p_element is not None:  # of orbitals in another order, or of others
             self.tells_species()
 
+    def _waited_for(self) -> Callable[[], bool]:
+        """Whether a person still waits; processes that share the run go by one clock."""
+        until = time.perf_counter() + FIRST_GUESS_S
+        return lambda: bool(self.problem.model.ranks.agree(time.perf_counter() < until))
+
     def fit_briefly(self) -> None:
         """Fit all atoms as long as a person who has asked for the end waits."""
-        self.poll, until = lambda: None, time.perf_counter() + FIRST_GUESS_S
+        self.poll, in_time = lambda: None, self._waited_for()
         groups = ("positions", "height", "scale", "background")
         for _ in self.fit("refine", self.settings.birth_steps, groups):
-            if time.perf_counter() > until:
+            if not in_time():
                 break
         if self.p_element is not None:
             self.tells_species()
