@@ -1,4 +1,4 @@
-"""What this process may use of the machine."""
+"""What this process may use of the machine, and which of several it is."""
 
 from __future__ import annotations
 
@@ -10,3 +10,13 @@ def usable_cores() -> int:
     if hasattr(os, "sched_getaffinity"):
         return max(1, len(os.sched_getaffinity(0)))
     return os.cpu_count() or 1
+
+
+def processes() -> int:
+    """Processes that share this run: those that torchrun has started, 1 without it."""
+    return int(os.environ.get("WORLD_SIZE", "1"))
+
+
+def writes() -> bool:
+    """Whether this is the process that shows and writes, of those that share a run."""
+    return processes() == 1 or os.environ.get("RANK", "0") == "0"

@@ -8,6 +8,7 @@ from scipy import integrate
 from napari_lot.lot import render
 from napari_lot.lot.image_model import ImageModel, Shapes
 from napari_lot.lot.spread import window
+from napari_lot.lot.spread.window import COARSE, FINE
 from napari_lot.physics.geometry import rotations, rotations_torch
 from napari_lot.physics.orbital import orbital
 from napari_lot.settings import Microscope
@@ -17,22 +18,24 @@ ANGLES = np.array([[0.0, -60.0, 0.0], [1.0, 5.0, -2.0], [0.3, 66.0, 0.5]])
 FIELD = (60, 64)
 
 
-def test_polynomials_are_the_window_and_its_slope():
+@pytest.mark.parametrize("chosen", [COARSE, FINE])
+def test_polynomials_are_the_window_and_its_slope(chosen):
     t = np.linspace(0, 1, 200, endpoint=False)
     powers = (2 * t[:, None] - 1) ** np.arange(window.DEGREE + 1)
-    for j in range(window.TAPS):
-        x = t - window.TAPS / 2 + j
-        np.testing.assert_allclose(powers @ window.pieces()[:, j], window.value(x), atol=1e-7)
-        inner = np.abs(x) < window.TAPS / 2 - 1e-3
-        slope = (window.value(x + 1e-5) - window.value(x - 1e-5)) / 2e-5
-        np.testing.assert_allclose((powers[:, :-1] @ window.slopes()[:, j])[inner], slope[inner], atol=3e-6)
+    for j in range(chosen.taps):
+        x = t - chosen.taps / 2 + j
+        np.testing.assert_allclose(powers @ chosen.pieces[:, j], chosen.value(x), atol=1e-6)
+        inner = np.abs(x) < chosen.taps / 2 - 1e-3
+        slope = (chosen.value(x + 1e-5) - chosen.value(x - 1e-5)) / 2e-5
+        np.testing.assert_allclose((powers[:, :-1] @ chosen.slopes[:, j])[inner], slope[inner], atol=3e-5)
 
 
-def test_its_transform_is_that_of_the_window():
+@pytest.mark.parametrize("chosen", [COARSE, FINE])
+def test_its_transform_is_that_of_the_window(chosen):
     for q in (0.0, 0.2, 0.5, 0.8, 1.3):
-        half = window.TAPS / 2
-        expected = 2 * integrate.quad(lambda x, q=q: float(window.value(x)) * np.cos(2 * np.pi * q * x), 0, half)[0]
-        assert float(window.transform(q)) == pytest.approx(expected, abs=1e-7)
+        half = chosen.taps / 2
+        expected = 2 * integrate.quad(lambda x, q=q: float(chosen.value(x)) * np.cos(2 * np.pi * q * x), 0, half)[0]
+        assert float(chosen.transform(q)) == pytest.approx(expected, abs=1e-7)
 
 
 def make(microscope, kind="gaussian", pixel=0.35, width=0.5, oversampling=1, reach=40, threads=2):
@@ -102,6 +105,18 @@ def test_it_puts_orbitals_where_gaussians_without_windows_do(kind):
     assert relative(images, exact) < 3e-6
     for found, true in zip(gradients, expected, strict=True):
         assert relative(found, true) < 1e-3  # of a target of white noise, which no image is like
+
+
+def test_the_coarse_window_is_as_exact_as_it_needs_to_be():
+    model = make(COMA)
+    exact, _ = evaluate(model, "reference")
+    model.set_window(COARSE)
+    images, gradients = evaluate(model)
+    again, expected = evaluate(model, "reference")
+    assert 1e-5 < relative(images, exact) < 3e-3
+    assert relative(images, again) < 1e-5
+    for found, true in zip(gradients, expected, strict=True):
+        assert relative(found, true) < 2e-5
 
 
 def test_coarse_pixels_lose_no_more_by_it_than_by_gaussians():

@@ -42,6 +42,11 @@ def make_problem(truth, noise=0.0, kind="lsq", weights=None, angles=ANGLES, seed
     return Problem(model, images.astype(np.float32), weights, kind)
 
 
+def unit(state):
+    """Positions and width of a state, as the image model takes them."""
+    return torch.from_numpy(state.positions), torch.from_numpy(state.width)[0], torch.from_numpy(state.shifts)
+
+
 def unit_images(problem, state):
     """Image of every orbital at height 1 and scale 1, (N, T, V, U)."""
     width = torch.from_numpy(state.width)[0]

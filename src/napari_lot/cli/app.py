@@ -8,6 +8,7 @@ import sys
 import tempfile
 import traceback
 from collections.abc import Sequence
+from contextlib import AbstractContextManager, nullcontext
 from typing import Annotated
 
 import typer
@@ -18,7 +19,8 @@ from napari_lot.cli.reconstruct import INTERRUPTED, reconstruct
 from napari_lot.cli.sessions import export, resume
 from napari_lot.cli.simulate import simulate
 from napari_lot.cli.tools import compare, devices, info
-from napari_lot.errors import InputError
+from napari_lot.errors import InputError, LostRank
+from napari_lot.machine import processes, writes
 
 PROGRAM = "napari-lot"
 OK, INTERNAL_ERROR, INPUT_ERROR = 0, 1, 2
@@ -56,14 +58,17 @@ def main(args: Sequence[str] | None = None) -> None:
 def run(args: Sequence[str]) -> int:
     """Run the command line; the exit code."""
     try:
-        code = typer.main.get_command(app).main(
-            list(args) or ["--help"],
-            prog_name=PROGRAM,
-            standalone_mode=False,
-            obj=shlex.join([PROGRAM, *args]),  # the command as given, for reports
-        )
+        with _together():
+            code = typer.main.get_command(app).main(
+                list(args) or ["--help"],
+                prog_name=PROGRAM,
+                standalone_mode=False,
+                obj=shlex.join([PROGRAM, *args]),  # the command as given, for reports
+            )
     except InputError as error:
         return _fail(str(error), INPUT_ERROR)
+    except LostRank as error:
+        return _fail(str(error), INTERNAL_ERROR)
     except (KeyboardInterrupt, typer.Abort):
         return INTERRUPTED
     except MemoryError:
@@ -78,9 +83,19 @@ def run(args: Sequence[str]) -> int:
     return code if isinstance(code, int) else OK
 
 
+def _together() -> AbstractContextManager[None]:
+    """The processes of torchrun, where it has started this one."""
+    if processes() == 1:
+        return nullcontext()  # PyTorch is not loaded before it is needed
+    from napari_lot.lot.distributed import joined
+
+    return joined()
+
+
 def _fail(message: str, code: int) -> int:
-    """One line on stderr, whatever the message holds."""
-    print(f"{PROGRAM}: {' '.join(message.split())}", file=sys.stderr)
+    """One line on stderr, whatever the message holds; of processes that share a run one speaks."""
+    if writes():
+        print(f"{PROGRAM}: {' '.join(message.split())}", file=sys.stderr)
     return code
 
 

@@ -13,6 +13,7 @@ import typer
 
 from napari_lot.cli import options as o
 from napari_lot.errors import InputError
+from napari_lot.machine import writes
 from napari_lot.report import AUTOSAVE_FILE, RESULT_FILES, check_output_folder, write_results
 from napari_lot.series.detector import fitted_by
 from napari_lot.settings import facts_as_settings
@@ -71,7 +72,8 @@ def reconstruct(
     given = o.gather(context.params, config, sets or ())
     given.settings()  # wrong settings are told before a large file is read
     files = {"series": series, "angles": angles, "mask": mask}
-    check_output_folder(out, overwrite)
+    if writes():
+        check_output_folder(out, overwrite)
     begin_at = given.settings().start.kind
     check_inputs_survive(out, [*files.values(), config, None if begin_at == "grid" else Path(begin_at)], RESULT_FILES)
     began = time.monotonic()
@@ -84,7 +86,7 @@ def run_and_write(measured: TiltSeries, given: o.Given, out: Path, began: float,
     begin_at, given = read_start(given)
     read_seconds = time.monotonic() - began
 
-    for warning in measured.warnings:
+    for warning in measured.warnings if writes() else ():
         print(f"warning: {warning}", file=sys.stderr)
     return run_job(measured, given.settings(), begin_at, out, began, command, read_seconds)
 
@@ -105,6 +107,11 @@ def run_job(
 
     control = Control()
     job = Job(measured, settings, begin_at)
+    if not writes():  # one of several processes, of which another shows and writes
+        with finish_on_interrupt(control):
+            for _ in job.run(control):
+                pass
+        return 0
     output = settings.output
     made = not out.exists()
     every = float("inf") if output.autosave_s is None else output.autosave_s

@@ -12,6 +12,7 @@ import typer
 
 from napari_lot.cli import options as o
 from napari_lot.errors import InputError
+from napari_lot.machine import writes
 from napari_lot.report import AUTOSAVE_FILE, RESULT_FILES, check_output_folder
 
 TEXTS = (".md", ".txt")
@@ -33,7 +34,8 @@ def resume(
     from napari_lot.session import read_session
     from napari_lot.settings import settings_from_dict
 
-    check_output_folder(out, overwrite)
+    if writes():
+        check_output_folder(out, overwrite)
     check_inputs_survive(out, [run], (*RESULT_FILES, AUTOSAVE_FILE))
     began = time.monotonic()
     session = read_session(run)

@@ -32,8 +32,9 @@ def match_shifts(problem: Problem, state: State, reach_px: float, tilts: Sequenc
     """
     moves = np.zeros_like(state.shifts)
     n = max(1, int(np.ceil(reach_px)))
-    for j in problem.fitted if tilts is None else tilts:
-        calculated = problem.evaluate(state, [int(j)], ()).calculated[0].astype(np.float64) - state.background[j]
+    looked_at = problem.fitted if tilts is None else np.asarray(tilts, np.int64)
+    for j, image in zip(looked_at, problem.evaluate(state, looked_at, ()).calculated, strict=True):
+        calculated = image.astype(np.float64) - state.background[j]
         signal = problem.observed[int(j)].numpy().astype(np.float64) - state.background[j]
         # a tilt is compared with its own image alone: which pixels count matters, not how much the tilt does
         use = np.ones_like(signal) if problem.weights is None else (problem.weights[int(j)].numpy() > 0).astype(float)

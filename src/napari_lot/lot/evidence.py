@@ -57,7 +57,7 @@ class Evidence:
         Without a given ``variance`` that of the residual is taken, and kept.
         """
         n = len(self.problem)
-        images = torch.cat([torch.from_numpy(self.problem.evaluate(state, [j], ()).calculated) for j in range(n)])
+        images = torch.from_numpy(self.problem.evaluate(state, np.arange(n), ()).calculated)
         if variance is None:
             variance = self.variance = self.noise_variance(images)
         return images, self.problem.weight(images, torch.arange(n), variance)

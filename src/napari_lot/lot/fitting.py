@@ -189,7 +189,7 @@ class Fit:
 
     def _descend(self, steps: int, groups: tuple[str, ...]) -> Iterator[Progress]:
         """Quasi-Newton steps, begun again where what all orbitals share has moved far from where its curvature was."""
-        tilts = np.arange(len(self.problem))
+        tilts = self.problem.model.ranks.own(len(self.problem))
         while steps > 0:
             priors = self.evidence.priors(self.state, groups)
             curvature = self.evidence.curvatures(self.state, groups)
@@ -274,7 +274,7 @@ class Fit:
             state.background[tilts] += self.adam.step("background", g["background"], rate * 0.02 * typical, t, tilts)
         self.state = state
         return Progress(
-            self.stage, self.step, max(self.steps_total, self.step + 1), tilts, found.calculated, found.loss
+            self.stage, self.step, max(self.steps_total, self.step + 1), found.tilts, found.calculated, found.loss
         )
 
     def _sort(self) -> None:

@@ -27,8 +27,10 @@ from torch import Tensor
 
 from napari_lot.lot.canvas import SMALLEST_SPREAD_PX, Canvas, margin_A
 from napari_lot.lot.correction import ProbeCorrection
+from napari_lot.lot.distributed import ALONE, Ranks
 from napari_lot.lot.render import Render
-from napari_lot.lot.spread import compact, reference, window
+from napari_lot.lot.spread import compact, reference
+from napari_lot.lot.spread.window import FINE, Window
 from napari_lot.machine import usable_cores
 from napari_lot.physics.orbital import Gaussian, Orbital
 from napari_lot.physics.probe import DepthBasis, depth_basis
@@ -71,6 +73,8 @@ class ImageModel:
         Shape of the orbitals.
     threads : int or None
         Worker threads over tilts; all cores when None. Results repeat bitwise for one number of threads.
+    ranks : Ranks
+        Processes that share the tilts.
     """
 
     def __init__(
@@ -87,6 +91,7 @@ class ImageModel:
         oversampling: int = 1,
         threads: int | None = None,
         orbital: Orbital | None = None,
+        ranks: Ranks = ALONE,
     ) -> None:
         self.rotations = torch.as_tensor(np.asarray(rotations), dtype=torch.float64)
         self.image_pixel_A = float(pixel_size_A)
@@ -101,6 +106,7 @@ class ImageModel:
             microscope, depth_range_A, self.canvas.shape, self.canvas.pixel_size_A, tolerance
         )
         self.threads = threads or usable_cores()
+        self.ranks = ranks
         self._pool: ThreadPoolExecutor | None = None
         self.first_depth_A = float(self.basis.depth_A[0])
         self.inv_step = 1.0 / self.basis.step_A
@@ -108,8 +114,7 @@ class ImageModel:
         pixel = self.canvas.pixel_size_A
         self.q2 = np.fft.fftfreq(v, pixel)[:, None] ** 2 + np.fft.rfftfreq(u, pixel)[None, :] ** 2
         self.correction: ProbeCorrection | None = None
-        along_v, along_u = (window.transform(np.asarray(np.fft.fftfreq(n), np.float64)) for n in (v, u))
-        self._window = torch.from_numpy(along_v[:, None] * along_u[None, : u // 2 + 1])
+        self.window = FINE
         self._assemble()
         self.set_width(width_A)
 
@@ -134,6 +139,7 @@ class ImageModel:
             oversampling=oversampling,
             threads=self.threads,
             orbital=self.orbital,
+            ranks=self.ranks,
         )
         model.set_correction(self.correction)
         return model
@@ -180,6 +186,12 @@ class ImageModel:
         self._assemble()
         self.set_width(self._width_A)
 
+    def set_window(self, window: Window) -> None:
+        """Spread orbitals of a common shape by another window: what is seen stays the same but for its accuracy."""
+        if window != self.window:
+            self.window = window
+            self._tabulate()
+
     def _assemble(self) -> None:
         """Channels of the corrected kernel: their coefficients over depth, and their spectra (R, V, U // 2 + 1)."""
         basis, correction = self.basis, self.correction
@@ -201,9 +213,12 @@ class ImageModel:
         self._tabulate()
 
     def _tabulate(self) -> None:
-        self.tables = compact.tables(self.poly)
+        self.tables = compact.tables(self.poly, self.window)
         self.kernel = torch.from_numpy(np.asarray(self._spectra, np.complex64))
         self.kernel_conj = self.kernel.conj().resolve_conj()
+        v, u = self.canvas.shape
+        along_v, along_u = (self.window.transform(np.fft.fftfreq(n).astype(np.float64)) for n in (v, u))
+        self._window_seen = torch.from_numpy(along_v[:, None] * along_u[None, : u // 2 + 1])
 
     @property
     def rank(self) -> int:
@@ -295,7 +310,7 @@ class ImageModel:
         for s, some in enumerate(members):
             if len(some):
                 b = shapes.width[s]
-                spread = 1.0 / self._window if by_window else torch.exp(np.pi**2 * q2 * (b**2 + self.extra2))
+                spread = 1.0 / self._window_seen if by_window else torch.exp(np.pi**2 * q2 * (b**2 + self.extra2))
                 filters.append(self.orbital.form_factor(q2, b, shapes.learnt[s]) * spread)
         if not filters:
             return torch.zeros(0, *q2.shape), ()
@@ -313,13 +328,20 @@ class ImageModel:
     ) -> Tensor:
         """Back-projection: inner product of ``weights`` (n, V, U) with a unit-height orbital at each position, (N,).
 
-        ``others`` as for ``images``.
+        ``others`` as for ``images``; processes that share the tilts have each their own part of the sum.
         """
         height = torch.ones(len(positions), dtype=torch.float64, requires_grad=True)
+        own = self.ranks.own(len(tilts))
+        if not len(own):
+            return torch.from_numpy(self.ranks.total([np.zeros(len(positions))])[0])
+        shifts, turned = (None if part is None else part[own] for part in (shifts_px, rotations))
+        if others.get("focus_A") is not None:
+            others["focus_A"] = others["focus_A"][own]
         with torch.enable_grad():
-            images = self.images(tilts, positions.detach(), height, width, shifts_px, rotations, **others)
-            (response,) = torch.autograd.grad(images, height, weights)
-        return response
+            tilts = np.asarray(tilts, np.int64)[own]
+            images = self.images(tilts, positions.detach(), height, width, shifts, turned, **others)
+            (response,) = torch.autograd.grad(images, height, weights[own])
+        return torch.from_numpy(self.ranks.total([response.numpy()])[0])
 
     def _reference(
         self,
@@ -342,9 +364,8 @@ class ImageModel:
             for s, some in enumerate(groups):
                 wide = None if inv_s2 is None else inv_s2[some]
                 atoms = (positions[some], amplitude[some], wide)
-                channels = reference.spread(
-                    *atoms, matrix, offset, self.first_depth_A, self.inv_step, poly, rows, columns
-                )
+                depth = (self.first_depth_A, self.inv_step, poly)
+                channels = reference.spread(*atoms, matrix, offset, *depth, rows, columns, self.window)
                 part = (torch.fft.rfft2(channels) * transfer).sum(0)
                 spectrum = spectrum + (part if filters is None else part * filters[s])
             images.append(self.canvas.crop(torch.fft.irfft2(spectrum, s=(rows, columns))))

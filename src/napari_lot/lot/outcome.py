@@ -97,7 +97,7 @@ def outcome(
     if job.withheld:
         reach = 2.0 * job.spacing_A / series.pixel_size_A
         state = solver.state = predicted(problem, state, job.withheld, mask, mean, reach)
-    calculated = np.concatenate([problem.evaluate(state, [j], ()).calculated for j in range(len(problem))])
+    calculated = problem.evaluate(state, np.arange(len(problem)), ()).calculated
     observed = problem.observed.numpy()
     r = likelihood.r_factor(observed, calculated, state.background, mask)
     use = ready.hull.silhouettes if mask is None else ready.hull.silhouettes & mask

@@ -22,6 +22,8 @@ Floats = NDArray[np.float64]
 STILL_A = 1e-5
 """Root mean square move of the atoms in Å, a thousandth of a pm, below which a step is none."""
 STILL_STEPS = 3
+ROUNDING = 1e-6
+"""Part of the loss that single precision may lose (Hager & Zhang, SIAM J. Optim. 16, 170, 2005: approximate Wolfe)."""
 MEMORY = 20
 """Pairs of steps and changes of gradient that are kept."""
 
@@ -99,6 +101,9 @@ def lbfgs(
             trial = x + step * direction
             new_loss, new_g, new_calculated = value(trial)
             if new_loss <= loss + 1e-4 * step * slope:
+                break
+            # where single precision no longer tells the losses apart, slopes still tell whether a step is one down
+            if new_loss <= loss + ROUNDING * abs(loss) and abs(float(direction @ new_g)) < 0.5 * -slope:
                 break
             # minimum of the parabola through both ends, within bounds
             curve = 2 * (new_loss - loss - step * slope) / step**2

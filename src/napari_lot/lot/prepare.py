@@ -11,6 +11,7 @@ import numpy as np
 from napari_lot.errors import InputError
 from napari_lot.job import ProbeSlices
 from napari_lot.lot import start
+from napari_lot.lot.distributed import here
 from napari_lot.lot.fitting import refined_groups
 from napari_lot.lot.given import start_heights
 from napari_lot.lot.hull import Hull, box, grid, make_hull
@@ -129,6 +130,7 @@ def prepare(job: Job, poll: Callable[[], None] = lambda: None) -> Prepared:
         tolerance=settings.model.depth_tolerance,
         threads=settings.solver.threads,
         orbital=orbital(settings.model.orbital),
+        ranks=here(),
     )
     weights = None if mask is None else mask.astype(np.float32)
     if (job.tilt_weights != 1).any():

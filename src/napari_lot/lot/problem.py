@@ -117,11 +117,15 @@ PER_TILT = ("shifts", "angles", "focus", "scale", "background")
 
 @dataclass
 class Evaluation:
-    """Loss (sum over the batch), gradients by group, calculated tilts (n, V, U) in the solver's unit."""
+    """Loss (sum over the batch), gradients by group, calculated tilts (n, V, U) in the solver's unit, which they are.
+
+    Where processes share the tilts and gradients were asked for, the calculated ones are those of this process.
+    """
 
     loss: float
     gradients: dict[str, Floats]
     calculated: NDArray[np.float32] = field(repr=False)
+    tilts: NDArray[np.int64]
 
 
 class Problem:
@@ -223,11 +227,34 @@ class Problem:
         Groups are fields of the state: positions, height, width, own_width, learnt, shifts, angles, distortion, focus,
         scale, background; gradients of per-tilt groups are for the given tilts only.
         """
-        index = torch.as_tensor(np.asarray(tilts, dtype=np.int64))
+        tilts = np.asarray(tilts, np.int64)
+        ranks = self.model.ranks
+        own = ranks.own(len(tilts))
+        found = self._evaluate(state, tilts[own], groups)
+        if ranks.size == 1:
+            return found
+        for name in groups:
+            if _of_tilts(name, getattr(state, name)):
+                whole = np.zeros((len(tilts), *found.gradients[name].shape[1:]))
+                whole[own] = found.gradients[name]
+                found.gradients[name] = whole
+        loss, *gradients = ranks.total([np.array(found.loss), *found.gradients.values()])
+        found.loss, found.gradients = float(loss), dict(zip(found.gradients, gradients, strict=True))
+        if not groups:
+            found.calculated, found.tilts = ranks.gathered(found.calculated, len(tilts)), tilts
+        return found
+
+    def _evaluate(self, state: State, tilts: NDArray[np.int64], groups: tuple[str, ...]) -> Evaluation:
+        """As ``evaluate``, by this process alone."""
+        if not len(tilts):
+            shapes = {name: np.zeros_like(getattr(state, name)) for name in groups}
+            none = {name: a[:0] if _of_tilts(name, a) else a for name, a in shapes.items()}
+            return Evaluation(0.0, none, np.zeros((0, *self.observed.shape[1:]), np.float32), tilts)
+        index = torch.from_numpy(tilts)
         leaf: dict[str, Tensor] = {}
         for name in (*groups, "scale", "background"):
             value = torch.from_numpy(getattr(state, name))
-            if name in PER_TILT or (name == "distortion" and len(value) > 1):
+            if _of_tilts(name, getattr(state, name)):
                 value = value[index]
             leaf[name] = value.detach().clone().requires_grad_(name in groups)
         with torch.set_grad_enabled(bool(groups)):
@@ -238,7 +265,7 @@ class Problem:
             loss = likelihood.loss(self.kind, calculated, self.observed[index], weights)
         found = torch.autograd.grad(loss, [leaf[name] for name in groups]) if groups else ()
         gradients = {name: gradient.numpy().astype(np.float64) for name, gradient in zip(groups, found, strict=True)}
-        return Evaluation(float(loss.detach()), gradients, calculated.detach().numpy())
+        return Evaluation(float(loss.detach()), gradients, calculated.detach().numpy(), tilts)
 
     def loss(self, calculated: NDArray[np.float32], tilts: NDArray[np.int64]) -> float:
         """Loss of given images (n, V, U) of some tilts, scale and background included."""
@@ -252,6 +279,11 @@ class Problem:
         else:
             weight = torch.full_like(calculated, 1.0 / noise_variance)
         return weight if self.weights is None else weight * self.weights[tilts]
+
+
+def _of_tilts(name: str, value: Floats) -> bool:
+    """Whether a field of the state has one row a tilt."""
+    return name in PER_TILT or (name == "distortion" and len(value) > 1)
 
 
 def _distorted(distortion: Tensor, rotations: Tensor) -> Tensor:

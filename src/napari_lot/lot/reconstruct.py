@@ -19,6 +19,7 @@ from napari_lot.lot.hull import Hull
 from napari_lot.lot.mixture import Mixture, fit_mixture
 from napari_lot.lot.population_fit import PopulationFit
 from napari_lot.lot.problem import Problem, State
+from napari_lot.lot.spread.window import COARSE, FINE
 from napari_lot.physics.elements import relative_strengths
 from napari_lot.physics.orbital import Gaussian
 from napari_lot.settings import Solver
@@ -87,6 +88,7 @@ class Reconstruction(PopulationFit):
     def condense(self) -> Iterator[Progress]:
         """Heights, positions, gathering, merging: a grid of orbitals condenses to atoms."""
         s = self.settings
+        self.problem.model.set_window(COARSE)
         yield from self.passes("heights", s.heights_passes, ("height", "background"))
         self._align()
         self._cull(0.02)
@@ -96,6 +98,7 @@ class Reconstruction(PopulationFit):
         self._cull(s.cull[0])
         self._gather(s.gather * self.spacing_A)
         self.condensed = True
+        self.problem.model.set_window(FINE)
         yield from self.passes("merge", s.merge_passes, groups)
         for k, distance in enumerate(s.merge_distances):
             part = s.cull[min(k + 1, len(s.cull) - 1)]
@@ -119,25 +122,31 @@ class Reconstruction(PopulationFit):
             self.state = self.settled
         elif not self.condensed:
             # a grid that has hardly seen the images has no peaks yet: as many passes as a person waits for
-            self.poll, until = lambda: None, time.perf_counter() + FIRST_GUESS_S
+            self.poll, in_time = lambda: None, self._waited_for()
             planned = ["heights"] * max(3 - self.step, 0) + ["positions"] * 5
             for stage in planned:
-                if time.perf_counter() < until:
+                if in_time():
                     groups = ("height", "background") if stage == "heights" else ("positions", "height", "center")
                     for _ in self.passes(stage, 1, groups):
                         pass
             self._cull(self.settings.cull[0])
             self._gather(FIRST_GUESS_BLUR * self.spacing_A)
             self._cull(min(self.settings.cull[-1], max(0.5 * self.weakest, self.settings.cull[0])))
+        self.problem.model.set_window(FINE)
         if self.p_element is not None:  # of orbitals in another order, or of others
             self.tells_species()
 
+    def _waited_for(self) -> Callable[[], bool]:
+        """Whether a person still waits; processes that share the run go by one clock."""
+        until = time.perf_counter() + FIRST_GUESS_S
+        return lambda: bool(self.problem.model.ranks.agree(time.perf_counter() < until))
+
     def fit_briefly(self) -> None:
         """Fit all atoms as long as a person who has asked for the end waits."""
-        self.poll, until = lambda: None, time.perf_counter() + FIRST_GUESS_S
+        self.poll, in_time = lambda: None, self._waited_for()
         groups = ("positions", "height", "scale", "background")
         for _ in self.fit("refine", self.settings.birth_steps, groups):
-            if time.perf_counter() > until:
+            if not in_time():
                 break
         if self.p_element is not None:
             self.tells_species()

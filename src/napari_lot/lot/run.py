@@ -15,6 +15,7 @@ from napari_lot.edit import Held
 from napari_lot.job import Control, ProbeSlices, Result, Snapshot
 from napari_lot.lot import likelihood
 from napari_lot.lot.candidates import find_candidates
+from napari_lot.lot.distributed import here
 from napari_lot.lot.fitting import GRID_STAGES, Progress, Stopped
 from napari_lot.lot.handedness import Handedness
 from napari_lot.lot.outcome import orbitals_of, outcome
@@ -28,6 +29,8 @@ if TYPE_CHECKING:
 SNAPSHOT_INTERVAL_S = 0.15
 """Least time between snapshots: more are never looked at, and each copies the orbitals."""
 LONGEST_PREPARATION_S = 20.0
+REASONS = (None, "finish", "cancel", "time limit")
+"""Why a run is stopped, in an order that processes that share it may tell one another."""
 STOP_REASONS = {"finish": "finished early", "cancel": "cancelled"}
 
 
@@ -49,6 +52,7 @@ def _run(job: Job, control: Control) -> Iterator[Snapshot]:
     seconds: dict[str, float] = {}
     limit = job.settings.solver.max_minutes
     paused = 0.0
+    ranks = here()
 
     def clock() -> float:
         """Stands still in pauses, as the time of a run does."""
@@ -68,14 +72,18 @@ def _run(job: Job, control: Control) -> Iterator[Snapshot]:
                 search = partial(find_candidates, solver, wanted=lambda: control.pause_requested)
                 control.wait_while_paused(held(job, ready, solver), search)
             paused += time.perf_counter() - mark
-        if control.stop_request is not None:
-            raise Stopped(control.stop_request)
-        if limit is not None and clock() - began > 60 * limit:
-            raise Stopped("time limit")
+        reason = control.stop_request
+        if reason is None and limit is not None and clock() - began > 60 * limit:
+            reason = "time limit"
+        if ranks.size > 1:  # all end alike
+            reason = REASONS[int(ranks.agree(REASONS.index(reason)))]
+        if reason is not None:
+            raise Stopped(reason)
 
     def poll_early() -> None:
         # whoever wants what there is gets a first guess, unless already the grid takes longer than anybody waits
-        if control.stop_request == "cancel" or time.perf_counter() - began > LONGEST_PREPARATION_S:
+        late = control.stop_request == "cancel" or time.perf_counter() - began > LONGEST_PREPARATION_S
+        if ranks.agree(late):
             poll()
 
     try:

@@ -1,4 +1,4 @@
-"""Compiled spread and gather by the compact window (numba, float32, no GIL): for orbitals of a common shape.
+"""Compiled spread and gather by a compact window (numba, float32, no GIL): for orbitals of a common shape.
 
 The canvas is that of ``gaussian``: the depth channels of a pixel side by side, so that a row of a window is one run of
 TAPS * R numbers. Every table is laid out as such a run is, so that window, depth and their slopes are polynomials of
@@ -40,8 +40,8 @@ class Tables(NamedTuple):
     slope_depth: Table
 
 
-def tables(poly: NDArray[np.float32]) -> Tables:
-    """Tables for the cubic pieces (K - 1, R, 4) of the channels' coefficients over depth."""
+def tables(poly: NDArray[np.float32], spread_by: window.Window) -> Tables:
+    """Tables of a window and of the cubic pieces (K - 1, R, 4) of the channels' coefficients over depth."""
     rank = poly.shape[1]
     powers = np.moveaxis(poly.astype(np.float64), 2, 1)  # (K - 1, 4, R)
     slopes = powers[:, 1:] * np.arange(1, 4)[:, None]
@@ -52,9 +52,9 @@ def tables(poly: NDArray[np.float32]) -> Tables:
         out[..., : runs.shape[-1]] = runs
         return out.ravel()
 
-    taps, rise = window.pieces(), window.slopes()
+    taps, rise = spread_by.pieces, spread_by.slopes
     return Tables(
-        window.TAPS,
+        spread_by.taps,
         window.DEGREE,
         rank,
         len(poly),
@@ -62,8 +62,8 @@ def tables(poly: NDArray[np.float32]) -> Tables:
         padded(np.repeat(rise, rank, 1)),
         padded(taps),
         padded(rise),
-        padded(np.tile(powers, window.TAPS)),
-        padded(np.tile(slopes, window.TAPS)),
+        padded(np.tile(powers, spread_by.taps)),
+        padded(np.tile(slopes, spread_by.taps)),
     )
 
 

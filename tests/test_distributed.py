@@ -1,0 +1,146 @@
+"""Two processes that share the tilts of one run: the same atoms as one, and an end in words when one is lost."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+import tifffile
+
+from napari_lot.export import read_atoms
+from napari_lot.settings import Microscope
+from napari_lot.simulate.images import Recording, simulate_series
+from napari_lot.simulate.particles import amorphous_sphere
+
+ANGLES = np.linspace(-70, 70, 29)
+
+
+@pytest.fixture(scope="module")
+def series(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("series")
+    atoms = amorphous_sphere("Pt", 12.0, 2.5, atoms=25, seed=1)
+    lens = Microscope(energy_eV=3e5, semiangle_mrad=25)
+    recording = Recording(dose_e_per_A2=2e5, background=1.0, seed=3)
+    images = simulate_series(atoms, ANGLES, 0.25, lens, recording=recording).images
+    tifffile.imwrite(folder / "series.tif", images.astype(np.float32))
+    np.savetxt(folder / "angles.csv", ANGLES, fmt="%.3f")
+    return folder
+
+
+def command(series: Path, out: Path, processes: int = 1, **values: object) -> list[str]:
+    start = ["-m", "napari_lot"]
+    if processes > 1:
+        start = ["-m", "torch.distributed.run", "--standalone", "--nproc-per-node", str(processes), *start]
+    settings = [f"--set={name.replace('__', '.')}={value}" for name, value in values.items()]
+    files = ["reconstruct", str(series / "series.tif"), "--angles", str(series / "angles.csv"), "--out", str(out)]
+    lens = ["--pixel-size", "0.25", "--energy", "300000", "--semiangle", "25", "--element", "Pt", "--counts"]
+    return [sys.executable, *start, *files, *lens, "--threads", "1", *settings]
+
+
+ENVIRONMENT = {**os.environ, "OMP_NUM_THREADS": "1"}
+
+
+@pytest.mark.parametrize("model", ["rigid", "adaptive"])
+def test_two_processes_find_the_atoms_of_one(series, tmp_path, model):
+    found = []
+    for processes in (1, 2):
+        out = tmp_path / str(processes)
+        asked = command(series, out, processes, model__probe=model)
+        done = subprocess.run(asked, env=ENVIRONMENT, capture_output=True, text=True, timeout=300)
+        assert done.returncode == 0, done.stderr
+        assert done.stdout.count("atoms.xyz") == 1, "one of them tells"
+        found.append(read_atoms(out / "atoms.csv"))
+    one, two = found
+    np.testing.assert_array_equal(one.id, two.id)
+    assert np.abs(one.positions - two.positions).max() < 1e-5 * np.ptp(one.positions)
+    np.testing.assert_allclose(two.height, one.height, rtol=1e-4)
+
+
+SUMS = """
+import sys
+import numpy as np
+from napari_lot.lot import distributed
+sys.path.insert(0, sys.argv[1])
+import tiny
+with distributed.joined():
+    ranks = distributed.here()
+    truth = tiny.make_state()
+    problem = tiny.make_problem(truth)
+    problem.model.ranks = ranks
+    state = truth.copy()
+    state.positions += 0.1
+    groups = ("positions", "height", "width", "shifts", "angles", "scale", "background")
+    for name, tilts in (("all", [0, 1, 2, 3, 4]), ("one", [3])):  # of one tilt the second process has nothing
+        found, images = problem.evaluate(state, tilts, groups), problem.evaluate(state, tilts, ()).calculated
+        weights = problem.observed[np.array(tilts)]
+        response = problem.model.adjoint(tilts, weights, *tiny.unit(state)).numpy()
+        values = {"loss": found.loss, "images": images, "response": response, **found.gradients}
+        np.savez(f"{sys.argv[2]}-{name}-{ranks.rank}.npz", **values)
+    told = ranks.agree(float(ranks.rank))
+    assert told == 0.0
+"""
+
+
+def test_sums_over_processes_are_those_of_one(tmp_path):
+    script = tmp_path / "sums.py"
+    script.write_text(SUMS)
+    tests = str(Path(__file__).parent / "lot")
+    together = ["-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2"]
+    for start, name in (([], "alone"), (together, "shared")):
+        asked = [sys.executable, *start, str(script), tests, str(tmp_path / name)]
+        done = subprocess.run(asked, env=ENVIRONMENT, capture_output=True, text=True, timeout=120)
+        assert done.returncode == 0, done.stderr
+    for tilts in ("all", "one"):
+        alone, first, second = (np.load(tmp_path / f"{n}.npz") for n in
+                                (f"alone-{tilts}-0", f"shared-{tilts}-0", f"shared-{tilts}-1"))  # fmt: skip
+        for name in alone.files:
+            np.testing.assert_array_equal(first[name], second[name])
+            np.testing.assert_allclose(first[name], alone[name], rtol=1e-9, atol=1e-9 * np.abs(alone[name]).max())
+
+
+def test_input_that_cannot_be_used_is_told_once(series, tmp_path):
+    asked = command(series / "nothing", tmp_path / "out", 2)
+    done = subprocess.run(asked, env=ENVIRONMENT, capture_output=True, text=True, timeout=120)
+    assert done.returncode != 0
+    assert done.stderr.count("napari-lot: ") == 1, done.stderr
+    assert not (tmp_path / "out").exists()
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="needs kill")
+def test_a_lost_process_ends_the_run_in_a_sentence_with_its_last_state_intact(series, tmp_path):
+    out = tmp_path / "out"
+    # longer than it is let live
+    asked = command(series, out, 2, solver__refine_passes=4000, output__autosave_s=1)
+    with subprocess.Popen(asked, env=ENVIRONMENT, stderr=subprocess.PIPE, text=True) as agent:
+        try:
+            until = time.monotonic() + 120
+            while not list(out.glob("*.lot.h5")) and time.monotonic() < until and agent.poll() is None:
+                time.sleep(0.2)
+            (saved,) = out.glob("*.lot.h5")
+            os.kill(_worker(agent.pid, rank=1), signal.SIGKILL)
+            _, told = agent.communicate(timeout=90)
+        finally:
+            agent.kill()
+    assert agent.returncode != 0
+    assert told.count("napari-lot: Another process of this run is gone") == 1, told
+    assert f"The last state of the run is in {saved}: napari-lot resume goes on." in told
+    resumed = [sys.executable, "-m", "napari_lot", "resume", str(saved), "--out", str(tmp_path / "again")]
+    done = subprocess.run([*resumed, "--max-minutes", "0.05"], capture_output=True, text=True, timeout=120)
+    assert done.returncode == 0, done.stderr
+    assert len(read_atoms(tmp_path / "again" / "atoms.csv")) > 0
+
+
+def _worker(agent: int, rank: int) -> int:
+    """Process number of one of the processes that an agent has started."""
+    children = Path(f"/proc/{agent}/task/{agent}/children")
+    for child in children.read_text().split():
+        environment = Path(f"/proc/{child}/environ").read_bytes().split(b"\0")
+        if f"RANK={rank}".encode() in environment:
+            return int(child)
+    raise AssertionError("no such process")
