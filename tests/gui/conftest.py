@@ -37,6 +37,12 @@ def pytest_runtest_setup(item: pytest.Item) -> None:
         pytest.skip(NO_DISPLAY)
 
 
+@pytest.fixture(autouse=True)
+def nothing_is_compiled_beside(monkeypatch: pytest.MonkeyPatch) -> None:
+    """It takes a core; tests/test_warm_up.py has a test of its own."""
+    monkeypatch.setattr("napari_lot.gui.workbench.compile_beside", lambda: None)
+
+
 class Hand:
     """A person's mouse and keyboard on visible, enabled widgets."""
 

@@ -41,6 +41,7 @@ from napari_lot.gui.sessions import Sessions
 from napari_lot.gui.state import WorkbenchState
 from napari_lot.gui.work.piece import Piece
 from napari_lot.job import ProbeSlices, Snapshot
+from napari_lot.warm_up import compile_beside
 
 if TYPE_CHECKING:
     import napari.viewer
@@ -78,6 +79,7 @@ class Workbench(QWidget):
         self._closed = False
         self._window: QMainWindow | None = None
         self._warming: Piece | None = None
+        self._compiling: Any = None  # a process that ends by itself
 
         self.data = DataPanel(self.state, viewer)
         self.probe = ProbePanel(self.state)
@@ -264,7 +266,9 @@ class Workbench(QWidget):
         series = self.state.series
         if series is None:
             return
-        self._warming = self._warming or Piece("warm-up", warm_up)
+        if self._warming is None:
+            self._warming = Piece("warm-up", warm_up)
+            self._compiling = compile_beside()
         self.notices.dismiss()
         self.doubts.put_away()  # there are no atoms that either could show
         self.inspect.table.put_away()
