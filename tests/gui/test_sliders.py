@@ -48,8 +48,9 @@ def test_measured_images_deleted_during_a_run_come_back(ready: Any, viewer: Any,
     for name in ("Measured", "Calculated", "Residual"):
         viewer.layers.remove(viewer.layers[name])
     points = ready.run.plot.points
+    # one layer a turn, so that the window answers between them
+    hand.until(lambda: {"Measured", "Calculated", "Residual"} <= {layer.name for layer in viewer.layers})
     hand.until(lambda: ready.run.plot.points > points + 3)
-    assert {"Measured", "Calculated", "Residual"} <= {layer.name for layer in viewer.layers}
     assert ready.layers.tilt == 9
     assert list(sliders(viewer)) == ["tilt −34.0°"]
     assert viewer.layers["Measured"].visible
