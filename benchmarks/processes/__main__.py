@@ -105,7 +105,7 @@ def page(found: dict[str, Any]) -> str:
     lines = [
         "# Many processes",
         "",
-        f"One pass (loss and all gradients) of {found['atoms']:,} atoms over {found['tilts']} tilts, one thread a process.",
+        f"One pass (loss and all gradients) of {found['atoms']:,} atoms over {found['tilts']} tilts, one thread each.",
         f"{found['machine']}.",
         "",
         "| processes | pass / s | of that the sums / ms | speed-up | efficiency |",
