@@ -101,11 +101,11 @@ def ask(module: str, *words: str, before: tuple[str, ...] = (), limit_s: float =
     return found
 
 
-def sphere(atoms: int, seed: int = 0) -> NDArray[np.float64]:
-    """Positions (N, 3) in Å, uniform in the sphere."""
+def sphere(atoms: int, diameter: float | None = None, seed: int = 0) -> NDArray[np.float64]:
+    """Positions (N, 3) in Å, uniform in a sphere: that of silicon, or one of another diameter."""
     rng = np.random.default_rng(seed)
     way = rng.normal(size=(atoms, 3))
-    radius = 0.5 * diameter_A(atoms) * np.cbrt(rng.random(atoms))
+    radius = 0.5 * (diameter or diameter_A(atoms)) * np.cbrt(rng.random(atoms))
     return way / np.linalg.norm(way, axis=1)[:, None] * radius[:, None]
 
 

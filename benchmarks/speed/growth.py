@@ -1,6 +1,7 @@
 """How the time of a pass grows with the atoms, the tilts and the pixels, each by itself.
 
-Pixels grow at a fixed pixel size, with the same 5,000 atoms in the middle of the field. Of time = a + b size both are
+All atoms lie in a sphere of 50 Å, so that the depth, and with it the number of channels, stays the same; pixels grow at
+a fixed pixel size, with the same 5,000 atoms in the middle of the field. Of time = a + b size both are
 told, and the exponent of a power, which is below 1 where the constant part is large.
 """
 
@@ -18,7 +19,7 @@ SWEEPS: dict[str, tuple[int, ...]] = {
     "pixels": (160, 224, 312, 448, 640),
 }
 QUICK_SWEEPS: dict[str, tuple[int, ...]] = {"atoms": (1_000, 10_000, 30_000), "tilts": (12, 36), "pixels": (160, 312)}
-ATOMS, TILTS, SIDE = 5_000, 36, 312
+ATOMS, TILTS, SIDE, DIAMETER_A = 5_000, 36, 312, 50.0
 
 
 def sweep(name: str, values: tuple[int, ...], repeats: int) -> list[dict[str, float]]:
@@ -28,7 +29,7 @@ def sweep(name: str, values: tuple[int, ...], repeats: int) -> list[dict[str, fl
     rows = []
     for value in values:
         given = {"atoms": ATOMS, "tilts": TILTS, "side": SIDE, "side" if name == "pixels" else name: value}
-        problem, state = problem_of(**given)
+        problem, state = problem_of(diameter=DIAMETER_A, **given)
         taken = ours_s(problem, state, repeats)
         problem.model.close()
         rows.append({name: value**2 if name == "pixels" else value, "ms": round(1e3 * taken, 2)})

@@ -16,8 +16,11 @@ def keys(found: dict[str, Any]) -> dict[str, float]:
             f"peer_ms_per_tilt_{size}": row["peer_ms_per_tilt"],
             f"fft_ms_per_tilt_{size}": row["fft_ms_per_tilt"],
             f"pass_over_fft_{size}": row["ours_over_fft"],
-            f"peak_gb_{size}": row["peak_gb"],
+            f"pass_cpu_ratio_{size}": row["peer_over_ours_cpu"],
+            f"pass_cpu_over_fft_{size}": row["ours_over_fft_cpu"],
         }
+        if "peak_gb" in row:
+            out[f"peak_gb_{size}"] = row["peak_gb"]
     out |= {f"pass_{name}": value for name, value in found.get("passes", {}).get("accuracy", {}).items()}
     runs = found.get("runs", {})
     for row in runs.get("rows", ()):

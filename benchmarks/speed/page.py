@@ -25,8 +25,9 @@ PASSES = """Loss and all gradients (positions, heights, width, shape, shifts, an
 a silicon sphere at 300 kV and 25 mrad, B = 0.5 Å, pixels of 0.35 Å, all cores. The field grows with the particle.
 
 *Peer*: the formulation of the paper in plain PyTorch, written for this comparison: slices of 4 Å, Gaussians on windows
-of 9 × 9 pixels scattered by `index_add`, one FFT a slice, autograd, as many threads, the batch of tilts that is
-fastest. *FFTs*: the Fourier transforms of our pass and nothing else. The same canvas and tilts for all."""
+of 9 × 9 pixels scattered by `index_add`, one FFT a slice, autograd, as many threads, in the batches and the way of
+sharing out the work that are fastest. *FFTs*: the Fourier transforms of our pass and nothing else. The same canvas and
+tilts for all, in turns."""
 
 RUNS = """`napari-lot reconstruct` with its defaults, from the regular grid to the last file written. Amorphous silicon,
 72 tilts, noise-free images by this package's own image model: this table is of time, and only tells that the atoms
@@ -49,8 +50,8 @@ START = """*Added to napari's start*: a fresh Python that imports napari, sets u
 hooks, less the same without this package. *First atoms*: the bundled sample, from the click on Start until atoms (no
 longer a grid of orbitals) are in the layer; *first orbitals* until anything is."""
 
-GROWTH = """Each by itself, the others fixed (5,000 atoms, 36 tilts, 312 × 312 pixels; more pixels are a larger field).
-A straight line time = a + b size is fitted, and the exponent of a power of the size."""
+GROWTH = """Each by itself, the others fixed (5,000 atoms in a sphere of 50 Å, 36 tilts, 312 × 312 pixels; more
+pixels are a larger field). A straight line time = a + b size is fitted, and the exponent of a power of the size."""
 
 FIGURES = {
     "passes": "Time of one pass, per tilt.",
@@ -126,6 +127,9 @@ def _passes(part: dict[str, Any]) -> list[str]:
     )
     names = tuple(rows[0]["shares"])
     lines += ["", "R is the number of depth channels; GB the peak of a process that makes passes and nothing else."]
+    lines += ["", "The same ratios of CPU times, which other programs change less:", ""]
+    cpu = [(row["atoms"], row["peer_over_ours_cpu"], row["ours_over_fft_cpu"]) for row in rows]
+    lines += table(("atoms", "peer / ours", "ours / FFTs"), cpu)
     lines += ["", "Where the time of all threads goes, in %:", ""]
     lines += table(("atoms", *names), [(row["atoms"], *(100 * row["shares"][n] for n in names)) for row in rows])
     a = part["accuracy"]

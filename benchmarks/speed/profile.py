@@ -6,19 +6,17 @@ import os
 import sys
 import time
 from collections.abc import Callable
+from importlib.util import find_spec
 from types import FrameType
 from typing import Any
 
 OWN, FOREIGN = "own", "foreign"
-_FOREIGN = tuple(f"{os.sep}{name}{os.sep}" for name in ("napari", "vispy", "psygnal"))
-_OWN = (f"{os.sep}napari_lot{os.sep}",)
 
 
-def whose(filename: str) -> str | None:
-    """Whose code a file is: ours, napari's and vispy's, or that of whoever calls it."""
-    if any(part in filename for part in _OWN):
-        return OWN
-    return FOREIGN if any(part in filename for part in _FOREIGN) else None
+def folders(*packages: str) -> tuple[str, ...]:
+    """Where packages are, each with a separator at its end."""
+    specs = [find_spec(name) for name in packages]
+    return tuple(f"{path}{os.sep}" for spec in specs if spec for path in spec.submodule_search_locations or ())
 
 
 class OwnTime:
@@ -26,13 +24,26 @@ class OwnTime:
 
     Every call and return of a Python function is seen (``sys.setprofile``), which itself takes time: the sum is too
     large rather than too small. numpy, Qt and pyqtgraph count for who calls them.
+
+    Parameters
+    ----------
+    own, foreign
+        Folders of the two kinds of code: by default this package; napari, vispy and psygnal.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, own: tuple[str, ...] | None = None, foreign: tuple[str, ...] | None = None) -> None:
         self.own_s = 0.0
+        self._folders = {
+            OWN: folders("napari_lot") if own is None else own,
+            FOREIGN: folders("napari", "vispy", "psygnal") if foreign is None else foreign,
+        }
         self._kinds: dict[str, str | None] = {}
         self._stack: list[str] = []
         self._now, self._since = FOREIGN, 0.0
+
+    def whose(self, filename: str) -> str | None:
+        """Whose code a file is: ours, napari's and vispy's, or that of whoever calls it (None)."""
+        return next((kind for kind, of in self._folders.items() if filename.startswith(of)), None)
 
     def call(self, work: Callable[[], Any]) -> Any:
         """Call it, and count."""
@@ -56,7 +67,7 @@ class OwnTime:
         if event == "call":
             name = frame.f_code.co_filename
             if name not in self._kinds:
-                self._kinds[name] = whose(name)
+                self._kinds[name] = self.whose(name)
             self._stack.append(self._now)
             self._turn(self._kinds[name] or self._now)
         elif event == "return" and self._stack:

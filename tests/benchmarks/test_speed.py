@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import subprocess
 import sys
 import time
@@ -144,8 +145,11 @@ def test_timers_share_out_a_pass_and_go_again(small):
     assert (compact.spread, torch.fft.rfft2) == before
 
 
-def test_own_time_leaves_out_what_others_do(tmp_path, monkeypatch):
+def test_own_time_leaves_out_what_others_do(tmp_path):
+    import napari
     from benchmarks.speed.profile import OwnTime
+
+    import napari_lot
 
     def module(folder, text):
         path = tmp_path / folder / "code.py"
@@ -159,11 +163,15 @@ def test_own_time_leaves_out_what_others_do(tmp_path, monkeypatch):
         "def burn(s, then=lambda: None):\n    end = time.thread_time() + s\n    while time.thread_time() < end: pass\n"
     )
     burn += "    then()\n"
-    ours, theirs = module("napari_lot", burn)["burn"], module("napari", burn)["burn"]
-    own = OwnTime()
+    ours, theirs = module("ours", burn)["burn"], module("theirs", burn)["burn"]
+    own = OwnTime((f"{tmp_path / 'ours'}{os.sep}",), (f"{tmp_path / 'theirs'}{os.sep}",))
     # ours calls napari, which calls ours again
     own.call(lambda: ours(0.03, lambda: theirs(0.1, lambda: ours(0.02))))
     assert own.own_s == pytest.approx(0.05, abs=0.02)
+    usual = OwnTime()
+    assert usual.whose(napari_lot.__file__) == "own"
+    assert usual.whose(napari.__file__) == "foreign"
+    assert usual.whose(np.__file__) is None
 
 
 def found_of_all():
@@ -173,6 +181,7 @@ def found_of_all():
 
     row = {"atoms": 25_000, "pixels": 312, "channels": 4, "ms_per_tilt": 9.0, "peer_ms_per_tilt": 117.0,
            "fft_ms_per_tilt": 3.0, "peer_over_ours": 13.0, "ours_over_fft": 3.0, "peak_gb": 1.2,
+           "peer_over_ours_cpu": 12.0, "ours_over_fft_cpu": 3.1,
            "shares": {"spread": 0.2, "rest": 0.8}}  # fmt: skip
     errors = {f"{who}_{kind}_error": 1e-3 for who in ("ours", "peer") for kind in ("largest", "rms")}
     run = {"atoms": 5_000, "pixels": 206, "exit": 0, "wall_s": 40.0, "cpu_s": 60.0, "peak_memory_gb": 1.0,
