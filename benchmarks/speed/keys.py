@@ -16,6 +16,7 @@ def keys(found: dict[str, Any]) -> dict[str, float]:
             f"peer_ms_per_tilt_{size}": row["peer_ms_per_tilt"],
             f"fft_ms_per_tilt_{size}": row["fft_ms_per_tilt"],
             f"pass_over_fft_{size}": row["ours_over_fft"],
+            f"pass_ratio_torch_threads_{size}": row["peer_by_torch_threads_over_ours"],
             f"pass_cpu_ratio_{size}": row["peer_over_ours_cpu"],
             f"pass_cpu_over_fft_{size}": row["ours_over_fft_cpu"],
         }

@@ -127,9 +127,20 @@ def _passes(part: dict[str, Any]) -> list[str]:
     )
     names = tuple(rows[0]["shares"])
     lines += ["", "R is the number of depth channels; GB the peak of a process that makes passes and nothing else."]
-    lines += ["", "The same ratios of CPU times, which other programs change less:", ""]
-    cpu = [(row["atoms"], row["peer_over_ours_cpu"], row["ours_over_fft_cpu"]) for row in rows]
-    lines += table(("atoms", "peer / ours", "ours / FFTs"), cpu)
+    lines += [
+        "",
+        "Ratios of CPU times, which other programs change less; how the peer was fastest; and the ratio of wall",
+    ]
+    lines += ["times where it has PyTorch's own threads and no more:", ""]
+    more = [
+        (
+            *(row["atoms"], row["peer_over_ours_cpu"], row["ours_over_fft_cpu"], row["peer_batch"]),
+            *(row["peer_tilts_shared_out"], row["peer_by_torch_threads_over_ours"]),
+        )
+        for row in rows
+    ]
+    titles = ("peer / ours, CPU", "ours / FFTs, CPU", "tilts a batch", "batches shared out", "peer by threads / ours")
+    lines += table(("atoms", *titles), more)
     lines += ["", "Where the time of all threads goes, in %:", ""]
     lines += table(("atoms", *names), [(row["atoms"], *(100 * row["shares"][n] for n in names)) for row in rows])
     a = part["accuracy"]

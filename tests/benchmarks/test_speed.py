@@ -181,7 +181,8 @@ def found_of_all():
 
     row = {"atoms": 25_000, "pixels": 312, "channels": 4, "ms_per_tilt": 9.0, "peer_ms_per_tilt": 117.0,
            "fft_ms_per_tilt": 3.0, "peer_over_ours": 13.0, "ours_over_fft": 3.0, "peak_gb": 1.2,
-           "peer_over_ours_cpu": 12.0, "ours_over_fft_cpu": 3.1,
+           "peer_over_ours_cpu": 12.0, "peer_batch": 1,
+           "peer_tilts_shared_out": True, "peer_by_torch_threads_over_ours": 15.0, "ours_over_fft_cpu": 3.1,
            "shares": {"spread": 0.2, "rest": 0.8}}  # fmt: skip
     errors = {f"{who}_{kind}_error": 1e-3 for who in ("ours", "peer") for kind in ("largest", "rms")}
     run = {"atoms": 5_000, "pixels": 206, "exit": 0, "wall_s": 40.0, "cpu_s": 60.0, "peak_memory_gb": 1.0,
