@@ -6,7 +6,9 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from matplotlib import colormaps
 from matplotlib.figure import Figure
+from matplotlib.ticker import MaxNLocator, StrMethodFormatter
 
 DPI = 80
 GROWTH = {"atoms": "atoms", "tilts": "tilts", "pixels": "pixels of an image"}
@@ -47,14 +49,15 @@ def runs(rows: list[dict[str, Any]]) -> Figure:
     axis = figure.subplots()
     names = list(dict.fromkeys(name for row in rows for name in row.get("stages_s", {}) if name != "total"))
     bottom = np.zeros(len(rows))
-    for name in names:
+    tones = colormaps["tab20"]([*range(0, 20, 2), *range(1, 20, 2)])
+    for name, tone in zip(names, tones, strict=False):
         share = np.array([row.get("stages_s", {}).get(name, 0.0) / row["wall_s"] for row in rows])
-        axis.bar(range(len(rows)), 100 * share, bottom=100 * bottom, label=name)
+        axis.bar(range(len(rows)), 100 * share, bottom=100 * bottom, color=tone, label=name)
         bottom += share
     ticks = [f"{row['atoms']:,}\n{row['wall_s']:.0f} s" for row in rows]
     axis.set_xticks(range(len(rows)), ticks)
     axis.set(xlabel="atoms and wall time", ylabel="% of the wall time", ylim=(0, 100))
-    figure.legend(loc="outside right upper", fontsize=8)
+    figure.legend(loc="outside right upper", fontsize=8, reverse=True)
     return figure
 
 
@@ -69,7 +72,8 @@ def growth(found: dict[str, Any]) -> Figure:
         along = np.array([0.0, 1.05 * size.max()])
         axis.plot(along, part["constant_ms"] + part["ms_each"] * along, "-", color="tab:gray")
         axis.set(xlabel=GROWTH[name], ylabel="ms per pass", xlim=(0, along[1]), ylim=(0, None))
-        axis.ticklabel_format(axis="x", style="sci", scilimits=(-3, 4))
+        axis.xaxis.set_major_locator(MaxNLocator(3))
+        axis.xaxis.set_major_formatter(StrMethodFormatter("{x:,.0f}"))
     return figure
 
 

@@ -21,7 +21,7 @@ from typing import Any
 from benchmarks.speed.common import ask, tell
 from benchmarks.speed.window import Watch, before_window, environment, turn
 
-REPEATS, QUICK_REPEATS = 15, 6
+REPEATS, QUICK_REPEATS = 15, 5
 
 
 def imported(with_ours: bool) -> dict[str, Any]:

@@ -48,7 +48,7 @@ from benchmarks.speed.common import (
 from benchmarks.speed.profile import OwnTime
 
 SIZES, QUICK_SIZES = (25_000, 200_000), (25_000,)
-WARM, UPDATES = 4, 36
+WARM, UPDATES = 4, 32
 LEAST_UPDATES, LEAST_PER_S = 30, 2.0
 LONGEST_S = 240.0
 """For 25,000 atoms; more have as much more."""
