@@ -4,6 +4,7 @@
 # make test-pyside  the tests of the window with PySide6 in place of PyQt6, in an environment of its own, .venv-pyside
 # make lint    the quick part of it
 # make docs    the documentation into site/
+# make bench-check  whether one pass is as fast as it was, by ratios: a minute or two on a quiet machine
 #
 # Needs only make, git, python3-venv and ca-certificates; everything else is set up in .venv and, as root on Debian or
 # Ubuntu, with apt-get. For a smaller PyTorch without CUDA:
@@ -23,7 +24,7 @@ export QT_API := pyqt6
 export PYTEST_QT_API := pyqt6
 XVFB := xvfb-run -a -s "-screen 0 1600x1200x24 +extension GLX"
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-all test-pyside lint docs system clean
+.PHONY: help demo test test-all test-pyside lint docs bench-check system clean
 
 help:
 	@sed -n 's/^# \(make .*\)/\1/p' Makefile
@@ -100,6 +101,10 @@ test-pyside: system $(PYSIDE)/.test
 
 docs: $(VENV)/.docs
 	$(BIN)/mkdocs build --strict
+
+# Not in continuous integration: its machines are shared, and a guard that cries wolf is soon switched off.
+bench-check: $(VENV)/.all
+	$(BIN)/python -m benchmarks.speed.check
 
 clean:
 	rm -rf $(OUT) site .mypy_cache .ruff_cache .pytest_cache
