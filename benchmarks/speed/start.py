@@ -101,9 +101,9 @@ def first_atoms() -> dict[str, float]:
         def shown(snapshot: Any, history: Any) -> None:
             from napari_lot.lot.fitting import GRID_STAGES
 
-            show(snapshot, history)
+            yield from show(snapshot, history)
             now = time.perf_counter() - began
-            if len(snapshot.orbitals) and bench.layers.atoms is not None:
+            if len(snapshot.orbitals) and bench.layers.atoms.spheres is not None:
                 found.setdefault("first_orbitals_s", round(now, 2))
                 if snapshot.stage not in (*GRID_STAGES, "prepare"):
                     found.setdefault("first_atoms_s", round(now, 2))

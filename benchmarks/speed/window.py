@@ -26,7 +26,7 @@ import shutil
 import statistics
 import tempfile
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from itertools import pairwise
 from pathlib import Path
@@ -160,8 +160,8 @@ def in_workbench(
     seconds: list[tuple[float, float]] = []
     show, poll = panel._show, panel._poll
 
-    def shown(snapshot: Any, history: Any) -> None:
-        show(snapshot, history)
+    def shown(snapshot: Any, history: Any) -> Iterator[None]:
+        yield from show(snapshot, history)
         if len(snapshot.orbitals):
             watch.updates.append(time.perf_counter())
             drawn.append(snapshot)

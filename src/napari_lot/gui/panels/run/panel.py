@@ -32,6 +32,9 @@ from napari_lot.settings import Settings
 _LOG = logging.getLogger(__name__)
 
 POLL_MS = 100
+WORDS_S = 0.5
+"""Least time between changes of words and bar where no layer changes with them: beside a canvas of OpenGL any change
+makes Qt compose the whole window anew, which without a graphics card takes a quarter of a second."""
 FALLBACK_SPACING_A = 2.5
 UPDATES = {"10 a second": 0.0, "5 a second": 0.2, "2 a second": 0.5, "1 a second": 1.0, "1 in 2 s": 2.0, "off": None}
 """Seconds between updates of the layers; None for none but the last."""
@@ -67,7 +70,7 @@ class RunPanel(QWidget):
         self.unsettled: Callable[[], str | None] = lambda: None
         self.on_end: Callable[[Outcome | None], None] = lambda outcome: None
         self._spacing_A = FALLBACK_SPACING_A
-        self._drawn_at = 0.0
+        self._drawn_at = self._told_at = 0.0
         # How the last run of this series ended: a section's state and a sentence.
         self.ended: tuple[str, str] | None = None
 
@@ -217,7 +220,7 @@ class RunPanel(QWidget):
         self.edited.hide()
         self.edited.setText("")
         self.progress.begin()
-        self._drawn_at = 0.0
+        self._drawn_at = self._told_at = 0.0
         self.runner = Runner(job)
         self.runner.start()
         self._timer.start()
@@ -286,11 +289,13 @@ class RunPanel(QWidget):
         # in this order: what the run left before it ended or paused is in the mailbox by then
         alive, paused = runner.is_alive, runner.control.is_paused
         self.progress.count_pause(runner.control)
-        looked = runner.mailbox.look()
-        if looked is not None:
-            self.progress.follow(*looked, runner.control)
-        interval = UPDATES[self.updates.currentText()]
-        due = interval is not None and time.monotonic() - self._drawn_at >= interval
+        interval, now = UPDATES[self.updates.currentText()], time.monotonic()
+        due = interval is not None and now - self._drawn_at >= interval
+        if due or paused or not alive or now - self._told_at >= WORDS_S:
+            self._told_at = now
+            looked = runner.mailbox.look()
+            if looked is not None:
+                self.progress.follow(*looked, runner.control)
         if due or paused or not alive:
             taken = runner.mailbox.take()
             if taken is not None:
