@@ -382,5 +382,6 @@ def test_a_dropped_file_is_read(workbench: Any, hand: Any, qtbot: Any) -> None:
     QApplication.sendEvent(workbench.data, enter)
     assert enter.isAccepted()
     QApplication.sendEvent(workbench.data, QDropEvent(QPointF(5, 5), *how))
+    hand.until(lambda: workbench.state.series is not None)
     assert len(workbench.state.series) == 36
     assert child(workbench, "series_path").text() == str(sample_path())
