@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -346,7 +347,12 @@ def test_the_window_breathes_while_the_solver_floods(ready: Any, hand: Any, monk
     ready.run.make_job = lambda series, settings: StandInJob(series, settings, step_s=0.0, steps=10_000_000)
     drawn = []
     show = ready.run._show
-    monkeypatch.setattr(ready.run, "_show", lambda *taken: (drawn.append(taken[0].step), show(*taken)))
+
+    def noted(*taken: Any) -> Iterator[None]:
+        drawn.append(taken[0].step)
+        yield from show(*taken)
+
+    monkeypatch.setattr(ready.run, "_show", noted)
     hand.click(child(ready, "start"))
     runner = ready.run.runner
     hand.until(lambda: len(drawn) > 2, 60)
