@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
@@ -132,7 +133,12 @@ def test_layers_that_do_not_follow_get_the_last_state(ready: Any, hand: Any, mon
     ready.run.make_job = lambda series, settings: StandInJob(series, settings, step_s=0.02, steps=30)
     drawn = []
     show = ready.run._show
-    monkeypatch.setattr(ready.run, "_show", lambda *taken: (drawn.append(taken[0].step), show(*taken)))
+
+    def noted(*taken: Any) -> Iterator[None]:
+        drawn.append(taken[0].step)
+        yield from show(*taken)
+
+    monkeypatch.setattr(ready.run, "_show", noted)
     hand.choose(child(ready, "updates"), "off")
     hand.click(child(ready, "start"))
     runner = ready.run.runner
