@@ -12,7 +12,7 @@ from napari_lot.atoms import Orbitals
 from napari_lot.job import ProbeSlices, Result
 from napari_lot.lot import gauge, likelihood
 from napari_lot.lot.correction import ProbeCorrection
-from napari_lot.lot.doubts import agreement, doubts
+from napari_lot.lot.doubts import agreement, doubts, unexplained
 from napari_lot.lot.handedness import Handedness
 from napari_lot.lot.image_model import ImageModel
 from napari_lot.lot.precision import ERROR_BAR_REACH, error_bars
@@ -103,6 +103,8 @@ def outcome(
     use = ready.hull.silhouettes if mask is None else ready.hull.silhouettes & mask
     blurred = agreement(observed, calculated, use, 0.5 * job.spacing_A / series.pixel_size_A)[problem.fitted]
     agree = float(np.nanmean(blurred)) if np.isfinite(blurred).any() else 0.0
+    tilts = problem.fitted
+    left_over = unexplained(observed[tilts], calculated[tilts], state.background[tilts], use[tilts])
     precision = None
     if n and solver.condensed and settings.solver.error_bars != "none":
         precision = error_bars(
@@ -163,6 +165,7 @@ def outcome(
             "thickness_A": ready.thickness_A,
             "threads": problem.model.threads,
             "agreement": agree,
+            "unexplained": left_over,
             "error_bar_inflation": None if precision is None else precision.inflation,
             "likelihood": {"kind": ready.likelihood.kind, "why": ready.likelihood.why},
             "damage": damage.as_dict(),
@@ -173,7 +176,7 @@ def outcome(
     )
     fitted, withheld = result.agreement(), result.agreement(withheld=True)
     known = [f"{n} atoms", f"R {100 * fitted[0]:.2f} %" if fitted else "no R"]
-    warnings = list(doubts(agree, state.positions, job.spacing_A))
+    warnings = list(doubts(agree, left_over, state.positions, job.spacing_A))
     if precision is not None and settings.data.denoised:
         warnings.append(NOT_CALIBRATED)
     if damage.changed:
