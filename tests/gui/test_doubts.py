@@ -220,7 +220,15 @@ def test_an_atom_moves_to_a_click_and_by_arrow_keys(inspected: Any, viewer: Any,
     QTest.keyClick(panel, Qt.Key.Key_Return)
     shift = (fit.view.pixels(asked[1][None]) - fit.view.pixels(start[None]))[17, 0]
     assert shift == pytest.approx([0.0, 0.3 / fit.view.pixel_A])
-    hand.until(lambda: settled(panel) and len(state.result.details["decisions"]) == 2, 30)
+    hand.until(lambda: settled(panel) and "is where it was: nothing has changed" in panel.queue.said, 30)
+    assert len(state.result.details["decisions"]) == 1, "the fit brought it back"
+    before = state.result
+    panel.queue.said = ""
+    press(viewer, Qt.Key.Key_M)
+    for key in (Qt.Key.Key_Right, Qt.Key.Key_Left, Qt.Key.Key_Return):
+        QTest.keyClick(panel, key)
+    hand.until(lambda: settled(panel) and "is where it was: nothing has changed" in panel.queue.said, 30)
+    assert state.result is before
 
 
 def test_an_atom_is_added_by_two_clicks_and_at_the_residual(inspected: Any, viewer: Any, hand: Any) -> None:

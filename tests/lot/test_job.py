@@ -417,6 +417,7 @@ def test_a_run_that_ends_before_there_are_atoms(direct, every_snapshot):
 
 def test_images_that_atoms_do_not_explain_are_doubted(direct, reference):
     assert not reference.warnings
+    assert reference.details["error_bar_variance"] > 0
     inverted = direct.with_changes(images=direct.images.max() - direct.images)
     assert any("hardly explain" in warning for warning in found_by(inverted, **SHORT).warnings)
 

@@ -167,6 +167,7 @@ def outcome(
             "agreement": agree,
             "unexplained": left_over,
             "error_bar_inflation": None if precision is None else precision.inflation,
+            "error_bar_variance": None if precision is None else precision.variance,
             "likelihood": {"kind": ready.likelihood.kind, "why": ready.likelihood.why},
             "damage": damage.as_dict(),
             "handedness": hands.as_dict(),

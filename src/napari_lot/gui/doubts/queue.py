@@ -302,8 +302,11 @@ class DoubtQueue(QObject):
 
         def then(made: Made) -> None:
             self._deleting = None
-            self._take(made)
             self.said = told(made.change)
+            if made.change.nothing:
+                self.changed.emit()
+                return
+            self._take(made)
             go(shown, made)
 
         self._start(f"{doing} atom {shown.atom}", lambda: judging.decide(shown.atom, tried, shown.trial), then)
