@@ -5,7 +5,14 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from napari_lot.analysis.doubts_queue import decision, decisions_sentence, rank, signed
+from napari_lot.analysis.doubts_queue import (
+    BY_HAND,
+    asked_by_residual,
+    decision,
+    decisions_sentence,
+    rank,
+    signed,
+)
 from napari_lot.atoms import Orbitals
 from napari_lot.job import Control, Result
 from napari_lot.report import make_report
@@ -105,15 +112,34 @@ def test_decisions_are_told_and_reported(result, series):
     ]
     text = decisions_sentence(made, 163)
     begins = "3 atoms were judged by eye from measured, calculated and residual images at every tilt"
-    assert text.startswith(f"{begins}: 1 kept and 2 deleted; 1 atom was added; 163 atoms remain.")
+    assert text.startswith(f"{begins}: 1 kept and 2 deleted; 1 atom was added at a place chosen by hand on the")
+    assert "residual images; 163 atoms remain." in text
     marked = [{**made[0], "doubtful": False}, {**made[1], "doubtful": True}, {**made[2], "doubtful": True}, made[3]]
     assert decisions_sentence(marked, 163).startswith(f"{begins}, 2 of them marked as doubtful: 1 kept and")
-    assert decisions_sentence(made[3:], 164).startswith("1 atom was added by eye from measured,")
+    assert decisions_sentence(made[3:], 164).startswith("1 atom was added at a place chosen by hand")
     assert text.endswith("altered the log-likelihood of the images by +47.")
     assert decisions_sentence([], 5) == ""
     assert "log-likelihood" not in decisions_sentence(made[:1], 5)
     report = make_report(series, replace(result, details={"decisions": made}), {})
     assert report["details"]["decisions"][1]["position_A"] == [1.0, -2.0, 0.1235]
+
+
+def test_added_atoms_are_told_by_who_asked_for_them():
+    def added(*reasons):
+        return [
+            decision("add", 5 + i, "Pt", np.zeros(3), 10.0, reason, "2026-01-01T00:00:00+00:00")
+            for i, reason in enumerate(reasons)
+        ]
+
+    asked = asked_by_residual(9.13)
+    text = decisions_sentence(added(asked, asked), 165)
+    begins = "2 atoms were added where the residual asked for them, confirmed by hand; 165 atoms remain."
+    assert text.startswith(begins)
+    assert "by eye" not in text
+    text = decisions_sentence(added(asked, BY_HAND), 165)
+    assert text.startswith(
+        "1 atom was added where the residual asked for one, confirmed by hand; 1 atom was added at a"
+    )
 
 
 @pytest.mark.parametrize(

@@ -175,6 +175,16 @@ def signed(number: float) -> str:
     return (f"{number:+.0f}" if abs(number) >= 100 else f"{number:+.2g}").replace("-", "−")
 
 
+BY_HAND = "placed by hand"
+"""Why an atom was added where a person put it."""
+_ASKED = "residual of"
+
+
+def asked_by_residual(significance: float) -> str:
+    """Why an atom was added where the images ask for it: a peak of the residual, in standard deviations."""
+    return f"{_ASKED} {significance:.3g} standard deviations"
+
+
 _DONE = {"keep": "kept", "delete": "deleted", "move": "moved", "add": "added"}
 
 
@@ -195,14 +205,14 @@ def decisions_sentence(decisions: Sequence[Mapping[str, Any]], atoms: int) -> st
     judged = len({d["atom"] for d in of_atoms})
     doubtful = len({d["atom"] for d in of_atoms if _doubtful(d)})
     by_eye = "by eye from measured, calculated and residual images at every tilt"
-    added = f"{_were(counts['add'])} added" if counts["add"] else ""
+    added = _added([d for d in decisions if d["what"] == "add"])
     if judged:
         of_those = "" if any(_doubtful(d) is None for d in of_atoms) else f", {doubtful} of them marked as doubtful"
         listed = [f"{counts[what]} {_DONE[what]}" for what in ("keep", "delete", "move") if counts[what]]
         told = listed[0] if len(listed) == 1 else ", ".join(listed[:-1]) + " and " + listed[-1]
         text = f"{_were(judged)} judged {by_eye}{of_those}: {told}; {f'{added}; ' if added else ''}"
     else:
-        text = f"{added} {by_eye}; "
+        text = f"{added}; "
     text += f"{atoms} atoms remain."
     changing = [d for d in decisions if d["what"] != "keep"]
     if changing:
@@ -212,6 +222,18 @@ def decisions_sentence(decisions: Sequence[Mapping[str, Any]], atoms: int) -> st
             f"the log-likelihood of the images by {signed(gain)}."
         )
     return text
+
+
+def _added(decisions: Sequence[Mapping[str, Any]]) -> str:
+    """How atoms came to be added, '' where none was."""
+    asked = sum(str(d["reason"]).startswith(_ASKED) for d in decisions)
+    placed = len(decisions) - asked
+    them = "one" if asked == 1 else "them"
+    said = [f"{_were(asked)} added where the residual asked for {them}, confirmed by hand"] if asked else []
+    if placed:
+        where = "at a place" if placed == 1 else "at places"
+        said.append(f"{_were(placed)} added {where} chosen by hand on the measured, calculated and residual images")
+    return "; ".join(said)
 
 
 def _doubtful(decision: Mapping[str, Any]) -> bool | None:

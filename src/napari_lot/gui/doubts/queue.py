@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 from qtpy.QtCore import QObject, Signal
 
-from napari_lot.analysis.doubts_queue import Ranking
+from napari_lot.analysis.doubts_queue import BY_HAND, Ranking, asked_by_residual
 from napari_lot.gui.doubts.judging import Judging, Made, Trial
 from napari_lot.gui.doubts.words import facts, told
 from napari_lot.gui.state import WorkbenchState
@@ -22,7 +22,6 @@ from napari_lot.job import Result
 from napari_lot.lot.local import Change, LocalFit, Patches
 
 THREAD = "napari-lot doubts"
-BY_HAND = "placed by hand"
 DOUBTS = "doubts"
 NONE_DOUBTFUL = "no atom is doubtful; this is the least certain"
 NOT_DOUBTFUL = "not doubtful"
@@ -262,7 +261,7 @@ class DoubtQueue(QObject):
             if position_A is not None:
                 return fit.add(position_A), BY_HAND
             change, significance = fit.missing(fit.position(shown.atom))
-            return change, f"residual of {significance:.3g} standard deviations"
+            return change, asked_by_residual(significance)
 
         self._decide(task, shown, "Adding an atom beside", self._stay)
 
