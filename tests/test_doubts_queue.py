@@ -8,8 +8,10 @@ import pytest
 from napari_lot.analysis.doubts_queue import (
     BY_HAND,
     asked_by_residual,
+    asked_words,
     decision,
     decisions_sentence,
+    doubtful_words,
     rank,
     signed,
 )
@@ -90,6 +92,29 @@ def test_the_residual_is_a_reason_and_several_are_told(result):
     assert ranking.why(107).startswith("The residual around it is 3.00 times the noise, 1.0")
     weak = spoilt(result, height=changed(result.orbitals.height, 7, 0.3))
     assert "; " in rank(weak, SPACING, misfit).why(107)
+
+
+def test_how_many_are_doubtful_is_told_from_the_ranking(result):
+    told = rank(result, SPACING)
+    assert doubtful_words(told, True) == "no atom doubtful"
+    assert doubtful_words(told, False) == "no atom doubtful, residuals aside (N looks at them)"
+    misfit = np.ones(len(result.orbitals))
+    misfit[[3, 40]] = 9.0
+    assert doubtful_words(rank(result, SPACING, misfit), True) == "2 atoms doubtful"
+
+
+def test_places_that_the_residual_asks_for_are_named_until_an_atom_is_there(result):
+    free = result.orbitals.positions.max(0) + 3.0
+    assert asked_words(result, SPACING) == ""
+    asked = replace(
+        result, details={"asked_for": [[*free.tolist(), 12.3], [*result.orbitals.positions[4].tolist(), 9.0]]}
+    )
+    text = asked_words(asked, SPACING)
+    assert text.startswith("The residual asks for an atom that is not there: x ")
+    assert text.endswith("Å (12 σ).")
+    many = replace(result, details={"asked_for": [[*(free + 3 * k).tolist(), 9.0] for k in range(7)]})
+    assert "7 atoms that are not there" in asked_words(many, SPACING)
+    assert asked_words(many, SPACING).endswith("; and 2 more.")
 
 
 def test_good_atoms_are_not_worth_a_look(result):

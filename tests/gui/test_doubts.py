@@ -14,6 +14,7 @@ from qtpy.QtWidgets import QApplication
 from stand_in import StandInJob
 from steps import child, open_step
 
+from napari_lot.analysis.doubts_queue import doubtful_words
 from napari_lot.gui.doubts.queue import THREAD
 from napari_lot.gui.plots.contact_sheet import GAP, HEADER
 
@@ -96,8 +97,12 @@ def test_the_false_atom_comes_first_and_goes(inspected: Any, viewer: Any, hand: 
     panel, state = inspected.doubts, inspected.state
     n = len(state.result.orbitals)
     open_step(inspected, hand, "inspect")
+    assert "doubtful, residuals aside" in child(inspected, "atoms_text").text()
     hand.click(child(inspected, "next_doubtful"))
     hand.until(lambda: settled(panel), 30)
+    said = child(inspected, "atoms_text").text()
+    assert "residuals aside" not in said
+    assert doubtful_words(panel.queue.queue, True) in said
     false = n - 1
     assert panel.queue.shown.atom == false
     assert "exists with a probability of 0.4" in panel.desk.why.text()

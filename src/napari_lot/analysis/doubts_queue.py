@@ -22,6 +22,9 @@ CROWDED = 0.75
 """Expected distances of neighbours at which one is."""
 SCATTERS = 4.0
 """Robust standard deviations by which a height or a residual stands out."""
+ASKED_APART = 0.45
+"""Expected distances within which an atom is the one that the residual asked for."""
+MOST_NAMED = 5
 LEAST_SCATTER = 0.02
 """Relative scatter below which nothing stands out: without noise all atoms are nearly alike."""
 
@@ -55,6 +58,26 @@ class Ranking:
     def doubtful(self, atom: int) -> bool:
         """Whether an atom is worth a look."""
         return bool((self.scores[self.atoms == atom] >= 1.0).any())
+
+
+def doubtful_words(ranking: Ranking, residuals: bool) -> str:
+    """How many atoms are worth a look; ``residuals`` tells whether those around them are part of the ranking."""
+    n = int((ranking.scores >= 1.0).sum())
+    count = {0: "no atom doubtful", 1: "1 atom doubtful"}.get(n, f"{n} atoms doubtful")
+    return count if residuals else f"{count}, residuals aside (N looks at them)"
+
+
+def asked_words(result: Result, spacing_A: float) -> str:
+    """Where the residual asks for an atom that is not there, as far as a run has noted it; '' for nowhere."""
+    table = np.asarray(result.details.get("asked_for") or np.zeros((0, 4)), np.float64)
+    if len(table) and len(result.orbitals):
+        table = table[cKDTree(result.orbitals.positions).query(table[:, :3])[0] > ASKED_APART * spacing_A]
+    if not len(table):
+        return ""
+    places = [f"x {x:.2f}, y {y:.2f}, z {z:.2f} Å ({s:.2g} σ)".replace("-", "−") for x, y, z, s in table[:MOST_NAMED]]
+    more = f"; and {len(table) - MOST_NAMED} more" if len(table) > MOST_NAMED else ""
+    what = "an atom that is not there" if len(table) == 1 else f"{len(table)} atoms that are not there"
+    return f"The residual asks for {what}: {'; '.join(places)}{more}."
 
 
 def rank(result: Result, spacing_A: float, misfit: Floats | None = None) -> Ranking:

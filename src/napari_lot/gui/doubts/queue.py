@@ -48,11 +48,13 @@ class Shown:
 class DoubtQueue(QObject):
     """Walks the atoms of the state's result from the most doubtful on, and changes that result.
 
-    ``changed`` tells that there is something else to show; ``decided`` brings what was made of a result (``Made``)
+    ``changed`` tells that there is something else to show, ``prepared`` that the atoms of a result have been
+    ranked; ``decided`` brings what was made of a result (``Made``)
     before the state takes it. ``on_screen`` tells whether the layers show the state's result.
     """
 
     changed = Signal()
+    prepared = Signal()
     decided = Signal(object)
 
     def __init__(self, state: WorkbenchState, parent: QObject | None = None) -> None:
@@ -120,6 +122,10 @@ class DoubtQueue(QObject):
             return f"run {self.state.result_run} is not on screen: show it again (step 4)"
         return None
 
+    def ranking_of(self, result: Result) -> Ranking | None:
+        """The ranking of a result's atoms, residuals included; None before these have been looked at."""
+        return self.queue if result is self._result else None
+
     @property
     def busy(self) -> bool:
         """Whether a decision or the next atom is being worked out."""
@@ -180,6 +186,7 @@ class DoubtQueue(QObject):
 
         def built(judging: Judging) -> None:
             self.judging, self.queue, self.decisions = judging, judging.ranking, judging.log
+            self.prepared.emit()
             self._step()
 
         self._start("Looking for doubtful atoms", lambda: Judging(series, result), built)
