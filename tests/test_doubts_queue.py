@@ -5,7 +5,16 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from napari_lot.analysis.doubts_queue import decision, decisions_sentence, rank, signed
+from napari_lot.analysis.doubts_queue import (
+    BY_HAND,
+    asked_by_residual,
+    asked_words,
+    decision,
+    decisions_sentence,
+    doubtful_words,
+    rank,
+    signed,
+)
 from napari_lot.atoms import Orbitals
 from napari_lot.job import Control, Result
 from napari_lot.report import make_report
@@ -85,6 +94,29 @@ def test_the_residual_is_a_reason_and_several_are_told(result):
     assert "; " in rank(weak, SPACING, misfit).why(107)
 
 
+def test_how_many_are_doubtful_is_told_from_the_ranking(result):
+    told = rank(result, SPACING)
+    assert doubtful_words(told, True) == "no atom doubtful"
+    assert doubtful_words(told, False) == "no atom doubtful, residuals aside (N looks at them)"
+    misfit = np.ones(len(result.orbitals))
+    misfit[[3, 40]] = 9.0
+    assert doubtful_words(rank(result, SPACING, misfit), True) == "2 atoms doubtful"
+
+
+def test_places_that_the_residual_asks_for_are_named_until_an_atom_is_there(result):
+    free = result.orbitals.positions.max(0) + 3.0
+    assert asked_words(result, SPACING) == ""
+    asked = replace(
+        result, details={"asked_for": [[*free.tolist(), 12.3], [*result.orbitals.positions[4].tolist(), 9.0]]}
+    )
+    text = asked_words(asked, SPACING)
+    assert text.startswith("The residual asks for an atom that is not there: x ")
+    assert text.endswith("Å (12 σ).")
+    many = replace(result, details={"asked_for": [[*(free + 3 * k).tolist(), 9.0] for k in range(7)]})
+    assert "7 atoms that are not there" in asked_words(many, SPACING)
+    assert asked_words(many, SPACING).endswith("; and 2 more.")
+
+
 def test_good_atoms_are_not_worth_a_look(result):
     assert (rank(result, SPACING).scores < 1).all()
     bare = spoilt(result, sigma_A=None, p_exists=None)
@@ -105,15 +137,34 @@ def test_decisions_are_told_and_reported(result, series):
     ]
     text = decisions_sentence(made, 163)
     begins = "3 atoms were judged by eye from measured, calculated and residual images at every tilt"
-    assert text.startswith(f"{begins}: 1 kept and 2 deleted; 1 atom was added; 163 atoms remain.")
+    assert text.startswith(f"{begins}: 1 kept and 2 deleted; 1 atom was added at a place chosen by hand on the")
+    assert "residual images; 163 atoms remain." in text
     marked = [{**made[0], "doubtful": False}, {**made[1], "doubtful": True}, {**made[2], "doubtful": True}, made[3]]
     assert decisions_sentence(marked, 163).startswith(f"{begins}, 2 of them marked as doubtful: 1 kept and")
-    assert decisions_sentence(made[3:], 164).startswith("1 atom was added by eye from measured,")
+    assert decisions_sentence(made[3:], 164).startswith("1 atom was added at a place chosen by hand")
     assert text.endswith("altered the log-likelihood of the images by +47.")
     assert decisions_sentence([], 5) == ""
     assert "log-likelihood" not in decisions_sentence(made[:1], 5)
     report = make_report(series, replace(result, details={"decisions": made}), {})
     assert report["details"]["decisions"][1]["position_A"] == [1.0, -2.0, 0.1235]
+
+
+def test_added_atoms_are_told_by_who_asked_for_them():
+    def added(*reasons):
+        return [
+            decision("add", 5 + i, "Pt", np.zeros(3), 10.0, reason, "2026-01-01T00:00:00+00:00")
+            for i, reason in enumerate(reasons)
+        ]
+
+    asked = asked_by_residual(9.13)
+    text = decisions_sentence(added(asked, asked), 165)
+    begins = "2 atoms were added where the residual asked for them, confirmed by hand; 165 atoms remain."
+    assert text.startswith(begins)
+    assert "by eye" not in text
+    text = decisions_sentence(added(asked, BY_HAND), 165)
+    assert text.startswith(
+        "1 atom was added where the residual asked for one, confirmed by hand; 1 atom was added at a"
+    )
 
 
 @pytest.mark.parametrize(

@@ -54,7 +54,7 @@ def test_atoms_are_coloured_by_what_is_chosen(ready: Any, viewer: Any, hand: Any
     run(ready, hand, steps=10_000, knows_errors=True)
     assert choices(ready) == ["height", "element", "error bar", "existence probability"]
     # 3D: 100 sqrt(2^2 + 2^2 + z^2) pm of 1 to 5 pm along z
-    assert child(ready, "atoms_text").text() == "median error bar 4.12 pm; 2 atoms doubtful (p < 0.95)"
+    assert child(ready, "atoms_text").text().startswith("median error bar 4.12 pm; 2 atoms improbable (p < 0.95); ")
     layer, box = viewer.layers["Atoms"], child(ready, "color_by")
     assert caption(viewer) == "247 atoms\ncoloured by height (image units), 0 to 1"
     before = layer.face_color.copy()

@@ -14,6 +14,7 @@ from qtpy.QtWidgets import QApplication
 from stand_in import StandInJob
 from steps import child, open_step
 
+from napari_lot.analysis.doubts_queue import doubtful_words
 from napari_lot.gui.doubts.queue import THREAD
 from napari_lot.gui.plots.contact_sheet import GAP, HEADER
 
@@ -96,8 +97,12 @@ def test_the_false_atom_comes_first_and_goes(inspected: Any, viewer: Any, hand: 
     panel, state = inspected.doubts, inspected.state
     n = len(state.result.orbitals)
     open_step(inspected, hand, "inspect")
+    assert "doubtful, residuals aside" in child(inspected, "atoms_text").text()
     hand.click(child(inspected, "next_doubtful"))
     hand.until(lambda: settled(panel), 30)
+    said = child(inspected, "atoms_text").text()
+    assert "residuals aside" not in said
+    assert doubtful_words(panel.queue.queue, True) in said
     false = n - 1
     assert panel.queue.shown.atom == false
     assert "exists with a probability of 0.4" in panel.desk.why.text()
@@ -220,7 +225,15 @@ def test_an_atom_moves_to_a_click_and_by_arrow_keys(inspected: Any, viewer: Any,
     QTest.keyClick(panel, Qt.Key.Key_Return)
     shift = (fit.view.pixels(asked[1][None]) - fit.view.pixels(start[None]))[17, 0]
     assert shift == pytest.approx([0.0, 0.3 / fit.view.pixel_A])
-    hand.until(lambda: settled(panel) and len(state.result.details["decisions"]) == 2, 30)
+    hand.until(lambda: settled(panel) and "is where it was: nothing has changed" in panel.queue.said, 30)
+    assert len(state.result.details["decisions"]) == 1, "the fit brought it back"
+    before = state.result
+    panel.queue.said = ""
+    press(viewer, Qt.Key.Key_M)
+    for key in (Qt.Key.Key_Right, Qt.Key.Key_Left, Qt.Key.Key_Return):
+        QTest.keyClick(panel, key)
+    hand.until(lambda: settled(panel) and "is where it was: nothing has changed" in panel.queue.said, 30)
+    assert state.result is before
 
 
 def test_an_atom_is_added_by_two_clicks_and_at_the_residual(inspected: Any, viewer: Any, hand: Any) -> None:

@@ -172,7 +172,8 @@ def test_what_is_said_of_the_atoms_has_a_line_for_each_and_no_tags(ready: Any, h
     finish(ready, hand, Rich)
     label = child(ready, "atoms_text")
     first, second = label.text().split("\n")
-    assert first.endswith("doubtful (p < 0.95)")
+    assert "improbable (p < 0.95); " in first
+    assert first.endswith("doubtful, residuals aside (N looks at them)")
     assert second == "Fitted by Poisson likelihood: the images are electron counts"
     assert "<br>" not in label.text()
     for name in ("atoms_text", "handedness_text"):

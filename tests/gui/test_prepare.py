@@ -227,6 +227,33 @@ def test_the_pixel_size_from_a_lattice_and_from_a_line(prepare: Any, workbench: 
     assert workbench.data.description.form.fields["pixel_size_A"].value == 0.26
 
 
+def test_a_true_length_belongs_to_the_distance_it_was_given_for(
+    prepare: Any, workbench: Any, hand: Any, viewer: Any
+) -> None:
+    hand.click(child(workbench, "draw_ruler"))
+    layer = viewer.layers["Ruler"]
+    layer.add_lines(np.array([[10.0, 10.0], [40.0, 50.0]]))
+    measured, known = child(workbench, "measured_distance"), child(workbench, "known_distance_A")
+    hand.until(lambda: measured.currentText() == "line of 50.00 px")
+    hand.type(known, "12")
+    layer.data = [np.array([[10.0, 10.0], [40.0, 49.0]])]
+    hand.until(lambda: measured.currentText() == "line of 49.20 px")
+    assert known.value() == 12, "the same line, drawn better"
+    assert "⚠" not in child(workbench, "pixel_size_said").text()
+    viewer.dims.set_point(0, 17)
+    press(workbench, hand, "find_lattice")
+    hand.until(lambda: measured.currentText().startswith("lattice"))
+    assert measured.currentData() == pytest.approx(9.09, abs=0.05)
+    assert known.text() == "not given"
+    assert not child(workbench, "use_pixel_size").isEnabled()
+    hand.type(known, "11")
+    said = child(workbench, "pixel_size_said").text()
+    assert "⚠" in said
+    assert "is it the true length of this distance?" in said
+    hand.type(known, "2.265")
+    assert "⚠" not in child(workbench, "pixel_size_said").text()
+
+
 def test_the_tilt_axis_is_drawn_and_found(prepare: Any, workbench: Any, hand: Any, viewer: Any) -> None:
     hand.tick(child(workbench, "show_axis"))
     ends = viewer.layers["Tilt axis"].data[0]

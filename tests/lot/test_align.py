@@ -5,7 +5,7 @@ import pytest
 import tiny
 
 from napari_lot.lot.align import match_shifts
-from napari_lot.lot.doubts import agreement, doubts
+from napari_lot.lot.doubts import agreement, doubts, unexplained
 from napari_lot.lot.problem import Problem
 
 DRIFT = np.array([[3.0, -2.0], [0.0, 0.0], [-4.0, 1.0], [2.5, 4.0], [0.0, -3.0]])
@@ -65,7 +65,45 @@ def test_agreement_looks_through_noise():
 
 
 def test_what_is_doubted():
-    fine = np.arange(30.0).reshape(-1, 3) * 3
-    assert doubts(0.95, fine, 2.5) == ()
-    assert "hardly explain" in doubts(0.3, fine, 2.5)[0]
-    assert "closer than 1.25 Å" in doubts(0.95, 0.05 * fine, 2.5)[0]
+    fine = np.arange(30.0).reshape(-1, 3)
+    assert doubts(0.95, 0.1, fine, 5.2) == ()
+    assert doubts(0.95, 0.1, fine, 4.3) == ()
+    assert doubts(0.95, 0.1, fine, 6.5) == ()
+    (said,) = doubts(0.3, 0.4, fine, 5.2)
+    assert "hardly explain" in said
+    (said,) = doubts(0.95, 0.31, fine, 5.2)
+    assert "31 % of the signal unexplained" in said
+    assert "tilt axis" in said
+    (said,) = doubts(0.95, 0.1, 0.05 * fine, 5.0)
+    assert "closer than 2.50 Å" in said
+
+
+@pytest.mark.parametrize("expected", [3.25, 8.0])
+def test_a_typical_distance_far_from_the_expected_one_is_doubted(expected):
+    """Pt read with pixels of 0.4 in place of 0.25 Å has its neighbours 4.4 in place of 2.8 Å apart."""
+    fine = np.arange(30.0).reshape(-1, 3)
+    (said,) = doubts(0.99, 0.05, fine, expected)
+    assert f"5.20 Å apart, and {expected:.2f} Å are expected" in said
+    assert doubts(0.99, 0.05, fine[:5], expected) == ()
+
+
+@pytest.mark.parametrize("mask", [False, True])
+def test_noise_is_no_part_of_the_signal_that_is_left_over(mask):
+    """At any dose, and where an interpolation has spread it; a signal of another shape is one."""
+    rng = np.random.default_rng(0)
+    v, u = np.indices((96, 96)) - 47.5
+    ball = 1.0 / (1.0 + np.exp(np.hypot(v, u) - 30))
+    truth = ball * (1.2 + np.cos(2 * np.pi * u / 8) * np.cos(2 * np.pi * v / 8))
+    wrong = ball * (1.2 + np.cos(2 * np.pi * (u + v) / 12))
+    use = np.ones((2, 96, 96), bool)
+    use[:, 40:44, 20:60] = not mask
+    background = np.array([0.3, 0.3])
+    for dose in (1.0, 10.0, 1000.0):
+        counts = rng.poisson(dose * (truth + 0.3), use.shape)
+        spread = 0.25 * (counts + np.roll(counts, 1, 1) + np.roll(counts, 1, 2) + np.roll(counts, (1, 1), (1, 2)))
+        for seen in (counts, spread):
+            seen = np.where(use, seen / dose, 1e6).astype(np.float32)
+            right, other = (np.broadcast_to(image + 0.3, use.shape).astype(np.float32) for image in (truth, wrong))
+            assert unexplained(seen, right, background, use) < 0.15
+            assert unexplained(seen, other, background, use) > 0.3
+    assert unexplained(seen, right, background, np.zeros_like(use)) == 0.0

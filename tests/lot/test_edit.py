@@ -13,6 +13,7 @@ import short_run
 from scipy.spatial import cKDTree
 from tiny import make_state
 
+from napari_lot.analysis.doubts_queue import asked_words
 from napari_lot.atoms import Orbitals
 from napari_lot.edit import Candidates, difference
 from napari_lot.errors import InputError
@@ -155,6 +156,10 @@ def test_what_is_removed_stays_away_although_the_images_show_it(series, particle
     assert log[0]["removed"][0][0] == removed["id"]
     assert log[0]["stage"] == stage
     assert "By hand: 0 added, 0 moved, 1 removed." in job.result.message
+    ((x, y, z, significance),) = job.result.details["asked_for"]
+    assert np.linalg.norm(np.array([x, y, z]) - removed["at"]) < 0.3 * SPACING
+    assert significance > 4
+    assert asked_words(job.result, SPACING).startswith("The residual asks for an atom that is not there: x ")
     report = make_report(job.series, job.result, {})
     assert json.loads(json.dumps(report["edits"])) == to_plain(log)
     assert "edits" not in report["details"]

@@ -417,8 +417,16 @@ def test_a_run_that_ends_before_there_are_atoms(direct, every_snapshot):
 
 def test_images_that_atoms_do_not_explain_are_doubted(direct, reference):
     assert not reference.warnings
+    assert reference.details["error_bar_variance"] > 0
     inverted = direct.with_changes(images=direct.images.max() - direct.images)
     assert any("hardly explain" in warning for warning in found_by(inverted, **SHORT).warnings)
+
+
+def test_a_tilt_axis_and_a_pixel_size_that_are_wrong_are_doubted(direct):
+    turned = found_by(direct.with_changes(tilt_axis_deg=90.0), **SHORT)
+    assert any("of the signal unexplained" in warning for warning in turned.warnings), turned.details["unexplained"]
+    larger = found_by(direct.with_changes(pixel_size_A=0.64), **SHORT)
+    assert any("are expected: check the pixel size" in warning for warning in larger.warnings)
 
 
 def test_a_pause_does_not_count_against_the_time_limit(direct, every_snapshot):

@@ -6,6 +6,7 @@ from test_local import make, middle_atom
 
 from napari_lot.analysis.doubts_queue import rank
 from napari_lot.gui.doubts.judging import Judging, Trial
+from napari_lot.gui.doubts.words import told
 from napari_lot.lot.local.refit import Stopped
 
 
@@ -41,6 +42,16 @@ def test_what_is_kept_changes_no_image(judging):
     assert np.array_equal(made.result.calculated, judging.fit.result.calculated)
     (told,) = made.log
     assert told["gain_of_deleting"] == pytest.approx(gain, abs=1e-3)
+
+
+def test_a_move_of_nothing_is_no_decision(judging):
+    fit = judging.fit
+    atom = middle_atom(fit.result)
+    judging.decide(atom, lambda fit: (fit.refit(fit.position(atom)), "for a test"))
+    made = judging.decide(atom, lambda fit: (fit.move(atom, fit.position(atom)), "for a test"))
+    assert told(made.change) == f"Atom {atom} is where it was: nothing has changed."
+    assert made.windows is None
+    assert len(made.log) == len(fit.done) == 1
 
 
 def test_doubt_follows_what_was_decided_and_comes_back(judging):

@@ -239,6 +239,45 @@ def test_error_bars_of_the_touched_are_those_of_a_run():
     assert (new.p_exists[~touched] == 0.5).all()
 
 
+def test_error_bars_after_a_decision_are_of_the_scale_of_those_of_the_run():
+    """A run measures the noise within the hull, and the scale of its bars may be another than that of its residual."""
+    series, result = make()
+    noise = np.random.default_rng(8).normal(0, 0.02, series.images.shape)
+    series = series.with_changes(images=(series.images + noise).astype(np.float32))
+    result = with_images(series, result)
+
+    def bars(**details):
+        fit = LocalFit(series, replace(result, details={**result.details, "error_bar_inflation": 1.1, **details}))
+        atom = middle_atom(result)
+        fit.apply(fit.refit(fit.position(atom)))
+        new, variance = fit.changed_result(), fit.noise.variance
+        fit.close()
+        return new.sigma_A, np.any(new.sigma_A != result.sigma_A, 1), variance
+
+    plain, touched, variance = bars()
+    wide, same, _ = bars(error_bar_variance=2.25 * variance)
+    assert np.array_equal(touched, same)
+    assert wide[touched] == pytest.approx(1.5 * plain[touched], rel=1e-6)
+
+
+@pytest.mark.parametrize("way", [0.0, 0.08])
+def test_a_move_that_ends_where_it_began_changes_nothing(way):
+    series, result = make(300.0)
+    fit = LocalFit(series, result)
+    atom = middle_atom(result)
+    fit.apply(fit.refit(fit.position(atom)))
+    before = fit.changed_result()
+    change = fit.move(atom, fit.position(atom) + np.array([way, 0.0, 0.0]))
+    assert change.nothing
+    assert change.gain == 0.0
+    assert change.refitted == 0
+    fit.apply(change)
+    after = fit.changed_result()
+    for name in ("sigma_A", "p_exists", "calculated"):
+        assert np.array_equal(getattr(before, name), getattr(after, name))
+    assert not fit.delete(atom).nothing
+
+
 def test_undo_goes_back_step_by_step():
     series, result = make(300.0)
     fit = LocalFit(series, result)

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from scipy import ndimage
 
+from napari_lot.series.sample import load_sample
 from napari_lot.series.spacing import lattice_periods_px
 
 
@@ -23,6 +25,21 @@ def test_two_lattices_are_both_found_the_stronger_first() -> None:
     image = 2 * np.cos(2 * np.pi * u / 9.0) + np.cos(2 * np.pi * (u + v) / 7.0)
     found = lattice_periods_px(image.astype(np.float32))
     assert found[:2] == pytest.approx([9.0, 7.0 / np.sqrt(2)], rel=0.003)
+
+
+@pytest.mark.parametrize("tilt", [9, 17, 18])
+def test_the_strongest_planes_come_first_also_where_they_fill_their_ring(tilt: int) -> None:
+    """Platinum (111), 2.27 Å: along the five-fold axis its peaks leave the ring hardly any room for a background."""
+    series = load_sample()
+    found = lattice_periods_px(series.images[tilt])
+    assert found[0] * series.pixel_size_A == pytest.approx(2.27, abs=0.02)
+
+
+@pytest.mark.parametrize("blur", [1.0, 1.5])
+def test_amorphous_speckle_has_no_lattice(blur: float) -> None:
+    rng = np.random.default_rng(2)
+    for _ in range(10):
+        assert lattice_periods_px(ndimage.gaussian_filter(rng.normal(size=(114, 114)), blur)) == []
 
 
 def test_noise_alone_has_no_lattice() -> None:

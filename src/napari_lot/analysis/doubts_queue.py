@@ -22,6 +22,9 @@ CROWDED = 0.75
 """Expected distances of neighbours at which one is."""
 SCATTERS = 4.0
 """Robust standard deviations by which a height or a residual stands out."""
+ASKED_APART = 0.45
+"""Expected distances within which an atom is the one that the residual asked for."""
+MOST_NAMED = 5
 LEAST_SCATTER = 0.02
 """Relative scatter below which nothing stands out: without noise all atoms are nearly alike."""
 
@@ -55,6 +58,26 @@ class Ranking:
     def doubtful(self, atom: int) -> bool:
         """Whether an atom is worth a look."""
         return bool((self.scores[self.atoms == atom] >= 1.0).any())
+
+
+def doubtful_words(ranking: Ranking, residuals: bool) -> str:
+    """How many atoms are worth a look; ``residuals`` tells whether those around them are part of the ranking."""
+    n = int((ranking.scores >= 1.0).sum())
+    count = {0: "no atom doubtful", 1: "1 atom doubtful"}.get(n, f"{n} atoms doubtful")
+    return count if residuals else f"{count}, residuals aside (N looks at them)"
+
+
+def asked_words(result: Result, spacing_A: float) -> str:
+    """Where the residual asks for an atom that is not there, as far as a run has noted it; '' for nowhere."""
+    table = np.asarray(result.details.get("asked_for") or np.zeros((0, 4)), np.float64)
+    if len(table) and len(result.orbitals):
+        table = table[cKDTree(result.orbitals.positions).query(table[:, :3])[0] > ASKED_APART * spacing_A]
+    if not len(table):
+        return ""
+    places = [f"x {x:.2f}, y {y:.2f}, z {z:.2f} Å ({s:.2g} σ)".replace("-", "−") for x, y, z, s in table[:MOST_NAMED]]
+    more = f"; and {len(table) - MOST_NAMED} more" if len(table) > MOST_NAMED else ""
+    what = "an atom that is not there" if len(table) == 1 else f"{len(table)} atoms that are not there"
+    return f"The residual asks for {what}: {'; '.join(places)}{more}."
 
 
 def rank(result: Result, spacing_A: float, misfit: Floats | None = None) -> Ranking:
@@ -175,6 +198,16 @@ def signed(number: float) -> str:
     return (f"{number:+.0f}" if abs(number) >= 100 else f"{number:+.2g}").replace("-", "−")
 
 
+BY_HAND = "placed by hand"
+"""Why an atom was added where a person put it."""
+_ASKED = "residual of"
+
+
+def asked_by_residual(significance: float) -> str:
+    """Why an atom was added where the images ask for it: a peak of the residual, in standard deviations."""
+    return f"{_ASKED} {significance:.3g} standard deviations"
+
+
 _DONE = {"keep": "kept", "delete": "deleted", "move": "moved", "add": "added"}
 
 
@@ -195,14 +228,14 @@ def decisions_sentence(decisions: Sequence[Mapping[str, Any]], atoms: int) -> st
     judged = len({d["atom"] for d in of_atoms})
     doubtful = len({d["atom"] for d in of_atoms if _doubtful(d)})
     by_eye = "by eye from measured, calculated and residual images at every tilt"
-    added = f"{_were(counts['add'])} added" if counts["add"] else ""
+    added = _added([d for d in decisions if d["what"] == "add"])
     if judged:
         of_those = "" if any(_doubtful(d) is None for d in of_atoms) else f", {doubtful} of them marked as doubtful"
         listed = [f"{counts[what]} {_DONE[what]}" for what in ("keep", "delete", "move") if counts[what]]
         told = listed[0] if len(listed) == 1 else ", ".join(listed[:-1]) + " and " + listed[-1]
         text = f"{_were(judged)} judged {by_eye}{of_those}: {told}; {f'{added}; ' if added else ''}"
     else:
-        text = f"{added} {by_eye}; "
+        text = f"{added}; "
     text += f"{atoms} atoms remain."
     changing = [d for d in decisions if d["what"] != "keep"]
     if changing:
@@ -212,6 +245,18 @@ def decisions_sentence(decisions: Sequence[Mapping[str, Any]], atoms: int) -> st
             f"the log-likelihood of the images by {signed(gain)}."
         )
     return text
+
+
+def _added(decisions: Sequence[Mapping[str, Any]]) -> str:
+    """How atoms came to be added, '' where none was."""
+    asked = sum(str(d["reason"]).startswith(_ASKED) for d in decisions)
+    placed = len(decisions) - asked
+    them = "one" if asked == 1 else "them"
+    said = [f"{_were(asked)} added where the residual asked for {them}, confirmed by hand"] if asked else []
+    if placed:
+        where = "at a place" if placed == 1 else "at places"
+        said.append(f"{_were(placed)} added {where} chosen by hand on the measured, calculated and residual images")
+    return "; ".join(said)
 
 
 def _doubtful(decision: Mapping[str, Any]) -> bool | None:

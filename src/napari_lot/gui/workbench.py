@@ -125,6 +125,8 @@ class Workbench(QWidget):
         self.data.source.on_session = self.sessions.open
         viewer.events.theme.connect(self._on_theme)
         self.inspect.on_doubts = lambda: self.doubts.click("next")
+        self.inspect.ranking = self.doubts.queue.ranking_of
+        self.doubts.queue.prepared.connect(self.inspect.show_doubts)
         viewer.layers.events.inserted.connect(self.update_views)
         viewer.layers.events.removed.connect(self.update_views)
         application = QApplication.instance()

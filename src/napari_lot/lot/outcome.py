@@ -9,10 +9,12 @@ import numpy as np
 
 from napari_lot.analysis.damage import check_damage
 from napari_lot.atoms import Orbitals
+from napari_lot.edit import Edit
 from napari_lot.job import ProbeSlices, Result
 from napari_lot.lot import gauge, likelihood
+from napari_lot.lot.candidates import find_candidates
 from napari_lot.lot.correction import ProbeCorrection
-from napari_lot.lot.doubts import agreement, doubts
+from napari_lot.lot.doubts import agreement, doubts, unexplained
 from napari_lot.lot.handedness import Handedness
 from napari_lot.lot.image_model import ImageModel
 from napari_lot.lot.precision import ERROR_BAR_REACH, error_bars
@@ -30,6 +32,8 @@ NOT_CALIBRATED = (
     "the model, and are not calibrated."
 )
 ATTENUATION_DEPTHS = 9
+MOST_ASKED = 20
+"""Places that the residual asks for which a result names."""
 
 
 def orbitals_of(job: Job, ready: Prepared, state: State) -> Orbitals:
@@ -79,6 +83,18 @@ def _attenuation(correction: ProbeCorrection | None) -> list[list[float]] | None
     return np.column_stack([depth, correction.factor(depth)]).round(5).tolist()
 
 
+def _asked_for(solver: Reconstruction, reason: str) -> list[list[float]]:
+    """Places x, y, z in Å, with their significance, where the images ask for atoms that somebody took away.
+
+    Nothing is born there, so that it is to be said; elsewhere a run that has converged has left none.
+    """
+    if reason != "converged" or not len(solver.by_hand.closed):
+        return []
+    found = find_candidates(solver, Edit())
+    table = np.column_stack([found.positions, found.significance])[:MOST_ASKED]
+    return [[round(float(value), 3) for value in row] for row in table]
+
+
 def outcome(
     job: Job,
     ready: Prepared,
@@ -90,6 +106,7 @@ def outcome(
 ) -> Result:
     """The result of a run that has ended for a ``reason``; ``began`` is when, by the clock of the solver."""
     mark = solver.clock()
+    asked = _asked_for(solver, reason)
     state, problem, series, settings = solver.state, ready.problem, job.series, job.settings
     n = len(state.height)
     mask = series.usable
@@ -103,6 +120,8 @@ def outcome(
     use = ready.hull.silhouettes if mask is None else ready.hull.silhouettes & mask
     blurred = agreement(observed, calculated, use, 0.5 * job.spacing_A / series.pixel_size_A)[problem.fitted]
     agree = float(np.nanmean(blurred)) if np.isfinite(blurred).any() else 0.0
+    tilts = problem.fitted
+    left_over = unexplained(observed[tilts], calculated[tilts], state.background[tilts], use[tilts])
     precision = None
     if n and solver.condensed and settings.solver.error_bars != "none":
         precision = error_bars(
@@ -163,17 +182,20 @@ def outcome(
             "thickness_A": ready.thickness_A,
             "threads": problem.model.threads,
             "agreement": agree,
+            "unexplained": left_over,
             "error_bar_inflation": None if precision is None else precision.inflation,
+            "error_bar_variance": None if precision is None else precision.variance,
             "likelihood": {"kind": ready.likelihood.kind, "why": ready.likelihood.why},
             "damage": damage.as_dict(),
             "handedness": hands.as_dict(),
             "edits": list(solver.by_hand.log),
+            "asked_for": asked,
             "mixture": None if solver.mixture is None else solver.mixture.as_dict(solver.elements, ready.unit),
         },
     )
     fitted, withheld = result.agreement(), result.agreement(withheld=True)
     known = [f"{n} atoms", f"R {100 * fitted[0]:.2f} %" if fitted else "no R"]
-    warnings = list(doubts(agree, state.positions, job.spacing_A))
+    warnings = list(doubts(agree, left_over, state.positions, job.spacing_A))
     if precision is not None and settings.data.denoised:
         warnings.append(NOT_CALIBRATED)
     if damage.changed:

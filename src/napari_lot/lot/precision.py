@@ -42,12 +42,14 @@ PRODUCTS = ((0, 0), (0, 1), (0, 2), (1, 1), (1, 2), (2, 2))  # of u, v and H
 class Precision:
     """Error bars of every atom: standard deviations of x, y and z in Å, (N, 3), and of the heights, (N,).
 
-    ``inflation`` is the factor by which correlated residuals widened them.
+    ``inflation`` is the factor by which correlated residuals widened them, ``variance`` that of a pixel that they were
+    worked out with (least squares).
     """
 
     position_A: Floats
     height: Floats
     inflation: float
+    variance: float
 
 
 def error_bars(
@@ -88,7 +90,7 @@ def error_bars(
     widened = max(widened, 1.0)  # what a fit has smoothed away in the band of the atoms is no knowledge
     found = covariance(fisher(problem, state, weight, reach_A), joint)
     sigma = widened * np.sqrt(np.maximum(np.diagonal(found, axis1=1, axis2=2), 0.0))
-    return Precision(sigma[:, :3], sigma[:, 3], widened)
+    return Precision(sigma[:, :3], sigma[:, 3], widened, variance)
 
 
 class Kernels:

@@ -10,14 +10,16 @@ LEAST_PERIODS = 4
 """A period that fits less often into the field is no lattice."""
 SHORTEST_PX = 2.2
 CLEAR = 40.0
-"""How many times brighter than the ring around it a peak of the power spectrum must be."""
+"""How many times brighter than its ring a peak of the power spectrum must be to say that there is a lattice."""
+STRONG = 8.0
+"""The same for a peak that is stronger than one of those: planes of one family may fill most of their ring."""
 
 
 def lattice_periods_px(image: NDArray[np.float32], most: int = 4) -> list[float]:
     """Periods of the strongest lattice planes of an image (V, U) in pixels, the strongest first.
 
-    Local maxima of the power spectrum (Hann window) that stand clear of the median of their ring; their places are
-    refined between the bins of the transform.
+    Local maxima of the power spectrum (Hann window) that stand clear of the median of their ring, and such that are
+    stronger than one of these; their places are refined between the bins of the transform.
     """
     v, u = image.shape
     n = int(2 ** np.ceil(np.log2(max(v, u))))
@@ -30,8 +32,12 @@ def lattice_periods_px(image: NDArray[np.float32], most: int = 4) -> list[float]
     floor = np.asarray(ndimage.median(power, ring, np.arange(ring.max() + 1)))[ring]
     wide = 2 * int(np.ceil(n / min(v, u))) + 1
     peak = power == ndimage.maximum_filter(power, 2 * wide + 1)
-    peak &= (power > CLEAR * floor) & (radius > LEAST_PERIODS / min(v, u)) & (radius < 1 / SHORTEST_PX)
+    peak &= (radius > LEAST_PERIODS / min(v, u)) & (radius < 1 / SHORTEST_PX)
     peak &= (fv > 0) | ((fv == 0) & (fu > 0))  # the other half is the same
+    sure = peak & (power > CLEAR * floor)
+    if not sure.any():
+        return []
+    peak = sure | (peak & (power > STRONG * floor) & (power > power[sure].min()))
     found: list[float] = []
     for i, j in sorted(np.argwhere(peak), key=lambda at: -power[at[0], at[1]]):
         period = 1 / float(np.hypot(*_refined(windowed, float(fv[i, j]), float(fu[i, j]), 1 / n)))

@@ -11,6 +11,7 @@ from napari_lot.physics.geometry import series_rotations
 from napari_lot.series import TiltSeries
 from napari_lot.series.alignment import Drift
 from napari_lot.series.layer import layer_data, series_from_layer_data
+from napari_lot.series.sample import load_sample
 from napari_lot.series.steps import (
     Bin,
     Crop,
@@ -21,6 +22,7 @@ from napari_lot.series.steps import (
     UseMask,
     apply_steps,
 )
+from napari_lot.series.steps.hot_pixels import find_hot_pixels
 from series.particle import atoms, images
 
 THETAS = np.linspace(-60, 60, 9)
@@ -144,6 +146,40 @@ def test_hot_and_dead_pixels_are_found_and_atoms_are_not(noise: float) -> None:
     assert (found & where).sum() >= 38
     assert (found & ~where).sum() <= 3
     np.testing.assert_array_equal(after.images, bad)
+
+
+@pytest.mark.parametrize("counts", [False, True])
+def test_atoms_of_a_particle_that_is_small_in_its_field_are_not_hot(counts: bool) -> None:
+    """Multislice images in a field of which the particle fills less than 2 %: faint noise, or that of counts."""
+    rng = np.random.default_rng(3)
+    sample = load_sample().images[[0, 17]]
+    particle = (slice(None), slice(455, 455 + sample.shape[1]), slice(455, 455 + sample.shape[2]))
+    field = np.zeros((2, 1024, 1024), np.float32)
+    field[particle] = sample
+    if counts:
+        stack = rng.poisson(1000 * np.maximum(field, 0) / field.max() + 0.05).astype(np.float32)
+    else:
+        stack = field + rng.normal(0, 1e-4, field.shape).astype(np.float32)
+    assert not any(find_hot_pixels(image).any() for image in stack)
+    where = np.zeros(field.shape, bool)
+    where[particle] = rng.random(sample.shape) < 0.004
+    where[:, :400] |= rng.random((2, 400, 1024)) < 1e-4
+    hot = np.where(where, stack + 1.5 * stack.max(), stack)
+    found = np.array([find_hot_pixels(image) for image in hot])
+    assert not (found & ~where).any()
+    assert (found & where).sum() > 0.98 * where.sum()
+
+
+def test_more_hot_pixels_than_a_detector_has_are_doubted() -> None:
+    bad, _ = spoiled(CLEAN, 2 * float(CLEAN.max()))
+    few = RemoveHotPixels().apply(TiltSeries(bad, THETAS, 0.5, warnings=("before",)))
+    assert few.warnings == ("before",)
+    many = np.where(
+        np.random.default_rng(5).random(CLEAN.shape) < 0.03, 100.0, CLEAN + 0.01 * RNG.normal(size=CLEAN.shape)
+    )
+    (doubt,) = RemoveHotPixels().apply(TiltSeries(many.astype(np.float32), THETAS, 0.5)).warnings
+    assert "than a detector has" in doubt
+    assert "raise the threshold" in doubt
 
 
 def test_hot_pixels_of_intensities_can_be_replaced_those_of_counts_are_masked() -> None:

@@ -16,7 +16,7 @@ Floats = NDArray[np.float64]
 HEIGHT, ELEMENT, ERROR_BAR, EXISTENCE = "height", "element", "error bar", "existence probability"
 WANTED = (HEIGHT, ELEMENT, ERROR_BAR, EXISTENCE)
 DOUBTFUL = 0.95
-"""Probability below which an atom is called doubtful."""
+"""Probability below which an atom is called improbable, or its element doubtful."""
 MOST_UNUSED = 0.1
 """Part of the colours that round limits may leave without an atom."""
 UNKNOWN = (0.5, 0.5, 0.5, 1.0)
@@ -165,7 +165,7 @@ def summary(result: Result) -> str:
         if len(known) < len(bars):
             parts.append(f"{_atoms(len(bars) - len(known))} without error bars")
     if result.p_exists is not None:
-        parts.append(f"{_atoms(int((np.asarray(result.p_exists) < DOUBTFUL).sum()))} doubtful (p < {DOUBTFUL:g})")
+        parts.append(f"{_atoms(int((np.asarray(result.p_exists) < DOUBTFUL).sum()))} improbable (p < {DOUBTFUL:g})")
     if result.p_element is not None and len(result.orbitals.elements) > 1:
         parts.append(f"{_atoms(int((np.asarray(result.p_element) < DOUBTFUL).sum()))} of doubtful element")
     return "; ".join(parts)

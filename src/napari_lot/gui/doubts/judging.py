@@ -104,6 +104,8 @@ class Judging:
         fit = self.fit
         element = self._element(atom)
         change, reason = tried(fit)
+        if change.nothing:  # no decision either
+            return Made(change, fit.changed_result(decisions=self.log), self.log, self.ranking, None, reason)
         fit.apply(change)
         more: dict[str, Any] = {"refitted": change.refitted}
         if change.what != "add":

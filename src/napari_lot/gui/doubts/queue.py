@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 from qtpy.QtCore import QObject, Signal
 
-from napari_lot.analysis.doubts_queue import Ranking
+from napari_lot.analysis.doubts_queue import BY_HAND, Ranking, asked_by_residual
 from napari_lot.gui.doubts.judging import Judging, Made, Trial
 from napari_lot.gui.doubts.words import facts, told
 from napari_lot.gui.state import WorkbenchState
@@ -22,7 +22,6 @@ from napari_lot.job import Result
 from napari_lot.lot.local import Change, LocalFit, Patches
 
 THREAD = "napari-lot doubts"
-BY_HAND = "placed by hand"
 DOUBTS = "doubts"
 NONE_DOUBTFUL = "no atom is doubtful; this is the least certain"
 NOT_DOUBTFUL = "not doubtful"
@@ -49,11 +48,13 @@ class Shown:
 class DoubtQueue(QObject):
     """Walks the atoms of the state's result from the most doubtful on, and changes that result.
 
-    ``changed`` tells that there is something else to show; ``decided`` brings what was made of a result (``Made``)
+    ``changed`` tells that there is something else to show, ``prepared`` that the atoms of a result have been
+    ranked; ``decided`` brings what was made of a result (``Made``)
     before the state takes it. ``on_screen`` tells whether the layers show the state's result.
     """
 
     changed = Signal()
+    prepared = Signal()
     decided = Signal(object)
 
     def __init__(self, state: WorkbenchState, parent: QObject | None = None) -> None:
@@ -121,6 +122,10 @@ class DoubtQueue(QObject):
             return f"run {self.state.result_run} is not on screen: show it again (step 4)"
         return None
 
+    def ranking_of(self, result: Result) -> Ranking | None:
+        """The ranking of a result's atoms, residuals included; None before these have been looked at."""
+        return self.queue if result is self._result else None
+
     @property
     def busy(self) -> bool:
         """Whether a decision or the next atom is being worked out."""
@@ -181,6 +186,7 @@ class DoubtQueue(QObject):
 
         def built(judging: Judging) -> None:
             self.judging, self.queue, self.decisions = judging, judging.ranking, judging.log
+            self.prepared.emit()
             self._step()
 
         self._start("Looking for doubtful atoms", lambda: Judging(series, result), built)
@@ -262,7 +268,7 @@ class DoubtQueue(QObject):
             if position_A is not None:
                 return fit.add(position_A), BY_HAND
             change, significance = fit.missing(fit.position(shown.atom))
-            return change, f"residual of {significance:.3g} standard deviations"
+            return change, asked_by_residual(significance)
 
         self._decide(task, shown, "Adding an atom beside", self._stay)
 
@@ -302,8 +308,11 @@ class DoubtQueue(QObject):
 
         def then(made: Made) -> None:
             self._deleting = None
-            self._take(made)
             self.said = told(made.change)
+            if made.change.nothing:
+                self.changed.emit()
+                return
+            self._take(made)
             go(shown, made)
 
         self._start(f"{doing} atom {shown.atom}", lambda: judging.decide(shown.atom, tried, shown.trial), then)

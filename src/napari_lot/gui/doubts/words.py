@@ -13,6 +13,8 @@ def told(change: Change) -> str:
     """A change in a sentence."""
     done = {"keep": "kept", "delete": "deleted", "move": "moved", "add": "added"}[change.what]
     text = f"Atom {change.atom} {done}"
+    if change.nothing:
+        return f"Atom {change.atom} is where it was: nothing has changed."
     if change.what == "keep":
         return text + "."
     if change.what == "move":

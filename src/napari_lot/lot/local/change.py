@@ -42,6 +42,11 @@ class Change:
     after: Rows
     center_A: Floats
 
+    @property
+    def nothing(self) -> bool:
+        """Whether a move ended where it began: no atom has changed."""
+        return self.what == "move" and not len(self.before["ids"])
+
 
 @dataclass(frozen=True)
 class Done:

@@ -48,6 +48,8 @@ LARGEST_MOVE = 1.5
 """The same that one move may go: farther away it is another atom."""
 CLOSEST = 0.35
 """The same that a new atom must be away from all others."""
+NO_WAY_A = 0.005
+"""A move that ends nearer than this to where the atom was is none, whatever a refit of its neighbours would change."""
 PATCH_HALF = 1.25
 """Half the side of a patch that is shown, in expected distances."""
 
@@ -91,7 +93,7 @@ class LocalFit:
         self.calculated = ((result.calculated - np.float32(source.zero)) / np.float32(source.unit)).astype(np.float32)
         self.problem = Problem(self.near.model, source.observed, source.weights, source.kind)
         self.tally = Tally(source.observed, self.calculated, state.background, source.usable)
-        self.noise = noise_of(self.problem, state, self.calculated, result.details.get("error_bar_inflation"))
+        self.noise = noise_of(self.problem, state, self.calculated, result.details)
         self.metric = Metric(self.far.model, self.problem, state, self.view, self.noise.variance)
         self.refitting = Refit(self.near, self.problem, self.metric, self.noise, self.calculated)
         self.table = AtomsTable(state, result)
@@ -188,8 +190,11 @@ class LocalFit:
 
     def keep(self, atom: int) -> Change:
         """That nothing changes."""
+        return self._nothing("keep", atom)
+
+    def _nothing(self, what: str, atom: int) -> Change:
         rows = self.table.rows(np.array([], np.int64))
-        return Change("keep", atom, self.position(atom), 0.0, 0, 0.0, rows, rows, self.position(atom))
+        return Change(what, atom, self.position(atom), 0.0, 0, 0.0, rows, rows, self.position(atom))
 
     def refit(self, center_A: ArrayLike) -> Change:
         """What fitting the atoms around a place once more would change."""
@@ -198,7 +203,7 @@ class LocalFit:
         return self._fitted("refit", -1, center, free, self.state.select(free))
 
     def move(self, atom: int, position_A: ArrayLike) -> Change:
-        """What moving an atom would change; from its new place it is fitted.
+        """What moving an atom would change: from its new place it is fitted. Nothing, where that ends at the old one.
 
         Raises
         ------
@@ -211,11 +216,14 @@ class LocalFit:
             raise InputError(
                 f"Atom {atom} would move by {way:.1f} Å, farther than to its neighbours: delete it, and add one there."
             )
+        if way < NO_WAY_A:
+            return self._nothing("move", atom)
         self._check_free(target, but=index)
         free = np.union1d(self._near(target, self.reach_A), [index])
         moved = self.state.select(free)
         moved.positions[np.flatnonzero(free == index)[0]] = target
-        return self._fitted("move", atom, target, free, moved)
+        change = self._fitted("move", atom, target, free, moved)
+        return self._nothing("move", atom) if change.moved_A < NO_WAY_A else change
 
     def add(self, position_A: ArrayLike, species: int | None = None) -> Change:
         """What an atom more would change; ``species`` is that of most neighbours if not given.
@@ -248,7 +256,7 @@ class LocalFit:
         self._tree = None
         if len(change.before["ids"]) or len(change.after["ids"]):
             self._draw(change.before, change.after, change.center_A)
-        touched = None if change.what == "keep" else self._renew(change.center_A)
+        touched = None if change.what == "keep" or change.nothing else self._renew(change.center_A)
         self.done.append(Done(change, swap, touched))
         if change.what == "add":
             self.next_id = max(self.next_id, change.atom + 1)

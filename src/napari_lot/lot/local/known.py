@@ -88,8 +88,9 @@ class Known:
         if "sigma_A" not in c or not len(touched):
             return None
         some = state.select(around)
-        variance = np.diagonal(self.metric.covariance(some, calculated, reach_A), axis1=1, axis2=2)
-        sigma = self.noise.inflation * np.sqrt(np.maximum(variance, 0.0))
+        joint = self.settings.solver.error_bars != "block"
+        variance = np.diagonal(self.metric.covariance(some, calculated, reach_A, joint), axis1=1, axis2=2)
+        sigma = self.noise.widening * np.sqrt(np.maximum(variance, 0.0))
         here = np.isin(around, touched)
         before, after = self.table.rows(touched), self.table.rows(touched)
         after["sigma_A"] = sigma[here, :3]

@@ -143,9 +143,9 @@ class Metric:
         found[second, :, first] = np.swapaxes(known.cross, 1, 2)
         return found.reshape(PARAMETERS * n, PARAMETERS * n)
 
-    def covariance(self, state: State, calculated: NDArray[np.float32], reach_A: float) -> Floats:
-        """Covariance (N, 4, 4) of each atom, its neighbours up to ``reach_A`` being unknown as well."""
-        return covariance(self.information(state, calculated, reach_A))
+    def covariance(self, state: State, calculated: NDArray[np.float32], reach_A: float, joint: bool) -> Floats:
+        """Covariance (N, 4, 4) of each atom, with ``joint`` its neighbours up to ``reach_A`` being unknown as well."""
+        return covariance(self.information(state, calculated, reach_A), joint)
 
 
 def _spread(power: Floats) -> float:

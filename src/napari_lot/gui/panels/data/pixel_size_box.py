@@ -9,10 +9,14 @@ from qtpy.QtWidgets import QComboBox, QLabel, QVBoxLayout, QWidget
 from napari_lot.gui.canvas.drawings import RULER
 from napari_lot.gui.forms.refusal_line import RefusalLine
 from napari_lot.gui.forms.widgets import button, number, offer, row, text
+from napari_lot.gui.look import warning
 from napari_lot.gui.panels.data.preparation import Preparation
 from napari_lot.series.spacing import lattice_periods_px
 
 LINE, LATTICE = "line", "lattice"
+FAR = 0.2
+"""Relative change of the pixel size that no calibration errs by: another distance was meant."""
+FAR_WORDS = "Calibrations err less: is it the true length of this distance?"
 
 
 class PixelSizeBox(QWidget):
@@ -26,7 +30,8 @@ class PixelSizeBox(QWidget):
         self.distance.setSizeAdjustPolicy(QComboBox.SizeAdjustPolicy.AdjustToMinimumContentsLengthWithIcon)
         self.distance.setMinimumContentsLength(8)
         self.distance.setPlaceholderText("nothing measured")
-        self.distance.currentIndexChanged.connect(self._say_size)
+        self.distance.currentIndexChanged.connect(self._on_chosen)
+        self._chosen = ""
         self.ruler = button("draw_ruler", "Draw a line")
         self.ruler.clicked.connect(self._on_ruler_started)
         self.lattice = button("find_lattice", "Find lattice")
@@ -76,8 +81,7 @@ class PixelSizeBox(QWidget):
     def _on_ruler(self, event: Any = None) -> None:
         length = self.preparation.drawings.ruler_px()
         if length is not None:
-            self._forget(LINE)
-            self._add(f"{LINE} of {length:.2f} px", length)
+            self._list(LINE, {f"{LINE} of {length:.2f} px": length})
 
     def _on_lattice(self) -> None:
         series, tilt = self.preparation.series, self.preparation.tilt
@@ -85,22 +89,33 @@ class PixelSizeBox(QWidget):
             return
 
         def show(periods: list[float]) -> None:
-            for period in reversed(periods):
-                self._add(f"{LATTICE}, {period:.3f} px", period)
+            self._list(LATTICE, {f"{LATTICE}, {period:.3f} px": period for period in periods})
             if not periods:
                 self.preparation.say(f"Tilt {tilt} shows no lattice: choose a tilt along a zone axis.", doubt=True)
 
-        self._forget(LATTICE)
+        self._list(LATTICE, {})
         self.preparation.work("Power spectrum", lambda progress: lattice_periods_px(series.images[tilt]), show)
 
-    def _forget(self, kind: str) -> None:
+    def _list(self, kind: str, measured: dict[str, float]) -> None:
+        """Put distances first, in place of those of the same kind."""
+        self.distance.blockSignals(True)
         for i in reversed(range(self.distance.count())):
             if self.distance.itemText(i).startswith(kind):
                 self.distance.removeItem(i)
+        for i, (words, pixels) in enumerate(measured.items()):
+            self.distance.insertItem(i, words, pixels)
+        if measured:
+            self.distance.setCurrentIndex(0)
+        self.distance.blockSignals(False)
+        self._on_chosen()
 
-    def _add(self, words: str, pixels: float) -> None:
-        self.distance.insertItem(0, words, pixels)
-        self.distance.setCurrentIndex(0)
+    def _on_chosen(self, *_: Any) -> None:
+        """The true length belongs to the distance it was given for; a line that is drawn anew is the same."""
+        words = self.distance.currentText()
+        chosen = LINE if words.startswith(LINE) else words
+        if self._chosen and chosen != self._chosen:
+            self.known_A.setValue(0)
+        self._chosen = chosen
         self._say_size()
 
     def _size_A(self) -> float | None:
@@ -110,15 +125,17 @@ class PixelSizeBox(QWidget):
 
     def _say_size(self, *_: Any) -> None:
         pixels, series, size = self.distance.currentData(), self.preparation.series, self._size_A()
-        words = ""
+        words, far = "", False
         if pixels and series is not None:
             words = (
                 f"{pixels:.3f} px are {pixels * series.pixel_size_A:.4f} Å with pixels of {series.pixel_size_A:.5g} Å."
             )
             if size is not None:
-                change = 100 * (size / series.pixel_size_A - 1)
-                words += f" If they are {self.known_A.value():g} Å, a pixel is {size:.5g} Å ({change:+.2f} %)."
-        self.said.setText(words.replace("-", "−"))
+                change = size / series.pixel_size_A - 1
+                words += f" If they are {self.known_A.value():g} Å, a pixel is {size:.5g} Å ({100 * change:+.2f} %)."
+                far = abs(change) > FAR
+        words = words.replace("-", "−")
+        self.said.setText(warning(f"{words} {FAR_WORDS}") if far else words)
         self.said.setVisible(bool(words))
         self._enable()
 

@@ -13,7 +13,8 @@ from napari_lot.gui.state import WorkbenchState
 from napari_lot.gui.work.task import Task
 from napari_lot.progress import Progress
 from napari_lot.series import TiltSeries
-from napari_lot.series.steps import RemoveDrift, Step, TurnAxis, apply_steps
+from napari_lot.series.steps import RemoveDrift, RemoveHotPixels, Step, TurnAxis, apply_steps
+from napari_lot.series.steps.hot_pixels import DOUBT as HOT_DOUBT
 
 KEEP = "Keep the tilts as they are, unless you know better."
 
@@ -121,6 +122,8 @@ class Preparation(QObject):
             doubts, agreement = step.drift.doubts, step.agreement
             if agreement is not None and agreement.change > 0:
                 doubts = (KEEP, *doubts)
+        elif isinstance(step, RemoveHotPixels):
+            doubts = tuple(f"{text[0].upper()}{text[1:]}" for text in after.warnings if text.endswith(HOT_DOUBT))
         self.say(" ".join((prefix + after.history[-1], *doubts)), doubt=bool(doubts))
 
     # -- the series -------------------------------------------------------------------------------------------

@@ -9,6 +9,7 @@ import numpy as np
 from qtpy.QtCore import Qt
 from qtpy.QtWidgets import QComboBox, QGridLayout, QLabel, QPushButton, QVBoxLayout, QWidget
 
+from napari_lot.analysis.doubts_queue import Ranking, asked_words, doubtful_words, rank
 from napari_lot.errors import InputError
 from napari_lot.gui.canvas.colors import ERROR_BAR as COLOR_ERROR_BAR
 from napari_lot.gui.canvas.colors import HEIGHT, WANTED, missing, summary
@@ -73,6 +74,8 @@ class InspectPanel(QWidget):
         self.doubts = QPushButton("Next doubtful atom (N)")
         self.doubts.setObjectName("next_doubtful")
         self.on_doubts: Callable[[], None] = lambda: None
+        self.ranking: Callable[[Result], Ranking | None] = lambda result: None
+        """The ranking of the doubt queue, None before it has looked at the result."""
         self.doubts.clicked.connect(lambda: self.on_doubts())
         self.back = QPushButton()
         self.back.setObjectName("show_result_again")
@@ -188,14 +191,31 @@ class InspectPanel(QWidget):
             return
         self.result = result
         self._show(result.r_factor, result.withheld)
-        likelihood = result.details.get("likelihood")
-        lines = [summary(result), "" if likelihood is None else f"F{fitted_by(likelihood)[1:]}"]
-        self.sure.setText("\n".join(line for line in lines if line))
-        self.sure.setVisible(bool(self.sure.text()))
+        self.show_doubts()
         self.back.hide()
         self._offer_doubts()
         self._show_of_result(result)
         self._forget_atoms()
+
+    def show_doubts(self) -> None:
+        """Say how sure the atoms are; once the doubt queue has looked at the residuals, as it does."""
+        result = self.result
+        if result is None or result is not self.state.result:
+            return
+        likelihood = result.details.get("likelihood")
+        lines = [*self._doubts_of(result), "" if likelihood is None else f"F{fitted_by(likelihood)[1:]}"]
+        self.sure.setText("\n".join(line for line in lines if line))
+        self.sure.setVisible(bool(self.sure.text()))
+
+    def _doubts_of(self, result: Result) -> list[str]:
+        """How sure the atoms are, which of them are worth a look, and where there should be others."""
+        try:
+            spacing_A = expected_spacing_A(result.settings.model)
+        except InputError:
+            return [summary(result)]
+        ranking = self.ranking(result)
+        words = doubtful_words(ranking or rank(result, spacing_A), ranking is not None)
+        return ["; ".join(part for part in (summary(result), words) if part), asked_words(result, spacing_A)]
 
     def _show_of_result(self, result: Result) -> None:
         """What only some runs have: the hand, a mixture of elements, a probe that the fit changed."""
