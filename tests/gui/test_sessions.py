@@ -201,3 +201,26 @@ def test_a_session_without_element_and_distance_opens(workbench: Any, hand: Any,
     assert len(workbench.layers.atoms.spheres.layer.data) == 247
     assert 2 < workbench.layers.atoms.spacing_A < 3.5, "platinum's neighbours"
     assert not workbench.run.start_button.isEnabled()
+
+
+@pytest.mark.parametrize("kind", ["Session, HDF5", "Everything, folder"])
+def test_the_history_that_is_saved_is_that_of_the_run_that_is_shown(
+    ready: Any, hand: Any, tmp_path: Path, kind: str
+) -> None:
+    for end in ("", "", "cancel"):
+        if not end:
+            run_to_the_end(ready, hand)
+            continue
+        ready.run.make_job = lambda series, settings: StandInJob(series, settings, step_s=0.02, steps=10_000)
+        hand.click(child(ready, "start"))
+        hand.until(lambda: ready.run.plot.points > 15)
+        hand.click(child(ready, end))
+    hand.until(lambda: not ready.state.running)
+    table = child(ready, "runs")
+    hand.reach(table)
+    hand.click(table.viewport(), table.visualItemRect(table.item(0, 1)).center())
+    hand.until(lambda: ready.state.result_run == 1 and not ready.run.table.task.running)
+    path = tmp_path / ("mine.lot.h5" if kind.startswith("Session") else "all")
+    save(ready, hand, kind, path)
+    saved = read_session(path if path.is_file() else next(path.glob("*.lot.h5")))
+    assert saved.history[:, 0].tolist() == list(range(1, 13)), "12 passes, and not those of the run that was cancelled"

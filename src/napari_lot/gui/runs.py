@@ -16,6 +16,7 @@ import numpy as np
 
 from napari_lot.errors import InputError
 from napari_lot.gui.forms.words import label_of
+from napari_lot.gui.state import History
 from napari_lot.job import Result
 from napari_lot.series import TiltSeries
 from napari_lot.session.in_turn import InTurn
@@ -27,12 +28,16 @@ KEPT_IN_MEMORY = 3
 
 @dataclass
 class Run:
-    """One finished run; ``path`` is where its calculated stack is, while that is not in ``result``."""
+    """One finished run; ``path`` is where its calculated stack is, while that is not in ``result``.
+
+    ``history`` is pass, loss and mean R of its snapshots.
+    """
 
     number: int
     result: Result
     spacing_A: float
     changes: str
+    history: History = ()
     path: Path | None = None
 
 
@@ -54,11 +59,11 @@ class Runs:
     def __getitem__(self, number: int) -> Run:
         return next(run for run in self._runs if run.number == number)
 
-    def add(self, number: int, result: Result, spacing_A: float) -> Run:
+    def add(self, number: int, result: Result, spacing_A: float, history: History = ()) -> Run:
         """Keep a result; older ones make room."""
         earlier = self._runs[-1] if self._runs else None
         changes = "first run" if earlier is None else differences(earlier.result.settings, result.settings)
-        run = Run(number, result, spacing_A, changes)
+        run = Run(number, result, spacing_A, changes, history)
         self._runs.append(run)
         self._make_room()
         return run

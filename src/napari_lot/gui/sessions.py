@@ -20,6 +20,7 @@ from napari_lot.gui.forms.words import in_window_words
 from napari_lot.gui.live import Outcome
 from napari_lot.gui.panels.run.panel import FALLBACK_SPACING_A
 from napari_lot.gui.preferences import preferences
+from napari_lot.gui.state import History
 from napari_lot.job import Result, Snapshot, expected_spacing_A
 from napari_lot.session import Autosave, Session, read_session
 from napari_lot.session.leftovers import give_up, left_behind, new_autosave
@@ -46,7 +47,7 @@ class Sessions:
         # of the runs of this series that have ended, by their number
         self._of_run: dict[int, Autosave] = {}
         self._made: list[Path] = []
-        self._decided: tuple[int, Result] | None = None
+        self._decided: tuple[int, Result, History] | None = None
         self._timer = QTimer(bench)
         self._timer.setSingleShot(True)
         self._timer.setInterval(DECIDED_MS)
@@ -103,7 +104,7 @@ class Sessions:
             series=series,
             settings=result.settings,
             result=result,
-            history=np.array(bench.run.plot.history, np.float64).reshape(-1, 3),
+            history=np.array(bench.state.history, np.float64).reshape(-1, 3),
             notes=notes_of(result),
             view={"view": layers.view, "tilt": layers.tilt, "color_by": layers.atoms.color_by},
         )
@@ -168,7 +169,7 @@ class Sessions:
 
     def _on_decided(self, made: Made) -> None:
         """A person has decided about an atom: it is on disk a moment later, with all that was decided by then."""
-        self._decided = self.bench.state.result_run, made.result
+        self._decided = self.bench.state.result_run, made.result, self.bench.state.history
         self._timer.start()
 
     def _keep_decisions(self) -> None:
@@ -177,13 +178,12 @@ class Sessions:
         state, interval_s = self.bench.state, preferences().autosave_s
         if decided is None or interval_s is None:
             return
-        run, result = decided
+        run, result, history = decided
         autosave = self._of_run.get(run)
         if autosave is None:  # it was opened from a file, or saved before
             if state.series is None:
                 return
-            history = np.array(self.bench.run.plot.history, np.float64).reshape(-1, 3)
-            begun = Session(state.series, result.settings, history=history)
+            begun = Session(state.series, result.settings, history=np.array(history, np.float64).reshape(-1, 3))
             autosave = self._of_run[run] = Autosave(self._new_autosave(), begun, interval_s)
         elif autosave.failure is not None and not self._told:
             self._tell_failure(autosave)
@@ -245,7 +245,7 @@ class Sessions:
             bench.run.plot.add(history)
         yield
         if session.result is not None:
-            yield from self._show_result(session.result, spacing_A)
+            yield from self._show_result(session.result, spacing_A, history)
             if path != self._adopted:
                 state.is_saved(state.result_run)
         elif session.state is not None:
@@ -274,14 +274,14 @@ class Sessions:
         values["data"] = {"withhold": settings.data.withhold}
         self.bench.run.form.take(values)
 
-    def _show_result(self, result: Result, spacing_A: float) -> Iterator[None]:
+    def _show_result(self, result: Result, spacing_A: float, history: History) -> Iterator[None]:
         bench = self.bench
         bench.state.runs += 1
         yield from bench.layers.show_result_in_turns(result, spacing_A, turn=False)
         yield
         bench.run.progress.say(f"<b>Opened</b>: {in_window_words(result.message)}")
         bench.run.ended = DONE, f"{len(result.orbitals)} atoms, {result.stop_reason}."
-        bench.state.keep(result)
+        bench.state.keep(result, history)
 
     def _show_view(self, view: dict[str, Any]) -> None:
         layers = self.bench.layers

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 from psygnal import Signal
@@ -10,6 +11,9 @@ from napari_lot.gui.forms.words import in_window_words
 from napari_lot.job import Result
 from napari_lot.series import TiltSeries
 from napari_lot.settings import Microscope
+
+History = Sequence[tuple[int, float, float]]
+"""Pass, loss and mean R of every snapshot of a run."""
 
 
 class WorkbenchState:
@@ -32,6 +36,7 @@ class WorkbenchState:
         self._running = False
         self._reading = ""
         self._result: Result | None = None
+        self.history: History = ()
         self.runs = 0
         self.result_run = 0
         self.edited = False
@@ -55,7 +60,7 @@ class WorkbenchState:
         """
         self._series, self.again = series, again
         had_result = self._result is not None
-        self._result = None
+        self._result, self.history = None, ()
         self.runs = self.result_run = 0
         self.unsaved = set()
         self.series_changed.emit()
@@ -145,12 +150,12 @@ class WorkbenchState:
 
     @property
     def result(self) -> Result | None:
-        """What the last run that finished has left; it stays until another finishes or the series changes."""
+        """What the run that is shown has left, with its ``history``; it stays until another is shown or finishes."""
         return self._result
 
-    def keep(self, result: Result) -> None:
+    def keep(self, result: Result, history: History = ()) -> None:
         """The run that was begun last has finished: its result takes the place of an earlier one."""
-        self._result, self.result_run = result, self.runs
+        self._result, self.result_run, self.history = result, self.runs, history
         self.edited = False
         self.unsaved.add(self.result_run)
         self.result_changed.emit()
@@ -161,9 +166,9 @@ class WorkbenchState:
         self.unsaved.add(self.result_run)
         self.result_changed.emit()
 
-    def take_up(self, result: Result | None, run: int) -> None:
+    def take_up(self, result: Result | None, run: int, history: History = ()) -> None:
         """The result of another run, or none, is the one that is shown and exported."""
-        self._result, self.result_run = result, run
+        self._result, self.result_run, self.history = result, run, history
         self.result_changed.emit()
 
     def is_saved(self, run: int) -> None:

@@ -356,7 +356,7 @@ class RunPanel(QWidget):
         doubts = self.progress.end_with(result)
         known = f"{len(result.orbitals)} atoms, {result.stop_reason}"
         self.ended = (DOUBT, f"{known}; see the doubts below.") if doubts else (DONE, f"{known}.")
-        self.state.keep(result)
+        self.state.keep(result, self.plot.history)
         self.table.add(result, self._spacing_A)
 
     # -- the end ----------------------------------------------------------------------------------------------

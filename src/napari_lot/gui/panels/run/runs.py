@@ -99,8 +99,8 @@ class RunTable(QWidget):
         self._fill()
 
     def add(self, result: Result, spacing_A: float) -> None:
-        """A run has finished."""
-        self.runs.add(self.state.runs, result, spacing_A)
+        """The run that the state keeps has finished."""
+        self.runs.add(self.state.runs, result, spacing_A, self.state.history)
         self._fill()
 
     def _fill(self) -> None:
@@ -184,14 +184,14 @@ class RunTable(QWidget):
     def _show(self, number: int, result: Result) -> Iterator[None]:
         if self.state.running or all(run.number != number for run in self.runs):
             return
-        view, spacing_A = self.layers.view, self.runs[number].spacing_A
+        view, run = self.layers.view, self.runs[number]
         self.layers.remove_results()
         yield
-        yield from self.layers.show_result_in_turns(result, spacing_A, turn=view is None)
+        yield from self.layers.show_result_in_turns(result, run.spacing_A, turn=view is None)
         yield
         if view is not None and self.layers.available(view) is None:
             self.layers.look_at(view, reset=False)
-        self.state.take_up(result, number)
+        self.state.take_up(result, number, run.history)
         self.on_shown()
 
     def _remove(self) -> None:
