@@ -120,6 +120,10 @@ def test_the_false_atom_comes_first_and_goes(inspected: Any, viewer: Any, hand: 
     assert "probability" in told["reason"]
     assert told["doubtful"] is True
     assert panel.queue.shown.atom != false, "the next one is shown"
+    assert child(inspected, "runs").item(0, 1).text() == str(n - 1)
+    assert child(inspected, "runs").item(0, 2).text() == f"{100 * result.agreement()[0]:.2f}"
+    assert inspected.sections["run"].status.accessibleName() == f"Run 1: {n - 1} atoms, converged."
+    assert f"Since then 1 by hand: now {n - 1} atoms" in child(inspected, "stage").text()
     press(viewer, Qt.Key.Key_U)
     hand.until(lambda: len(state.result.orbitals) == n and settled(panel), 30)
     assert panel.queue.shown.atom == false

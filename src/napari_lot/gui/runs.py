@@ -65,11 +65,19 @@ class Runs:
         changes = "first run" if earlier is None else differences(earlier.result.settings, result.settings)
         run = Run(number, result, spacing_A, changes, history)
         self._runs.append(run)
-        self._make_room()
+        self.make_room()
         return run
 
-    def _make_room(self) -> None:
-        if len(self._runs) <= KEPT_IN_MEMORY:
+    def change(self, number: int, result: Result) -> None:
+        """Single atoms of a run were changed; its images stay in memory until ``make_room``."""
+        for run in self._runs:
+            if run.number == number:
+                with self._lock:
+                    run.result, run.path = result, None
+
+    def make_room(self) -> None:
+        """Write the images of older runs that are in memory."""
+        if all(run.path is not None for run in self._runs[:-KEPT_IN_MEMORY]):
             return
         if self._folder is None:
             self._folder = tempfile.TemporaryDirectory(prefix="napari-lot-runs-", ignore_cleanup_errors=True)
@@ -80,15 +88,16 @@ class Runs:
         for run in runs:
             if run.path is not None:
                 continue
-            path = folder / f"{run.number}.npy"
+            path, result = folder / f"{run.number}.npy", run.result
             try:
-                np.save(path, run.result.calculated)
+                np.save(path, result.calculated)
             except OSError:
                 path.unlink(missing_ok=True)
                 continue  # no room there: it stays in memory
             none = np.zeros((0, 0, 0), np.float32)
             with self._lock:
-                run.result, run.path = replace(run.result, calculated=none, residual=none), path
+                if run.result is result:  # else it was changed meanwhile
+                    run.result, run.path = replace(result, calculated=none, residual=none), path
 
     def wait(self, timeout_s: float | None = None) -> None:
         """Until older runs have made room and files of forgotten ones are gone."""

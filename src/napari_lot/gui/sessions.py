@@ -15,8 +15,7 @@ from scipy.spatial import cKDTree
 from napari_lot.atoms import Orbitals
 from napari_lot.errors import InputError
 from napari_lot.gui.doubts.judging import Made
-from napari_lot.gui.forms.section import DONE, READY
-from napari_lot.gui.forms.words import in_window_words
+from napari_lot.gui.forms.section import READY
 from napari_lot.gui.live import Outcome
 from napari_lot.gui.panels.run.panel import FALLBACK_SPACING_A
 from napari_lot.gui.preferences import preferences
@@ -279,9 +278,8 @@ class Sessions:
         bench.state.runs += 1
         yield from bench.layers.show_result_in_turns(result, spacing_A, turn=False)
         yield
-        bench.run.progress.say(f"<b>Opened</b>: {in_window_words(result.message)}")
-        bench.run.ended = DONE, f"{len(result.orbitals)} atoms, {result.stop_reason}."
         bench.state.keep(result, history)
+        bench.run.table.add(result, spacing_A)
 
     def _show_view(self, view: dict[str, Any]) -> None:
         layers = self.bench.layers

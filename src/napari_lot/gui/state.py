@@ -26,6 +26,7 @@ class WorkbenchState:
     running_changed = Signal()
     reading_changed = Signal()
     result_changed = Signal()
+    """Another run is shown, or none, or the atoms of the one that is shown are others."""
     failed = Signal(str, str)
     succeeded = Signal(str)
 
@@ -169,6 +170,7 @@ class WorkbenchState:
     def take_up(self, result: Result | None, run: int, history: History = ()) -> None:
         """The result of another run, or none, is the one that is shown and exported."""
         self._result, self.result_run, self.history = result, run, history
+        self.edited = False
         self.result_changed.emit()
 
     def is_saved(self, run: int) -> None:

@@ -242,8 +242,7 @@ class InspectPanel(QWidget):
             return
         self.layers.remove_results()
         self.layers.show_result(result, spacing_A)
-        self._on_result()
-        self.on_change()
+        self.state.take_up(result, self.state.result_run, self.state.history)
 
     # -- bars and histogram -----------------------------------------------------------------------------------
 

@@ -68,7 +68,7 @@ class RunPanel(QWidget):
         self.on_end: Callable[[Outcome | None], None] = lambda outcome: None
         self._spacing_A = FALLBACK_SPACING_A
         self._drawn_at = 0.0
-        # How the last run of this series ended: a section's state and a sentence.
+        # How the run that is shown ended, or one after it that left no result: a section's state and a sentence.
         self.ended: tuple[str, str] | None = None
 
         self.form = RunForm(state, layers.viewer)
@@ -76,7 +76,6 @@ class RunPanel(QWidget):
         self.edit = EditBox(state, layers)
         self.progress = ProgressView()
         self.table = RunTable(state, layers)
-        self.table.on_shown = lambda: self.on_change()
         self.edited = QLabel()
         self.edited.setObjectName("edited")
         self.edited.setWordWrap(True)
@@ -125,6 +124,7 @@ class RunPanel(QWidget):
         self.starting.changed.connect(self._on_starting)
         self.form.changed.connect(self.update_buttons)
         state.series_changed.connect(self._on_series)
+        state.result_changed.connect(self._on_result)
         state.microscope_changed.connect(self.update_buttons)
         state.reading_changed.connect(self.update_buttons)
         self.update_buttons()
@@ -353,11 +353,23 @@ class RunPanel(QWidget):
         self.ended = state, f"Run {self.state.runs}: {how[0].lower()}{how[1:]}."
 
     def _end_with(self, result: Result) -> None:
-        doubts = self.progress.end_with(result)
-        known = f"{len(result.orbitals)} atoms, {result.stop_reason}"
-        self.ended = (DOUBT, f"{known}; see the doubts below.") if doubts else (DONE, f"{known}.")
         self.state.keep(result, self.plot.history)
         self.table.add(result, self._spacing_A)
+
+    def _on_result(self) -> None:
+        """Another run is shown, or its atoms are others: what the step says is of that run."""
+        result, run = self.state.result, self.state.result_run
+        if self.state.running:
+            return
+        if result is None:
+            self.ended = None
+            self.progress.hide()
+            self.edited.hide()
+            return
+        doubts = self.progress.show_run(result, self.state.history)
+        known = f"Run {run}: {len(result.orbitals)} atoms, {result.stop_reason}"
+        self.ended = (DOUBT, f"{known}; see the doubts below.") if doubts else (DONE, f"{known}.")
+        self.edited.setVisible(bool(self.edited.text()) and run == self.state.runs)
 
     # -- the end ----------------------------------------------------------------------------------------------
 
@@ -373,6 +385,7 @@ class RunPanel(QWidget):
         self.starting.changed.disconnect(self._on_starting)
         self.starting.shutdown()
         self.state.series_changed.disconnect(self._on_series)
+        self.state.result_changed.disconnect(self._on_result)
         self.state.microscope_changed.disconnect(self.update_buttons)
         self.state.reading_changed.disconnect(self.update_buttons)
         self.edit.shutdown()

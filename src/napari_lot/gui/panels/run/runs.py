@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 
 from qtpy.QtCore import Qt
 from qtpy.QtWidgets import (
@@ -45,7 +45,6 @@ class RunTable(QWidget):
         self.runs = Runs()
         self.task = Task("shown again", self)
         self.progress = ProgressLine("runs", self.task, "Stay with the run that is shown.")
-        self.on_shown: Callable[[], None] = lambda: None
         self.table = QTableWidget(0, len(COLUMNS))
         self.table.setTabKeyNavigation(False)  # Tab leaves it, the arrow keys go through it
         self.table.setObjectName("runs")
@@ -80,15 +79,17 @@ class RunTable(QWidget):
         row.addWidget(self.remove)
         layout.addLayout(row)
         self.table.itemSelectionChanged.connect(self._on_selected)
+        # after a run without a result the selected one is not on screen
+        self.table.itemClicked.connect(lambda _: self._on_selected())
         state.running_changed.connect(self._enable)
-        state.result_changed.connect(self._select_shown)
+        state.result_changed.connect(self._on_result)
         self._fill()
 
     def shutdown(self) -> None:
         """Stop listening; results that waited on disk go."""
         self.task.shutdown()
         self.state.running_changed.disconnect(self._enable)
-        self.state.result_changed.disconnect(self._select_shown)
+        self.state.result_changed.disconnect(self._on_result)
         self.runs.clear()
         self.runs.wait(5.0)
 
@@ -102,6 +103,15 @@ class RunTable(QWidget):
         """The run that the state keeps has finished."""
         self.runs.add(self.state.runs, result, spacing_A, self.state.history)
         self._fill()
+
+    def _on_result(self) -> None:
+        """Another run is shown, or its atoms are others."""
+        if self.state.result is not None and self.state.edited:
+            self.runs.change(self.state.result_run, self.state.result)
+            self._fill()
+        else:
+            self.runs.make_room()
+            self._select_shown()
 
     def _fill(self) -> None:
         self.table.blockSignals(True)
@@ -167,6 +177,9 @@ class RunTable(QWidget):
         series = self.state.series
         if series is None or (number == self.state.result_run and self.layers.atoms.result is self.state.result):
             return
+        doing = f"Reading run {number}"
+        if self.task.running and self.task.what == doing:
+            return
         self.task.cancel()  # whatever was asked for before
 
         def failed(sentence: str) -> None:
@@ -174,7 +187,7 @@ class RunTable(QWidget):
             self._select_shown()
 
         self.task.start(
-            f"Reading run {number}",
+            doing,
             lambda progress: self.runs.whole(number, series),
             lambda result: self._show(number, result),
             failed,
@@ -192,7 +205,6 @@ class RunTable(QWidget):
         if view is not None and self.layers.available(view) is None:
             self.layers.look_at(view, reset=False)
         self.state.take_up(result, number, run.history)
-        self.on_shown()
 
     def _remove(self) -> None:
         number = self._number()
@@ -207,7 +219,6 @@ class RunTable(QWidget):
             else:
                 self.layers.remove_results()
                 self.state.take_up(None, 0)
-                self.on_shown()
         self._fill()
 
 
