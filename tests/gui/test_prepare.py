@@ -314,7 +314,7 @@ def test_another_series_does_not_take_the_place_of_unsaved_atoms_unasked(
     hand.type(child(ready, "export_path"), str(tmp_path / "a.csv"), enter=False)
     hand.click(child(ready, "export_save"))
     hand.until(lambda: not ready.export.saving)
-    assert ready.state.unsaved_atoms == "the atoms of run 1"
+    assert ready.state.unsaved_atoms() == "the atoms of run 1"
     ready.run.table.show_run(1)
     hand.until(lambda: ready.state.result_run == 1)
     hand.type(child(ready, "export_path"), str(tmp_path / "b.csv"), enter=False)

@@ -107,10 +107,20 @@ def test_a_click_brings_a_run_back_and_a_run_can_be_removed(ready: Any, hand: An
     assert ready.state.result_run == 1
     assert "run 1" in ready.sections["export"].status.accessibleName()
     assert ready.sections["run"].status.accessibleName() == "Run 1: 247 atoms, converged."
+    asked: list[str] = []
+    ready.run.table.confirm = lambda question: bool(asked.append(question))
+    hand.click(child(ready, "run_remove"))
+    assert table.rowCount() == 2
+    assert asked == [
+        "The atoms of run 1 go with it. Export them first, if you want to keep them. Remove it from the list now?"
+    ]
+    ready.state.is_saved(1)
     hand.click(child(ready, "run_remove"))
     hand.until(lambda: not ready.run.table.task.running)
+    assert len(asked) == 1, "its atoms are in a file"
     assert (table.rowCount(), ready.state.result_run) == (1, 2)
     assert ready.sections["run"].status.accessibleName() == "Run 2: 247 atoms, converged."
+    ready.run.table.confirm = lambda question: True
     hand.click(child(ready, "run_remove"))
     assert ready.state.result is None
     assert not table.isVisible()
@@ -236,3 +246,24 @@ def test_an_own_orbital_needs_its_file(ready: Any, hand: Any) -> None:
     hand.type(child(ready, "orbital_file"), "/nowhere/o.csv", enter=False)
     assert child(ready, "start").isEnabled()
     assert ready.run.settings().model.orbital == "/nowhere/o.csv"
+
+
+def test_enter_loses_no_atoms(qtbot: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    from qtpy.QtCore import Qt, QTimer
+    from qtpy.QtTest import QTest
+    from qtpy.QtWidgets import QApplication, QMessageBox, QWidget
+
+    from napari_lot.gui.unsaved import ask
+
+    monkeypatch.undo()  # the real dialog
+    parent = QWidget()
+    qtbot.addWidget(parent)
+    for key in (Qt.Key.Key_Return, Qt.Key.Key_Escape):
+
+        def press(key: Any = key) -> None:
+            box = QApplication.activeModalWidget()
+            assert isinstance(box, QMessageBox)
+            QTest.keyClick(box.focusWidget() or box, key)
+
+        QTimer.singleShot(300, press)
+        assert not ask(parent, "Lose them?")

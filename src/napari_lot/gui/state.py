@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from typing import Any
 
 from psygnal import Signal
@@ -177,10 +177,9 @@ class WorkbenchState:
         """The atoms of a run are in a file, or are wanted no more."""
         self.unsaved.discard(run)
 
-    @property
-    def unsaved_atoms(self) -> str:
-        """What would be lost with the series, as 'the atoms of run 1', '' for nothing."""
-        *others, last = [str(run) for run in sorted(self.unsaved)] or [""]
+    def unsaved_atoms(self, among: Collection[int] | None = None) -> str:
+        """What would be lost with these runs, or with the series: 'the atoms of run 1', '' for nothing."""
+        *others, last = [str(run) for run in sorted(self.unsaved) if among is None or run in among] or [""]
         runs = f"runs {', '.join(others)} and {last}" if others else f"run {last}"
         return f"the atoms of {runs}" if last else ""
 

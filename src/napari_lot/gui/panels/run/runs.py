@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 from qtpy.QtCore import Qt
 from qtpy.QtWidgets import (
@@ -21,6 +21,7 @@ from napari_lot.gui.canvas.layers import WorkbenchLayers
 from napari_lot.gui.forms.progress_line import ProgressLine
 from napari_lot.gui.runs import KEPT_IN_MEMORY, Run, Runs
 from napari_lot.gui.state import WorkbenchState
+from napari_lot.gui.unsaved import ask, may_go
 from napari_lot.gui.work.task import Task
 from napari_lot.job import Result
 
@@ -37,12 +38,19 @@ ROW, MOST_ROWS = 24, 5
 
 
 class RunTable(QWidget):
-    """Hidden before a run has finished; the run that is shown and exported is the selected row."""
+    """Hidden before a run has finished; the run that is shown and exported is the selected row.
+
+    Attributes
+    ----------
+    confirm : callable
+        Asked with a sentence before atoms that are in no file would go; True goes on.
+    """
 
     def __init__(self, state: WorkbenchState, layers: WorkbenchLayers, parent: QWidget | None = None) -> None:
         super().__init__(parent)
         self.state, self.layers = state, layers
         self.runs = Runs()
+        self.confirm: Callable[[str], bool] = lambda question: ask(self, question)
         self.task = Task("shown again", self)
         self.progress = ProgressLine("runs", self.task, "Stay with the run that is shown.")
         self.table = QTableWidget(0, len(COLUMNS))
@@ -208,7 +216,9 @@ class RunTable(QWidget):
 
     def _remove(self) -> None:
         number = self._number()
-        if number is None:
+        if number is None or not may_go(
+            self.state, "go with it", "Remove it from the list now?", self.confirm, runs=(number,)
+        ):
             return
         was_shown = number == self.state.result_run
         self.runs.remove(number)
