@@ -290,6 +290,20 @@ def test_peaks_beside_atoms_that_are_no_more_are_not_shown(paused: Any, hand: An
     assert "look for them again" in count.text()
 
 
+def test_all_atoms_deleted_in_the_overlay_is_a_sentence(paused: Any, hand: Any, notified: Any) -> None:
+    hand.click(child(paused, "view_markers"))
+    layer = paused.viewer.layers[EDITING]
+    layer.selected_data = set(range(len(layer.data)))
+    hand.click(child(paused, "edit_delete"))
+    assert len(layer.data) == 0
+    assert "none is left" in child(paused, "edit_count").text()
+    assert not paused.viewer.layers["Atoms on tilt"].shown.any()
+    hand.click(child(paused, "edit_undo"))
+    assert child(paused, "edit_count").text() == "Nothing is changed yet."
+    assert paused.viewer.layers["Atoms on tilt"].shown.sum() == 247
+    assert notified() == []
+
+
 def test_a_cancelled_run_leaves_the_edited_atoms_in_the_viewer(paused: Any, hand: Any) -> None:
     layer = paused.viewer.layers[EDITING]
     layer.selected_data = {0, 1}
