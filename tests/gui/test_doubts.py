@@ -334,7 +334,7 @@ def test_decisions_after_a_run_are_on_disk_for_the_next_window(
     hand.until(lambda: noted() == 1, 20)
     assert len(read_session(path).result.orbitals) == len(bench.state.result.orbitals)
     # saved elsewhere it goes; what is decided after that is kept again
-    bench.sessions.on_saved("Session, HDF5")
+    bench.sessions.on_saved("Session, HDF5", tmp_path / "a.lot.h5")
     hand.until(lambda: not path.exists())
     hand.click(child(panel, "doubt_keep"))
     hand.until(lambda: len(panel.queue.decisions) == 2, 60)

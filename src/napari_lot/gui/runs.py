@@ -86,7 +86,7 @@ class Runs:
 
     def _write(self, runs: list[Run], folder: Path) -> None:
         for run in runs:
-            if run.path is not None:
+            if run.path is not None or not run.result.calculated.size:
                 continue
             path, result = folder / f"{run.number}.npy", run.result
             try:

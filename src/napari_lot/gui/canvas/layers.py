@@ -157,11 +157,13 @@ class WorkbenchLayers:
         if self.series is None:
             return
         self.projection = Projection(self.series, result)
-        self.stacks.show_all(result.calculated, result.residual)
-        self.stacks.limit_residual(result.residual)
-        yield from self._add_stacks()
+        if result.calculated.size:  # a run that was broken off has none
+            self.stacks.show_all(result.calculated, result.residual)
+            self.stacks.limit_residual(result.residual)
+            yield from self._add_stacks()
         with self.views.still.held():
-            self.show_probe(result.probe, result.probe_before if result.probe_changed else None)
+            if result.probe.images.size:
+                self.show_probe(result.probe, result.probe_before if result.probe_changed else None)
             self.atoms.noun, self.atoms.result = "atoms", result
             first = self.atoms.spheres is None
             self._stream(result.orbitals, spacing_A)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import time
 from collections.abc import Callable, Iterator
+from pathlib import Path
 
 import numpy as np
 from qtpy.QtCore import QTimer
@@ -12,6 +13,7 @@ from qtpy.QtWidgets import QComboBox, QHBoxLayout, QLabel, QPushButton, QVBoxLay
 
 from napari_lot.errors import InputError
 from napari_lot.export import with_elements
+from napari_lot.gui.broken_off import did_not_end
 from napari_lot.gui.canvas.layers import WorkbenchLayers
 from napari_lot.gui.forms.preset_row import PresetRow
 from napari_lot.gui.forms.progress_line import ProgressLine
@@ -23,7 +25,7 @@ from napari_lot.gui.panels.run.progress import ProgressView
 from napari_lot.gui.panels.run.runs import RunTable
 from napari_lot.gui.panels.run.words import NO_RESULT
 from napari_lot.gui.plots.basic import ConvergencePlot
-from napari_lot.gui.state import WorkbenchState
+from napari_lot.gui.state import History, WorkbenchState
 from napari_lot.gui.work.task import Task
 from napari_lot.job import Job, Result, Snapshot, expected_spacing_A
 from napari_lot.progress import Progress
@@ -80,6 +82,13 @@ class RunPanel(QWidget):
         self.edited.setObjectName("edited")
         self.edited.setWordWrap(True)
         self.edited.hide()
+        self.go_on = QPushButton("Go on with it")
+        self.go_on.setObjectName("go_on")
+        self.go_on.setToolTip("Start a run from these atoms, with the settings as they stand here.")
+        self.go_on.clicked.connect(self._go_on)
+        self.go_on.hide()
+        # The session whose run was broken off.
+        self.broken_off: Path | None = None
         self.updates = QComboBox()
         self.updates.setObjectName("updates")
         self.updates.addItems(list(UPDATES))
@@ -115,7 +124,7 @@ class RunPanel(QWidget):
         layout.addLayout(following)
         layout.addLayout(buttons)
         layout.addWidget(self.start_line)
-        for widget in (self.edit, self.edited, self.progress, self.table):
+        for widget in (self.edit, self.edited, self.progress, self.go_on, self.table):
             layout.addWidget(widget)
 
         self._timer = QTimer(self)
@@ -191,6 +200,21 @@ class RunPanel(QWidget):
 
     # -- the four buttons -------------------------------------------------------------------------------------
 
+    def keep_broken_off(self, result: Result, history: History, spacing_A: float, path: Path) -> None:
+        """A session at ``path`` was opened whose run did not end: its last atoms are what is shown."""
+        self.broken_off = path
+        self.state.keep(result, history)
+        self.table.add(result, spacing_A)
+
+    def _go_on(self) -> None:
+        if self.broken_off is None:
+            return
+        self.form.begin.take(str(self.broken_off))
+        if self.start_button.isEnabled():
+            self._start()
+        else:
+            self.state.fail(f"Not yet: {self.start_button.toolTip()}")
+
     def _start(self) -> None:
         series = self.state.series
         if series is None or self.runner is not None:
@@ -213,6 +237,7 @@ class RunPanel(QWidget):
     def _begin(self, job: RunnableJob) -> None:
         self.layers.remove_results()
         self.ended = None
+        self.go_on.hide()
         self.state.runs += 1
         self.edited.hide()
         self.edited.setText("")
@@ -361,6 +386,7 @@ class RunPanel(QWidget):
         result, run = self.state.result, self.state.result_run
         if self.state.running:
             return
+        self.go_on.setVisible(did_not_end(result))
         if result is None:
             self.ended = None
             self.progress.hide()

@@ -7,6 +7,7 @@ import time
 import numpy as np
 from qtpy.QtWidgets import QLabel, QVBoxLayout, QWidget
 
+from napari_lot.gui.broken_off import did_not_end
 from napari_lot.gui.forms.widgets import Bar
 from napari_lot.gui.forms.words import in_window_words
 from napari_lot.gui.live import Pace, time_text
@@ -112,7 +113,7 @@ class ProgressView(QWidget):
         doubts = [in_window_words(w) for w in result.warnings]
         lines = "<br>".join(warning(w[:1].upper() + w[1:]) for w in doubts)
         headline = f"<b>{how}</b>: {rest}" if said else f"<b>Finished</b>: {message}"
-        self.end(headline + _changes(result), result.stop_reason, lines, done=True)
+        self.end(headline + _changes(result), result.stop_reason, lines, done=not did_not_end(result))
         self.detail.setVisible(bool(doubts))
         return doubts
 
