@@ -471,6 +471,27 @@ def test_letters_count_on_the_canvas_and_in_the_panel_alone(inspected: Any, view
     hand.until(lambda: len(state.result.orbitals) == n - 1 and settled(panel), 30)
 
 
+def test_the_ring_goes_with_its_panel_and_the_view_back(inspected: Any, viewer: Any, hand: Any) -> None:
+    panel, camera = inspected.doubts, viewer.scene.camera
+    assert inspected.layers.view == "atoms"
+    center = camera.center
+    press(viewer, Qt.Key.Key_N)
+    hand.until(lambda: settled(panel), 30)
+    shown, looked_at = panel.queue.shown.atom, camera.center
+    assert looked_at != center
+    panel.put_away()
+    assert "Doubtful atom" not in viewer.layers
+    assert camera.center == center
+    panel.queue.changed.emit()  # whatever is worked out meanwhile
+    assert "Doubtful atom" not in viewer.layers
+    press(viewer, Qt.Key.Key_N)
+    hand.until(lambda: "Doubtful atom" in viewer.layers)
+    assert (panel.queue.shown.atom, camera.center) == (shown, looked_at)
+    camera.center = moved = (1.0, 2.0, 3.0)
+    panel.put_away()
+    assert camera.center == moved, "moved by hand"
+
+
 def test_a_panel_behind_another_tab_holds_no_letters(inspected: Any, viewer: Any, hand: Any) -> None:
     panel = inspected.doubts
     press(viewer, Qt.Key.Key_N)

@@ -60,6 +60,9 @@ class WorkbenchLayers:
         self.atoms = AtomLayers(viewer)
         self.doubt = DoubtMark(viewer, self._doubt_place)
         self._tilt = 0
+        # where the view was before a doubtful atom was brought into its middle, and where it has been since
+        self._center_before: tuple[float, ...] | None = None
+        self._center_of_doubt: tuple[float, ...] | None = None
         viewer.dims.events.current_step.connect(self._on_step)
         viewer.dims.events.ndisplay.connect(self._on_ndisplay)
         viewer.dims.events.axis_labels.connect(self._on_axis_labels)
@@ -299,6 +302,14 @@ class WorkbenchLayers:
             self._select_main()
         self._center_on_doubt()
 
+    def unmark_doubt(self) -> None:
+        """Take the ring away, and put the view where it was, unless somebody has moved it since."""
+        self.doubt.remove()
+        camera = self.viewer.scene.camera
+        if self._center_before is not None and tuple(camera.center) == self._center_of_doubt:
+            camera.center = self._center_before
+        self._center_before = self._center_of_doubt = None
+
     def _doubt_place(self, position: NDArray[np.float64]) -> NDArray[np.float64]:
         """Where the ring is drawn, z, y, x: in 3-D at the atom, else where the shown tilt has it."""
         if self.view == "atoms" or self.projection is None:
@@ -307,7 +318,11 @@ class WorkbenchLayers:
 
     def _center_on_doubt(self) -> None:
         if self.doubt.position is not None and self.view in ("atoms", "markers"):
-            self.viewer.scene.camera.center = tuple(float(x) for x in self._doubt_place(self.doubt.position))
+            camera = self.viewer.scene.camera
+            if tuple(camera.center) != self._center_of_doubt:  # framed anew, or moved by hand
+                self._center_before = tuple(camera.center)
+            camera.center = tuple(float(x) for x in self._doubt_place(self.doubt.position))
+            self._center_of_doubt = tuple(camera.center)
 
     # -- probe ------------------------------------------------------------------------------------------------
 
