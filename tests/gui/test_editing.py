@@ -304,6 +304,29 @@ def test_all_atoms_deleted_in_the_overlay_is_a_sentence(paused: Any, hand: Any, 
     assert notified() == []
 
 
+def test_peaks_go_when_the_atoms_change_and_while_they_are_looked_for(paused: Any, hand: Any) -> None:
+    peaks, add, count = (child(paused, f"edit_{name}") for name in ("peaks", "add", "count"))
+    places = np.array([[0.0, 0.0, 30.0], [0.0, 5.0, 30.0]])
+    paused.job.candidates = Candidates(places, np.array([1234.5, 900.0]), np.array([9.0, 8.0]))
+    layer = paused.viewer.layers[EDITING]
+    layer.selected_data = {0}
+    layer.remove_selected()
+    hand.click(child(paused, "edit_find"))
+    hand.until(add.isVisible)
+    assert peaks.item(0).text() == "9.0 σ, height 1.23e+03 image units:  0.0, 0.0, 30.0 Å"
+    hand.click(add)
+    assert peaks.count() == 1, "the others were found together with it"
+    hand.click(child(paused, "edit_undo"))
+    assert (peaks.count(), peaks.isVisible(), add.isVisible()) == (0, False, False)
+    assert "look for them again" in count.text()
+    assert paused.layers.editor.candidates is None
+    hand.click(child(paused, "edit_find"))
+    hand.until(add.isVisible)
+    paused.run.runner.control.candidates = lambda: None  # it goes on looking
+    hand.click(child(paused, "edit_find"))
+    assert (peaks.count(), add.isVisible()) == (0, False)
+
+
 def test_a_cancelled_run_leaves_the_edited_atoms_in_the_viewer(paused: Any, hand: Any) -> None:
     layer = paused.viewer.layers[EDITING]
     layer.selected_data = {0, 1}
