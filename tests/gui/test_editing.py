@@ -337,6 +337,25 @@ def test_a_cancelled_run_leaves_the_edited_atoms_in_the_viewer(paused: Any, hand
     assert "stay in the layer" in child(paused, "edited").text()
 
 
+def test_a_pause_is_said_and_its_colours_are_explained(paused: Any, hand: Any) -> None:
+    from qtpy.QtWidgets import QProgressBar
+
+    assert paused.sections["run"].status.accessibleName() == "Paused; Resume goes on."
+    bar = paused.findChild(QProgressBar, "progress")
+    assert bar.format().endswith("paused")
+    for undone in (False, True):
+        if undone:
+            hand.click(child(paused, "edit_undo"))
+        layer, atoms = paused.viewer.layers[EDITING], paused.viewer.layers["Atoms"]
+        assert layer.face_colorbar.visible
+        assert "coloured by height (image units), 0 to " in paused.viewer.canvas.overlays.text.text
+        assert layer.face_contrast_limits == atoms.face_contrast_limits
+        np.testing.assert_allclose(layer.face_color, atoms.face_color[:247], atol=1e-6)
+    hand.click(child(paused, "pause"))
+    assert paused.sections["run"].status.accessibleName() != "Paused; Resume goes on."
+    hand.until(lambda: not paused.state.running, 60)
+
+
 def test_a_pause_without_an_edit_changes_nothing(paused: Any, hand: Any) -> None:
     hand.click(child(paused, "pause"))
     hand.until(lambda: not paused.state.running, 60)

@@ -239,7 +239,7 @@ class Workbench(QWidget):
             steps["probe"].set_status(NEEDS, f"Needs {' and '.join(missing)}; direct projection runs without {them}.")
         needs = self.run.needs()
         if state.running:
-            steps["run"].set_status(READY, "Running.")
+            steps["run"].set_status(READY, self.run.doing)
         elif needs is not None:
             mark = DOUBT if needs == self.run.unsettled() else NEEDS
             steps["run"].set_status(mark, needs[0].upper() + needs[1:] + ".")

@@ -226,7 +226,7 @@ class WorkbenchLayers:
         assert self.series is not None
         self.projection = Projection.of(self.series, held.rotations, held.offset_A)
         self.show_atoms(held.orbitals, self.atoms.spacing_A)
-        colors = coloring(self.atoms.color_by, held.orbitals, intensity=self.atoms.intensity).rgba()
+        colors = coloring(self.atoms.color_by, held.orbitals, intensity=self.atoms.intensity)
         self.editor.begin(held.orbitals, SPHERE * self.atoms.spacing_A, colors)
         self.views.order()
         self.look_at(self.view or "atoms", reset=False)
@@ -448,6 +448,7 @@ class WorkbenchLayers:
             text = f"probe at depth {exact}" if self.probe.before is None else f"depth {exact}, % of peak before"
         elif view == "atoms" and self.editor.layer is not None:
             text = f"{len(self.editor.layer.data)} atoms, editing"
+            text += "" if self.editor.colors is None else f"\ncoloured by {self.editor.colors.words}"
         elif view == "atoms" and self.atoms.orbitals is not None:
             text = f"{len(self.atoms.orbitals)} {self.atoms.noun}\ncoloured by {self.atoms.coloring().words}"
         self.views.say(text, (f"tilt {short_angle_text(self.series, t)}", depth))

@@ -150,6 +150,16 @@ class RunPanel(QWidget):
         offered = {name: interval or 0.1 for name, interval in UPDATES.items() if interval is not None}
         self.updates.setCurrentText(min(offered, key=lambda name: abs(np.log(offered[name] / wanted))))
 
+    @property
+    def doing(self) -> str:
+        """What a run is about, in a sentence."""
+        control = None if self.runner is None else self.runner.control
+        if control is not None and control.stop_request is not None:
+            return "Stopping."
+        if control is not None and control.pause_requested:
+            return "Paused; Resume goes on." if control.is_paused else "Pausing."
+        return "Running."
+
     # -- settings ---------------------------------------------------------------------------------------------
 
     def settings(self) -> Settings:

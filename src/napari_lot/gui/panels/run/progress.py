@@ -17,6 +17,8 @@ from napari_lot.gui.plots.basic import ConvergencePlot
 from napari_lot.gui.state import History
 from napari_lot.job import Control, Result, Snapshot
 
+PAUSED = "%p %  ·  paused"
+
 
 class ProgressView(QWidget):
     """Follows one run at a time; hidden before there is one."""
@@ -67,6 +69,7 @@ class ProgressView(QWidget):
         if control.is_paused and self._paused_since is None:
             self._paused_since = now
             self.stage.setText("<b>Paused</b>")
+            self.bar.setFormat(PAUSED)
             return True
         if not control.is_paused and self._paused_since is not None:
             self._paused_s += now - self._paused_since
@@ -83,7 +86,10 @@ class ProgressView(QWidget):
         self.bar.setRange(0, max(snapshot.steps_total, 1))
         self.bar.setValue(min(snapshot.step, snapshot.steps_total))
         left = self._pace.left_s(snapshot.step, snapshot.steps_total, elapsed)
-        self.bar.setFormat(f"%p %  ·  {time_text(left)} left" if left else "%p %")
+        if control is not None and control.is_paused:
+            self.bar.setFormat(PAUSED)
+        else:
+            self.bar.setFormat(f"%p %  ·  {time_text(left)} left" if left else "%p %")
         parts = [f"{len(snapshot.orbitals):,} orbitals".replace(",", "\u202f")]
         finite = np.isfinite(snapshot.r_factor)
         if finite.any():
