@@ -279,6 +279,7 @@ class Workbench(QWidget):
         self.doubts.put_away()  # there are no atoms that either could show
         self.inspect.table.put_away()
         self.layers.show_series(series, replacing=self.data.used_layer, keep_tilt=self.state.again)
+        self.data.show_mask()
         if not self.state.again:
             self.sections["probe"].open()
         self._update_steps()
