@@ -155,7 +155,7 @@ class Candidates:
     positions : (M, 3) float64
         x, y, z in Å.
     height : (M,) float64
-        Height that the residual asks for, in typical heights.
+        Height that the residual asks for, in the unit of the fit, or of the images in the answer of a ``Control``.
     significance : (M,) float64
         In standard deviations, correlations of the residual taken into account.
     """

@@ -109,7 +109,9 @@ class Result:
             found["p_element"] = self.p_element
         if self.p_exists is not None:
             found["p_exists"] = self.p_exists
-        return found | {"tilts_seen": np.asarray(self.tilts_seen, np.int64)}
+        if len(self.tilts_seen) == len(self.orbitals):  # not known of a run that was broken off
+            found |= {"tilts_seen": np.asarray(self.tilts_seen, np.int64)}
+        return found
 
     @property
     def probe_changed(self) -> bool:

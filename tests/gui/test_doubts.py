@@ -125,6 +125,10 @@ def test_the_false_atom_comes_first_and_goes(inspected: Any, viewer: Any, hand: 
     assert "probability" in told["reason"]
     assert told["doubtful"] is True
     assert panel.queue.shown.atom != false, "the next one is shown"
+    assert child(inspected, "runs").item(0, 1).text() == str(n - 1)
+    assert child(inspected, "runs").item(0, 2).text() == f"{100 * result.agreement()[0]:.2f}"
+    assert inspected.sections["run"].status.accessibleName() == f"Run 1: {n - 1} atoms, converged."
+    assert f"Since then 1 by hand: now {n - 1} atoms" in child(inspected, "stage").text()
     press(viewer, Qt.Key.Key_U)
     hand.until(lambda: len(state.result.orbitals) == n and settled(panel), 30)
     assert panel.queue.shown.atom == false
@@ -343,7 +347,7 @@ def test_decisions_after_a_run_are_on_disk_for_the_next_window(
     hand.until(lambda: noted() == 1, 20)
     assert len(read_session(path).result.orbitals) == len(bench.state.result.orbitals)
     # saved elsewhere it goes; what is decided after that is kept again
-    bench.sessions.on_saved("Session, HDF5")
+    bench.sessions.on_saved("Session, HDF5", tmp_path / "a.lot.h5")
     hand.until(lambda: not path.exists())
     hand.click(child(panel, "doubt_keep"))
     hand.until(lambda: len(panel.queue.decisions) == 2, 60)
@@ -478,6 +482,27 @@ def test_letters_count_on_the_canvas_and_in_the_panel_alone(inspected: Any, view
     hand.until(lambda: len(panel.queue.decisions) == 1 and settled(panel), 30)
     QTest.keyClick(inspected.window().focusWidget(), Qt.Key.Key_D)  # wherever Qt has put it
     hand.until(lambda: len(state.result.orbitals) == n - 1 and settled(panel), 30)
+
+
+def test_the_ring_goes_with_its_panel_and_the_view_back(inspected: Any, viewer: Any, hand: Any) -> None:
+    panel, camera = inspected.doubts, viewer.scene.camera
+    assert inspected.layers.view == "atoms"
+    center = camera.center
+    press(viewer, Qt.Key.Key_N)
+    hand.until(lambda: settled(panel), 30)
+    shown, looked_at = panel.queue.shown.atom, camera.center
+    assert looked_at != center
+    panel.put_away()
+    assert "Doubtful atom" not in viewer.layers
+    assert camera.center == center
+    panel.queue.changed.emit()  # whatever is worked out meanwhile
+    assert "Doubtful atom" not in viewer.layers
+    press(viewer, Qt.Key.Key_N)
+    hand.until(lambda: "Doubtful atom" in viewer.layers)
+    assert (panel.queue.shown.atom, camera.center) == (shown, looked_at)
+    camera.center = moved = (1.0, 2.0, 3.0)
+    panel.put_away()
+    assert camera.center == moved, "moved by hand"
 
 
 def test_a_panel_behind_another_tab_holds_no_letters(inspected: Any, viewer: Any, hand: Any) -> None:

@@ -290,6 +290,43 @@ def test_peaks_beside_atoms_that_are_no_more_are_not_shown(paused: Any, hand: An
     assert "look for them again" in count.text()
 
 
+def test_all_atoms_deleted_in_the_overlay_is_a_sentence(paused: Any, hand: Any, notified: Any) -> None:
+    hand.click(child(paused, "view_markers"))
+    layer = paused.viewer.layers[EDITING]
+    layer.selected_data = set(range(len(layer.data)))
+    hand.click(child(paused, "edit_delete"))
+    assert len(layer.data) == 0
+    assert "none is left" in child(paused, "edit_count").text()
+    assert not paused.viewer.layers["Atoms on tilt"].shown.any()
+    hand.click(child(paused, "edit_undo"))
+    assert child(paused, "edit_count").text() == "Nothing is changed yet."
+    assert paused.viewer.layers["Atoms on tilt"].shown.sum() == 247
+    assert notified() == []
+
+
+def test_peaks_go_when_the_atoms_change_and_while_they_are_looked_for(paused: Any, hand: Any) -> None:
+    peaks, add, count = (child(paused, f"edit_{name}") for name in ("peaks", "add", "count"))
+    places = np.array([[0.0, 0.0, 30.0], [0.0, 5.0, 30.0]])
+    paused.job.candidates = Candidates(places, np.array([1234.5, 900.0]), np.array([9.0, 8.0]))
+    layer = paused.viewer.layers[EDITING]
+    layer.selected_data = {0}
+    layer.remove_selected()
+    hand.click(child(paused, "edit_find"))
+    hand.until(add.isVisible)
+    assert peaks.item(0).text() == "9.0 σ, height 1.23e+03 image units:  0.0, 0.0, 30.0 Å"
+    hand.click(add)
+    assert peaks.count() == 1, "the others were found together with it"
+    hand.click(child(paused, "edit_undo"))
+    assert (peaks.count(), peaks.isVisible(), add.isVisible()) == (0, False, False)
+    assert "look for them again" in count.text()
+    assert paused.layers.editor.candidates is None
+    hand.click(child(paused, "edit_find"))
+    hand.until(add.isVisible)
+    paused.run.runner.control.candidates = lambda: None  # it goes on looking
+    hand.click(child(paused, "edit_find"))
+    assert (peaks.count(), add.isVisible()) == (0, False)
+
+
 def test_a_cancelled_run_leaves_the_edited_atoms_in_the_viewer(paused: Any, hand: Any) -> None:
     layer = paused.viewer.layers[EDITING]
     layer.selected_data = {0, 1}
@@ -298,6 +335,25 @@ def test_a_cancelled_run_leaves_the_edited_atoms_in_the_viewer(paused: Any, hand
     hand.until(lambda: not paused.state.running)
     assert len(paused.viewer.layers["Atoms (edited, not used)"].data) == 245
     assert "stay in the layer" in child(paused, "edited").text()
+
+
+def test_a_pause_is_said_and_its_colours_are_explained(paused: Any, hand: Any) -> None:
+    from qtpy.QtWidgets import QProgressBar
+
+    assert paused.sections["run"].status.accessibleName() == "Paused; Resume goes on."
+    bar = paused.findChild(QProgressBar, "progress")
+    assert bar.format().endswith("paused")
+    for undone in (False, True):
+        if undone:
+            hand.click(child(paused, "edit_undo"))
+        layer, atoms = paused.viewer.layers[EDITING], paused.viewer.layers["Atoms"]
+        assert layer.face_colorbar.visible
+        assert "coloured by height (image units), 0 to " in paused.viewer.canvas.overlays.text.text
+        assert layer.face_contrast_limits == atoms.face_contrast_limits
+        np.testing.assert_allclose(layer.face_color, atoms.face_color[:247], atol=1e-6)
+    hand.click(child(paused, "pause"))
+    assert paused.sections["run"].status.accessibleName() != "Paused; Resume goes on."
+    hand.until(lambda: not paused.state.running, 60)
 
 
 def test_a_pause_without_an_edit_changes_nothing(paused: Any, hand: Any) -> None:

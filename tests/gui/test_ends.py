@@ -46,7 +46,7 @@ def test_an_end_before_there_was_an_atom_is_said(ready: Any, hand: Any, reason: 
 def test_the_end_is_said_once(ready: Any, hand: Any) -> None:
     run(ready, hand, steps=10_000)
     assert child(ready, "stage").text() == "<b>Finished early</b>: the stand-in is done."
-    assert status(ready, "run") == "247 atoms, finished early."
+    assert status(ready, "run") == "Run 1: 247 atoms, finished early."
     assert "✓" in ready.sections["run"].status.text()
 
 

@@ -201,8 +201,20 @@ def test_a_painted_mask_is_not_used(prepare: Any, workbench: Any, hand: Any, vie
     np.testing.assert_array_equal(mask, ~painted[:, 0] if each else np.broadcast_to(~painted, mask.shape))
     assert "Mask (painted = not used)" not in viewer.layers
     assert "Masked by hand" in child(workbench, "prepare_history").text()
+    hatched = viewer.layers["Mask (in use)"]
+    assert hatched.visible
+    np.testing.assert_array_equal(hatched.data > 0, painted)
+    assert set(np.unique(hatched.data)) == {0, 1, 2}, "stripes, that are seen on dark and bright"
+    assert viewer.layers.index(hatched) > viewer.layers.index("Measured")
+    hatched.visible = False  # a click on its eye
+    hand.click(child(workbench, "view_images"))
+    assert not hatched.visible, "switched off"
+    hatched.visible = True
+    hand.click(child(workbench, "view_images"))
+    assert hatched.visible
     press(workbench, hand, "undo_step")
     assert workbench.state.series.mask is None
+    assert "Mask (in use)" not in viewer.layers
 
 
 def test_the_pixel_size_from_a_lattice_and_from_a_line(prepare: Any, workbench: Any, hand: Any, viewer: Any) -> None:
@@ -341,7 +353,7 @@ def test_another_series_does_not_take_the_place_of_unsaved_atoms_unasked(
     hand.type(child(ready, "export_path"), str(tmp_path / "a.csv"), enter=False)
     hand.click(child(ready, "export_save"))
     hand.until(lambda: not ready.export.saving)
-    assert ready.state.unsaved_atoms == "the atoms of run 1"
+    assert ready.state.unsaved_atoms() == "the atoms of run 1"
     ready.run.table.show_run(1)
     hand.until(lambda: ready.state.result_run == 1)
     hand.type(child(ready, "export_path"), str(tmp_path / "b.csv"), enter=False)

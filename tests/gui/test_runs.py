@@ -60,6 +60,12 @@ def test_images_of_older_runs_wait_on_disk_and_come_back_the_same() -> None:
     np.testing.assert_array_equal(back.calculated, results[1].calculated)
     np.testing.assert_array_equal(back.residual, results[1].residual)
     assert runs.whole(5, Measured) is results[5]
+    changed = result(9)
+    runs.change(1, changed)
+    assert runs.whole(1, Measured) is changed
+    runs.make_room()
+    runs.wait()
+    np.testing.assert_array_equal(runs.whole(1, Measured).calculated, changed.calculated)
     runs.remove(2)
     assert [path.name for path in folder.iterdir()] == ["1.npy"]
     runs[1].path.unlink()
@@ -101,13 +107,48 @@ def test_a_click_brings_a_run_back_and_a_run_can_be_removed(ready: Any, hand: An
     assert ready.layers.atoms.result is first
     assert ready.state.result_run == 1
     assert "run 1" in ready.sections["export"].status.accessibleName()
+    assert ready.sections["run"].status.accessibleName() == "Run 1: 247 atoms, converged."
+    asked: list[str] = []
+    ready.run.table.confirm = lambda question: bool(asked.append(question))
+    hand.click(child(ready, "run_remove"))
+    assert table.rowCount() == 2
+    assert asked == [
+        "The atoms of run 1 go with it. Export them first, if you want to keep them. Remove it from the list now?"
+    ]
+    ready.state.is_saved(1)
     hand.click(child(ready, "run_remove"))
     hand.until(lambda: not ready.run.table.task.running)
+    assert len(asked) == 1, "its atoms are in a file"
     assert (table.rowCount(), ready.state.result_run) == (1, 2)
+    assert ready.sections["run"].status.accessibleName() == "Run 2: 247 atoms, converged."
+    ready.run.table.confirm = lambda question: True
     hand.click(child(ready, "run_remove"))
     assert ready.state.result is None
     assert not table.isVisible()
+    assert ready.sections["run"].status.accessibleName() == "Ready to start."
+    assert not child(ready, "stage").isVisible()
     assert "Calculated" not in ready.viewer.layers
+
+
+def test_after_a_cancelled_run_all_steps_speak_of_the_run_that_is_clicked(ready: Any, hand: Any) -> None:
+    """Also where it is the one that is selected already, as it was not on screen."""
+    ready.run.make_job = lambda series, settings: StandInJob(series, settings, step_s=0.0, steps=4)
+    run_once(ready, hand)
+    said, history = child(ready, "stage").text(), ready.run.plot.history
+    ready.run.make_job = lambda series, settings: StandInJob(series, settings, step_s=0.02, steps=10_000)
+    hand.click(child(ready, "start"))
+    hand.until(lambda: ready.run.plot.points > 2)
+    hand.click(child(ready, "cancel"))
+    hand.until(lambda: not ready.state.running)
+    assert "Export still has run 1" in child(ready, "stage").text()
+    table = child(ready, "runs")
+    hand.reach(table)
+    hand.click(table.viewport(), table.visualItemRect(table.item(0, 1)).center())
+    hand.until(lambda: ready.layers.atoms.result is ready.state.result and not ready.run.table.task.running)
+    assert (child(ready, "stage").text(), ready.run.plot.history) == (said, history)
+    assert not child(ready, "show_result_again").isVisible()
+    for step in ("run", "inspect"):
+        assert ready.sections[step].status.accessibleName().startswith("Run 1")
 
 
 def test_the_list_fits_a_narrow_dock(ready: Any, hand: Any) -> None:
@@ -211,3 +252,24 @@ def test_an_own_orbital_needs_its_file(ready: Any, hand: Any) -> None:
     hand.type(child(ready, "orbital_file"), "/nowhere/o.csv", enter=False)
     assert child(ready, "start").isEnabled()
     assert ready.run.settings().model.orbital == "/nowhere/o.csv"
+
+
+def test_enter_loses_no_atoms(qtbot: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    from qtpy.QtCore import Qt, QTimer
+    from qtpy.QtTest import QTest
+    from qtpy.QtWidgets import QApplication, QMessageBox, QWidget
+
+    from napari_lot.gui.unsaved import ask
+
+    monkeypatch.undo()  # the real dialog
+    parent = QWidget()
+    qtbot.addWidget(parent)
+    for key in (Qt.Key.Key_Return, Qt.Key.Key_Escape):
+
+        def press(key: Any = key) -> None:
+            box = QApplication.activeModalWidget()
+            assert isinstance(box, QMessageBox)
+            QTest.keyClick(box.focusWidget() or box, key)
+
+        QTimer.singleShot(300, press)
+        assert not ask(parent, "Lose them?")

@@ -115,6 +115,8 @@ def test_a_running_fit_is_saved_and_offered_after_a_crash(
     hand.click(child(bench, "recovery_open"))
     hand.until(lambda: bench.state.series is not None and not bench.state.reading)
     assert "Broken off" in child(bench, "stage").text()
+    assert "had not become atoms yet" in child(bench, "stage").text()
+    assert bench.state.result is None
     assert len(bench.layers.atoms.spheres.layer.data) == len(state.orbitals)
     # a finished run that is saved elsewhere needs no autosave
     open_step(bench, hand, "run")
@@ -201,3 +203,74 @@ def test_a_session_without_element_and_distance_opens(workbench: Any, hand: Any,
     assert len(workbench.layers.atoms.spheres.layer.data) == 247
     assert 2 < workbench.layers.atoms.spacing_A < 3.5, "platinum's neighbours"
     assert not workbench.run.start_button.isEnabled()
+
+
+@pytest.mark.parametrize("kind", ["Session, HDF5", "Everything, folder"])
+def test_the_history_that_is_saved_is_that_of_the_run_that_is_shown(
+    ready: Any, hand: Any, tmp_path: Path, kind: str
+) -> None:
+    for end in ("", "", "cancel"):
+        if not end:
+            run_to_the_end(ready, hand)
+            continue
+        ready.run.make_job = lambda series, settings: StandInJob(series, settings, step_s=0.02, steps=10_000)
+        hand.click(child(ready, "start"))
+        hand.until(lambda: ready.run.plot.points > 15)
+        hand.click(child(ready, end))
+    hand.until(lambda: not ready.state.running)
+    table = child(ready, "runs")
+    hand.reach(table)
+    hand.click(table.viewport(), table.visualItemRect(table.item(0, 1)).center())
+    hand.until(lambda: ready.state.result_run == 1 and not ready.run.table.task.running)
+    path = tmp_path / ("mine.lot.h5" if kind.startswith("Session") else "all")
+    save(ready, hand, kind, path)
+    saved = read_session(path if path.is_file() else next(path.glob("*.lot.h5")))
+    assert saved.history[:, 0].tolist() == list(range(1, 13)), "12 passes, and not those of the run that was cancelled"
+
+
+def test_a_run_that_was_broken_off_is_looked_at_exported_and_gone_on_with(
+    workbench: Any, hand: Any, notified: Any, tmp_path: Path
+) -> None:
+    from napari_lot.export import read_atoms
+    from napari_lot.series.sample import load_sample
+    from napari_lot.session import RunState
+    from napari_lot.settings import settings_from_dict
+
+    series, settings = load_sample(), settings_from_dict({"model": {"elements": ("Pt",), "probe": "direct"}})
+    *_, last = StandInJob(series, settings, step_s=0.0, steps=12).run()
+    path = tmp_path / "broken.lot.h5"
+    assert last.stage == "refine"
+    write_session(path, Session(series, settings, state=RunState.of(last), history=np.array([[1, 2.0, 0.3]])))
+    workbench.sessions.open(path)
+    hand.until(lambda: workbench.state.result is not None and not workbench.state.reading)
+    hand.until(lambda: workbench.sections["inspect"].isExpanded() and not workbench.data.task.running)
+    steps = {name: section.status.accessibleName() for name, section in workbench.sections.items()}
+    assert steps["run"] == "Run 1: 247 atoms, broken off; see the doubts below."
+    assert steps["inspect"].startswith("Run 1, which did not end.")
+    assert steps["export"] == "247 atoms of run 1, which did not end, to save."
+    assert child(workbench, "show_table").isEnabled()
+    assert child(workbench, "show_compare").isEnabled()
+    assert "did not end" in child(workbench, "next_doubtful").toolTip()
+    for kind, name in (("Atoms, CSV", "a.csv"), ("Session, HDF5", "again.lot.h5")):
+        save(workbench, hand, kind, tmp_path / name)
+    assert notified() == []
+    assert len(read_atoms(tmp_path / "a.csv")) == 247
+    again = read_session(tmp_path / "again.lot.h5")
+    assert again.result is None
+    np.testing.assert_array_equal(again.state.orbitals.positions, last.orbitals.positions)
+    save(workbench, hand, "Calculated tilts, TIFF", tmp_path / "c.tif")
+    assert "this run did not end" in notified()[-1]
+    assert not (tmp_path / "c.tif").exists()
+    given: list[Any] = []
+
+    def make(series: Any, settings: Any, atoms: Any = None) -> StandInJob:
+        given.append(atoms)
+        return StandInJob(series, settings, step_s=0.0, steps=4)
+
+    workbench.run.make_job = make
+    open_step(workbench, hand, "run")
+    path.unlink()  # as an autosave that is saved elsewhere
+    hand.click(child(workbench, "go_on"))
+    hand.until(lambda: workbench.state.result_run == 2 and not workbench.state.running)
+    np.testing.assert_allclose(given[0].positions, last.orbitals.positions)
+    assert not child(workbench, "go_on").isVisible()

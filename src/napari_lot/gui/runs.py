@@ -16,6 +16,7 @@ import numpy as np
 
 from napari_lot.errors import InputError
 from napari_lot.gui.forms.words import label_of
+from napari_lot.gui.state import History
 from napari_lot.job import Result
 from napari_lot.series import TiltSeries
 from napari_lot.session.in_turn import InTurn
@@ -27,12 +28,16 @@ KEPT_IN_MEMORY = 3
 
 @dataclass
 class Run:
-    """One finished run; ``path`` is where its calculated stack is, while that is not in ``result``."""
+    """One finished run; ``path`` is where its calculated stack is, while that is not in ``result``.
+
+    ``history`` is pass, loss and mean R of its snapshots.
+    """
 
     number: int
     result: Result
     spacing_A: float
     changes: str
+    history: History = ()
     path: Path | None = None
 
 
@@ -54,17 +59,25 @@ class Runs:
     def __getitem__(self, number: int) -> Run:
         return next(run for run in self._runs if run.number == number)
 
-    def add(self, number: int, result: Result, spacing_A: float) -> Run:
+    def add(self, number: int, result: Result, spacing_A: float, history: History = ()) -> Run:
         """Keep a result; older ones make room."""
         earlier = self._runs[-1] if self._runs else None
         changes = "first run" if earlier is None else differences(earlier.result.settings, result.settings)
-        run = Run(number, result, spacing_A, changes)
+        run = Run(number, result, spacing_A, changes, history)
         self._runs.append(run)
-        self._make_room()
+        self.make_room()
         return run
 
-    def _make_room(self) -> None:
-        if len(self._runs) <= KEPT_IN_MEMORY:
+    def change(self, number: int, result: Result) -> None:
+        """Single atoms of a run were changed; its images stay in memory until ``make_room``."""
+        for run in self._runs:
+            if run.number == number:
+                with self._lock:
+                    run.result, run.path = result, None
+
+    def make_room(self) -> None:
+        """Write the images of older runs that are in memory."""
+        if all(run.path is not None for run in self._runs[:-KEPT_IN_MEMORY]):
             return
         if self._folder is None:
             self._folder = tempfile.TemporaryDirectory(prefix="napari-lot-runs-", ignore_cleanup_errors=True)
@@ -73,17 +86,18 @@ class Runs:
 
     def _write(self, runs: list[Run], folder: Path) -> None:
         for run in runs:
-            if run.path is not None:
+            if run.path is not None or not run.result.calculated.size:
                 continue
-            path = folder / f"{run.number}.npy"
+            path, result = folder / f"{run.number}.npy", run.result
             try:
-                np.save(path, run.result.calculated)
+                np.save(path, result.calculated)
             except OSError:
                 path.unlink(missing_ok=True)
                 continue  # no room there: it stays in memory
             none = np.zeros((0, 0, 0), np.float32)
             with self._lock:
-                run.result, run.path = replace(run.result, calculated=none, residual=none), path
+                if run.result is result:  # else it was changed meanwhile
+                    run.result, run.path = replace(result, calculated=none, residual=none), path
 
     def wait(self, timeout_s: float | None = None) -> None:
         """Until older runs have made room and files of forgotten ones are gone."""

@@ -11,6 +11,7 @@ from napari_lot.export import ATOM_FORMATS, write_atoms, write_stack
 from napari_lot.export.figures import ENDINGS, figure_names, write_figure
 from napari_lot.export.methods import methods_text
 from napari_lot.files import write_whole
+from napari_lot.gui.broken_off import did_not_end, last_state
 from napari_lot.progress import Progress, nothing
 from napari_lot.report import check_output_folder, make_report, write_json, write_results, write_text
 from napari_lot.session import SUFFIX, Session, write_session
@@ -45,6 +46,8 @@ KINDS: dict[str, Kind] = {
 _ATOMS = {label: kind for kind, (label, _) in ATOM_FORMATS.items()}
 WITH_ATOMS = {*_ATOMS, SESSION, EVERYTHING}
 """Kinds after which the atoms of a run are in a file."""
+AT_ANY_TIME = {*_ATOMS, SESSION, CANVAS, f"{_FIGURE}R per tilt", f"{_FIGURE}histogram of heights"}
+"""Kinds that need no more of a run than its last state."""
 
 
 @dataclass(frozen=True)
@@ -107,7 +110,13 @@ def save(
     InputError
         A place that cannot be written, or a format that cannot hold these atoms.
     """
-    series, result = session.series, session.result
+    series = session.series
+    result = session.result or last_state(session)
+    if did_not_end(result) and what not in AT_ANY_TIME:
+        raise InputError(
+            f"{path}: this run did not end, there are only atoms and R-factors: go on with it first (step 3), or save "
+            "its atoms or its session."
+        )
     if result is None:
         raise InputError("There is no result to save: let a reconstruction finish first.")
     figures = figures or Figures()

@@ -14,12 +14,13 @@ from scipy.spatial import cKDTree
 
 from napari_lot.atoms import Orbitals
 from napari_lot.errors import InputError
+from napari_lot.gui.broken_off import did_not_end, last_state, place
 from napari_lot.gui.doubts.judging import Made
-from napari_lot.gui.forms.section import DONE, READY
-from napari_lot.gui.forms.words import in_window_words
+from napari_lot.gui.forms.section import READY
 from napari_lot.gui.live import Outcome
 from napari_lot.gui.panels.run.panel import FALLBACK_SPACING_A
 from napari_lot.gui.preferences import preferences
+from napari_lot.gui.state import History
 from napari_lot.job import Result, Snapshot, expected_spacing_A
 from napari_lot.session import Autosave, Session, read_session
 from napari_lot.session.leftovers import give_up, left_behind, new_autosave
@@ -46,7 +47,9 @@ class Sessions:
         # of the runs of this series that have ended, by their number
         self._of_run: dict[int, Autosave] = {}
         self._made: list[Path] = []
-        self._decided: tuple[int, Result] | None = None
+        # of runs that did not end, by their number: they are saved as what they are
+        self._broken_off: dict[int, Session] = {}
+        self._decided: tuple[int, Result, History] | None = None
         self._timer = QTimer(bench)
         self._timer.setSingleShot(True)
         self._timer.setInterval(DECIDED_MS)
@@ -99,21 +102,25 @@ class Sessions:
         assert series is not None
         assert result is not None
         layers = bench.layers
+        unfinished = self._broken_off.get(bench.state.result_run) if did_not_end(result) else None
         return Session(
             series=series,
             settings=result.settings,
-            result=result,
-            history=np.array(bench.run.plot.history, np.float64).reshape(-1, 3),
+            result=result if unfinished is None else None,
+            state=None if unfinished is None else unfinished.state,
+            history=np.array(bench.state.history, np.float64).reshape(-1, 3),
             notes=notes_of(result),
             view={"view": layers.view, "tilt": layers.tilt, "color_by": layers.atoms.color_by},
         )
 
-    def on_saved(self, kind: str) -> None:
+    def on_saved(self, kind: str, path: Path) -> None:
         """The result is on disk where the person wants it: no autosave has to keep it."""
         from napari_lot.gui.saving import EVERYTHING, SESSION
 
         if kind not in (EVERYTHING, SESSION):
             return
+        if self.bench.state.result_run in self._broken_off:
+            self.bench.run.broken_off = path  # what it was read from may go
         autosave = self._of_run.pop(self.bench.state.result_run, None)
         if autosave is not None:
             self._decided = None
@@ -143,7 +150,7 @@ class Sessions:
     def _on_series(self) -> None:
         """The runs of another series are others; what nobody has saved of them stays on disk."""
         self._keep_decisions()
-        self._of_run = {}
+        self._of_run, self._broken_off = {}, {}
 
     def add(self, snapshot: Snapshot) -> None:
         """The run is here now."""
@@ -168,7 +175,7 @@ class Sessions:
 
     def _on_decided(self, made: Made) -> None:
         """A person has decided about an atom: it is on disk a moment later, with all that was decided by then."""
-        self._decided = self.bench.state.result_run, made.result
+        self._decided = self.bench.state.result_run, made.result, self.bench.state.history
         self._timer.start()
 
     def _keep_decisions(self) -> None:
@@ -177,13 +184,12 @@ class Sessions:
         state, interval_s = self.bench.state, preferences().autosave_s
         if decided is None or interval_s is None:
             return
-        run, result = decided
+        run, result, history = decided
         autosave = self._of_run.get(run)
         if autosave is None:  # it was opened from a file, or saved before
             if state.series is None:
                 return
-            history = np.array(self.bench.run.plot.history, np.float64).reshape(-1, 3)
-            begun = Session(state.series, result.settings, history=history)
+            begun = Session(state.series, result.settings, history=np.array(history, np.float64).reshape(-1, 3))
             autosave = self._of_run[run] = Autosave(self._new_autosave(), begun, interval_s)
         elif autosave.failure is not None and not self._told:
             self._tell_failure(autosave)
@@ -245,18 +251,11 @@ class Sessions:
             bench.run.plot.add(history)
         yield
         if session.result is not None:
-            yield from self._show_result(session.result, spacing_A)
+            yield from self._show_result(session.result, spacing_A, history)
             if path != self._adopted:
                 state.is_saved(state.result_run)
         elif session.state is not None:
-            bench.layers.show_atoms(session.state.orbitals, spacing_A)
-            bench.layers.settle_atoms()
-            at = f"pass {session.state.step} of {session.state.steps_total}"
-            bench.run.progress.say(
-                f"<b>Broken off</b> at {at}, {len(session.state.orbitals)} orbitals: their last state is shown. Start "
-                f"begins anew; 'napari-lot resume' goes on from these atoms."
-            )
-            bench.run.ended = READY, f"A run that was broken off at {at}. Ready to start."
+            yield from self._show_state(session, path, spacing_A, history)
         yield
         self._show_view(session.view)
         for name in ("data", "probe"):
@@ -274,14 +273,35 @@ class Sessions:
         values["data"] = {"withhold": settings.data.withhold}
         self.bench.run.form.take(values)
 
-    def _show_result(self, result: Result, spacing_A: float) -> Iterator[None]:
+    def _show_result(self, result: Result, spacing_A: float, history: History) -> Iterator[None]:
         bench = self.bench
         bench.state.runs += 1
         yield from bench.layers.show_result_in_turns(result, spacing_A, turn=False)
         yield
-        bench.run.progress.say(f"<b>Opened</b>: {in_window_words(result.message)}")
-        bench.run.ended = DONE, f"{len(result.orbitals)} atoms, {result.stop_reason}."
-        bench.state.keep(result)
+        bench.state.keep(result, history)
+        bench.run.table.add(result, spacing_A)
+
+    def _show_state(self, session: Session, path: Path, spacing_A: float, history: History) -> Iterator[None]:
+        """The last state of a run that did not end."""
+        bench, state, result = self.bench, session.state, last_state(session)
+        assert state is not None
+        if result is None:
+            bench.layers.show_atoms(state.orbitals, spacing_A)
+            bench.layers.settle_atoms()
+            at = place(state)
+            bench.run.progress.say(
+                f"<b>Broken off</b> at {at}: its {len(state.orbitals)} orbitals had not become atoms yet. Start begins "
+                "anew."
+            )
+            bench.run.ended = READY, f"A run that was broken off at {at}. Ready to start."
+            return
+        bench.state.runs += 1
+        self._broken_off[bench.state.runs] = session
+        yield from bench.layers.show_result_in_turns(result, spacing_A, turn=False)
+        yield
+        bench.run.keep_broken_off(result, history, spacing_A, path)
+        if path != self._adopted:
+            bench.state.is_saved(bench.state.result_run)
 
     def _show_view(self, view: dict[str, Any]) -> None:
         layers = self.bench.layers

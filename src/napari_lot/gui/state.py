@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection, Sequence
 from typing import Any
 
 from psygnal import Signal
@@ -10,6 +11,9 @@ from napari_lot.gui.forms.words import in_window_words
 from napari_lot.job import Result
 from napari_lot.series import TiltSeries
 from napari_lot.settings import Microscope
+
+History = Sequence[tuple[int, float, float]]
+"""Pass, loss and mean R of every snapshot of a run."""
 
 
 class WorkbenchState:
@@ -22,6 +26,7 @@ class WorkbenchState:
     running_changed = Signal()
     reading_changed = Signal()
     result_changed = Signal()
+    """Another run is shown, or none, or the atoms of the one that is shown are others."""
     failed = Signal(str, str)
     succeeded = Signal(str)
 
@@ -32,6 +37,7 @@ class WorkbenchState:
         self._running = False
         self._reading = ""
         self._result: Result | None = None
+        self.history: History = ()
         self.runs = 0
         self.result_run = 0
         self.edited = False
@@ -55,7 +61,7 @@ class WorkbenchState:
         """
         self._series, self.again = series, again
         had_result = self._result is not None
-        self._result = None
+        self._result, self.history = None, ()
         self.runs = self.result_run = 0
         self.unsaved = set()
         self.series_changed.emit()
@@ -145,12 +151,12 @@ class WorkbenchState:
 
     @property
     def result(self) -> Result | None:
-        """What the last run that finished has left; it stays until another finishes or the series changes."""
+        """What the run that is shown has left, with its ``history``; it stays until another is shown or finishes."""
         return self._result
 
-    def keep(self, result: Result) -> None:
+    def keep(self, result: Result, history: History = ()) -> None:
         """The run that was begun last has finished: its result takes the place of an earlier one."""
-        self._result, self.result_run = result, self.runs
+        self._result, self.result_run, self.history = result, self.runs, history
         self.edited = False
         self.unsaved.add(self.result_run)
         self.result_changed.emit()
@@ -161,19 +167,19 @@ class WorkbenchState:
         self.unsaved.add(self.result_run)
         self.result_changed.emit()
 
-    def take_up(self, result: Result | None, run: int) -> None:
+    def take_up(self, result: Result | None, run: int, history: History = ()) -> None:
         """The result of another run, or none, is the one that is shown and exported."""
-        self._result, self.result_run = result, run
+        self._result, self.result_run, self.history = result, run, history
+        self.edited = False
         self.result_changed.emit()
 
     def is_saved(self, run: int) -> None:
         """The atoms of a run are in a file, or are wanted no more."""
         self.unsaved.discard(run)
 
-    @property
-    def unsaved_atoms(self) -> str:
-        """What would be lost with the series, as 'the atoms of run 1', '' for nothing."""
-        *others, last = [str(run) for run in sorted(self.unsaved)] or [""]
+    def unsaved_atoms(self, among: Collection[int] | None = None) -> str:
+        """What would be lost with these runs, or with the series: 'the atoms of run 1', '' for nothing."""
+        *others, last = [str(run) for run in sorted(self.unsaved) if among is None or run in among] or [""]
         runs = f"runs {', '.join(others)} and {last}" if others else f"run {last}"
         return f"the atoms of {runs}" if last else ""
 

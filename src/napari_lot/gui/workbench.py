@@ -22,6 +22,7 @@ from qtpy.QtWidgets import (
     QWidget,
 )
 
+from napari_lot.gui.broken_off import did_not_end
 from napari_lot.gui.canvas.drawings import warm_up
 from napari_lot.gui.canvas.garbage import Garbage
 from napari_lot.gui.canvas.layers import WorkbenchLayers
@@ -240,7 +241,7 @@ class Workbench(QWidget):
             steps["probe"].set_status(NEEDS, f"Needs {' and '.join(missing)}; direct projection runs without {them}.")
         needs = self.run.needs()
         if state.running:
-            steps["run"].set_status(READY, "Running.")
+            steps["run"].set_status(READY, self.run.doing)
         elif needs is not None:
             mark = DOUBT if needs == self.run.unsettled() else NEEDS
             steps["run"].set_status(mark, needs[0].upper() + needs[1:] + ".")
@@ -252,13 +253,18 @@ class Workbench(QWidget):
         if state.running:
             steps["inspect"].set_status(READY, f"Following run {state.runs}.")
         elif shown is not None:
-            steps["inspect"].set_status(DONE, f"Run {state.result_run}. Click a bar to look at that tilt.")
+            unfinished = ", which did not end" if did_not_end(shown) else ""
+            mark = DOUBT if unfinished else DONE
+            steps["inspect"].set_status(mark, f"Run {state.result_run}{unfinished}. Click a bar to look at that tilt.")
         elif self.layers.atoms.orbitals is not None:
             steps["inspect"].set_status(READY, f"The last state of run {state.runs}, which left no result.")
         else:
             steps["inspect"].set_status(NEEDS, "Needs a reconstruction (step 3).")
         if result is not None:
-            steps["export"].set_status(READY, f"{len(result.orbitals)} atoms of run {state.result_run} to save.")
+            unfinished = ", which did not end," if did_not_end(result) else ""
+            steps["export"].set_status(
+                READY, f"{len(result.orbitals)} atoms of run {state.result_run}{unfinished} to save."
+            )
         else:
             steps["export"].set_status(NEEDS, "Needs a finished reconstruction (step 3).")
 
@@ -275,6 +281,7 @@ class Workbench(QWidget):
         self.doubts.put_away()  # there are no atoms that either could show
         self.inspect.table.put_away()
         self.layers.show_series(series, replacing=self.data.used_layer, keep_tilt=self.state.again)
+        self.data.show_mask()
         if not self.state.again:
             self.sections["probe"].open()
         self._update_steps()

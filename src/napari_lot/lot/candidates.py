@@ -70,7 +70,7 @@ def find_candidates(fit: Fit, edit: Edit, wanted: Callable[[], bool] = lambda: T
         state, significance = state.select(keep), significance[keep]
     rows = np.flatnonzero(state.ids >= first_id)
     rows = rows[np.argsort(-significance[rows], kind="stable")]
-    return Candidates(state.positions[rows], state.height[rows] / typical, significance[rows])
+    return Candidates(state.positions[rows], state.height[rows], significance[rows])
 
 
 def _fitted(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterator
+from dataclasses import replace
 from functools import partial
 from typing import TYPE_CHECKING
 
@@ -11,7 +12,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from napari_lot.edit import Held
+from napari_lot.edit import Candidates, Edit, Held
 from napari_lot.job import Control, ProbeSlices, Result, Snapshot
 from napari_lot.lot import likelihood
 from napari_lot.lot.candidates import find_candidates
@@ -69,8 +70,7 @@ def _run(job: Job, control: Control) -> Iterator[Snapshot]:
             if solver is None:
                 control.wait_while_paused()
             else:
-                search = partial(find_candidates, solver, wanted=lambda: control.pause_requested)
-                control.wait_while_paused(held(job, ready, solver), search)
+                control.wait_while_paused(held(job, ready, solver), partial(_search, solver, control, ready))
             paused += time.perf_counter() - mark
         reason = control.stop_request
         if reason is None and limit is not None and clock() - began > 60 * limit:
@@ -166,6 +166,12 @@ def held(job: Job, ready: Prepared, solver: Reconstruction) -> Held:
     if not solver.editable:
         refusal = STILL_A_GRID if solver.stage in GRID_STAGES else OTHER_WORK
     return Held(orbitals_of(job, ready, state), rotations, offset * series.pixel_size_A, usable, refusal)
+
+
+def _search(solver: Reconstruction, control: Control, ready: Prepared, edit: Edit) -> Candidates:
+    """Where the images ask for atoms while the run is paused, with heights in their unit."""
+    found = find_candidates(solver, edit, wanted=lambda: control.pause_requested)
+    return replace(found, height=ready.unit * found.height)
 
 
 class _Live:

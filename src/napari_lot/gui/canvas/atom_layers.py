@@ -9,14 +9,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from napari_lot.atoms import Orbitals
-from napari_lot.gui.canvas.colors import ELEMENT, HEIGHT, Coloring, coloring
+from napari_lot.gui.canvas.color_bar import show_color_bar
+from napari_lot.gui.canvas.colors import HEIGHT, Coloring, coloring
 from napari_lot.gui.canvas.points import PointsBuffer
 from napari_lot.gui.canvas.sizes import EQUAL, Sizing, by_error_bar
 from napari_lot.gui.canvas.views import ATOMS, MARKERS
 from napari_lot.job import Result
 
 MAX_SHOWN = 100_000
-BAR_SIZE, BAR_FONT = (14, 180), 9
 SPHERE, RING = 0.62, 0.45
 """Diameters in expected nearest-neighbour distances."""
 
@@ -149,18 +149,8 @@ class AtomLayers:
         return True
 
     def _show_color_bar(self, colors: Coloring) -> None:
-        layer = self.spheres.layer if self.spheres is not None else None
-        if layer is None:
-            return
-        bar = layer.face_colorbar
-        if colors.colormap is not None and (layer.face_contrast_limits != colors.limits or not bar.visible):
-            # The points have colours of their own: map and limits are only what the bar shows.
-            layer.face_colormap = colors.colormap
-            layer.face_contrast_limits = colors.limits
-        elif colors.colormap is not None and layer.face_colormap.name != colors.colormap.name:
-            layer.face_colormap = colors.colormap
-        bar.size, bar.font_size = BAR_SIZE, BAR_FONT
-        bar.visible = colors.name != ELEMENT
+        if self.spheres is not None and self.spheres.layer is not None:
+            show_color_bar(self.spheres.layer, colors)
 
     @property
     def sizing(self) -> Sizing | None:

@@ -11,12 +11,15 @@ from napari.utils.colormaps import DirectLabelColormap
 from numpy.typing import NDArray
 
 from napari_lot.gui.canvas.stacks import AXES_4D, CALCULATED, RESIDUAL, UNITS_4D, limits
-from napari_lot.gui.canvas.views import DRAWN
+from napari_lot.gui.canvas.views import DRAWN, LAST
 from napari_lot.series import TiltSeries
 
 AXIS, MASK, RULER, PREVIEW, PREVIEW_MASK = "Tilt axis", "Mask (painted = not used)", "Ruler", "Preview", "Preview mask"
-RANKS = {name: rank for rank, name in enumerate((PREVIEW, PREVIEW_MASK, AXIS, MASK, RULER))}
+IN_USE = "Mask (in use)"
+RANKS = {name: rank for rank, name in enumerate((IN_USE, PREVIEW, PREVIEW_MASK, AXIS, MASK, RULER))}
 ORANGE, BLUE = "#e69f00", "#56b4e9"
+HATCHES = 28
+"""Stripes across the field where a mask is in use: as wide to the eye whatever the size of the images."""
 UNITS_2D, AXES_2D = ("angstrom", "angstrom"), ("y", "x")
 
 
@@ -75,7 +78,7 @@ class Drawings:
                 self.viewer.layers.remove(found)
             self._layers.pop(name, None)
 
-    def _add(self, name: str, layer: Layer) -> Layer:
+    def _add(self, name: str, layer: Layer, keep_grid: bool = False) -> Layer:
         """A new drawing, in the place of one of the same name; the slider stays where it is."""
         point, active = self.viewer.dims.point, self.viewer.layers.selection.active
         self.remove(name)
@@ -85,7 +88,9 @@ class Drawings:
         for other in sorted(self._layers, key=RANKS.__getitem__):
             if self.layer(other) is not None:
                 self.viewer.layers.move(self.viewer.layers.index(self._layers[other]), len(self.viewer.layers))
-        if self.viewer.canvas.grid.enabled:  # side by side a drawing would get a place of its own
+        if keep_grid:
+            layer.visible = layer.metadata[LAST] = not self.viewer.canvas.grid.enabled
+        elif self.viewer.canvas.grid.enabled:  # side by side a drawing would get a place of its own
             self.viewer.canvas.grid.enabled = False
             for shown in self.viewer.layers:
                 if shown.metadata.get("napari_lot_role") in (CALCULATED.lower(), RESIDUAL.lower()):
@@ -152,6 +157,24 @@ class Drawings:
         layer.brush_size = max(3, max(series.images.shape[1:]) // 25)
         self.viewer.layers.selection.active = layer
         return layer
+
+    def show_mask(self, series: TiltSeries) -> None:
+        """Hatch what a mask in use leaves out; without one nothing is drawn."""
+        mask = series.mask
+        if mask is None or mask.all():
+            self.remove(IN_USE)
+            return
+        same = all(np.array_equal(of_tilt, mask[0]) for of_tilt in mask)
+        unused = ~mask[0] if same else ~mask[:, None]
+        row, column = np.indices(series.images.shape[1:])
+        # stripes of another lightness than what is below them, wherever that is dark or bright
+        period = max(4, max(series.images.shape[1:]) // HATCHES)
+        stripes = np.where((row + column) % period < period // 2, 1, 2).astype(np.uint8)
+        colors = DirectLabelColormap(color_dict={None: "transparent", 0: "transparent", 1: BLUE, 2: "black"})
+        place = _place(series) if same else _place_4d(series)
+        layer = Labels(unused * stripes, name=IN_USE, opacity=0.6, colormap=colors, **place)
+        layer.editable = False
+        self._add(IN_USE, layer, keep_grid=True)
 
     def painted(self) -> NDArray[np.bool_] | None:
         """What was painted, (V, U) or (T, V, U); None without a mask layer."""

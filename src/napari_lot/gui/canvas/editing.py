@@ -13,6 +13,8 @@ from numpy.typing import NDArray
 from napari_lot.atoms import Orbitals
 from napari_lot.edit import Candidates
 from napari_lot.errors import InputError
+from napari_lot.gui.canvas.color_bar import show_color_bar
+from napari_lot.gui.canvas.colors import Coloring
 from napari_lot.gui.canvas.points import AXES_3D, UNITS_3D, PointsBuffer
 
 EDITING, PEAKS = "Atoms (editing)", "Residual peaks"
@@ -39,28 +41,29 @@ class AtomEditor:
         self.candidates: Candidates | None = None
         self.peaks: PointsBuffer | None = None
         self._size_A = 1.0
-        self._colors: NDArray[np.float32] | None = None
+        self.colors: Coloring | None = None
 
     @property
     def active(self) -> bool:
         """Whether atoms are being edited; also when somebody has deleted the layer."""
         return self.before is not None
 
-    def begin(self, orbitals: Orbitals, size_A: float, colors: NDArray[np.float32]) -> None:
-        """Make the layer, with RGBA colours (N, 4)."""
-        self.before, self._size_A, self._colors = orbitals, size_A, colors
+    def begin(self, orbitals: Orbitals, size_A: float, colors: Coloring) -> None:
+        """Make the layer, in the colours that the orbitals have elsewhere, and the bar that tells what they mean."""
+        self.before, self._size_A, self.colors = orbitals, size_A, colors
         self.candidates = None
         self._make(visible=True)
 
     def _make(self, visible: bool) -> None:
-        before = self.before
+        before, colors = self.before, self.colors
         assert before is not None
+        assert colors is not None
         self._remove()
         layer = Points(
             before.positions[:, ::-1].copy(),
             name=EDITING,
             size=self._size_A,
-            face_color=self._colors,
+            face_color=colors.rgba(),
             border_width=0,
             antialiasing=0,
             shading="spherical",
@@ -74,6 +77,7 @@ class AtomEditor:
         layer.events.data.connect(self._on_data)
         self.layer = layer
         self.viewer.add_layer(layer)
+        show_color_bar(layer, colors)
         layer.current_face_color = NEW_COLOR
         layer.current_size = self._size_A
         # Clicks select and Delete removes at once; napari's Space turns the view meanwhile.
@@ -151,6 +155,7 @@ class AtomEditor:
         if keep and self.layer is not None and self.there:
             self.layer.name = KEPT
             self.layer.mode = "pan_zoom"
+            self.layer.face_colorbar.visible = False  # the layer of the run's atoms has one again
         else:
             self._remove()
         self.layer = self.before = self.candidates = None

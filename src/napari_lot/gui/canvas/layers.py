@@ -60,6 +60,9 @@ class WorkbenchLayers:
         self.atoms = AtomLayers(viewer)
         self.doubt = DoubtMark(viewer, self._doubt_place)
         self._tilt = 0
+        # where the view was before a doubtful atom was brought into its middle, and where it has been since
+        self._center_before: tuple[float, ...] | None = None
+        self._center_of_doubt: tuple[float, ...] | None = None
         viewer.dims.events.current_step.connect(self._on_step)
         viewer.dims.events.ndisplay.connect(self._on_ndisplay)
         viewer.dims.events.axis_labels.connect(self._on_axis_labels)
@@ -157,11 +160,13 @@ class WorkbenchLayers:
         if self.series is None:
             return
         self.projection = Projection(self.series, result)
-        self.stacks.show_all(result.calculated, result.residual)
-        self.stacks.limit_residual(result.residual)
-        yield from self._add_stacks()
+        if result.calculated.size:  # a run that was broken off has none
+            self.stacks.show_all(result.calculated, result.residual)
+            self.stacks.limit_residual(result.residual)
+            yield from self._add_stacks()
         with self.views.still.held():
-            self.show_probe(result.probe, result.probe_before if result.probe_changed else None)
+            if result.probe.images.size:
+                self.show_probe(result.probe, result.probe_before if result.probe_changed else None)
             self.atoms.noun, self.atoms.result = "atoms", result
             first = self.atoms.spheres is None
             self._stream(result.orbitals, spacing_A)
@@ -221,7 +226,7 @@ class WorkbenchLayers:
         assert self.series is not None
         self.projection = Projection.of(self.series, held.rotations, held.offset_A)
         self.show_atoms(held.orbitals, self.atoms.spacing_A)
-        colors = coloring(self.atoms.color_by, held.orbitals, intensity=self.atoms.intensity).rgba()
+        colors = coloring(self.atoms.color_by, held.orbitals, intensity=self.atoms.intensity)
         self.editor.begin(held.orbitals, SPHERE * self.atoms.spacing_A, colors)
         self.views.order()
         self.look_at(self.view or "atoms", reset=False)
@@ -297,6 +302,14 @@ class WorkbenchLayers:
             self._select_main()
         self._center_on_doubt()
 
+    def unmark_doubt(self) -> None:
+        """Take the ring away, and put the view where it was, unless somebody has moved it since."""
+        self.doubt.remove()
+        camera = self.viewer.scene.camera
+        if self._center_before is not None and tuple(camera.center) == self._center_of_doubt:
+            camera.center = self._center_before
+        self._center_before = self._center_of_doubt = None
+
     def _doubt_place(self, position: NDArray[np.float64]) -> NDArray[np.float64]:
         """Where the ring is drawn, z, y, x: in 3-D at the atom, else where the shown tilt has it."""
         if self.view == "atoms" or self.projection is None:
@@ -305,7 +318,11 @@ class WorkbenchLayers:
 
     def _center_on_doubt(self) -> None:
         if self.doubt.position is not None and self.view in ("atoms", "markers"):
-            self.viewer.scene.camera.center = tuple(float(x) for x in self._doubt_place(self.doubt.position))
+            camera = self.viewer.scene.camera
+            if tuple(camera.center) != self._center_of_doubt:  # framed anew, or moved by hand
+                self._center_before = tuple(camera.center)
+            camera.center = tuple(float(x) for x in self._doubt_place(self.doubt.position))
+            self._center_of_doubt = tuple(camera.center)
 
     # -- probe ------------------------------------------------------------------------------------------------
 
@@ -431,6 +448,7 @@ class WorkbenchLayers:
             text = f"probe at depth {exact}" if self.probe.before is None else f"depth {exact}, % of peak before"
         elif view == "atoms" and self.editor.layer is not None:
             text = f"{len(self.editor.layer.data)} atoms, editing"
+            text += "" if self.editor.colors is None else f"\ncoloured by {self.editor.colors.words}"
         elif view == "atoms" and self.atoms.orbitals is not None:
             text = f"{len(self.atoms.orbitals)} {self.atoms.noun}\ncoloured by {self.atoms.coloring().words}"
         self.views.say(text, (f"tilt {short_angle_text(self.series, t)}", depth))

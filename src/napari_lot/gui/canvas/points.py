@@ -36,7 +36,8 @@ class PointsBuffer:
             self._make(viewer, zyx, colors, max(256, int(1.25 * n)))
             return
         capacity = len(layer.data)
-        layer.data[:] = _padded(zyx, capacity)
+        if n:  # else all rows wait, where they are
+            layer.data[:] = _padded(zyx, capacity)
         # One refresh at the end draws everything: each setter alone would slice and draw again.
         with layer.events.blocker_all():
             if colors is not None:
@@ -135,7 +136,7 @@ class PointsBuffer:
 
 def _padded(zyx: NDArray[np.float64], capacity: int) -> NDArray[np.float64]:
     """Points (capacity, 3): the given ones, then copies of them (all in one place would stall software OpenGL)."""
-    return np.asarray(zyx)[np.arange(capacity) % max(len(zyx), 1)]
+    return np.asarray(zyx)[np.arange(capacity) % len(zyx)] if len(zyx) else np.zeros((capacity, 3))
 
 
 def _faces(colors: NDArray[np.float32], capacity: int) -> NDArray[np.float32]:

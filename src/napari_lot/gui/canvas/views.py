@@ -28,6 +28,8 @@ SHOWN = {
 }
 DRAWN = "napari_lot_drawn"
 """In the metadata of what is drawn on the images: its rank from below."""
+LAST, OFF = "napari_lot_shown", "napari_lot_off"
+"""There as well: whether the view that was arranged last shows it, and whether a person has switched it off since."""
 SIDE_BY_SIDE = {"images": CALCULATED, "probe": PROBE_BEFORE}
 BARS = {"images": RESIDUAL, "probe": PROBE_CHANGE}
 MAIN = {"images": MEASURED, "markers": MARKERS, "atoms": ATOMS, "probe": PROBE}
@@ -92,7 +94,7 @@ class Views:
         grid.stride, grid.shape, grid.spacing = 1, (1, -1), 4
         grid.enabled = side_by_side
         for layer in self._drawn():
-            layer.visible = view == "markers" or (view == "images" and not grid.enabled)
+            _show_drawn(layer, view == "markers" or (view == "images" and not grid.enabled))
         for name in (*SHOWN["images"], *SHOWN["probe"]):
             if name in own:
                 own[name].name_overlay.position = "top_left"
@@ -214,3 +216,10 @@ class Views:
         if view == "probe" and PROBE_BEFORE in own:
             width /= len(SHOWN["probe"])
         camera.zoom = 0.85 * float(min(height, width)) / max(float(np.max(size)), 1e-3)
+
+
+def _show_drawn(layer: Layer, wanted: bool) -> None:
+    """Show or hide a drawing with the view; what a person has switched off stays so until they switch it on."""
+    notes = layer.metadata
+    notes[OFF] = not layer.visible and (notes.get(OFF, False) or notes.get(LAST, True))
+    layer.visible = notes[LAST] = wanted and not notes[OFF]

@@ -13,6 +13,7 @@ import numpy as np
 from qtpy.QtCore import QObject, Signal
 
 from napari_lot.analysis.doubts_queue import BY_HAND, Ranking, asked_by_residual
+from napari_lot.gui.broken_off import did_not_end
 from napari_lot.gui.doubts.judging import Judging, Made, Trial
 from napari_lot.gui.doubts.words import facts, told
 from napari_lot.gui.state import WorkbenchState
@@ -118,6 +119,8 @@ class DoubtQueue(QObject):
             return "a reconstruction is running"
         if self.state.result is None or not len(self.state.result.orbitals):
             return "needs a finished reconstruction (step 3)"
+        if did_not_end(self.state.result):
+            return f"run {self.state.result_run} did not end: go on with it first (step 3)"
         if not self.on_screen():
             return f"run {self.state.result_run} is not on screen: show it again (step 4)"
         return None

@@ -23,6 +23,7 @@ from napari_lot.errors import InputError
 from napari_lot.export.figures import MM_PER_INCH, screen_pixels, write_picture
 from napari_lot.export.methods import methods_text
 from napari_lot.files import write_whole
+from napari_lot.gui.broken_off import did_not_end
 from napari_lot.gui.canvas.layers import WorkbenchLayers
 from napari_lot.gui.canvas.picture import take_picture
 from napari_lot.gui.forms.progress_line import ProgressLine
@@ -48,7 +49,7 @@ class ExportPanel(QWidget):
     make_session : callable
         The session of now, to save.
     on_saved : callable
-        Told the kind of what was saved.
+        Told the kind of what was saved, and where.
     """
 
     def __init__(
@@ -58,7 +59,7 @@ class ExportPanel(QWidget):
         self.state = state
         self.layers = layers
         self.make_session: Callable[[], Session] = self._session
-        self.on_saved: Callable[[str], None] = lambda kind: None
+        self.on_saved: Callable[[str, Path], None] = lambda kind, path: None
         self._folder = folder
         self._task = Task("saving", self)
         self.progress = ProgressLine("export", self._task, "Stop saving; what is there stays as it is.")
@@ -166,15 +167,20 @@ class ExportPanel(QWidget):
             else refused
             if ready and refused
             else f"Write what run {self.state.result_run} found."
+            if not did_not_end(self.state.result)
+            else f"Write the last state of run {self.state.result_run}, which did not end."
             if ready
             else needs
         )
-        self.copy.setEnabled(ready and not busy)
+        ended = not did_not_end(self.state.result)
+        self.copy.setEnabled(ready and ended and not busy)
         self.copy.setToolTip(
             f"{self._task.what}: wait, or cancel."
             if busy
             else "Put a paragraph for a paper on the clipboard: the series, the model, the settings, the result, and "
             "what to cite."
+            if ready and ended
+            else "This run did not end: go on with it first (step 3)."
             if ready
             else needs
         )
@@ -271,7 +277,7 @@ class ExportPanel(QWidget):
             self._enable()
             if what in WITH_ATOMS and (run != self.state.result_run or result is self.state.result):
                 self.state.is_saved(run)
-            self.on_saved(what)
+            self.on_saved(what, place)
 
         self.note.setText("")
         self._task.start(f"Saving {path.name}", write, done, self._failed, self._cancelled)

@@ -258,6 +258,11 @@ class DataPanel(QWidget):
         # The sample is known entirely: nothing that was typed for a series to come holds for it.
         self._load(source, alone=source[0] == "sample")
 
+    def show_mask(self) -> None:
+        """Draw what the mask of the series leaves out, once its images are on screen."""
+        if self.state.series is not None:
+            self.prepare.preparation.drawings.show_mask(self.state.series)
+
     def may_open(self, name: str) -> bool:
         """Whether another series may be opened; where a person wants to keep the atoms, what is open stays so."""
         if self.prepare.preparation.may_open(name):

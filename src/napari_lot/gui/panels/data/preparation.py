@@ -10,6 +10,7 @@ from qtpy.QtCore import QObject, Signal
 
 from napari_lot.gui.canvas.drawings import AXIS, MASK, PREVIEW, PREVIEW_MASK, RULER, Drawings
 from napari_lot.gui.state import WorkbenchState
+from napari_lot.gui.unsaved import may_go
 from napari_lot.gui.work.task import Task
 from napari_lot.progress import Progress
 from napari_lot.series import TiltSeries
@@ -94,17 +95,12 @@ class Preparation(QObject):
 
     def may_change(self) -> bool:
         """Whether the series may change: the atoms of a run belong to it as it is."""
-        return self._may("belong to the images as they are and go when these change", "Change the images now?")
+        what = "belong to the images as they are and go when these change"
+        return may_go(self.state, what, "Change the images now?", self.confirm)
 
     def may_open(self, name: str) -> bool:
         """Whether another series may take the place of the one that is open."""
-        return self._may(f"go when {name} is opened", "Open it now?")
-
-    def _may(self, what_happens: str, question: str) -> bool:
-        atoms = self.state.unsaved_atoms
-        return not atoms or self.confirm(
-            f"{atoms[0].upper()}{atoms[1:]} {what_happens}. Export them first, if you want to keep them. {question}"
-        )
+        return may_go(self.state, f"go when {name} is opened", "Open it now?", self.confirm)
 
     def say(self, text: str, doubt: bool = False) -> None:
         """A sentence for the person, '' for none."""

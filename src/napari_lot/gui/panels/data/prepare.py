@@ -5,13 +5,14 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from qtpy.QtWidgets import QMessageBox, QVBoxLayout, QWidget
+from qtpy.QtWidgets import QVBoxLayout, QWidget
 
 from napari_lot.gui.panels.data.pixel_size_box import PixelSizeBox
 from napari_lot.gui.panels.data.preparation import Preparation
 from napari_lot.gui.panels.data.steps_box import StepsBox
 from napari_lot.gui.panels.data.tilts_box import TiltsBox
 from napari_lot.gui.state import WorkbenchState
+from napari_lot.gui.unsaved import ask
 
 
 class PreparePanel(QWidget):
@@ -25,7 +26,7 @@ class PreparePanel(QWidget):
 
     def __init__(self, state: WorkbenchState, viewer: Any, parent: QWidget | None = None) -> None:
         super().__init__(parent)
-        self.confirm: Callable[[str], bool] = self._ask
+        self.confirm: Callable[[str], bool] = lambda question: ask(self, question)
         self.preparation = Preparation(state, viewer, self)
         self.preparation.confirm = lambda question: self.confirm(question)
         self.task = self.preparation.task
@@ -43,7 +44,3 @@ class PreparePanel(QWidget):
         self.preparation.shutdown()
         self.tilts.shutdown()
         self.pixel_size.shutdown()
-
-    def _ask(self, question: str) -> bool:
-        answer = QMessageBox.question(self, "Atoms that are in no file", question)
-        return bool(answer == QMessageBox.StandardButton.Yes)

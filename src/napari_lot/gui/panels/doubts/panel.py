@@ -100,10 +100,14 @@ class DoubtsPanel(QWidget):
     def showEvent(self, event: Any) -> None:
         super().showEvent(event)
         self._take_keys()
+        self._show()
 
     def hideEvent(self, event: Any) -> None:
         super().hideEvent(event)
         self._release_keys()
+        if not event.spontaneous() and not self._closed:  # closed by a person, and not minimised with the window
+            self._drawn = None
+            self.layers.unmark_doubt()
 
     def _release_keys(self) -> None:
         for keys in (self._while_placing, self._while_open):
@@ -189,7 +193,7 @@ class DoubtsPanel(QWidget):
         self.layers.viewer.dims.events.current_step.disconnect(self._on_step)
         self.layers.viewer.layers.events.inserted.disconnect(self._take_keys)
         self.queue.shutdown()
-        self.layers.doubt.remove()
+        self.layers.unmark_doubt()
         self.put_away()
         QTimer.singleShot(0, self.deleteLater)
 
@@ -245,9 +249,9 @@ class DoubtsPanel(QWidget):
             self._while_placing.release()
         if shown is None:
             self._drawn = None
-            self.layers.doubt.remove()
+            self.layers.unmark_doubt()
             self.sheet.show_patches(None, [], 1.0, "", None)
-        else:
+        elif self.parent() is not None and self.isVisible():  # else nobody sees what the ring is about
             self._show_sheet(shown)
 
     def _show_sheet(self, shown: Shown) -> None:

@@ -11,6 +11,7 @@ from qtpy.QtWidgets import QComboBox, QGridLayout, QLabel, QPushButton, QVBoxLay
 
 from napari_lot.analysis.doubts_queue import Ranking, asked_words, doubtful_words, rank
 from napari_lot.errors import InputError
+from napari_lot.gui.broken_off import did_not_end
 from napari_lot.gui.canvas.colors import ERROR_BAR as COLOR_ERROR_BAR
 from napari_lot.gui.canvas.colors import HEIGHT, WANTED, missing, summary
 from napari_lot.gui.canvas.labels import angle_text, short_angle_text
@@ -136,13 +137,16 @@ class InspectPanel(QWidget):
     def _offer_doubts(self) -> None:
         """Whether doubtful atoms can be walked through now, and what is missing."""
         result, running = self.state.result, self.state.running
-        ready = not running and result is not None and self.layers.atoms.result is result
+        ended = result is not None and not did_not_end(result)
+        ready = not running and ended and self.layers.atoms.result is result
         self.doubts.setEnabled(ready)
         self.doubts.setToolTip(
             "Show the atom that is most doubtful at every tilt: keep, delete or move it, or add one beside it."
             if ready
             else "A reconstruction is running."
             if running
+            else "This run did not end: go on with it first (step 3)."
+            if result is not None and not ended
             else "Needs a finished reconstruction (step 3)."
         )
 
@@ -262,8 +266,7 @@ class InspectPanel(QWidget):
             return
         self.layers.remove_results()
         self.layers.show_result(result, spacing_A)
-        self._on_result()
-        self.on_change()
+        self.state.take_up(result, self.state.result_run, self.state.history)
 
     # -- bars and histogram -----------------------------------------------------------------------------------
 

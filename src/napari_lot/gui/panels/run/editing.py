@@ -35,6 +35,7 @@ class EditBox(QWidget):
         self.control: Control | None = None
         self.spacing_A = 1.0
         self._searching = False
+        self._taking = False
         self._asked: Orbitals | None = None
         self._click_wanted: tuple[int, np.ndarray] | None = None
         self.words = QLabel()
@@ -67,8 +68,8 @@ class EditBox(QWidget):
         self.peaks.setObjectName("edit_peaks")
         self.peaks.setFixedHeight(110)
         self.peaks.setToolTip(
-            "Missing atoms: significance in standard deviations, height in typical heights, x, y, z in Å. Enter or a "
-            "double click adds one."
+            "Missing atoms: significance in standard deviations, height in the unit of the images, x, y, z in Å. "
+            "Enter or a double click adds one."
         )
         self.peaks.itemActivated.connect(lambda _: self._add_chosen())
         self.add = QPushButton("Add this atom")
@@ -170,6 +171,9 @@ class EditBox(QWidget):
     def _on_edit(self) -> None:
         if self.control is None or not self.layers.editor.active:
             return
+        outdated = not self._taking and self.layers.editor.candidates is not None and self._outdated
+        if outdated:
+            self._forget_peaks()
         try:
             edit = self.control.difference(self.layers.editor.atoms())
         except InputError as error:
@@ -177,6 +181,8 @@ class EditBox(QWidget):
         else:
             self.state.succeed(EDIT)
             self.count.setText(f"So far {edit.words}; Resume takes it." if edit else "Nothing is changed yet.")
+        if outdated:
+            self.count.setText(f"{self.count.text()}\n{OUTDATED}")
         self._enable()
 
     def _enable(self) -> None:
@@ -202,6 +208,7 @@ class EditBox(QWidget):
             self.state.fail(str(error), EDIT)
             return
         self._searching = True
+        self._forget_peaks()
         self._enable()
 
     def poll(self) -> None:
@@ -245,12 +252,19 @@ class EditBox(QWidget):
         self.peaks.clear()
         for (x, y, z), height, score in zip(found.positions, found.height, found.significance, strict=True):
             place = ", ".join(f"{round(float(c), 1) + 0.0:.1f}" for c in (x, y, z)).replace("-", "−")
-            self.peaks.addItem(f"{score:.1f} σ, height {height:.2f}:  {place} Å")
+            self.peaks.addItem(f"{score:.1f} σ, height {height:.3g} {self.layers.atoms.intensity}:  {place} Å")
         self.peaks.setCurrentRow(0)  # the best: what Enter takes unless another is chosen
         self.peaks.setVisible(bool(len(found)))
         self.add.setVisible(bool(len(found)))
         if not len(found):
             self.count.setText("No residual peak is worth an atom: the images ask for no other.")
+
+    def _forget_peaks(self) -> None:
+        """They were found beside atoms that are no more, or are looked for again: none may be added."""
+        self.layers.show_candidates(None)
+        self.peaks.clear()
+        self.peaks.hide()
+        self.add.hide()
 
     def _add_chosen(self) -> None:
         if self.peaks.currentRow() >= 0:
@@ -263,7 +277,11 @@ class EditBox(QWidget):
         rest = np.delete(np.arange(len(found)), row)
         position = found.positions[row]
         self._show(Candidates(found.positions[rest], found.height[rest], found.significance[rest]))
-        self.layers.editor.add(position)
+        self._taking = True
+        try:
+            self.layers.editor.add(position)
+        finally:
+            self._taking = False
         self._asked = self.layers.editor.atoms()  # the others were fitted together with this one
 
     # -- a click on an image ----------------------------------------------------------------------------------

@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import time
 from collections.abc import Callable, Iterator
+from pathlib import Path
 
 import numpy as np
 from qtpy.QtCore import QTimer
@@ -12,6 +13,7 @@ from qtpy.QtWidgets import QComboBox, QHBoxLayout, QLabel, QPushButton, QVBoxLay
 
 from napari_lot.errors import InputError
 from napari_lot.export import with_elements
+from napari_lot.gui.broken_off import did_not_end
 from napari_lot.gui.canvas.layers import WorkbenchLayers
 from napari_lot.gui.forms.preset_row import PresetRow
 from napari_lot.gui.forms.progress_line import ProgressLine
@@ -23,7 +25,7 @@ from napari_lot.gui.panels.run.progress import ProgressView
 from napari_lot.gui.panels.run.runs import RunTable
 from napari_lot.gui.panels.run.words import NO_RESULT
 from napari_lot.gui.plots.basic import ConvergencePlot
-from napari_lot.gui.state import WorkbenchState
+from napari_lot.gui.state import History, WorkbenchState
 from napari_lot.gui.work.task import Task
 from napari_lot.job import Job, Result, Snapshot, expected_spacing_A
 from napari_lot.progress import Progress
@@ -71,7 +73,7 @@ class RunPanel(QWidget):
         self.on_end: Callable[[Outcome | None], None] = lambda outcome: None
         self._spacing_A = FALLBACK_SPACING_A
         self._drawn_at = self._told_at = 0.0
-        # How the last run of this series ended: a section's state and a sentence.
+        # How the run that is shown ended, or one after it that left no result: a section's state and a sentence.
         self.ended: tuple[str, str] | None = None
 
         self.form = RunForm(state, layers.viewer)
@@ -79,11 +81,17 @@ class RunPanel(QWidget):
         self.edit = EditBox(state, layers)
         self.progress = ProgressView()
         self.table = RunTable(state, layers)
-        self.table.on_shown = lambda: self.on_change()
         self.edited = QLabel()
         self.edited.setObjectName("edited")
         self.edited.setWordWrap(True)
         self.edited.hide()
+        self.go_on = QPushButton("Go on with it")
+        self.go_on.setObjectName("go_on")
+        self.go_on.setToolTip("Start a run from these atoms, with the settings as they stand here.")
+        self.go_on.clicked.connect(self._go_on)
+        self.go_on.hide()
+        # The session whose run was broken off.
+        self.broken_off: Path | None = None
         self.updates = QComboBox()
         self.updates.setObjectName("updates")
         self.updates.addItems(list(UPDATES))
@@ -119,7 +127,7 @@ class RunPanel(QWidget):
         layout.addLayout(following)
         layout.addLayout(buttons)
         layout.addWidget(self.start_line)
-        for widget in (self.edit, self.edited, self.progress, self.table):
+        for widget in (self.edit, self.edited, self.progress, self.go_on, self.table):
             layout.addWidget(widget)
 
         self._timer = QTimer(self)
@@ -128,6 +136,7 @@ class RunPanel(QWidget):
         self.starting.changed.connect(self._on_starting)
         self.form.changed.connect(self.update_buttons)
         state.series_changed.connect(self._on_series)
+        state.result_changed.connect(self._on_result)
         state.microscope_changed.connect(self.update_buttons)
         state.reading_changed.connect(self.update_buttons)
         self.update_buttons()
@@ -143,6 +152,16 @@ class RunPanel(QWidget):
         wanted = 1.0 / updates_per_s
         offered = {name: interval or 0.1 for name, interval in UPDATES.items() if interval is not None}
         self.updates.setCurrentText(min(offered, key=lambda name: abs(np.log(offered[name] / wanted))))
+
+    @property
+    def doing(self) -> str:
+        """What a run is about, in a sentence."""
+        control = None if self.runner is None else self.runner.control
+        if control is not None and control.stop_request is not None:
+            return "Stopping."
+        if control is not None and control.pause_requested:
+            return "Paused; Resume goes on." if control.is_paused else "Pausing."
+        return "Running."
 
     # -- settings ---------------------------------------------------------------------------------------------
 
@@ -194,6 +213,21 @@ class RunPanel(QWidget):
 
     # -- the four buttons -------------------------------------------------------------------------------------
 
+    def keep_broken_off(self, result: Result, history: History, spacing_A: float, path: Path) -> None:
+        """A session at ``path`` was opened whose run did not end: its last atoms are what is shown."""
+        self.broken_off = path
+        self.state.keep(result, history)
+        self.table.add(result, spacing_A)
+
+    def _go_on(self) -> None:
+        if self.broken_off is None:
+            return
+        self.form.begin.take(str(self.broken_off))
+        if self.start_button.isEnabled():
+            self._start()
+        else:
+            self.state.fail(f"Not yet: {self.start_button.toolTip()}")
+
     def _start(self) -> None:
         series = self.state.series
         if series is None or self.runner is not None:
@@ -216,6 +250,7 @@ class RunPanel(QWidget):
     def _begin(self, job: RunnableJob) -> None:
         self.layers.remove_results()
         self.ended = None
+        self.go_on.hide()
         self.state.runs += 1
         self.edited.hide()
         self.edited.setText("")
@@ -358,11 +393,24 @@ class RunPanel(QWidget):
         self.ended = state, f"Run {self.state.runs}: {how[0].lower()}{how[1:]}."
 
     def _end_with(self, result: Result) -> None:
-        doubts = self.progress.end_with(result)
-        known = f"{len(result.orbitals)} atoms, {result.stop_reason}"
-        self.ended = (DOUBT, f"{known}; see the doubts below.") if doubts else (DONE, f"{known}.")
-        self.state.keep(result)
+        self.state.keep(result, self.plot.history)
         self.table.add(result, self._spacing_A)
+
+    def _on_result(self) -> None:
+        """Another run is shown, or its atoms are others: what the step says is of that run."""
+        result, run = self.state.result, self.state.result_run
+        if self.state.running:
+            return
+        self.go_on.setVisible(did_not_end(result))
+        if result is None:
+            self.ended = None
+            self.progress.hide()
+            self.edited.hide()
+            return
+        doubts = self.progress.show_run(result, self.state.history)
+        known = f"Run {run}: {len(result.orbitals)} atoms, {result.stop_reason}"
+        self.ended = (DOUBT, f"{known}; see the doubts below.") if doubts else (DONE, f"{known}.")
+        self.edited.setVisible(bool(self.edited.text()) and run == self.state.runs)
 
     # -- the end ----------------------------------------------------------------------------------------------
 
@@ -378,6 +426,7 @@ class RunPanel(QWidget):
         self.starting.changed.disconnect(self._on_starting)
         self.starting.shutdown()
         self.state.series_changed.disconnect(self._on_series)
+        self.state.result_changed.disconnect(self._on_result)
         self.state.microscope_changed.disconnect(self.update_buttons)
         self.state.reading_changed.disconnect(self.update_buttons)
         self.edit.shutdown()

@@ -7,13 +7,17 @@ import time
 import numpy as np
 from qtpy.QtWidgets import QLabel, QVBoxLayout, QWidget
 
+from napari_lot.gui.broken_off import did_not_end
 from napari_lot.gui.forms.widgets import Bar
 from napari_lot.gui.forms.words import in_window_words
 from napari_lot.gui.live import Pace, time_text
 from napari_lot.gui.look import warning
 from napari_lot.gui.panels.run.words import STAGES
 from napari_lot.gui.plots.basic import ConvergencePlot
+from napari_lot.gui.state import History
 from napari_lot.job import Control, Result, Snapshot
+
+PAUSED = "%p %  ·  paused"
 
 
 class ProgressView(QWidget):
@@ -65,6 +69,7 @@ class ProgressView(QWidget):
         if control.is_paused and self._paused_since is None:
             self._paused_since = now
             self.stage.setText("<b>Paused</b>")
+            self.bar.setFormat(PAUSED)
             return True
         if not control.is_paused and self._paused_since is not None:
             self._paused_s += now - self._paused_since
@@ -81,7 +86,10 @@ class ProgressView(QWidget):
         self.bar.setRange(0, max(snapshot.steps_total, 1))
         self.bar.setValue(min(snapshot.step, snapshot.steps_total))
         left = self._pace.left_s(snapshot.step, snapshot.steps_total, elapsed)
-        self.bar.setFormat(f"%p %  ·  {time_text(left)} left" if left else "%p %")
+        if control is not None and control.is_paused:
+            self.bar.setFormat(PAUSED)
+        else:
+            self.bar.setFormat(f"%p %  ·  {time_text(left)} left" if left else "%p %")
         parts = [f"{len(snapshot.orbitals):,} orbitals".replace(",", "\u202f")]
         finite = np.isfinite(snapshot.r_factor)
         if finite.any():
@@ -98,8 +106,12 @@ class ProgressView(QWidget):
         self.stage.setText(headline)
         self.detail.setText(detail)
 
-    def end_with(self, result: Result) -> list[str]:
-        """The run left a result; returns its doubts."""
+    def show_run(self, result: Result, history: History) -> list[str]:
+        """What a run has left, and how it went; returns its doubts."""
+        self.plot.clear()
+        self.plot.add(list(history))
+        self.bar.show()
+        self.show()
         # The message begins with how the run ended, in its own words.
         message = in_window_words(result.message)
         how, colon, rest = message.partition(": ")
@@ -107,6 +119,16 @@ class ProgressView(QWidget):
         doubts = [in_window_words(w) for w in result.warnings]
         lines = "<br>".join(warning(w[:1].upper() + w[1:]) for w in doubts)
         headline = f"<b>{how}</b>: {rest}" if said else f"<b>Finished</b>: {message}"
-        self.end(headline, result.stop_reason, lines, done=True)
+        self.end(headline + _changes(result), result.stop_reason, lines, done=not did_not_end(result))
         self.detail.setVisible(bool(doubts))
         return doubts
+
+
+def _changes(result: Result) -> str:
+    """What the run's own last words do not know yet: what somebody has decided about its atoms since."""
+    changed = sum(decision["what"] != "keep" for decision in result.details.get("decisions", ()))
+    if not changed:
+        return ""
+    fitted = result.agreement()
+    r = "" if fitted is None else f", R {100 * fitted[0]:.2f} %"
+    return f" Since then {changed} by hand: now {len(result.orbitals)} atoms{r}."

@@ -21,6 +21,7 @@ from napari_lot.gui.canvas.layers import WorkbenchLayers
 from napari_lot.gui.forms.progress_line import ProgressLine
 from napari_lot.gui.runs import KEPT_IN_MEMORY, Run, Runs
 from napari_lot.gui.state import WorkbenchState
+from napari_lot.gui.unsaved import ask, may_go
 from napari_lot.gui.work.task import Task
 from napari_lot.job import Result
 
@@ -37,15 +38,21 @@ ROW, MOST_ROWS = 24, 5
 
 
 class RunTable(QWidget):
-    """Hidden before a run has finished; the run that is shown and exported is the selected row."""
+    """Hidden before a run has finished; the run that is shown and exported is the selected row.
+
+    Attributes
+    ----------
+    confirm : callable
+        Asked with a sentence before atoms that are in no file would go; True goes on.
+    """
 
     def __init__(self, state: WorkbenchState, layers: WorkbenchLayers, parent: QWidget | None = None) -> None:
         super().__init__(parent)
         self.state, self.layers = state, layers
         self.runs = Runs()
+        self.confirm: Callable[[str], bool] = lambda question: ask(self, question)
         self.task = Task("shown again", self)
         self.progress = ProgressLine("runs", self.task, "Stay with the run that is shown.")
-        self.on_shown: Callable[[], None] = lambda: None
         self.table = QTableWidget(0, len(COLUMNS))
         self.table.setTabKeyNavigation(False)  # Tab leaves it, the arrow keys go through it
         self.table.setObjectName("runs")
@@ -80,15 +87,17 @@ class RunTable(QWidget):
         row.addWidget(self.remove)
         layout.addLayout(row)
         self.table.itemSelectionChanged.connect(self._on_selected)
+        # after a run without a result the selected one is not on screen
+        self.table.itemClicked.connect(lambda _: self._on_selected())
         state.running_changed.connect(self._enable)
-        state.result_changed.connect(self._select_shown)
+        state.result_changed.connect(self._on_result)
         self._fill()
 
     def shutdown(self) -> None:
         """Stop listening; results that waited on disk go."""
         self.task.shutdown()
         self.state.running_changed.disconnect(self._enable)
-        self.state.result_changed.disconnect(self._select_shown)
+        self.state.result_changed.disconnect(self._on_result)
         self.runs.clear()
         self.runs.wait(5.0)
 
@@ -99,9 +108,18 @@ class RunTable(QWidget):
         self._fill()
 
     def add(self, result: Result, spacing_A: float) -> None:
-        """A run has finished."""
-        self.runs.add(self.state.runs, result, spacing_A)
+        """The run that the state keeps has finished."""
+        self.runs.add(self.state.runs, result, spacing_A, self.state.history)
         self._fill()
+
+    def _on_result(self) -> None:
+        """Another run is shown, or its atoms are others."""
+        if self.state.result is not None and self.state.edited:
+            self.runs.change(self.state.result_run, self.state.result)
+            self._fill()
+        else:
+            self.runs.make_room()
+            self._select_shown()
 
     def _fill(self) -> None:
         self.table.blockSignals(True)
@@ -167,6 +185,9 @@ class RunTable(QWidget):
         series = self.state.series
         if series is None or (number == self.state.result_run and self.layers.atoms.result is self.state.result):
             return
+        doing = f"Reading run {number}"
+        if self.task.running and self.task.what == doing:
+            return
         self.task.cancel()  # whatever was asked for before
 
         def failed(sentence: str) -> None:
@@ -174,7 +195,7 @@ class RunTable(QWidget):
             self._select_shown()
 
         self.task.start(
-            f"Reading run {number}",
+            doing,
             lambda progress: self.runs.whole(number, series),
             lambda result: self._show(number, result),
             failed,
@@ -184,19 +205,20 @@ class RunTable(QWidget):
     def _show(self, number: int, result: Result) -> Iterator[None]:
         if self.state.running or all(run.number != number for run in self.runs):
             return
-        view, spacing_A = self.layers.view, self.runs[number].spacing_A
+        view, run = self.layers.view, self.runs[number]
         self.layers.remove_results()
         yield
-        yield from self.layers.show_result_in_turns(result, spacing_A, turn=view is None)
+        yield from self.layers.show_result_in_turns(result, run.spacing_A, turn=view is None)
         yield
         if view is not None and self.layers.available(view) is None:
             self.layers.look_at(view, reset=False)
-        self.state.take_up(result, number)
-        self.on_shown()
+        self.state.take_up(result, number, run.history)
 
     def _remove(self) -> None:
         number = self._number()
-        if number is None:
+        if number is None or not may_go(
+            self.state, "go with it", "Remove it from the list now?", self.confirm, runs=(number,)
+        ):
             return
         was_shown = number == self.state.result_run
         self.runs.remove(number)
@@ -207,7 +229,6 @@ class RunTable(QWidget):
             else:
                 self.layers.remove_results()
                 self.state.take_up(None, 0)
-                self.on_shown()
         self._fill()
 
 

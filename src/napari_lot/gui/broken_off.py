@@ -1,0 +1,49 @@
+"""A run that was broken off, as far as its session has kept it: atoms and R-factors, no images. No Qt, no napari."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from napari_lot.job import ProbeSlices, Result
+from napari_lot.session import RunState, Session
+
+BROKEN_OFF = "broken off"
+"""The stop reason of what is no end."""
+
+
+def did_not_end(result: Result | None) -> bool:
+    """Whether this is the last state of a run that was broken off."""
+    return result is not None and result.stop_reason == BROKEN_OFF
+
+
+def last_state(session: Session) -> Result | None:
+    """What can be shown and exported of a run that did not end; None before its orbitals had become atoms.
+
+    Its stacks are empty, and so are drift and probe: an autosave holds none. Nothing is known of single atoms.
+    """
+    state, series = session.state, session.series
+    if state is None or session.result is not None or session.atoms is None:
+        return None
+    none = np.zeros((0, 0, 0), np.float32)
+    return Result(
+        orbitals=state.orbitals,
+        r_factor=np.asarray(state.r_factor, np.float64),
+        calculated=none,
+        residual=none,
+        center_px=series.center_px or (0.0, 0.0),
+        shifts_px=np.zeros((len(series), 2)),
+        scale=np.ones(len(series)),
+        background=np.zeros(len(series)),
+        probe=ProbeSlices(none, np.zeros(0), series.pixel_size_A),
+        tilts_seen=np.zeros(0, np.int64),
+        wall_seconds={"total": state.elapsed_s},
+        stop_reason=BROKEN_OFF,
+        message=f"Broken off at {place(state)}: these are its last atoms, not fitted to the end.",
+        settings=session.settings,
+        warnings=("calculated images, error bars and drift of a run that did not end are not known.",),
+    )
+
+
+def place(state: RunState) -> str:
+    """Where a run was, in words."""
+    return f"pass {state.step} of {state.steps_total}"
