@@ -159,6 +159,54 @@ def test_the_value_before_stays_until_there_is_another(qtbot: Any, hand: Any) ->
     assert not form.refusals
 
 
+def test_half_a_number_is_no_value(qtbot: Any, hand: Any) -> None:
+    form = make(Microscope, ["defocus_A", "c12_A"], qtbot)
+    box, values = form.fields["defocus_A"].native, []
+    form.fields["defocus_A"].on_change(values.append)
+    hand.type(box, "1e5")
+    hand.type(box, "1e9")
+    hand.type(box, "-40", enter=False)
+    hand.click(form.fields["c12_A"].native)
+    assert values == [1e5, -40.0]
+
+
+def test_a_pause_takes_what_is_typed_and_leaves_its_text(qtbot: Any, hand: Any) -> None:
+    from qtpy.QtTest import QTest
+
+    form = make(Data, ["pixel_size_A"], qtbot)
+    field, values = form.fields["pixel_size_A"], []
+    hand.type(field.native, "0.3")
+    field.on_change(lambda _: values.append(field.value))
+    hand.type(field.native, "40", enter=False)
+    assert not values
+    hand.until(lambda: values == [40.0])
+    assert (field.native.text(), field.native.lineEdit().cursorPosition()) == ("40 Å", 2)
+    QTest.keyClicks(field.native, "0")
+    hand.until(lambda: values == [40.0, 0.3])  # the value from before: 400 Å is out of bounds
+    assert field.native.text() == "400 Å"
+    assert "400 Å must be at most 100 Å" in form.refusals["pixel_size_A"]
+    hand.type(field.native, "abc", enter=False)
+    hand.until(lambda: "'abc' is no number" in form.refusals.get("pixel_size_A", ""))
+    assert field.value == 0.3
+
+
+def test_what_is_refused_after_a_pause_puts_back_the_value_before(qtbot: Any, hand: Any) -> None:
+    from qtpy.QtCore import Qt
+    from qtpy.QtTest import QTest
+
+    form = make(Data, ["pixel_size_A"], qtbot)
+    field = form.fields["pixel_size_A"]
+    for leave in (lambda: QTest.keyClick(field.native, Qt.Key.Key_Return), field.native.clearFocus):
+        hand.type(field.native, "0.3")
+        hand.type(field.native, "40", enter=False)
+        hand.until(lambda: field.value == 40.0)
+        QTest.keyClicks(field.native, "0")
+        leave()
+        assert field.value == 0.3
+        assert field.native.lineEdit().text().startswith("400")
+        assert form.refusals
+
+
 def test_a_value_put_in_is_not_rounded_to_what_is_shown(qtbot: Any, hand: Any) -> None:
     form = make(Microscope, ["source_size_A", "defocus_A"], qtbot)
     form.set_values({"source_size_A": 0.70644601})

@@ -165,7 +165,7 @@ def test_a_run_waits_for_what_is_typed_to_be_applied(ready: Any, hand: Any) -> N
     assert section.status.accessibleName() == "Ready to start."
     hand.type(field, "0.5", enter=False)
     waits = "Changes in Data are not applied: press Apply changes or Discard in step 1."
-    assert section.status.accessibleName() == waits
+    hand.until(lambda: section.status.accessibleName() == waits)
     assert "⚠" in section.status.text()
     assert (start.isEnabled(), start.toolTip()) == (False, waits)
     hand.click(child(ready, "discard_data"))
@@ -173,6 +173,7 @@ def test_a_run_waits_for_what_is_typed_to_be_applied(ready: Any, hand: Any) -> N
     assert section.status.accessibleName() == "Ready to start."
     assert start.isEnabled()
     hand.type(field, "0.5", enter=False)
+    hand.until(child(ready, "apply_data").isEnabled)
     hand.click(child(ready, "apply_data"))
     hand.until(start.isEnabled)
     assert ready.state.series.pixel_size_A == 0.5
@@ -187,6 +188,11 @@ def test_a_run_waits_for_what_is_typed_to_be_applied(ready: Any, hand: Any) -> N
     assert start.isEnabled()
     hand.type(child(ready, "tilt_axis_deg"), "3 mm")
     assert "'3 mm' is no number" in section.status.accessibleName()
+    hand.type(child(ready, "tilt_axis_deg"), "")
+    hand.type(field, "abc", enter=False)
+    hand.until(lambda: "Pixel size: 'abc' is no number" in child(ready, "apply_data").toolTip())
+    hand.click(child(ready, "discard_data"))
+    assert field.text() == "0.5 Å"
 
 
 def test_facts_of_the_sample_go_and_typed_ones_stay(workbench: Any, hand: Any, tmp_path: Path) -> None:

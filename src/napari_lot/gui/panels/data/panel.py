@@ -143,16 +143,16 @@ class DataPanel(QWidget):
             else "Not while a reconstruction is running."
             if busy
             else None
-            if source is not None and changed
-            else nothing
         )
-        refused = next((why for box in (self.angles, self.description) for why in box.refusals.values()), None)
+        same = None if source is not None and changed else nothing
+        boxes = self.angles.refusals | self.description.refusals
+        refused = next((f"{label_of(name)}: {why}" for name, why in boxes.items()), None)
         self.apply.setText("Try again with these values" if another else "Apply changes")
         name = "the series" if source is None else reading.name_of(source) if another else "the series"
-        offer(self.apply, waits or refused, f"Read {name} again with these values.")
+        offer(self.apply, waits or refused or same, f"Read {name} again with these values.")
         offer(
             self.discard,
-            waits or (None if self._applied is not None else "Open a series first."),
+            waits or ("Open a series first." if self._applied is None else None if refused else same),
             "Put back the values that the open series was read with.",
         )
 
