@@ -74,6 +74,21 @@ def test_a_session_opens_as_it_was_saved(ready: Any, viewer: Any, hand: Any, not
     assert notified() == []
 
 
+def test_a_session_keeps_its_tilt_beside_another_view(ready: Any, viewer: Any, hand: Any, tmp_path: Path) -> None:
+    run_to_the_end(ready, hand)
+    ready.layers.go_to_tilt(20)
+    hand.click(child(ready, "view_atoms"))
+    save(ready, hand, "Session, HDF5", tmp_path / "mine.lot.h5")
+    open_step(ready, hand, "data")
+    hand.click(child(ready, "open_sample"))
+    hand.until(lambda: ready.state.result is None)
+    hand.type(child(ready, "series_path"), str(tmp_path / "mine.lot.h5"))
+    hand.until(lambda: ready.state.result is not None and not ready.state.reading)
+    assert (ready.layers.view, ready.layers.tilt) == ("atoms", 20)
+    hand.click(child(ready, "view_images"))
+    assert ready.layers.tilt == 20
+
+
 def test_a_file_that_only_looks_like_a_session(ready: Any, hand: Any, notified: Any, tmp_path: Path) -> None:
     run_to_the_end(ready, hand)
     path = tmp_path / "cut.lot.h5"
