@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from pathlib import PurePosixPath, PureWindowsPath
 
 from napari_lot.settings import Settings
 
@@ -34,6 +35,7 @@ LABELS = {
     "seed": "Random seed",
     "counts": "Electron counts",
     "elements": "Element",
+    "kind": "Start from",
     "exclude": "Exclude tilts",
     "gain": "Detector gain",
     "offset": "Detector offset",
@@ -42,6 +44,7 @@ LABELS = {
 
 # What a person calls the choices of a setting, where the settings' own words are code.
 CHOICES = {
+    "kind": {"grid": "a grid of orbitals"},
     "likelihood": {"auto": "automatic", "lsq": "least squares", "poisson": "Poisson"},
     "widths": {"species": "one an element", "common": "one for all", "atom": "one an atom"},
     "distortion": {"series": "one for the series", "tilt": "one a tilt"},
@@ -108,6 +111,20 @@ _WORDS = _window_words()
 _KNOWN = re.compile(rf"(?<![\w./\\-])({'|'.join(map(re.escape, sorted(_WORDS, key=len, reverse=True)))})(?![\w/\\-])")
 
 
+# Up to the first colon before a space: names and drives may have colons of their own.
+_PLACE = re.compile(r"((?:/|~/|[A-Za-z]:[\\/]).*?): ")
+
+
 def in_window_words(sentence: str) -> str:
-    """A message with the window's labels where it names flags of the command line or settings."""
-    return _KNOWN.sub(lambda found: _WORDS[found[1]], sentence)
+    """A message with the window's labels where it names flags of the command line or settings.
+
+    A place that it begins with becomes the name alone, its folder comes last: a notification shows the first words.
+    """
+    folder = ""
+    if found := _PLACE.match(sentence):
+        kind = PureWindowsPath if "\\" in found[1] else PurePosixPath
+        path = kind(found[1])
+        if path.name:
+            sentence = f"{path.name}: {sentence[found.end() :]}"
+            folder = f" Folder: {path.parent}"
+    return _KNOWN.sub(lambda found: _WORDS[found[1]], sentence) + folder
