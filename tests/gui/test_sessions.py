@@ -210,7 +210,9 @@ def test_a_session_without_element_and_distance_opens(workbench: Any, hand: Any,
     for path in (without, with_atoms):
         workbench.sessions.open(path)
         hand.until(lambda: not workbench.state.reading and len(notified()) > 0)
-        assert notified()[-1].startswith(f"{path.name}: its settings give neither an element nor a distance between atoms")
+        assert notified()[-1].startswith(
+            f"{path.name}: its settings give neither an element nor a distance between atoms"
+        )
         assert workbench.state.series.images.shape == series.images.shape
     hand.until(lambda: workbench.state.result is not None)
     assert len(workbench.layers.atoms.spheres.layer.data) == 247

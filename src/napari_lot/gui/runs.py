@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 
 from napari_lot.errors import InputError
-from napari_lot.gui.forms.words import choice_text, label_of, unit_of
+from napari_lot.gui.forms.words import FACTORS, choice_text, label_of, unit_of
 from napari_lot.job import Result
 from napari_lot.series import TiltSeries
 from napari_lot.session.in_turn import InTurn
@@ -145,7 +145,7 @@ def _text(name: str, value: Any) -> str:
         return ", ".join(_text(name, part) for part in value)
     if isinstance(value, float):
         unit = unit_of(name)
-        return f"{value / 1000:g} keV" if unit == "eV" else f"{value:g}{unit if unit == '°' else ' ' + unit}".strip()
+        return f"{value / FACTORS.get(unit, 1.0):g}{unit if unit == '°' else ' ' + unit}".strip()
     if name == "kind" and value != "grid":
         return f"atoms of the {value}" if value.startswith("layer ") else f"atoms of {Path(value).name}"
     return choice_text(name, value) if isinstance(value, str) else str(value)

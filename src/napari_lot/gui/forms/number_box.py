@@ -30,13 +30,17 @@ class NumberBox(QDoubleSpinBox):
     ----------
     unset_text : str, optional
         What stands at the bottom of the range, for a number that may be unset.
+    unit : str, optional
+        Stands behind ``unset_text`` in brackets, where the suffix is not shown.
     whole : bool, optional
         Only whole numbers.
     """
 
     refused = Signal(str)
 
-    def __init__(self, unset_text: str = "", whole: bool = False, parent: QWidget | None = None) -> None:
+    def __init__(
+        self, unset_text: str = "", unit: str = "", whole: bool = False, parent: QWidget | None = None
+    ) -> None:
         super().__init__(parent)
         self._whole = whole
         self._lowest: tuple[float, bool] | None = None
@@ -45,7 +49,8 @@ class NumberBox(QDoubleSpinBox):
         self._tip = ""
         self.setLocale(QLocale.c())
         self.setDecimals(0 if whole else MOST_DECIMALS)
-        self.setSpecialValueText(unset_text)
+        self._unset_text = unset_text
+        self.setSpecialValueText(f"{unset_text} ({unit})" if unset_text and unit else unset_text)
         self.setButtonSymbols(QDoubleSpinBox.ButtonSymbols.NoButtons)
         self.setAlignment(Qt.AlignmentFlag.AlignRight)
         self.setMinimumWidth(90)
@@ -106,13 +111,13 @@ class NumberBox(QDoubleSpinBox):
         high, below = self.maximum(), self._highest_is_open
         if low < value < high or (value == low and not above) or (value == high and not below):
             return ""
-        if unit == "eV" and not found.unit and low < 1000 * value <= high:
-            return f"{words} is too low for a microscope; did you mean {typed.strip()} keV?"
+        if unit == "keV" and not found.unit and low < value / 1000 <= high < value:
+            return f"{words} is too high for a microscope; did you mean {typed.strip()} eV?"
         bound = f"must be {'above' if above else 'at least'} {self.textFromValue(low)}{self.suffix()}"
         if value >= high:
             bound = f"must be {'below' if below else 'at most'} {self.textFromValue(high)}{self.suffix()}"
         elif self.specialValueText():
-            bound += f", or empty for '{self.specialValueText()}'"
+            bound += f", or empty for '{self._unset_text or self.specialValueText()}'"
         return f"{words} {bound}."
 
     def validate(self, text: str, position: int) -> tuple[Any, str, int]:

@@ -9,7 +9,10 @@ from napari_lot.settings import Settings
 
 UNITS_OF = {"grid_spacing": "× distance"}
 """Of fields whose names do not end in it."""
-UNITS = {"eV": "eV", "mrad": "mrad", "A": "Å", "deg": "°", "px": "px", "minutes": "min"}
+UNITS = {"eV": "keV", "mrad": "mrad", "A": "Å", "deg": "°", "px": "px", "minutes": "min"}
+"""The window's units, by those that the settings' names end in."""
+FACTORS = {"keV": 1000.0}
+"""How many of a setting's units one of the window's is, where these differ: files give energies in eV."""
 
 # What a person calls a setting, where the field's own name says it badly.
 LABELS = {
@@ -60,7 +63,7 @@ def choice_text(name: str, value: str) -> str:
 
 
 def unit_of(name: str) -> str:
-    """Unit of a field, which most names end in; '' for a plain number."""
+    """Unit in which the window shows a field, which most names end in; '' for a plain number."""
     if name in UNITS_OF:
         return UNITS_OF[name]
     return UNITS.get(name.rsplit("_", 1)[-1], "") if "_" in name else ""
@@ -82,10 +85,9 @@ def label_of(name: str) -> str:
 _LONG = {"withhold": "Withhold every N-th tilt"}
 
 
-def row_label(name: str, unset: bool) -> str:
-    """Label of a field in a form; with the unit, where the field does not show it while it is not set."""
-    unit = unit_of(name)
-    return _LONG.get(name, label_of(name)) + (f" ({unit})" if unset and unit else "")
+def row_label(name: str) -> str:
+    """Label of a field in a form; the unit stands in the field."""
+    return _LONG.get(name, label_of(name))
 
 
 def _window_words() -> dict[str, str]:
