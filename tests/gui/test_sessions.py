@@ -63,6 +63,7 @@ def test_a_session_opens_as_it_was_saved(ready: Any, viewer: Any, hand: Any, not
     assert ready.run.plot.history == history
     assert ready.layers.tilt == 11
     assert ready.layers.view == "images"
+    assert ready.data.prepare.preparation.base is ready.state.series, "no step of the series before is undone on it"
     assert len(viewer.layers["Atoms"].data) == 247
     assert "sigma_x_A" in viewer.layers["Atoms"].features
     # and its series can be read again with another value

@@ -80,6 +80,10 @@ class DataPanel(QWidget):
         self.notes.setObjectName("data_notes")
         self.notes.setWordWrap(True)
         self.notes.hide()
+        self.pixels = QLabel()
+        self.pixels.setObjectName("pixels_note")
+        self.pixels.setWordWrap(True)
+        self.pixels.hide()
         self.notes.setTextInteractionFlags(Qt.TextInteractionFlag.TextSelectableByMouse)
         self.prepare = PreparePanel(state, viewer)
         self.prepare.preparation.on_exclude = self._show_excluded
@@ -102,6 +106,7 @@ class DataPanel(QWidget):
             self.description,
             self.apply_row,
             self.notes,
+            self.pixels,
             self.prepare_button,
             self.prepare,
         ):
@@ -115,6 +120,7 @@ class DataPanel(QWidget):
         self.angles.refused.connect(self._on_typed)
         self.state.running_changed.connect(self._enable)
         self.state.reading_changed.connect(self._enable)
+        self.state.series_changed.connect(self._say_pixels)
         self.task.changed.connect(self._on_task)
         self._enable()
 
@@ -123,6 +129,7 @@ class DataPanel(QWidget):
         self.task.changed.disconnect(self._on_task)
         self.task.shutdown()
         self.state.running_changed.disconnect(self._enable)
+        self.state.series_changed.disconnect(self._say_pixels)
         self.state.reading_changed.disconnect(self._enable)
         self.source.shutdown()
         self.prepare.shutdown()
@@ -349,12 +356,25 @@ class DataPanel(QWidget):
             self.state.take_facts(microscope, element, alone=alone)
         notes = [warning(in_window_words(w)) for w in series.warnings]
         notes += [warning(verdict) if changed else verdict for verdict, changed in damage]
-        if "pixel_size_A" in self.description.form.values():
-            notes.append(f"Pixel size {series.pixel_size_A:g} Å as typed here, whatever the file says.")
         if not self.angles.of_series:
             notes.append(f"Tilt angles {self.angles.kind.currentText()} as given here, whatever the file says.")
         self.note("<br>".join(notes))
+        self._say_pixels()
         self._enable()
+
+    def _say_pixels(self) -> None:
+        """What the typed pixel size is that of, where the images have other pixels by now."""
+        base, series = self.prepare.preparation.base, self.state.series
+        typed = self.description.form.fields["pixel_size_A"].value
+        words = ""
+        if base is not None and series is not None:
+            if typed is not None and typed == base.pixel_size_A:
+                words = f"Pixel size {typed:g} Å as typed here, whatever the file says"
+            if series.pixel_size_A != base.pixel_size_A:
+                words = words or f"Pixel size {base.pixel_size_A:g} Å in the file"
+                words += f"; {series.pixel_size_A:g} Å after what was done under Prepare the images"
+        self.pixels.setText(f"{words}." if words else "")
+        self.pixels.setVisible(bool(words))
 
     def _on_task(self) -> None:
         self.state.reading = self.task.what if self.task.running else ""
@@ -367,6 +387,7 @@ class DataPanel(QWidget):
         self.description.show_data(data)
         self.description.show_excluded(series.excluded)
         self._is_open(("session", path))
+        self.prepare.preparation.begin(series, again=False)
         self.state.set_series(series)
         self.note("<br>".join(warning(in_window_words(w)) for w in series.warnings))
         self._enable()
