@@ -331,7 +331,22 @@ def test_the_sample_is_itself_whatever_was_typed_before(workbench: Any, hand: An
     hand.type(child(workbench, "exclude"), "5", enter=False)
     hand.click(child(workbench, "apply_data"))
     assert workbench.state.series.excluded == (5,)
-    assert "as typed here" not in child(workbench, "data_notes").text()
+    assert not child(workbench, "pixels_note").isVisible()
+
+
+def test_what_stands_in_empty_fields_is_not_cut_off(workbench: Any, hand: Any) -> None:
+    from qtpy.QtWidgets import QAbstractSpinBox, QLineEdit
+
+    from napari_lot.gui.workbench import MINIMUM_WIDTH
+
+    workbench.setFixedWidth(MINIMUM_WIDTH)
+    hand.click(child(workbench, "more_data"))
+    lines = [line for line in workbench.sections["data"].findChildren(QLineEdit) if line.isVisible()]
+    assert len(lines) > 8
+    for line in lines:
+        of_number = isinstance(line.parentWidget(), QAbstractSpinBox)
+        text = line.text() if of_number else line.placeholderText()
+        assert line.fontMetrics().horizontalAdvance(text) <= line.width() - 8, text
 
 
 def test_an_open_layer_is_used(workbench: Any, viewer: Any, hand: Any, notified: Any) -> None:
