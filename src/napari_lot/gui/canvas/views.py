@@ -26,6 +26,8 @@ SHOWN = {
     "atoms": (ATOMS, EDITING, DOUBT),
     "probe": (PROBE_BEFORE, PROBE, PROBE_CHANGE),
 }
+WORDS_PX = 66
+"""Height of the words above the atoms, which napari underlays with the colour of the canvas."""
 DRAWN = "napari_lot_drawn"
 """In the metadata of what is drawn on the images: its rank from below."""
 SIDE_BY_SIDE = {"images": CALCULATED, "probe": PROBE_BEFORE}
@@ -208,9 +210,14 @@ class Views:
             if MEASURED in own:
                 # The scale and the middle of the images, whatever far orbitals an early stage has.
                 low, high = (np.asarray(edge)[-3:] for edge in own[MEASURED].extent.world)
-            camera.center = tuple((low + high) / 2)
+            middle = (low + high) / 2
         size = (high - low)[1:] if view == "probe" else high - low
         height, width = viewer.canvas.size
         if view == "probe" and PROBE_BEFORE in own:
             width /= len(SHOWN["probe"])
-        camera.zoom = 0.85 * float(min(height, width)) / max(float(np.max(size)), 1e-3)
+        largest = max(float(np.max(size)), 1e-3)
+        if view == "probe":
+            camera.zoom = 0.85 * float(min(height, width)) / largest
+        else:  # below the words
+            camera.zoom = 0.95 * float(min(max(height - WORDS_PX, 1), width)) / largest
+            camera.center = (middle[0], middle[1] - WORDS_PX / 2 / camera.zoom, middle[2])
