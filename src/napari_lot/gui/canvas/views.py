@@ -26,7 +26,7 @@ SHOWN = {
     "atoms": (ATOMS, EDITING, DOUBT),
     "probe": (PROBE_BEFORE, PROBE, PROBE_CHANGE),
 }
-WORDS_PX = 66
+WORDS_PX = 56
 """Height of the words above the atoms, which napari underlays with the colour of the canvas."""
 DRAWN = "napari_lot_drawn"
 """In the metadata of what is drawn on the images: its rank from below."""
@@ -161,7 +161,7 @@ class Views:
             overlay.text = text
             # what the colours mean stands away from messages and scale bar; above images stand their names
             overlay.position = "top_left" if self.current == "atoms" else "bottom_left"
-            overlay.font_size = 11
+            overlay.font_size = 9 if self.current == "atoms" else 11  # atoms that are turned or zoomed lie behind
             overlay.gridded = False
         overlay.visible = bool(text)
         names = list(self.viewer.dims.axis_labels)
@@ -219,5 +219,5 @@ class Views:
         if view == "probe":
             camera.zoom = 0.85 * float(min(height, width)) / largest
         else:  # below the words
-            camera.zoom = 0.95 * float(min(max(height - WORDS_PX, 1), width)) / largest
+            camera.zoom = 0.85 * float(min(max(height - WORDS_PX, 1), width)) / largest
             camera.center = (middle[0], middle[1] - WORDS_PX / 2 / camera.zoom, middle[2])
