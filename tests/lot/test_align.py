@@ -5,7 +5,7 @@ import pytest
 import tiny
 
 from napari_lot.lot.align import match_shifts
-from napari_lot.lot.doubts import agreement, doubts
+from napari_lot.lot.caveats import agreement, caveats
 from napari_lot.lot.problem import Problem
 
 DRIFT = np.array([[3.0, -2.0], [0.0, 0.0], [-4.0, 1.0], [2.5, 4.0], [0.0, -3.0]])
@@ -66,6 +66,6 @@ def test_agreement_looks_through_noise():
 
 def test_what_is_doubted():
     fine = np.arange(30.0).reshape(-1, 3) * 3
-    assert doubts(0.95, fine, 2.5) == ()
-    assert "hardly explain" in doubts(0.3, fine, 2.5)[0]
-    assert "closer than 1.25 Å" in doubts(0.95, 0.05 * fine, 2.5)[0]
+    assert caveats(0.95, fine, 2.5) == ()
+    assert "hardly explain" in caveats(0.3, fine, 2.5)[0]
+    assert "closer than 1.25 Å" in caveats(0.95, 0.05 * fine, 2.5)[0]

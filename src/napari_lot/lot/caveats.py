@@ -1,4 +1,4 @@
-"""What makes a finished result doubtful, a sentence each."""
+"""What to hold against a finished result, a sentence each; single doubtful atoms are another matter."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ def agreement(
     return found
 
 
-def doubts(mean_agreement: float, positions: Floats, spacing_A: float) -> tuple[str, ...]:
+def caveats(mean_agreement: float, positions: Floats, spacing_A: float) -> tuple[str, ...]:
     """Sentences for a person.
 
     Parameters
