@@ -244,7 +244,7 @@ def press_all(options: argparse.Namespace, folder: Path) -> None:
     child("show_axis").setChecked(False)
     child("pixel_size_A").setValue(0.31)
     hand.press("apply changes", child("apply_data").click)
-    for name, value in (("energy_eV", 300e3), ("semiangle_mrad", 25.0)):
+    for name, value in (("energy_eV", 300.0), ("semiangle_mrad", 25.0)):
         hand.press(f"probe: {name}", lambda name=name, value=value: child(name).setValue(value))
     child("element").setText("Pt")
     child("probe").setCurrentText("direct")

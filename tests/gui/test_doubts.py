@@ -317,6 +317,22 @@ def test_the_sheet_scrolls_and_an_angle_goes_to_its_tilt(inspected: Any, viewer:
     assert canvas.tilt == tilt
 
 
+def test_the_sheet_follows_the_theme(inspected: Any, viewer: Any, hand: Any) -> None:
+    panel = inspected.doubts
+    press(viewer, Qt.Key.Key_N)
+    hand.until(lambda: settled(panel), 30)
+    for theme, least, most in (("light", 0.7, 1.0), ("dark", 0.0, 0.3)):
+        viewer.theme = theme
+        for part in (panel.sheet.labels, panel.sheet.canvas):
+            hand.until(lambda part=part, low=least, high=most: low <= corner(part) <= high)
+
+
+def corner(widget: Any) -> float:
+    """Lightness of what lies between the patches, and below the names of the rows."""
+    picture = widget.grab().toImage()
+    return float(picture.pixelColor(0 if picture.width() < 200 else picture.width() - 1, 0).lightnessF())
+
+
 def test_without_a_result_there_is_nothing_to_walk(ready: Any, viewer: Any, hand: Any) -> None:
     button = child(ready, "next_doubtful")
     assert not button.isEnabled()

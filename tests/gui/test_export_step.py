@@ -107,6 +107,15 @@ def test_the_place_is_shown_in_full_and_lies_beside_the_series(ready: Any, hand:
     assert where.text().replace("\u200b", "") == str(Path.home() / "gold.xyz")
 
 
+def test_an_ending_of_another_format_is_refused(ready: Any, hand: Any, notified: Any, tmp_path: Path) -> None:
+    run_to_the_end(ready, hand)
+    save(ready, hand, "Atoms, XYZ", tmp_path / "atoms.txt")
+    assert "Atoms, XYZ does not end in .txt: give it .xyz or .extxyz" in notified()[-1]
+    assert not (tmp_path / "atoms.txt").exists()
+    save(ready, hand, "Atoms, XYZ", tmp_path / "atoms.extxyz")
+    assert len(read_atoms(tmp_path / "atoms.extxyz")) == 247
+
+
 def test_docks_of_atoms_go_with_another_series(ready: Any, viewer: Any, hand: Any) -> None:
     run_to_the_end(ready, hand)
     open_step(ready, hand, "inspect")

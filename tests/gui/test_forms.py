@@ -26,8 +26,8 @@ def test_every_microscope_field_has_unit_bounds_and_help(qtbot: Any) -> None:
     form = make(Microscope, list(Microscope.model_fields), qtbot)
     for name, field in form.fields.items():
         box = field.native
-        assert box.toolTip() == Microscope.model_fields[name].description
-        assert box.suffix().strip() in ("eV", "mrad", "Å", "°"), name
+        assert box.toolTip() == Microscope.model_fields[name].description.replace(" eV", " keV")
+        assert box.suffix().strip() in ("keV", "mrad", "Å", "°"), name
     assert form.fields["semiangle_mrad"].native.maximum() == 200
     assert form.fields["source_size_A"].native.minimum() == 0
     assert form.fields["c30_A"].native.minimum() == -1e9
@@ -37,14 +37,14 @@ def test_defaults_are_the_settings_defaults(qtbot: Any) -> None:
     form = make(Microscope, list(Microscope.model_fields), qtbot)
     assert Microscope(**form.values()) == Microscope()
     assert "energy_eV" not in form.values()
-    assert form.fields["energy_eV"].native.text() == "not set"
+    assert form.fields["energy_eV"].native.text() == "not set (keV)"
 
 
 def test_typed_numbers_arrive_and_can_be_unset_again(qtbot: Any, hand: Any) -> None:
     form = make(Microscope, ["energy_eV", "defocus_A"], qtbot)
     changes = []
     form.changed.connect(lambda: changes.append(form.values()))
-    hand.type(form.fields["energy_eV"].native, "200000")
+    hand.type(form.fields["energy_eV"].native, "200")
     hand.type(form.fields["defocus_A"].native, "-12.5")
     assert form.values() == {"energy_eV": 200000.0, "defocus_A": -12.5}
     assert changes
@@ -57,8 +57,9 @@ def test_typed_numbers_arrive_and_can_be_unset_again(qtbot: Any, hand: Any) -> N
     [
         (Data, "pixel_size_A", "0,25", 0.25, "0.25 Å"),
         (Data, "pixel_size_A", "25 pm", 0.25, "0.25 Å"),
-        (Microscope, "energy_eV", "300e3", 300_000.0, "300000 eV"),
-        (Microscope, "energy_eV", "300 keV", 300_000.0, "300000 eV"),
+        (Microscope, "energy_eV", "300", 300_000.0, "300 keV"),
+        (Microscope, "energy_eV", "300000 eV", 300_000.0, "300 keV"),
+        (Microscope, "energy_eV", "299,9 kV", 299_900.0, "299.9 keV"),
         (Microscope, "defocus_A", "1,5", 1.5, "1.5 Å"),
         (Microscope, "defocus_A", "-1e5", -1e5, "-100000 Å"),
         (Microscope, "defocus_A", "-12,5 nm", -125.0, "-125 Å"),
@@ -111,9 +112,9 @@ def test_a_number_is_pasted_with_its_unit(qtbot: Any, hand: Any) -> None:
         (Data, "pixel_size_A", "2 µm", "2 µm must be at most 100 Å"),
         (Microscope, "defocus_A", "1,234.5", "'1,234.5' is no number"),
         (Microscope, "c12_A", "-5", "-5 Å must be at least 0 Å."),
-        (Microscope, "energy_eV", "300", "300 eV is too low for a microscope; did you mean 300 keV?"),
-        (Microscope, "energy_eV", "1000", "1000 eV is too low for a microscope; did you mean 1000 keV?"),
-        (Microscope, "energy_eV", "5e6", "5e6 eV must be at most 3000000 eV."),
+        (Microscope, "energy_eV", "300000", "300000 keV is too high for a microscope; did you mean 300000 eV?"),
+        (Microscope, "energy_eV", "1", "1 keV must be above 1 keV, or empty for 'not set'."),
+        (Microscope, "energy_eV", "5e6 eV", "5e6 eV must be at most 3000 keV."),
         (Solver, "seed", "2.5", "2.5 is not a whole number."),
     ],
 )
@@ -142,7 +143,7 @@ def test_what_is_refused_stays_and_is_explained(
     assert box.text().startswith(text)
     form.fields[name].value = 3 if model is Solver else 5000.0 if name == "energy_eV" else 5.0
     assert not said.isVisible()
-    assert box.toolTip() == model.model_fields[name].description
+    assert box.toolTip() == model.model_fields[name].description.replace(" eV", " keV")
 
 
 def test_the_value_before_stays_until_there_is_another(qtbot: Any, hand: Any) -> None:
@@ -157,6 +158,54 @@ def test_the_value_before_stays_until_there_is_another(qtbot: Any, hand: Any) ->
     hand.type(c12, "30 pm")
     assert form.values()["c12_A"] == 0.3
     assert not form.refusals
+
+
+def test_half_a_number_is_no_value(qtbot: Any, hand: Any) -> None:
+    form = make(Microscope, ["defocus_A", "c12_A"], qtbot)
+    box, values = form.fields["defocus_A"].native, []
+    form.fields["defocus_A"].on_change(values.append)
+    hand.type(box, "1e5")
+    hand.type(box, "1e9")
+    hand.type(box, "-40", enter=False)
+    hand.click(form.fields["c12_A"].native)
+    assert values == [1e5, -40.0]
+
+
+def test_a_pause_takes_what_is_typed_and_leaves_its_text(qtbot: Any, hand: Any) -> None:
+    from qtpy.QtTest import QTest
+
+    form = make(Data, ["pixel_size_A"], qtbot)
+    field, values = form.fields["pixel_size_A"], []
+    hand.type(field.native, "0.3")
+    field.on_change(lambda _: values.append(field.value))
+    hand.type(field.native, "40", enter=False)
+    assert not values
+    hand.until(lambda: values == [40.0])
+    assert (field.native.text(), field.native.lineEdit().cursorPosition()) == ("40 Å", 2)
+    QTest.keyClicks(field.native, "0")
+    hand.until(lambda: values == [40.0, 0.3])  # the value from before: 400 Å is out of bounds
+    assert field.native.text() == "400 Å"
+    assert "400 Å must be at most 100 Å" in form.refusals["pixel_size_A"]
+    hand.type(field.native, "abc", enter=False)
+    hand.until(lambda: "'abc' is no number" in form.refusals.get("pixel_size_A", ""))
+    assert field.value == 0.3
+
+
+def test_what_is_refused_after_a_pause_puts_back_the_value_before(qtbot: Any, hand: Any) -> None:
+    from qtpy.QtCore import Qt
+    from qtpy.QtTest import QTest
+
+    form = make(Data, ["pixel_size_A"], qtbot)
+    field = form.fields["pixel_size_A"]
+    for leave in (lambda: QTest.keyClick(field.native, Qt.Key.Key_Return), field.native.clearFocus):
+        hand.type(field.native, "0.3")
+        hand.type(field.native, "40", enter=False)
+        hand.until(lambda: field.value == 40.0)
+        QTest.keyClicks(field.native, "0")
+        leave()
+        assert field.value == 0.3
+        assert field.native.lineEdit().text().startswith("400")
+        assert form.refusals
 
 
 def test_a_value_put_in_is_not_rounded_to_what_is_shown(qtbot: Any, hand: Any) -> None:
@@ -222,7 +271,7 @@ def test_a_default_can_be_left_to_the_file(qtbot: Any, hand: Any) -> None:
     form = make(Data, ["tilt_axis_deg", "counts"], qtbot, unset=dict.fromkeys(("tilt_axis_deg", "counts"), "ask it"))
     axis, counts = (form.fields[name].native for name in ("tilt_axis_deg", "counts"))
     assert form.values() == {}
-    assert (axis.text(), counts.currentText()) == ("ask it", "ask it")
+    assert (axis.text(), counts.currentText()) == ("ask it (°)", "ask it")
     hand.type(axis, "0")
     hand.choose(counts, "no")
     assert form.values() == {"tilt_axis_deg": 0.0, "counts": False}
@@ -232,7 +281,7 @@ def test_a_default_can_be_left_to_the_file(qtbot: Any, hand: Any) -> None:
     hand.type(axis, "")
     hand.choose(counts, "ask it")
     assert form.values() == {}, "emptied, it is the file's again"
-    assert axis.text() == "ask it"
+    assert axis.text() == "ask it (°)"
 
 
 def test_choices_come_from_the_literals() -> None:

@@ -64,6 +64,21 @@ def test_atoms_are_not_mirrored(viewer: Any, qtbot: Any) -> None:
     layers.close()
 
 
+def test_atoms_are_framed_below_the_words(viewer: Any, qtbot: Any) -> None:
+    layers = make_layers(viewer)
+    series = small_series()
+    layers.show_series(series)
+    half = 0.5 * series.pixel_size_A * (series.images.shape[1] - 1)
+    layers.show_atoms(Orbitals.create(np.array([[0, -half, 0], [0, half, 0.0]])), 4.0)
+    layers.look_at("atoms")
+    camera, (height, _) = viewer.scene.camera, viewer.canvas.size
+    top, bottom = (height / 2 + (y - camera.center[1]) * camera.zoom for y in (-half, half))
+    overlay = viewer.canvas.overlays.text
+    words = (overlay.text.count("\n") + 1) * 2 * overlay.font_size
+    assert words + 10 < top < bottom < height
+    layers.close()
+
+
 def test_a_mirroring_camera_would_be_noticed(viewer: Any, qtbot: Any) -> None:
     layers = chiral_cluster(viewer, qtbot)
     viewer.scene.camera.orientation = ("towards", "down", "right")

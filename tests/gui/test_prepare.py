@@ -123,6 +123,23 @@ def test_a_whole_number_that_cannot_be_used_is_marked_and_explained(prepare: Any
     assert workbench.state.series.images.shape[2] == 104
 
 
+def test_after_binning_the_pixel_sizes_are_told_apart(prepare: Any, workbench: Any, hand: Any) -> None:
+    note = child(workbench, "pixels_note")
+    assert not note.isVisible()
+    choose(workbench, hand, "Bin")
+    press(workbench, hand, "apply_step")
+    assert note.isVisible()
+    assert note.text().startswith("Pixel size 0.25 Å in the file; 0.5 Å after")
+    press(workbench, hand, "undo_step")
+    assert not note.isVisible()
+    hand.type(child(workbench, "pixel_size_A"), "0.3")
+    hand.click(child(workbench, "apply_data"))
+    hand.until(lambda: workbench.state.series.pixel_size_A == 0.3)
+    assert note.text() == "Pixel size 0.3 Å as typed here, whatever the file says."
+    press(workbench, hand, "apply_step")
+    assert note.text().startswith("Pixel size 0.3 Å as typed here, whatever the file says; 0.6 Å after")
+
+
 def test_what_takes_long_can_be_cancelled(prepare: Any, workbench: Any, hand: Any, viewer: Any) -> None:
     import threading
 

@@ -61,7 +61,7 @@ def test_what_is_on_its_way_at_the_end_does_not_arrive(qtbot: Any) -> None:
 def test_the_probe_shown_is_that_of_the_last_value(viewer: Any, workbench: Any, hand: Any, own: Path) -> None:
     open_step(workbench, hand, "probe")
     panel = workbench.probe
-    hand.type(child(panel, "energy_eV"), "300000")
+    hand.type(child(panel, "energy_eV"), "300")
     assert "semi-angle" in panel.numbers.text()
     hand.type(child(panel, "semiangle_mrad"), "25")
     hand.until(lambda: panel.probe is not None)
@@ -88,14 +88,15 @@ def test_an_energy_in_the_wrong_unit_is_a_question(workbench: Any, hand: Any, ow
     hand.until(workbench.run.start_button.isEnabled)
     open_step(workbench, hand, "probe")
     section = workbench.sections["probe"]
-    hand.type(child(workbench, "energy_eV"), "300")
-    asked = "300 eV is too low for a microscope; did you mean 300 keV?"
+    hand.type(child(workbench, "energy_eV"), "300000")
+    asked = "300000 keV is too high for a microscope; did you mean 300000 eV?"
     assert section.status.accessibleName() == asked
     assert "⚠" in section.status.text()
-    assert child(workbench, "energy_eV").text() == "300 eV"
+    assert child(workbench, "energy_eV").text() == "300000 keV"
     assert not workbench.run.start_button.isEnabled(), "it would run with another energy than the one that stands there"
     assert asked in workbench.run.start_button.toolTip()
-    hand.type(child(workbench, "energy_eV"), "300 keV")
+    hand.type(child(workbench, "energy_eV"), "300000 eV")
+    assert child(workbench, "energy_eV").text() == "300 keV"
     assert section.status.accessibleName().startswith("300 keV, ")
     assert workbench.run.start_button.isEnabled()
     hand.type(child(workbench, "semiangle_mrad"), "")
@@ -107,7 +108,7 @@ def test_what_cannot_be_computed_is_said_and_the_window_goes_on(
 ) -> None:
     open_step(workbench, hand, "probe")
     panel = workbench.probe
-    hand.type(child(panel, "energy_eV"), "300000")
+    hand.type(child(panel, "energy_eV"), "300")
 
     def fails(*_: Any) -> None:
         raise InputError("no probe today")

@@ -82,6 +82,14 @@ def test_what_a_run_was_told_that_the_one_before_was_not() -> None:
     assert differences(a, b) == "Model rigid → adaptive; Random seed 1 → 2"
     assert differences(a, a) == "same settings"
     assert differences(a, settings_from_dict({"solver": {"seed": 1}, "data": {"withhold": 6}})) == "Withhold none → 6"
+    of_file = settings_from_dict({"solver": {"seed": 1, "widths": "atom"}, "start": {"kind": "/tmp/a.csv"}})
+    of_layer = settings_from_dict({"solver": {"seed": 1}, "start": {"kind": "layer Mine", "width_A": 0.5}})
+    said = "Start from a grid of orbitals → atoms of a.csv; Widths one an element → one an atom"
+    assert differences(a, of_file) == said
+    said = "Start from atoms of the layer Mine → a grid of orbitals; Width 0.5 Å → 0.6 Å"
+    assert differences(of_layer, a) == said
+    low, high = (settings_from_dict({"microscope": {"energy_eV": e}}) for e in (80e3, 300e3))
+    assert differences(low, high) == "Energy 80 keV → 300 keV"
 
 
 def run_once(workbench: Any, hand: Any) -> None:

@@ -35,7 +35,7 @@ def test_a_file_can_be_overruled_by_zero_and_no(workbench: Any, hand: Any, tmp_p
     axis, counts = child(workbench, "tilt_axis_deg"), child(workbench, "counts")
     series = read(workbench, hand, path)
     assert (series.tilt_axis_deg, series.counts) == (7.5, True)
-    assert (axis.text(), counts.currentText()) == ("from the file", "from the file")
+    assert (axis.text(), counts.currentText()) == ("from the file (°)", "from the file")
     assert "axis at 7.5°, counts" in status(workbench)
     hand.type(axis, "0")
     hand.choose(counts, "no")
@@ -142,7 +142,7 @@ def test_a_file_that_fails_changes_nothing_of_what_is_open(workbench: Any, hand:
     assert workbench.state.series.source.endswith("second.npz")
     assert workbench.state.series.pixel_size_A == 0.5
     assert "film" not in status(workbench)
-    assert child(workbench, "thickness_A").text() == "estimated"
+    assert child(workbench, "thickness_A").text() == "estimated (Å)"
 
 
 def test_after_a_file_that_failed_one_can_go_on_with_what_is_open(workbench: Any, hand: Any, tmp_path: Path) -> None:
@@ -165,14 +165,15 @@ def test_a_run_waits_for_what_is_typed_to_be_applied(ready: Any, hand: Any) -> N
     assert section.status.accessibleName() == "Ready to start."
     hand.type(field, "0.5", enter=False)
     waits = "Changes in Data are not applied: press Apply changes or Discard in step 1."
-    assert section.status.accessibleName() == waits
+    hand.until(lambda: section.status.accessibleName() == waits)
     assert "⚠" in section.status.text()
     assert (start.isEnabled(), start.toolTip()) == (False, waits)
     hand.click(child(ready, "discard_data"))
-    assert field.text() == "from the file"
+    assert field.text() == "from the file (Å)"
     assert section.status.accessibleName() == "Ready to start."
     assert start.isEnabled()
     hand.type(field, "0.5", enter=False)
+    hand.until(child(ready, "apply_data").isEnabled)
     hand.click(child(ready, "apply_data"))
     hand.until(start.isEnabled)
     assert ready.state.series.pixel_size_A == 0.5
@@ -187,6 +188,11 @@ def test_a_run_waits_for_what_is_typed_to_be_applied(ready: Any, hand: Any) -> N
     assert start.isEnabled()
     hand.type(child(ready, "tilt_axis_deg"), "3 mm")
     assert "'3 mm' is no number" in section.status.accessibleName()
+    hand.type(child(ready, "tilt_axis_deg"), "")
+    hand.type(field, "abc", enter=False)
+    hand.until(lambda: "Pixel size: 'abc' is no number" in child(ready, "apply_data").toolTip())
+    hand.click(child(ready, "discard_data"))
+    assert field.text() == "0.5 Å"
 
 
 def test_facts_of_the_sample_go_and_typed_ones_stay(workbench: Any, hand: Any, tmp_path: Path) -> None:
@@ -208,7 +214,7 @@ def test_facts_of_the_sample_go_and_typed_ones_stay(workbench: Any, hand: Any, t
     assert (microscope.energy_eV, microscope.semiangle_mrad, microscope.source_size_A) == (None, None, 0.0)
     assert microscope.defocus_A == 12
     assert child(workbench, "element").text() == ""
-    assert child(workbench, "energy_eV").text() == "not set"
+    assert child(workbench, "energy_eV").text() == "not set (keV)"
     open_step(workbench, hand, "run")
     hand.type(child(workbench, "element"), "Au", enter=False)
     read(workbench, hand, write_npz(tmp_path / "third.npz", energy_eV=200e3))
@@ -226,7 +232,7 @@ def test_an_impossible_microscope_in_a_file_is_a_sentence(
     path = write_npz(tmp_path / "kilovolts.npz", energy_eV=300)
     read(workbench, hand, path)
     (text,) = notified()
-    assert text.startswith(f"{path}: Energy: input should be greater than 1000")
+    assert text.startswith(f"{path.name}: Energy: input should be greater than 1000")
     assert "300" in text
     assert text.removeprefix(str(path)) in child(workbench, "data_notes").text()
     assert workbench.state.series is None

@@ -63,6 +63,7 @@ def test_a_session_opens_as_it_was_saved(ready: Any, viewer: Any, hand: Any, not
     assert ready.run.plot.history == history
     assert ready.layers.tilt == 11
     assert ready.layers.view == "images"
+    assert ready.data.prepare.preparation.base is ready.state.series, "no step of the series before is undone on it"
     assert len(viewer.layers["Atoms"].data) == 247
     assert "sigma_x_A" in viewer.layers["Atoms"].features
     # and its series can be read again with another value
@@ -72,6 +73,21 @@ def test_a_session_opens_as_it_was_saved(ready: Any, viewer: Any, hand: Any, not
     hand.click(child(ready, "apply_data"))
     hand.until(lambda: ready.state.series.pixel_size_A == 0.3)
     assert notified() == []
+
+
+def test_a_session_keeps_its_tilt_beside_another_view(ready: Any, viewer: Any, hand: Any, tmp_path: Path) -> None:
+    run_to_the_end(ready, hand)
+    ready.layers.go_to_tilt(20)
+    hand.click(child(ready, "view_atoms"))
+    save(ready, hand, "Session, HDF5", tmp_path / "mine.lot.h5")
+    open_step(ready, hand, "data")
+    hand.click(child(ready, "open_sample"))
+    hand.until(lambda: ready.state.result is None)
+    hand.type(child(ready, "series_path"), str(tmp_path / "mine.lot.h5"))
+    hand.until(lambda: ready.state.result is not None and not ready.state.reading)
+    assert (ready.layers.view, ready.layers.tilt) == ("atoms", 20)
+    hand.click(child(ready, "view_images"))
+    assert ready.layers.tilt == 20
 
 
 def test_a_file_that_only_looks_like_a_session(ready: Any, hand: Any, notified: Any, tmp_path: Path) -> None:
@@ -197,7 +213,9 @@ def test_a_session_without_element_and_distance_opens(workbench: Any, hand: Any,
     for path in (without, with_atoms):
         workbench.sessions.open(path)
         hand.until(lambda: not workbench.state.reading and len(notified()) > 0)
-        assert notified()[-1].startswith(f"{path}: its settings give neither an element nor a distance between atoms")
+        assert notified()[-1].startswith(
+            f"{path.name}: its settings give neither an element nor a distance between atoms"
+        )
         assert workbench.state.series.images.shape == series.images.shape
     hand.until(lambda: workbench.state.result is not None)
     assert len(workbench.layers.atoms.spheres.layer.data) == 247

@@ -21,8 +21,10 @@ from napari_lot.settings import Settings, settings_from_dict
         ("Reconstruct: solver.max_minutes: too small.", "Reconstruct: Time limit: too small."),
         ("a.npz: microscope.semiangle_mrad: too small.", "a.npz: Semi-angle: too small."),
         ("--tilt-axis: not a number.", "Tilt axis: not a number."),
-        ("/data/my--energy.tif: no such file.", "/data/my--energy.tif: no such file."),
-        ("/data/--out/a.tif: no such file.", "/data/--out/a.tif: no such file."),
+        ("/data/my--energy.tif: no such file.", "my--energy.tif: no such file. Folder: /data"),
+        ("/data/--out/a.tif: no such file.", "a.tif: no such file. Folder: /data/--out"),
+        ("/a b/c: d/e.tif: line 3: no number.", "c: d/e.tif: line 3: no number. Folder: /a b"),
+        ("C:\\data\\a.tif: no such file.", "a.tif: no such file. Folder: C:\\data"),
         ("--no-such-flag stays", "--no-such-flag stays"),
     ],
 )

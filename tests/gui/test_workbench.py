@@ -126,11 +126,42 @@ def test_what_cannot_be_clicked_says_why(workbench: Any, hand: Any) -> None:
     assert "needs the element" in start.toolTip().lower()
 
 
-def test_an_unknown_element_is_a_sentence(ready: Any, hand: Any, notified: Any) -> None:
-    hand.type(child(ready, "element"), "Qq", enter=False)
-    hand.click(child(ready, "start"))
-    assert any("Qq" in text for text in notified())
-    assert not ready.state.running
+def test_an_unknown_element_is_told_as_it_is_typed(ready: Any, hand: Any) -> None:
+    from qtpy.QtCore import Qt
+    from qtpy.QtTest import QTest
+
+    start, note, element = (child(ready, name) for name in ("start", "element_note", "element"))
+    hand.type(element, "x", enter=False)
+    assert not note.isVisible(), "Xe may be meant"
+    QTest.keyClicks(element, "x")
+    assert note.isVisible()
+    assert "'Xx' is no element symbol" in note.text()
+    assert not start.isEnabled()
+    assert "'Xx' is no element symbol" in start.toolTip()
+    assert "'Xx' is no element symbol" in ready.sections["run"].status.text()
+    QTest.keyClick(element, Qt.Key.Key_Backspace)
+    QTest.keyClicks(element, "e")
+    hand.until(lambda: "No nearest-neighbour distance is known" in note.text())
+    assert not start.isEnabled()
+    hand.type(child(ready, "spacing_A"), "3")
+    assert start.isEnabled()
+    assert not note.isVisible()
+
+
+def test_what_the_model_has_nothing_of_cannot_be_refined(ready: Any, hand: Any) -> None:
+    hand.click(child(ready, "more_run_settings"))
+    probe, defocus = child(ready, "refine_probe"), child(ready, "refine_defocus")
+    assert not probe.isEnabled()
+    assert not probe.isChecked()
+    assert "Only the adaptive model has a probe" in probe.toolTip()
+    assert ready.run.settings().solver.refine is None, "as by default"
+    hand.tick(defocus)
+    hand.choose(child(ready, "probe"), "direct")
+    assert not defocus.isEnabled()
+    assert "no focal plane" in defocus.toolTip()
+    assert "defocus" not in (ready.run.settings().solver.refine or ())
+    hand.choose(child(ready, "probe"), "adaptive")
+    assert (probe.isEnabled(), probe.isChecked(), defocus.isEnabled(), defocus.isChecked()) == (True,) * 4
 
 
 def test_closing_the_window_stops_the_run(ready: Any, viewer: Any, hand: Any) -> None:
@@ -301,7 +332,22 @@ def test_the_sample_is_itself_whatever_was_typed_before(workbench: Any, hand: An
     hand.type(child(workbench, "exclude"), "5", enter=False)
     hand.click(child(workbench, "apply_data"))
     assert workbench.state.series.excluded == (5,)
-    assert "as typed here" not in child(workbench, "data_notes").text()
+    assert not child(workbench, "pixels_note").isVisible()
+
+
+def test_what_stands_in_empty_fields_is_not_cut_off(workbench: Any, hand: Any) -> None:
+    from qtpy.QtWidgets import QAbstractSpinBox, QLineEdit
+
+    from napari_lot.gui.workbench import MINIMUM_WIDTH
+
+    workbench.setFixedWidth(MINIMUM_WIDTH)
+    hand.click(child(workbench, "more_data"))
+    lines = [line for line in workbench.sections["data"].findChildren(QLineEdit) if line.isVisible()]
+    assert len(lines) > 8
+    for line in lines:
+        of_number = isinstance(line.parentWidget(), QAbstractSpinBox)
+        text = line.text() if of_number else line.placeholderText()
+        assert line.fontMetrics().horizontalAdvance(text) <= line.width() - 8, text
 
 
 def test_an_open_layer_is_used(workbench: Any, viewer: Any, hand: Any, notified: Any) -> None:

@@ -5,7 +5,7 @@ import pytest
 import tiny
 
 from napari_lot.lot.align import match_shifts
-from napari_lot.lot.doubts import agreement, doubts, unexplained
+from napari_lot.lot.caveats import agreement, caveats, unexplained
 from napari_lot.lot.problem import Problem
 
 DRIFT = np.array([[3.0, -2.0], [0.0, 0.0], [-4.0, 1.0], [2.5, 4.0], [0.0, -3.0]])
@@ -66,15 +66,15 @@ def test_agreement_looks_through_noise():
 
 def test_what_is_doubted():
     fine = np.arange(30.0).reshape(-1, 3)
-    assert doubts(0.95, 0.1, fine, 5.2) == ()
-    assert doubts(0.95, 0.1, fine, 4.3) == ()
-    assert doubts(0.95, 0.1, fine, 6.5) == ()
-    (said,) = doubts(0.3, 0.4, fine, 5.2)
+    assert caveats(0.95, 0.1, fine, 5.2) == ()
+    assert caveats(0.95, 0.1, fine, 4.3) == ()
+    assert caveats(0.95, 0.1, fine, 6.5) == ()
+    (said,) = caveats(0.3, 0.4, fine, 5.2)
     assert "hardly explain" in said
-    (said,) = doubts(0.95, 0.31, fine, 5.2)
+    (said,) = caveats(0.95, 0.31, fine, 5.2)
     assert "31 % of the signal unexplained" in said
     assert "tilt axis" in said
-    (said,) = doubts(0.95, 0.1, 0.05 * fine, 5.0)
+    (said,) = caveats(0.95, 0.1, 0.05 * fine, 5.0)
     assert "closer than 2.50 Å" in said
 
 
@@ -82,9 +82,9 @@ def test_what_is_doubted():
 def test_a_typical_distance_far_from_the_expected_one_is_doubted(expected):
     """Pt read with pixels of 0.4 in place of 0.25 Å has its neighbours 4.4 in place of 2.8 Å apart."""
     fine = np.arange(30.0).reshape(-1, 3)
-    (said,) = doubts(0.99, 0.05, fine, expected)
+    (said,) = caveats(0.99, 0.05, fine, expected)
     assert f"5.20 Å apart, and {expected:.2f} Å are expected" in said
-    assert doubts(0.99, 0.05, fine[:5], expected) == ()
+    assert caveats(0.99, 0.05, fine[:5], expected) == ()
 
 
 @pytest.mark.parametrize("mask", [False, True])

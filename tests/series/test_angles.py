@@ -45,6 +45,30 @@ def test_one_angle_a_line(tmp_path, name, text):
     np.testing.assert_array_equal(table.values_deg, [-60, 0, 60])
 
 
+@pytest.mark.parametrize(
+    "text",
+    [
+        "-60,5\n0\n60,25\n",
+        "theta_deg\n-60,5\n0,0\n60,25\n",
+        "angle (deg)\n-60,5\n0\n60,25\n",
+        "psi;theta;phi\n0;-60,5;0\n0;0;0\n0,0;60,25;0\n",
+        "psi\ttheta\tphi\n0,0\t-60,5\t0\n0\t0\t0\n0\t60,25\t0\n",
+    ],
+)
+def test_commas_before_decimals(tmp_path, text):
+    values = read(tmp_path, "a.csv", text).values_deg
+    np.testing.assert_array_equal(values if values.ndim == 1 else values[:, 1], [-60.5, 0, 60.25])
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["psi,theta,phi\n0,-60,0\n0,0,5,0\n", "psi,theta,phi\n0,0,-60,5,0,0\n0,0,0,5,0,0\n", "1,10\n2,20\n3,30\n"],
+)
+def test_commas_that_may_be_both_are_named(tmp_path, text):
+    with pytest.raises(InputError, match="where commas stand before decimals, write points"):
+        read(tmp_path, "a.csv", text)
+
+
 @pytest.mark.parametrize("header", ["theta_deg", "tilt", "angle (deg)", "Theta [degrees]"])
 def test_one_named_column(tmp_path, header):
     np.testing.assert_array_equal(read(tmp_path, "a.csv", f"{header}\n-60\n0\n60\n").values_deg[:, 1], [-60, 0, 60])

@@ -10,6 +10,7 @@ import h5py
 import mrcfile
 import numpy as np
 import pytest
+import scipy.io
 import tifffile
 
 from napari_lot.errors import InputError
@@ -215,6 +216,21 @@ def test_without_rosettasciio_the_sentence_says_how_to_get_it(
     monkeypatch.setitem(sys.modules, "rsciio.digitalmicrograph", None)
     with pytest.raises(InputError, match=r'pip install "napari-lot\[formats\]"'):
         read_series(path, angles=thetas)
+
+
+@pytest.mark.parametrize("angles", ["angles.csv", "angles.mat"])
+def test_a_folder_of_one_stack_is_that_stack(tmp_path: Path, stack: Any, thetas: Any, angles: str) -> None:
+    with mrcfile.new(tmp_path / "s.mrc") as mrc:
+        mrc.set_data(stack)
+        mrc.voxel_size = 0.3
+    if angles.endswith(".mat"):
+        scipy.io.savemat(tmp_path / angles, {"angles": thetas})
+    else:
+        (tmp_path / angles).write_text("theta_deg\n" + "\n".join(map(str, thetas)))
+    series = read_series(tmp_path)
+    np.testing.assert_array_equal(series.images, stack)
+    np.testing.assert_allclose(series.angles_deg[:, 1], thetas)
+    assert series.source == str(tmp_path / "s.mrc")
 
 
 def test_the_command_line_takes_a_folder(tmp_path: Path, stack: Any, thetas: Any, capsys: Any) -> None:

@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 
 from napari_lot.errors import InputError
-from napari_lot.gui.forms.words import label_of
+from napari_lot.gui.forms.words import FACTORS, choice_text, label_of, unit_of
 from napari_lot.gui.state import History
 from napari_lot.job import Result
 from napari_lot.series import TiltSeries
@@ -141,7 +141,7 @@ def differences(before: Settings, after: Settings) -> str:
     """What another run was told, ``Model rigid → adaptive; Seed 0 → 1``; ``same settings`` for nothing."""
     old, new = before.model_dump(), after.model_dump()
     found = [
-        f"{label_of(name).strip()} {_text(old[section][name])} → {_text(value)}"
+        f"{label_of(name).strip()} {_text(name, old[section][name])} → {_text(name, value)}"
         for section, values in new.items()
         for name, value in values.items()
         if value != old[section][name]
@@ -149,9 +149,17 @@ def differences(before: Settings, after: Settings) -> str:
     return "; ".join(found) or "same settings"
 
 
-def _text(value: Any) -> str:
+def _text(name: str, value: Any) -> str:
+    """A setting's value as the forms word it."""
     if value is None or value == ():
         return "none"
+    if isinstance(value, bool):
+        return "yes" if value else "no"
     if isinstance(value, tuple | list):
-        return ", ".join(_text(part) for part in value)
-    return f"{value:g}" if isinstance(value, float) else str(value)
+        return ", ".join(_text(name, part) for part in value)
+    if isinstance(value, float):
+        unit = unit_of(name)
+        return f"{value / FACTORS.get(unit, 1.0):g}{unit if unit == '°' else ' ' + unit}".strip()
+    if name == "kind" and value != "grid":
+        return f"atoms of the {value}" if value.startswith("layer ") else f"atoms of {Path(value).name}"
+    return choice_text(name, value) if isinstance(value, str) else str(value)

@@ -43,6 +43,8 @@ KINDS: dict[str, Kind] = {
     SESSION: Kind(f"run{SUFFIX}", (SUFFIX,)),
     EVERYTHING: Kind("results", ()),
 }
+_ALSO = {".xyz": (".extxyz",), ".lmp": (".data", ".lammps"), ".tif": (".tiff",), SUFFIX: (".h5",)}
+"""Of some endings, others that mean the same."""
 _ATOMS = {label: kind for kind, (label, _) in ATOM_FORMATS.items()}
 WITH_ATOMS = {*_ATOMS, SESSION, EVERYTHING}
 """Kinds after which the atoms of a run are in a file."""
@@ -82,6 +84,12 @@ def check(what: str, path: Path, overwrite: bool) -> None:
         return
     if not path.name or path.is_dir():
         raise InputError(f"{path}: this is not a file name: give one, for example {KINDS[what].name}.")
+    endings = (*KINDS[what].endings, *_ALSO.get(KINDS[what].endings[0], ()))
+    if not path.name.lower().endswith(endings):
+        raise InputError(
+            f"{path}: {what} does not end in {path.suffix or 'nothing'}: give it {' or '.join(endings)}, by which "
+            "other programs know it."
+        )
     if path.exists() and not overwrite:
         raise InputError(f"{path}: the file exists already: choose another name, or tick 'replace what is there'.")
 

@@ -312,8 +312,8 @@ class Sessions:
         chosen = view.get("view") or "atoms"
         if layers.available(chosen) is None:
             layers.look_at(chosen)
-        if "tilt" in view and layers.view in ("images", "markers"):
-            layers.go_to_tilt(int(view["tilt"]))
+        if "tilt" in view:
+            layers.set_tilt(int(view["tilt"]))
 
 
 def notes_of(result: Result) -> dict[str, Any]:

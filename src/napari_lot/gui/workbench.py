@@ -30,7 +30,7 @@ from napari_lot.gui.forms.section import DONE, DOUBT, NEEDS, READY, Section
 from napari_lot.gui.forms.tab_order import go_on
 from napari_lot.gui.look import use_theme
 from napari_lot.gui.notices import Notices
-from napari_lot.gui.panels.data import DataPanel, doubts, summary
+from napari_lot.gui.panels.data import DataPanel, shortcomings, summary
 from napari_lot.gui.panels.doubts import DoubtsPanel
 from napari_lot.gui.panels.export import ExportPanel
 from napari_lot.gui.panels.inspect import InspectPanel
@@ -225,7 +225,7 @@ class Workbench(QWidget):
             steps["data"].set_status(NEEDS, "Needs a tilt series: open a file, use an open layer, or open the sample.")
         else:
             weights = self.data.weights
-            found = doubts(series, weights)
+            found = shortcomings(series, weights)
             steps["data"].set_status(
                 DOUBT if found else DONE, " ".join((*found, summary(series, state.thickness_A, weights)))
             )

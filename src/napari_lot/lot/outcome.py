@@ -13,8 +13,8 @@ from napari_lot.edit import Edit
 from napari_lot.job import ProbeSlices, Result
 from napari_lot.lot import gauge, likelihood
 from napari_lot.lot.candidates import find_candidates
+from napari_lot.lot.caveats import agreement, caveats, unexplained
 from napari_lot.lot.correction import ProbeCorrection
-from napari_lot.lot.doubts import agreement, doubts, unexplained
 from napari_lot.lot.handedness import Handedness
 from napari_lot.lot.image_model import ImageModel
 from napari_lot.lot.precision import ERROR_BAR_REACH, error_bars
@@ -195,7 +195,7 @@ def outcome(
     )
     fitted, withheld = result.agreement(), result.agreement(withheld=True)
     known = [f"{n} atoms", f"R {100 * fitted[0]:.2f} %" if fitted else "no R"]
-    warnings = list(doubts(agree, left_over, state.positions, job.spacing_A))
+    warnings = list(caveats(agree, left_over, state.positions, job.spacing_A))
     if precision is not None and settings.data.denoised:
         warnings.append(NOT_CALIBRATED)
     if damage.changed:

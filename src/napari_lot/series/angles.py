@@ -138,24 +138,27 @@ def _parse_columns(text: str, source: str) -> AngleTable:
     if not lines:
         raise InputError(f"{source}: no angles in the file: give one angle per image, in degrees.")
     header: list[str] | None = None
-    cells = _split(lines[0][1])
-    if not _is_number(cells[0]) and any(c.isalpha() for c in lines[0][1]):
+    title = lines[0][1]
+    cells = _split(title)
+    if not _is_number(cells[0]) and any(c.isalpha() for c in title):
         header = [c.strip().strip("\"'").lower() for c in cells]
         lines = lines[1:]
     rows: list[list[float]] = []
-    width = len(_split(lines[0][1])) if lines else 0
+    decimals = _has_decimal_commas([line for _, line in lines], header is not None and "," in title)
+    width = len(_split(lines[0][1], decimals)) if lines else 0
     if header is not None and width == 1:
         header = [" ".join(header)]  # one column whose name has spaces, such as "angle (deg)"
     width = len(header) if header else width
     for n, line in lines:
-        cells = _split(line)
+        cells = _split(line, decimals)
         if not all(_is_number(c) for c in cells):
             raise InputError(
                 f"{source}: line {n} is not a number ({line[:40]!r}): give one angle per image, in degrees."
             )
         if len(cells) != width:
             raise InputError(
-                f"{source}: line {n} has {len(cells)} values where the others have {width}: correct that line."
+                f"{source}: line {n} has {len(cells)} values where the others have {width}: "
+                + ("correct that line." if "," not in line or len(cells) < width else _COMMAS)
             )
         rows.append([float(c) for c in cells])
     if not rows:
@@ -169,7 +172,8 @@ def _parse_columns(text: str, source: str) -> AngleTable:
         return AngleTable(table, "resire", source)
     raise InputError(
         f"{source}: {table.shape[1]} columns without a header: "
-        "give one angle a line, or the header psi_deg,theta_deg,phi_deg."
+        "give one angle a line, or the header psi_deg,theta_deg,phi_deg; where commas stand before decimals, write "
+        "points."
     )
 
 
@@ -191,7 +195,41 @@ def _named_columns(table: NDArray[np.float64], header: list[str], source: str) -
     return angles
 
 
-def _split(line: str) -> list[str]:
+_NUMBER = r"[+-]?(?:\d+(?:[.,]\d*)?|[.,]\d+)(?:[eE][+-]?\d+)?"
+_IN_WHITE_SPACE = re.compile(rf"{_NUMBER}(?:\s+{_NUMBER})*")
+_COMMAS = (
+    "correct that line, or, where commas stand before decimals, write points, or semicolons or tabs between columns."
+)
+
+
+def _has_decimal_commas(lines: list[str], between_names: bool) -> bool:
+    """Whether commas stand before decimals: something else separates the columns, or there is only one.
+
+    ``between_names``: commas stand between the names of the columns.
+    """
+    if not any("," in line for line in lines):
+        return False
+    if any(";" in line for line in lines):
+        return True
+    if not all(_IN_WHITE_SPACE.fullmatch(line) and max(map(_commas, line.split())) <= 1 for line in lines):
+        return False
+    if any(len(line.split()) > 1 for line in lines):
+        return True
+    if between_names:
+        return False
+    # 1,10 and 2,20 may as well be numbers of images and their angles
+    first = [line.partition(",")[0] for line in lines if "," in line]
+    return first not in ([str(i + start) for i in range(len(lines))] for start in (0, 1))
+
+
+def _commas(cell: str) -> int:
+    return cell.count(",")
+
+
+def _split(line: str, decimal_commas: bool = False) -> list[str]:
+    if decimal_commas:
+        cells = next(csv.reader([line], delimiter=";")) if ";" in line else line.split()
+        return [c.strip().replace(",", ".") for c in cells]
     if "," in line or ";" in line:
         return [c.strip() for c in next(csv.reader([line], delimiter="," if "," in line else ";"))]
     return line.split()

@@ -174,7 +174,10 @@ def _read_images(
         return paths[0], known
     if len(paths) == 1 and paths[0].is_dir():
         folder = paths[0]
-        return folder, read_several(images_in(folder, tuple(READERS)), _reader_of, str(folder), progress)
+        files = images_in(folder, tuple(READERS))
+        if len(files) > 1:
+            return folder, read_several(files, _reader_of, str(folder), progress)
+        paths = files  # a stack by itself
     if len(paths) > 1:
         return paths[0], read_several(paths, _reader_of, str(paths[0].parent), progress)
     check_readable(paths[0], "tilt series")

@@ -15,6 +15,9 @@ from napari_lot.progress import Progress, counted, nothing
 from napari_lot.series.angles import AngleTable
 from napari_lot.series.raw import RawSeries, check_readable, check_size
 
+ANGLES = "angles.mat"
+"""In a folder of images, this holds their angles."""
+
 
 def by_name(path: Path) -> list[tuple[int, int, str]]:
     """Sorts names as a person does: tilt_9 before tilt_10."""
@@ -30,7 +33,11 @@ def images_in(folder: Path, suffixes: Sequence[str]) -> list[Path]:
     InputError
         No images, or images of several formats.
     """
-    files = [f for f in folder.iterdir() if f.is_file() and f.suffix.lower() in suffixes and not f.name.startswith(".")]
+    files = [
+        f
+        for f in folder.iterdir()
+        if f.is_file() and f.suffix.lower() in suffixes and not f.name.startswith(".") and f.name.lower() != ANGLES
+    ]
     kinds = sorted({".tif" if f.suffix.lower() == ".tiff" else f.suffix.lower() for f in files})
     if not files:
         raise InputError(

@@ -106,7 +106,7 @@ class WorkbenchLayers:
             replacing.visible = False
         self.stacks.layers[MEASURED].name = MEASURED  # napari numbers it where a copy had the name until now
         # By hand, not with the camera's fit, because the slider should start at the least tilted image.
-        self._set_tilt(min(tilt, len(series) - 1) if keep_tilt else self.projection.flattest)
+        self.set_tilt(min(tilt, len(series) - 1) if keep_tilt else self.projection.flattest)
         self.look_at("images")
 
     @_still
@@ -144,7 +144,7 @@ class WorkbenchLayers:
     @_still
     def _arrange_again(self, tilt: int) -> None:
         """After stacks were added: they take their places, and the slider its own."""
-        self._set_tilt(tilt)
+        self.set_tilt(tilt)
         self.views.order()
         if self.view in ("images", "markers"):
             self.look_at(self.view, reset=False)
@@ -356,7 +356,8 @@ class WorkbenchLayers:
         # Without any stack on screen there is no slider: it comes back where it was.
         return int(np.clip(self._tilt, 0, len(self.series) - 1))
 
-    def _set_tilt(self, tilt: int) -> None:
+    def set_tilt(self, tilt: int) -> None:
+        """Move the slider, whatever is looked at."""
         dims = self.viewer.dims
         if dims.ndim >= 4:
             dims.set_point(dims.ndim - 4, tilt)
@@ -365,7 +366,7 @@ class WorkbenchLayers:
         """Move the slider; from 3-D or the probe change to the images of that tilt."""
         if self.view not in ("images", "markers"):
             self.look_at("images")
-        self._set_tilt(tilt)
+        self.set_tilt(tilt)
 
     def available(self, view: str) -> str | None:
         """None where a view can be shown, else what is missing."""
@@ -376,7 +377,7 @@ class WorkbenchLayers:
         """Bring back what a view shows and the user has deleted."""
         before = self.tilt
         if view in ("images", "markers") and self.stacks.restore(visible=False):
-            self._set_tilt(before)
+            self.set_tilt(before)
         buffer = self.atoms.spheres
         gone = buffer is not None and (buffer.layer is None or buffer.layer not in self.viewer.layers)
         if view == "atoms" and gone and self.atoms.orbitals is not None:

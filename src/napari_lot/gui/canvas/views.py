@@ -26,6 +26,8 @@ SHOWN = {
     "atoms": (ATOMS, EDITING, DOUBT),
     "probe": (PROBE_BEFORE, PROBE, PROBE_CHANGE),
 }
+WORDS_PX = 56
+"""Height of the words above the atoms, which napari underlays with the colour of the canvas."""
 DRAWN = "napari_lot_drawn"
 """In the metadata of what is drawn on the images: its rank from below."""
 LAST, OFF = "napari_lot_shown", "napari_lot_off"
@@ -161,7 +163,7 @@ class Views:
             overlay.text = text
             # what the colours mean stands away from messages and scale bar; above images stand their names
             overlay.position = "top_left" if self.current == "atoms" else "bottom_left"
-            overlay.font_size = 11
+            overlay.font_size = 9 if self.current == "atoms" else 11  # atoms that are turned or zoomed lie behind
             overlay.gridded = False
         overlay.visible = bool(text)
         names = list(self.viewer.dims.axis_labels)
@@ -210,12 +212,17 @@ class Views:
             if MEASURED in own:
                 # The scale and the middle of the images, whatever far orbitals an early stage has.
                 low, high = (np.asarray(edge)[-3:] for edge in own[MEASURED].extent.world)
-            camera.center = tuple((low + high) / 2)
+            middle = (low + high) / 2
         size = (high - low)[1:] if view == "probe" else high - low
         height, width = viewer.canvas.size
         if view == "probe" and PROBE_BEFORE in own:
             width /= len(SHOWN["probe"])
-        camera.zoom = 0.85 * float(min(height, width)) / max(float(np.max(size)), 1e-3)
+        largest = max(float(np.max(size)), 1e-3)
+        if view == "probe":
+            camera.zoom = 0.85 * float(min(height, width)) / largest
+        else:  # below the words
+            camera.zoom = 0.85 * float(min(max(height - WORDS_PX, 1), width)) / largest
+            camera.center = (middle[0], middle[1] - WORDS_PX / 2 / camera.zoom, middle[2])
 
 
 def _show_drawn(layer: Layer, wanted: bool) -> None:

@@ -14,26 +14,33 @@ from qtpy.QtWidgets import QDoubleSpinBox, QSizePolicy, QToolTip, QWidget
 from napari_lot.gui.forms.quantity import parse
 
 MOST_DECIMALS = 10
+PAUSE_MS = 500
+"""Typing that rests for so long has come to a value: before it, a text is perhaps the half of another number."""
 
 
 class NumberBox(QDoubleSpinBox):
     """A number without arrows and trailing zeros; emptied, one that may be unset is unset.
 
     Whatever the locale, point and comma both stand before decimals, and units of the suffix's kind are converted
-    (`quantity.parse`). What is no number within the bounds stays as it was typed, marked and explained in the tooltip,
-    and the value stays what it was. ``refused`` tells the sentence, '' once it no longer holds.
+    (`quantity.parse`). What is typed counts with Enter, when the box is left, or after a short pause. What is no number
+    within the bounds then stays as it was typed, marked and explained in the tooltip, and the value is the one from
+    before it was typed. ``refused`` tells the sentence, '' once it no longer holds.
 
     Parameters
     ----------
     unset_text : str, optional
         What stands at the bottom of the range, for a number that may be unset.
+    unit : str, optional
+        Stands behind ``unset_text`` in brackets, where the suffix is not shown.
     whole : bool, optional
         Only whole numbers.
     """
 
     refused = Signal(str)
 
-    def __init__(self, unset_text: str = "", whole: bool = False, parent: QWidget | None = None) -> None:
+    def __init__(
+        self, unset_text: str = "", unit: str = "", whole: bool = False, parent: QWidget | None = None
+    ) -> None:
         super().__init__(parent)
         self._whole = whole
         self._lowest: tuple[float, bool] | None = None
@@ -42,7 +49,8 @@ class NumberBox(QDoubleSpinBox):
         self._tip = ""
         self.setLocale(QLocale.c())
         self.setDecimals(0 if whole else MOST_DECIMALS)
-        self.setSpecialValueText(unset_text)
+        self._unset_text = unset_text
+        self.setSpecialValueText(f"{unset_text} ({unit})" if unset_text and unit else unset_text)
         self.setButtonSymbols(QDoubleSpinBox.ButtonSymbols.NoButtons)
         self.setAlignment(Qt.AlignmentFlag.AlignRight)
         self.setMinimumWidth(90)
@@ -52,7 +60,15 @@ class NumberBox(QDoubleSpinBox):
         line = self.lineEdit()
         assert line is not None
         self._line = line
+        # The value from before what is being typed, None while nothing is.
+        self._before: float | None = None
+        self.setKeyboardTracking(False)
+        self._pause = QTimer(self)
+        self._pause.setSingleShot(True)
+        self._pause.setInterval(PAUSE_MS)
+        self._pause.timeout.connect(self._on_pause)
         line.textChanged.connect(self._on_text)
+        line.textEdited.connect(self._on_edited)
 
     def set_bounds(self, low: float | None, above: bool, below: bool) -> None:
         """The lowest value that may be typed, where the bottom of the range means unset; bounds that are no values.
@@ -95,13 +111,13 @@ class NumberBox(QDoubleSpinBox):
         high, below = self.maximum(), self._highest_is_open
         if low < value < high or (value == low and not above) or (value == high and not below):
             return ""
-        if unit == "eV" and not found.unit and low < 1000 * value <= high:
-            return f"{words} is too low for a microscope; did you mean {typed.strip()} keV?"
+        if unit == "keV" and not found.unit and low < value / 1000 <= high < value:
+            return f"{words} is too high for a microscope; did you mean {typed.strip()} eV?"
         bound = f"must be {'above' if above else 'at least'} {self.textFromValue(low)}{self.suffix()}"
         if value >= high:
             bound = f"must be {'below' if below else 'at most'} {self.textFromValue(high)}{self.suffix()}"
         elif self.specialValueText():
-            bound += f", or empty for '{self.specialValueText()}'"
+            bound += f", or empty for '{self._unset_text or self.specialValueText()}'"
         return f"{words} {bound}."
 
     def validate(self, text: str, position: int) -> tuple[Any, str, int]:
@@ -115,8 +131,38 @@ class NumberBox(QDoubleSpinBox):
         return self.value() if self.why_not(text) else parse(self._typed(text), self.suffix().strip()).value
 
     def setValue(self, value: float) -> None:
+        self._end_typing()
         super().setValue(value)
         self._say("")
+
+    # -- what is being typed ----------------------------------------------------------------------------------
+
+    def _on_edited(self, text: str) -> None:
+        if self._before is None:
+            self._before = self.value()
+        self._pause.start()
+
+    def _end_typing(self) -> None:
+        self._pause.stop()
+        self._before = None
+
+    def _on_pause(self) -> None:
+        """Take what stands there, without a change to its text: the rest of it may be still to come."""
+        text, at = self._line.text(), self._line.cursorPosition()
+        why = self.why_not(text)
+        value = (self.value() if self._before is None else self._before) if why else self.valueFromText(text)
+        super().setValue(value)
+        if self._before is not None and self._line.text() != text:  # nobody has put in another value for it
+            self._line.setText(text)
+            self._line.setCursorPosition(at)
+        self._say(why)
+
+    def _put_back(self) -> None:
+        """The value from before what was typed, which is not taken."""
+        if self._before is not None and self.value() != self._before:
+            text = self._line.text()
+            super().setValue(self._before)
+            self._line.setText(text)
 
     # -- what is refused --------------------------------------------------------------------------------------
 
@@ -152,20 +198,29 @@ class NumberBox(QDoubleSpinBox):
 
     def _leave(self, event: Any, leave: Callable[[Any], None]) -> None:
         """Qt puts the old value in place of what it cannot take; a person wants to see, and mend, what was typed."""
+        self._pause.stop()
         text = self._line.text()
         why = self.why_not(text)
-        leave(event)
         if why:
+            self._put_back()
+        leave(event)
+        if not why:
+            self._end_typing()
+        else:
             self._line.setText(text)
             self._refuse(why) if self.isVisible() else self._say(why)
 
     # -- events -----------------------------------------------------------------------------------------------
 
     def keyPressEvent(self, event: Any) -> None:
-        if event.key() in (Qt.Key.Key_Return, Qt.Key.Key_Enter) and (why := self.why_not(self._line.text())):
-            self._refuse(why)
-            self._line.selectAll()
-            return
+        if event.key() in (Qt.Key.Key_Return, Qt.Key.Key_Enter):
+            self._pause.stop()
+            if why := self.why_not(self._line.text()):
+                self._put_back()
+                self._refuse(why)
+                self._line.selectAll()
+                return
+            self._end_typing()
         super().keyPressEvent(event)
 
     def focusInEvent(self, event: Any) -> None:

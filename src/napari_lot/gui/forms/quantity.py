@@ -16,10 +16,10 @@ _LENGTHS = {
     "mm": Decimal(10_000_000),
 }
 """Of units of length, in Å."""
-_ENERGIES = {"ev": Decimal(1), "kev": Decimal(1000), "kv": Decimal(1000)}
-"""Of units of energy, in eV; kV is the voltage that accelerates to as many keV."""
-_KNOWN = {"Å": _LENGTHS, "eV": _ENERGIES}
-_EXAMPLES = {"Å": "0.25, or with its unit, such as 25 pm", "eV": "300000, or with its unit, such as 300 keV"}
+_ENERGIES = {"ev": Decimal("0.001"), "kev": Decimal(1), "kv": Decimal(1)}
+"""Of units of energy, in keV; kV is the voltage that accelerates to as many keV."""
+_KNOWN = {"Å": _LENGTHS, "keV": _ENERGIES}
+_EXAMPLES = {"Å": "0.25, or with its unit, such as 25 pm", "keV": "300, or with its unit, such as 300 kV"}
 _NUMBER = re.compile(r"\s*([+-]?(?:\d+(?:[.,]\d*)?|[.,]\d+)(?:[eE][+-]?\d+)?)\s*(.*?)\s*", re.DOTALL)
 # One letter in several disguises: minus, Ångström, micro.
 _ALIKE = str.maketrans({"−": "-", "\u212b": "Å", "\u03bc": "µ"})

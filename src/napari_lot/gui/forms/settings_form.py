@@ -14,14 +14,14 @@ from pydantic.fields import FieldInfo
 from qtpy.QtCore import Signal
 from qtpy.QtWidgets import QCheckBox, QFormLayout, QLabel, QWidget
 
-from napari_lot.gui.forms.number_box import NumberBox
+from napari_lot.gui.forms.number_box import MOST_DECIMALS, NumberBox
 from napari_lot.gui.forms.refusal_line import RefusalLine
-from napari_lot.gui.forms.words import CHOICES, choice_text, label_of, row_label, unit_of
+from napari_lot.gui.forms.words import CHOICES, FACTORS, choice_text, label_of, row_label, unit_of
 
 NOT_SET = "not set"
 
 # (decimals, step) by unit: as many digits are shown of a value that nobody has typed.
-_PRECISION = {"eV": (0, 10_000.0), "mrad": (3, 0.5), "Å": (5, 1.0), "°": (3, 1.0), "px": (3, 0.5), "min": (1, 1.0)}
+_PRECISION = {"keV": (5, 10.0), "mrad": (3, 0.5), "Å": (5, 1.0), "°": (3, 1.0), "px": (3, 0.5), "min": (1, 1.0)}
 
 
 def bounds_of(field: FieldInfo) -> tuple[float | None, float | None]:
@@ -46,7 +46,7 @@ def tip_of(name: str, field: FieldInfo) -> str:
     for value in CHOICES.get(name, {}):
         if "_" in value:
             tip = tip.replace(value, choice_text(name, value))
-    return tip
+    return tip.replace(" in eV", " in keV")
 
 
 def _split_optional(annotation: Any) -> tuple[Any, bool]:
@@ -61,8 +61,8 @@ def _split_optional(annotation: Any) -> tuple[Any, bool]:
 class Field:
     """One setting as a labelled widget.
 
-    A number that may be unset shows ``unset_text`` at the bottom of its range; a yes or no that may be unset is a
-    choice of three. A setting is optional where its default is None, or where ``optional`` says so.
+    A number that may be unset shows ``unset_text`` and its unit at the bottom of its range; a yes or no that may be
+    unset is a choice of three. A setting is optional where its default is None, or where ``optional`` says so.
     """
 
     def __init__(self, name: str, info: FieldInfo, unset_text: str = NOT_SET, optional: bool = False) -> None:
@@ -70,6 +70,7 @@ class Field:
         self._kind, by_itself = _split_optional(info.annotation)
         self.optional = optional or by_itself
         self.unit = unit_of(name)
+        self._factor = FACTORS.get(self.unit, 1.0)
         self._exact: Any = None
         self._shown: Any = None
         self._choices: dict[str, bool | None] = {}
@@ -107,11 +108,11 @@ class Field:
         if self._kind is int and self.optional:
             self._unset = (low or 0) - 1
         self._decimals, step = _PRECISION.get(self.unit, (4, 0.01)) if self._kind is float else (0, 1.0)
-        box = NumberBox(unset_text if self.optional else "", whole=self._kind is int)
-        bottom = self._unset if self.optional else low
-        box.setRange(-1_000_000_000 if bottom is None else bottom, 1_000_000_000 if high is None else high)
+        box = NumberBox(unset_text if self.optional else "", self.unit, whole=self._kind is int)
+        bottom, f = self._unset if self.optional else low, self._factor
+        box.setRange(-1_000_000_000 if bottom is None else bottom / f, 1_000_000_000 if high is None else high / f)
         above, below = (any(isinstance(item, kind) for item in info.metadata) for kind in (Gt, Lt))
-        box.set_bounds(low, above, below)
+        box.set_bounds(None if low is None else low / f, above, below)
         box.setSingleStep(step)
         if self.unit:
             box.setSuffix(f" {self.unit}" if self.unit != "°" else "°")
@@ -134,17 +135,20 @@ class Field:
             value = self._widget.value
             return self._choices[value] if self._choices else value
         number = self._box.value()
-        if self.optional and number <= self._unset:
+        if self.optional and number <= self._unset / self._factor:
             return None
         if self._kind is int:
             return round(number)
         # The box shows a few digits; what was put in keeps all of them until somebody types.
-        return self._exact if self._exact is not None and number == self._shown else number
+        if self._exact is not None and number == self._shown:
+            return self._exact
+        return number if self._factor == 1 else round(number * self._factor, MOST_DECIMALS)  # 299.9 keV are 299900 eV
 
     @value.setter
     def value(self, value: Any) -> None:
         if self._number:
-            self._box.setValue(self._unset if value is None else round(value, self._decimals))
+            number = self._unset if value is None else value
+            self._box.setValue(round(number / self._factor, self._decimals))
             self._exact, self._shown = value, self._box.value()
         elif self._choices:
             self._widget.value = next(text for text, meant in self._choices.items() if meant is value)
@@ -189,7 +193,7 @@ class SettingsForm(QWidget):
         for name in names:
             info = model.model_fields[name]
             field = Field(name, info, (unset or {}).get(name, NOT_SET), optional=name in (unset or {}))
-            label = QLabel(row_label(name, field.optional))
+            label = QLabel(row_label(name))
             label.setToolTip(tip_of(name, info))
             label.setBuddy(field.native)
             layout.addRow(label, field.native)

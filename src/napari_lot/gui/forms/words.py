@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import re
+from pathlib import PurePosixPath, PureWindowsPath
 
 from napari_lot.settings import Settings
 
 UNITS_OF = {"grid_spacing": "× distance"}
 """Of fields whose names do not end in it."""
-UNITS = {"eV": "eV", "mrad": "mrad", "A": "Å", "deg": "°", "px": "px", "minutes": "min"}
+UNITS = {"eV": "keV", "mrad": "mrad", "A": "Å", "deg": "°", "px": "px", "minutes": "min"}
+"""The window's units, by those that the settings' names end in."""
+FACTORS = {"keV": 1000.0}
+"""How many of a setting's units one of the window's is, where these differ: files give energies in eV."""
 
 # What a person calls a setting, where the field's own name says it badly.
 LABELS = {
@@ -34,6 +38,7 @@ LABELS = {
     "seed": "Random seed",
     "counts": "Electron counts",
     "elements": "Element",
+    "kind": "Start from",
     "exclude": "Exclude tilts",
     "gain": "Detector gain",
     "offset": "Detector offset",
@@ -42,6 +47,7 @@ LABELS = {
 
 # What a person calls the choices of a setting, where the settings' own words are code.
 CHOICES = {
+    "kind": {"grid": "a grid of orbitals"},
     "likelihood": {"auto": "automatic", "lsq": "least squares", "poisson": "Poisson"},
     "widths": {"species": "one an element", "common": "one for all", "atom": "one an atom"},
     "distortion": {"series": "one for the series", "tilt": "one a tilt"},
@@ -57,7 +63,7 @@ def choice_text(name: str, value: str) -> str:
 
 
 def unit_of(name: str) -> str:
-    """Unit of a field, which most names end in; '' for a plain number."""
+    """Unit in which the window shows a field, which most names end in; '' for a plain number."""
     if name in UNITS_OF:
         return UNITS_OF[name]
     return UNITS.get(name.rsplit("_", 1)[-1], "") if "_" in name else ""
@@ -79,10 +85,9 @@ def label_of(name: str) -> str:
 _LONG = {"withhold": "Withhold every N-th tilt"}
 
 
-def row_label(name: str, unset: bool) -> str:
-    """Label of a field in a form; with the unit, where the field does not show it while it is not set."""
-    unit = unit_of(name)
-    return _LONG.get(name, label_of(name)) + (f" ({unit})" if unset and unit else "")
+def row_label(name: str) -> str:
+    """Label of a field in a form; the unit stands in the field."""
+    return _LONG.get(name, label_of(name))
 
 
 def _window_words() -> dict[str, str]:
@@ -108,6 +113,20 @@ _WORDS = _window_words()
 _KNOWN = re.compile(rf"(?<![\w./\\-])({'|'.join(map(re.escape, sorted(_WORDS, key=len, reverse=True)))})(?![\w/\\-])")
 
 
+# Up to the first colon before a space: names and drives may have colons of their own.
+_PLACE = re.compile(r"((?:/|~/|[A-Za-z]:[\\/]).*?): ")
+
+
 def in_window_words(sentence: str) -> str:
-    """A message with the window's labels where it names flags of the command line or settings."""
-    return _KNOWN.sub(lambda found: _WORDS[found[1]], sentence)
+    """A message with the window's labels where it names flags of the command line or settings.
+
+    A place that it begins with becomes the name alone, its folder comes last: a notification shows the first words.
+    """
+    folder = ""
+    if found := _PLACE.match(sentence):
+        kind = PureWindowsPath if "\\" in found[1] else PurePosixPath
+        path = kind(found[1])
+        if path.name:
+            sentence = f"{path.name}: {sentence[found.end() :]}"
+            folder = f" Folder: {path.parent}"
+    return _KNOWN.sub(lambda found: _WORDS[found[1]], sentence) + folder

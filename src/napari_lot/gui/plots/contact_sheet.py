@@ -11,13 +11,15 @@ from qtpy.QtGui import QColor, QImage, QPainter, QPen
 from qtpy.QtWidgets import QHBoxLayout, QScrollArea, QSizePolicy, QWidget
 
 from napari_lot.gui.canvas.stacks import residual_colormap
+from napari_lot.gui.look import AMBER, background, text
 from napari_lot.lot.local import Patches
 
 ROWS = ("measured", "calculated", "residual")
 LEAST_CELL, LARGEST_CELL, GAP, HEADER = 48, 150, 3, 18
 LABELS = 74
-BACKGROUND, RING, RING_ON_RESIDUAL, PLACE, TEXT = "#1e2228", "#ffb000", "#1e2228", "#00c8a0", "#d6d6d6"
-FAINT = "#8a929c"
+RING, RING_ON_RESIDUAL, PLACE = "#ffb000", "#1e2228", "#00c8a0"
+FAINT = 170
+"""Opacity of what is said second, of 255."""
 
 
 class _Canvas(QWidget):
@@ -63,15 +65,16 @@ class _Canvas(QWidget):
             for stack, (low, high), table in zip(stacks, ranges, (greys, greys, colors), strict=True):
                 level = np.clip((stack - low) / max(high - low, 1e-30), 0, 1)
                 rgb = table[np.nan_to_num(level * 255, nan=0.0).astype(np.uint8)]
-                rgb[~np.isfinite(stack)] = (30, 34, 40)
-                self.images.append([self._image(picture) for picture in rgb])
+                # outside of the images the background of the theme shows
+                there = np.where(np.isfinite(stack), 255, 0).astype(np.uint8)
+                self.images.append([self._image(picture) for picture in np.concatenate([rgb, there[..., None]], -1)])
         self.setFixedSize(self.sizeHint())
         self.update()
 
-    def _image(self, rgb: NDArray[np.uint8]) -> QImage:
-        data = np.ascontiguousarray(rgb)
+    def _image(self, rgba: NDArray[np.uint8]) -> QImage:
+        data = np.ascontiguousarray(rgba)
         self._buffers.append(data)  # Qt does not copy them
-        return QImage(data.data, data.shape[1], data.shape[0], 3 * data.shape[1], QImage.Format.Format_RGB888)
+        return QImage(data.data, data.shape[1], data.shape[0], 4 * data.shape[1], QImage.Format.Format_RGBA8888)
 
     def rectangle(self, row: int, tilt: int) -> QRectF:
         """Where one patch lies."""
@@ -86,7 +89,7 @@ class _Canvas(QWidget):
 
     def paintEvent(self, event: Any) -> None:
         painter = QPainter(self)
-        painter.fillRect(event.rect(), QColor(BACKGROUND))
+        painter.fillRect(event.rect(), QColor(background()))
         patches = self.patches
         if patches is None:
             return
@@ -100,7 +103,7 @@ class _Canvas(QWidget):
             if left > event.rect().right() or left + self.cell < event.rect().left():
                 continue
             here = tilt == self.tilt
-            painter.setPen(QColor(RING if here else TEXT))
+            painter.setPen(QColor(AMBER if here else text()))
             painter.drawText(QRectF(left - 2, 0, self.cell + 4, HEADER), Qt.AlignmentFlag.AlignCenter, title)
             for row, images in enumerate(self.images):
                 painter.drawImage(self.rectangle(row, tilt), images[tilt])
@@ -156,19 +159,20 @@ class _Labels(QWidget):
 
     def paintEvent(self, event: Any) -> None:
         painter = QPainter(self)
-        painter.fillRect(event.rect(), QColor(BACKGROUND))
+        painter.fillRect(event.rect(), QColor(background()))
         font = painter.font()
         font.setPixelSize(11)
         painter.setFont(font)
-        painter.setPen(QColor(TEXT))
+        strong, faint = QColor(text()), QColor(text())
+        faint.setAlpha(FAINT)
+        painter.setPen(strong)
         cell = self.canvas.cell
         painter.drawText(QRectF(4, 0, LABELS - 8, HEADER), Qt.AlignmentFlag.AlignVCenter, "tilt")
         for row, name in enumerate(ROWS):
             top = HEADER + row * (cell + GAP)
-            painter.setPen(QColor(TEXT))
             lines = [name, self.scales[row], self.unit if self.scales[row] else ""]
             for k, line in enumerate(lines):
-                painter.setPen(QColor(TEXT if k == 0 else FAINT))
+                painter.setPen(strong if k == 0 else faint)
                 painter.drawText(QRectF(4, top + 15 * k, LABELS - 6, 15), Qt.AlignmentFlag.AlignVCenter, line)
 
 
@@ -189,8 +193,8 @@ class ContactSheet(QWidget):
         self.scroll.setVerticalScrollBarPolicy(Qt.ScrollBarPolicy.ScrollBarAlwaysOff)
         self.scroll.setFrameShape(QScrollArea.Shape.NoFrame)
         self.scroll.setFocusPolicy(Qt.FocusPolicy.NoFocus)
-        self.scroll.setStyleSheet(f"QScrollArea {{ background: {BACKGROUND}; }}")
-        self.scroll.viewport().setStyleSheet(f"background: {BACKGROUND};")
+        self.scroll.setStyleSheet("QScrollArea { background: transparent; }")
+        self.scroll.viewport().setStyleSheet("background: transparent;")
         self.scroll.setToolTip(
             "Columns are tilts. The ring is the atom. Red: the images have more than the model; blue: less. "
             "Click an angle to look at that tilt."

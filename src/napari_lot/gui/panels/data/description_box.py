@@ -38,14 +38,12 @@ class DescriptionBox(QWidget):
             unset=dict.fromkeys(("pixel_size_A", "tilt_axis_deg", "counts"), "from the file"),
         )
         self.more_form = SettingsForm(Data, ["thickness_A"], unset={"thickness_A": "estimated"})
-        self.noise_form = SettingsForm(
-            Data, ["gain", "offset", "read_noise", "denoised"], unset={"gain": "counts, or not known"}
-        )
-        self.tilt_weights = _line("tilt_weights", "all 1, or for example 3=0.5, 20-22=0", _help_of("tilt_weights"))
-        self.exclude = _line("exclude", "none, or for example 3, 10-17", _help_of("exclude"))
+        self.noise_form = SettingsForm(Data, ["gain", "offset", "read_noise", "denoised"], unset={"gain": "not known"})
+        self.tilt_weights = _line("tilt_weights", "as in 3=0.5, 20-22=0", _help_of("tilt_weights"))
+        self.exclude = _line("exclude", "as in 3, 10-17", _help_of("exclude"))
         self.mask = _line(
             "mask",
-            "no mask, or a TIFF: 1 = use",
+            "TIFF, 1 = use",
             "Path of a TIFF, one image or one per tilt: 1 where a pixel may be used.",
         )
         self._lines = (self.tilt_weights, self.exclude, self.mask)

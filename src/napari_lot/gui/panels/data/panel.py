@@ -80,6 +80,10 @@ class DataPanel(QWidget):
         self.notes.setObjectName("data_notes")
         self.notes.setWordWrap(True)
         self.notes.hide()
+        self.pixels = QLabel()
+        self.pixels.setObjectName("pixels_note")
+        self.pixels.setWordWrap(True)
+        self.pixels.hide()
         self.notes.setTextInteractionFlags(Qt.TextInteractionFlag.TextSelectableByMouse)
         self.prepare = PreparePanel(state, viewer)
         self.prepare.preparation.on_exclude = self._show_excluded
@@ -102,6 +106,7 @@ class DataPanel(QWidget):
             self.description,
             self.apply_row,
             self.notes,
+            self.pixels,
             self.prepare_button,
             self.prepare,
         ):
@@ -115,6 +120,7 @@ class DataPanel(QWidget):
         self.angles.refused.connect(self._on_typed)
         self.state.running_changed.connect(self._enable)
         self.state.reading_changed.connect(self._enable)
+        self.state.series_changed.connect(self._say_pixels)
         self.task.changed.connect(self._on_task)
         self._enable()
 
@@ -123,6 +129,7 @@ class DataPanel(QWidget):
         self.task.changed.disconnect(self._on_task)
         self.task.shutdown()
         self.state.running_changed.disconnect(self._enable)
+        self.state.series_changed.disconnect(self._say_pixels)
         self.state.reading_changed.disconnect(self._enable)
         self.source.shutdown()
         self.prepare.shutdown()
@@ -143,16 +150,16 @@ class DataPanel(QWidget):
             else "Not while a reconstruction is running."
             if busy
             else None
-            if source is not None and changed
-            else nothing
         )
-        refused = next((why for box in (self.angles, self.description) for why in box.refusals.values()), None)
+        same = None if source is not None and changed else nothing
+        boxes = self.angles.refusals | self.description.refusals
+        refused = next((f"{label_of(name)}: {why}" for name, why in boxes.items()), None)
         self.apply.setText("Try again with these values" if another else "Apply changes")
         name = "the series" if source is None else reading.name_of(source) if another else "the series"
-        offer(self.apply, waits or refused, f"Read {name} again with these values.")
+        offer(self.apply, waits or refused or same, f"Read {name} again with these values.")
         offer(
             self.discard,
-            waits or (None if self._applied is not None else "Open a series first."),
+            waits or ("Open a series first." if self._applied is None else None if refused else same),
             "Put back the values that the open series was read with.",
         )
 
@@ -354,12 +361,25 @@ class DataPanel(QWidget):
             self.state.take_facts(microscope, element, alone=alone)
         notes = [warning(in_window_words(w)) for w in series.warnings]
         notes += [warning(verdict) if changed else verdict for verdict, changed in damage]
-        if "pixel_size_A" in self.description.form.values():
-            notes.append(f"Pixel size {series.pixel_size_A:g} Å as typed here, whatever the file says.")
         if not self.angles.of_series:
             notes.append(f"Tilt angles {self.angles.kind.currentText()} as given here, whatever the file says.")
         self.note("<br>".join(notes))
+        self._say_pixels()
         self._enable()
+
+    def _say_pixels(self) -> None:
+        """What the typed pixel size is that of, where the images have other pixels by now."""
+        base, series = self.prepare.preparation.base, self.state.series
+        typed = self.description.form.fields["pixel_size_A"].value
+        words = ""
+        if base is not None and series is not None:
+            if typed is not None and typed == base.pixel_size_A:
+                words = f"Pixel size {typed:g} Å as typed here, whatever the file says"
+            if series.pixel_size_A != base.pixel_size_A:
+                words = words or f"Pixel size {base.pixel_size_A:g} Å in the file"
+                words += f"; {series.pixel_size_A:g} Å after what was done under Prepare the images"
+        self.pixels.setText(f"{words}." if words else "")
+        self.pixels.setVisible(bool(words))
 
     def _on_task(self) -> None:
         self.state.reading = self.task.what if self.task.running else ""
@@ -372,6 +392,7 @@ class DataPanel(QWidget):
         self.description.show_data(data)
         self.description.show_excluded(series.excluded)
         self._is_open(("session", path))
+        self.prepare.preparation.begin(series, again=False)
         self.state.set_series(series)
         self.note("<br>".join(warning(in_window_words(w)) for w in series.warnings))
         self._enable()

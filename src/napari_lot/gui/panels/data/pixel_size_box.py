@@ -39,7 +39,7 @@ class PixelSizeBox(QWidget):
         self.known_A = number("known_distance_A", 0, 1e6, 0, " Å", "How long that distance is in truth, in Å.")
         self.known_A.setSpecialValueText("not given")
         self.known_A.valueChanged.connect(self._say_size)
-        self.use = button("use_pixel_size", "Use")
+        self.use = button("use_pixel_size", "Use size")
         self.use.clicked.connect(self._on_use)
         self.said = text("pixel_size_said")
         self.refusals = RefusalLine("pixel_size_refusals")

@@ -43,7 +43,7 @@ def summary(series: TiltSeries, thickness_A: float | None = None, weights: Mappi
     return " · ".join(parts)
 
 
-def doubts(series: TiltSeries, weights: Mapping[int, float] | None = None) -> list[str]:
+def shortcomings(series: TiltSeries, weights: Mapping[int, float] | None = None) -> list[str]:
     """Sentences about tilts that are too few, or too much alike, for atoms to be told apart along the beam."""
     used = used_tilts(series, weights)
     found = []

@@ -28,7 +28,7 @@ class TiltsBox(QWidget):
         )
         self.paint = button("paint_mask", "Paint")
         self.paint.clicked.connect(self._on_paint)
-        self.use_mask = button("use_mask", "Use")
+        self.use_mask = button("use_mask", "Use mask")
         self.use_mask.clicked.connect(self._on_use_mask)
         layout = QVBoxLayout(self)
         layout.setContentsMargins(0, 0, 0, 0)

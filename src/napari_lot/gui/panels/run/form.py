@@ -4,16 +4,21 @@ from __future__ import annotations
 
 from typing import Any
 
+from pydantic import ValidationError
 from qtpy.QtCore import Signal
 from qtpy.QtWidgets import QCheckBox, QFormLayout, QGridLayout, QLabel, QLineEdit, QPushButton, QVBoxLayout, QWidget
 
+from napari_lot.agreement import expected_spacing_A
+from napari_lot.errors import InputError
 from napari_lot.gui.forms.settings_form import SettingsForm, choices_of
-from napari_lot.gui.forms.words import label_of
+from napari_lot.gui.forms.words import in_window_words, label_of
+from napari_lot.gui.look import warning
 from napari_lot.gui.panels.run.begin import StartChoice
 from napari_lot.gui.panels.run.orbital import OrbitalChoice
-from napari_lot.gui.panels.run.words import REFINE_TIPS
+from napari_lot.gui.panels.run.words import REFINE_NOT, REFINE_TIPS
 from napari_lot.gui.state import WorkbenchState
-from napari_lot.settings import REFINED_BY_DEFAULT, Data, Model, Settings, Solver, Start, settings_from_dict
+from napari_lot.physics.elements import SYMBOLS
+from napari_lot.settings import REFINED_BY_DEFAULT, Data, Model, Settings, Solver, Start, in_words, settings_from_dict
 
 OF_THE_MACHINE = ("threads", "device")
 """Settings that say something of the computer and not of the reconstruction: no preset holds them."""
@@ -34,9 +39,14 @@ class RunForm(QWidget):
         self.element.setObjectName("element")
         self.element.setMaxLength(40)
         self.element.setToolTip(Model.model_fields["elements"].description or "")
+        self.element_note = QLabel()
+        self.element_note.setObjectName("element_note")
+        self.element_note.setWordWrap(True)
+        self.element_note.hide()
         rows = self.model.layout()
         assert isinstance(rows, QFormLayout)
         rows.insertRow(1, "Element", self.element)
+        rows.insertRow(2, self.element_note)
         self.begin = StartChoice(viewer)
 
         self.orbital = OrbitalChoice()
@@ -52,6 +62,8 @@ class RunForm(QWidget):
         )
         self.of_solver = (self.atoms, self.images, self.checks, self.solver)
         self.refine: dict[str, QCheckBox] = {}
+        # What cannot be refined with the model that is chosen, and whether it is wanted with another.
+        self._idle: dict[str, bool] = {}
         self.more_button = QPushButton("More settings ▸")
         self.more_button.setObjectName("more_run_settings")
         self.more_button.setCheckable(True)
@@ -72,7 +84,13 @@ class RunForm(QWidget):
         self._forms = (self.model, self.grid, self.check, *self.of_solver)
         for form in self._forms:
             form.refused.connect(self.changed)
+        self._typing = False
         self.element.textChanged.connect(lambda text: setattr(self.state, "element", text))
+        self.element.textEdited.connect(self._on_typing)  # Qt tells it before textChanged
+        self.element.editingFinished.connect(self._on_typed)
+        self.model.changed.connect(self._say_element)
+        self.model.changed.connect(self._on_model)
+        self._on_model()
         state.element_changed.connect(self._on_element)
 
     def shutdown(self) -> None:
@@ -124,7 +142,51 @@ class RunForm(QWidget):
     def _on_element(self) -> None:
         if self.element.text() != self.state.element:
             self.element.setText(self.state.element)
+        # The first letter of a symbol is no mistake while the second is still to come.
+        last = self.element.text().replace(";", ",").rpartition(",")[2].strip().capitalize()
+        is_half = self._typing and last and any(symbol.startswith(last) for symbol in SYMBOLS)
+        if self.element_note.isVisibleTo(self) or not is_half:
+            self._say_element()
         self.changed.emit()
+
+    def _on_typing(self) -> None:
+        self._typing = True
+
+    def _on_typed(self) -> None:
+        self._typing = False
+        self._say_element()
+
+    def _say_element(self) -> None:
+        why = self.why_no_element
+        self.element_note.setText(warning(f"Element: {why}") if why else "")
+        self.element_note.setVisible(bool(why))
+
+    @property
+    def why_no_element(self) -> str:
+        """Why what is typed as element cannot be used, in a sentence; '' where it can, or nothing is typed."""
+        if not self.elements():
+            return ""
+        try:
+            model = Model(elements=self.elements(), spacing_A=self.model.fields["spacing_A"].value)
+            expected_spacing_A(model)
+        except ValidationError as error:
+            return f"{in_words(error)}."
+        except InputError as error:
+            return in_window_words(str(error))
+        return ""
+
+    def _on_model(self) -> None:
+        """What the model has nothing of is shown as not refined; the tick comes back with a model that has it."""
+        model = self.model.fields["probe"].value
+        for name, (models, why) in REFINE_NOT.items():
+            box = self.refine[name]
+            if model in models and name not in self._idle:
+                self._idle[name] = box.isChecked()
+                box.setChecked(False)
+            elif model not in models and name in self._idle:
+                box.setChecked(self._idle.pop(name))
+            box.setEnabled(name not in self._idle)
+            box.setToolTip(why if name in self._idle else REFINE_TIPS[name])
 
     def elements(self) -> tuple[str, ...]:
         """Element symbols that are typed."""
@@ -150,6 +212,8 @@ class RunForm(QWidget):
             )
         if not self.elements() and self.model.fields["spacing_A"].value is None:
             return "needs the element or the neighbour distance"
+        if why := self.why_no_element:
+            return f"Element: {why.rstrip('.')}"
         if self.orbital.missing:
             return "needs the CSV file of the orbital"
         return self.begin.needs()
@@ -190,6 +254,7 @@ class RunForm(QWidget):
             solver |= {name: value for name, value in form.values().items() if name not in OF_THE_MACHINE}
         # Only what somebody has changed: what is refined without a word may depend on the data.
         chosen = {name for name, box in self.refine.items() if box.isChecked()}
+        chosen |= {name for name, wanted in self._idle.items() if wanted and name in REFINED_BY_DEFAULT}
         if chosen != set(REFINED_BY_DEFAULT):
             solver["refine"] = tuple(name for name in self.refine if name in chosen)
         model = {name: value for name, value in self.model.values().items() if name != "spacing_A"}
@@ -221,7 +286,10 @@ class RunForm(QWidget):
             form.set_values(solver)
         refined = solver.get("refine") or REFINED_BY_DEFAULT
         for name, box in self.refine.items():
-            box.setChecked(name in refined)
+            if name in self._idle:
+                self._idle[name] = name in refined
+            else:
+                box.setChecked(name in refined)
         shown = {"refine", *(name for form in self.of_solver for name in form.fields)}
         on_show = {"elements", "orbital", *self.model.fields}
         self.extras = {

@@ -42,3 +42,14 @@ REFINE_TIPS = {
     "defocus": "The focal plane of the probe.",
     "probe": "The shape of an adaptive probe.",
 }
+# Of what cannot be refined with some models: these, and why.
+REFINE_NOT = {
+    "defocus": (
+        ("direct",),
+        "Direct projection has no probe, and no focal plane: take the rigid or adaptive model.",
+    ),
+    "probe": (
+        ("direct", "rigid"),
+        "Only the adaptive model has a probe that the images correct: choose it under Model.",
+    ),
+}

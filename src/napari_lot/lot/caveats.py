@@ -1,4 +1,4 @@
-"""What makes a finished result doubtful, a sentence each."""
+"""What to hold against a finished result, a sentence each; single doubtful atoms are another matter."""
 
 from __future__ import annotations
 
@@ -92,7 +92,7 @@ def unexplained(
     return float(left / signal * np.sqrt(max(sure, 0.0) / total))
 
 
-def doubts(mean_agreement: float, left_over: float, positions: Floats, spacing_A: float) -> tuple[str, ...]:
+def caveats(mean_agreement: float, left_over: float, positions: Floats, spacing_A: float) -> tuple[str, ...]:
     """Sentences for a person.
 
     Parameters
