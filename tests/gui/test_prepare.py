@@ -9,6 +9,7 @@ import pytest
 from steps import child, open_step
 
 from napari_lot.series.sample import load_sample
+from napari_lot.series.steps import RemoveHotPixels
 
 pytestmark = pytest.mark.slow  # part of `make test-all`
 
@@ -254,6 +255,21 @@ def test_the_pixel_size_from_a_lattice_and_from_a_line(prepare: Any, workbench: 
     hand.click(child(workbench, "use_pixel_size"))
     hand.until(lambda: workbench.state.series.pixel_size_A == 0.26)
     assert workbench.data.description.form.fields["pixel_size_A"].value == 0.26
+
+
+def test_more_hot_pixels_than_a_detector_has_are_marked(prepare: Any, workbench: Any, hand: Any) -> None:
+    series = workbench.state.series
+    rng = np.random.default_rng(1)
+    noisy = series.images + rng.normal(0, 0.001, series.images.shape)
+    spoilt = np.where(rng.random(series.images.shape) < 0.02, 1.0, noisy)
+    preparation = workbench.data.prepare.preparation
+    preparation.take((RemoveHotPixels(), RemoveHotPixels().apply(series.with_changes(images=spoilt))))
+    said = child(workbench, "prepare_said").text()
+    assert "⚠" in said
+    assert "hot or dead, more than a detector has" in said
+    press(workbench, hand, "undo_step")
+    preparation.take((RemoveHotPixels(), RemoveHotPixels().apply(series)))
+    assert "⚠" not in child(workbench, "prepare_said").text()
 
 
 def test_a_true_length_belongs_to_the_distance_it_was_given_for(
