@@ -397,7 +397,7 @@ def test_another_series_does_not_take_the_place_of_unsaved_atoms_unasked(
     hand.until(lambda: ready.state.result is None)
     # and what was opened from a file is there already
     hand.type(child(ready, "series_path"), str(session))
-    hand.until(lambda: ready.state.result is not None)
+    hand.until(lambda: ready.state.result is not None and not ready.state.reading)
     open_step(ready, hand, "data")
     hand.click(child(ready, "open_sample"))
     hand.until(lambda: ready.state.result is None)
