@@ -136,7 +136,7 @@ class WorkbenchLayers:
         with self.views.still.held():
             while self.stacks.restore_one(visible=self.view == "images"):
                 added = True
-                self._set_tilt(tilt)  # whoever looks in the turn between finds it where it was
+                self.set_tilt(tilt)  # whoever looks in the turn between finds it where it was
                 yield
         if added:
             self._arrange_again(tilt)
