@@ -37,6 +37,15 @@ def pytest_runtest_setup(item: pytest.Item) -> None:
         pytest.skip(NO_DISPLAY)
 
 
+@pytest.fixture(scope="session", autouse=True)
+def warmed_up() -> None:
+    """What the first workbench of a process lets a thread do once is done, so that no test ends before it is."""
+    from napari_lot.gui.canvas.drawings import warm_up
+
+    if HAS_DISPLAY:
+        warm_up()
+
+
 @pytest.fixture(autouse=True)
 def nothing_is_compiled_beside(monkeypatch: pytest.MonkeyPatch) -> None:
     """It takes a core; tests/test_warm_up.py has a test of its own."""

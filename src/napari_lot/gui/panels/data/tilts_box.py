@@ -26,7 +26,7 @@ class TiltsBox(QWidget):
         self.mask_for = choice(
             "mask_for", ["every tilt", "each tilt"], "One mask for every tilt, or one for each tilt of its own."
         )
-        self.paint = button("paint_mask", "Paint")
+        self.paint = button("paint_mask", "Paint mask")
         self.paint.clicked.connect(self._on_paint)
         self.use_mask = button("use_mask", "Use mask")
         self.use_mask.clicked.connect(self._on_use_mask)
@@ -34,7 +34,8 @@ class TiltsBox(QWidget):
         layout.setContentsMargins(0, 0, 0, 0)
         layout.setSpacing(4)
         layout.addLayout(row(self.leave_out, self.axis))
-        layout.addLayout(row(QLabel("Mask of"), self.mask_for, self.paint, self.use_mask))
+        layout.addLayout(row(QLabel("Mask of"), self.mask_for))
+        layout.addLayout(row(self.paint, self.use_mask))
         preparation.new_series.connect(self._on_series)
         preparation.changed.connect(self._enable)
         preparation.viewer.dims.events.current_step.connect(self._on_tilt)
@@ -90,7 +91,7 @@ class TiltsBox(QWidget):
         p = self.preparation
         if p.series is not None:
             p.drawings.start_mask(p.series, each=self.mask_for.currentIndex() == 1)
-            p.say("Paint over what must not be used (1: eraser, 2: brush; [ and ] its size), then press Use.")
+            p.say("Paint over what must not be used (1: eraser, 2: brush; [ and ] its size), then press Use mask.")
             p.changed.emit()
 
     def _on_use_mask(self) -> None:
