@@ -156,34 +156,23 @@ class ExportPanel(QWidget):
         self._enable()
 
     def _enable(self) -> None:
-        ready = self.state.result is not None
-        busy = self.saving
-        needs = "Needs a finished reconstruction (step 3)."
+        result, busy = self.state.result, self.saving
         refused = next(iter(self.refusals.said.values()), "")
-        self.save.setEnabled(ready and not busy and not refused)
-        self.save.setToolTip(
-            f"{self._task.what}: wait, or cancel."
-            if busy
-            else refused
-            if ready and refused
-            else f"Write what run {self.state.result_run} found."
-            if not did_not_end(self.state.result)
-            else f"Write the last state of run {self.state.result_run}, which did not end."
-            if ready
-            else needs
+        cannot = f"{self._task.what}: wait, or cancel." if busy else ""
+        if not cannot and result is None:
+            cannot = "Needs a finished reconstruction (step 3)."
+        ended = result is not None and not did_not_end(result)
+        run = self.state.result_run
+        what = f"Write what run {run} found." if ended else f"Write the last state of run {run}, which did not end."
+        self.save.setEnabled(not cannot and not refused)
+        self.save.setToolTip(cannot or refused or what)
+        self.copy.setEnabled(not cannot and ended)
+        paragraph = (
+            "Put a paragraph for a paper on the clipboard: the series, the model, the settings, the result, and what to "
+            "cite."
         )
-        ended = not did_not_end(self.state.result)
-        self.copy.setEnabled(ready and ended and not busy)
-        self.copy.setToolTip(
-            f"{self._task.what}: wait, or cancel."
-            if busy
-            else "Put a paragraph for a paper on the clipboard: the series, the model, the settings, the result, and "
-            "what to cite."
-            if ready and ended
-            else "This run did not end: go on with it first (step 3)."
-            if ready
-            else needs
-        )
+        unfinished = "This run did not end: go on with it first (step 3)."
+        self.copy.setToolTip(cannot or (paragraph if ended else unfinished))
 
     def _on_kind(self, what: str) -> None:
         kind = KINDS[what]
