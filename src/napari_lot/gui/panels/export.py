@@ -168,8 +168,8 @@ class ExportPanel(QWidget):
         self.save.setToolTip(cannot or refused or what)
         self.copy.setEnabled(not cannot and ended)
         paragraph = (
-            "Put a paragraph for a paper on the clipboard: the series, the model, the settings, the result, and what to "
-            "cite."
+            "Put a paragraph for a paper on the clipboard: the series, the model, the settings, the result, and "
+            "what to cite."
         )
         unfinished = "This run did not end: go on with it first (step 3)."
         self.copy.setToolTip(cannot or (paragraph if ended else unfinished))
