@@ -184,16 +184,16 @@ def test_a_failed_save_names_what_was_saved(
     finished(ready, hand)
     open_step(ready, hand, "export")
     for error, says in (
-        (RuntimeError("boom"), "Saving mine.csv stopped because of a fault in the program (RuntimeError: boom)"),
-        (MemoryError(), "Saving mine.csv ran out of memory"),
-        (OSError(28, "No space left on device", "/full/mine.csv"), "Saving mine.csv failed: /full/mine.csv cannot be"),
+        (RuntimeError("boom"), "Saving mine.xyz stopped because of a fault in the program (RuntimeError: boom)"),
+        (MemoryError(), "Saving mine.xyz ran out of memory"),
+        (OSError(28, "No space left on device", "/full/mine.xyz"), "Saving mine.xyz failed: /full/mine.xyz cannot be"),
     ):
 
         def fail(*what: Any, error: BaseException = error) -> None:
             raise error
 
         monkeypatch.setattr("napari_lot.gui.panels.export.save", fail)
-        hand.type(child(ready, "export_path"), str(tmp_path / "mine.csv"), enter=False)
+        hand.type(child(ready, "export_path"), str(tmp_path / "mine.xyz"), enter=False)
         hand.click(child(ready, "export_save"))
         hand.until(lambda: not ready.export.saving)
         assert notified()[-1].startswith(says)
