@@ -70,7 +70,8 @@ def _told(sigma_A: dict[str, float], size: str, azimuth: str | None) -> str:
     names = [size] if azimuth is None else [f"{size.removesuffix('_A')}_{part}" for part in "xy"]
     if not set(names) <= set(sigma_A):
         return ""
-    return f" ± {float(np.sqrt(np.mean([sigma_A[name] ** 2 for name in names]))):.2g}"
+    mean = float(np.sqrt(np.mean([sigma_A[name] ** 2 for name in names])))
+    return f" ± {mean:.0f}" if mean >= 10 else f" ± {mean:.2g}"
 
 
 def _aberration(lens: Microscope, size: str, azimuth: str | None) -> str:
