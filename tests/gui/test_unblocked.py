@@ -98,7 +98,7 @@ def test_what_a_run_leaves_comes_in_turns(ready: Any, viewer: Any, hand: Any) ->
 def test_a_window_that_closes_in_the_middle_of_showing_a_result_keeps_it(ready: Any, hand: Any) -> None:
     ready.run.make_job = lambda series, settings: StandInJob(series, settings, step_s=0.0, steps=2)
     hand.click(child(ready, "start"))
-    hand.until(lambda: ready.run._turns is not None and not ready.run.runner.is_alive)
+    hand.until(lambda: ready.run._turns.under_way and not ready.run.runner.is_alive)
     ended: list[Any] = []
     ready.run.on_end = ended.append
     ready.shutdown()

@@ -10,6 +10,7 @@ from qtpy.QtCore import QObject, QTimer, Signal
 
 from napari_lot.gui.work.piece import Piece
 from napari_lot.gui.work.sentences import explained
+from napari_lot.gui.work.turns import Turns
 from napari_lot.progress import Progress
 
 POLL_MS = 40
@@ -54,7 +55,7 @@ class Task(QObject):
         self._name = name
         self._work: _Work | None = None
         self._left: list[_Work] = []
-        self._turns: Iterator[None] | None = None
+        self._turns = Turns(self._on_shown)
         self._done: Callable[[Any], Iterator[None] | None] = lambda value: None
         self._failed: Callable[[str], None] = lambda sentence: None
         self._cancelled: Callable[[], None] = lambda: None
@@ -66,7 +67,7 @@ class Task(QObject):
     @property
     def running(self) -> bool:
         """Whether something is under way."""
-        return self._work is not None or self._turns is not None
+        return self._work is not None or self._turns.under_way
 
     @property
     def share(self) -> float:
@@ -103,8 +104,8 @@ class Task(QObject):
 
     def cancel(self) -> None:
         """Await nothing any more."""
-        while self._turns is not None:
-            self._take_turn()
+        while self._turns.under_way:
+            self._turns.take()
         work = self._work
         if work is None:
             return
@@ -124,7 +125,7 @@ class Task(QObject):
         ``finish`` lets it come to its own end: what is being written is written.
         """
         self._timer.stop()
-        self._turns = None
+        self._turns.drop()
         work, self._work = self._work, None
         if work is not None:
             work.cancelled = not finish
@@ -135,8 +136,8 @@ class Task(QObject):
         self._left = []
 
     def _poll(self) -> None:
-        if self._turns is not None:
-            self._take_turn()
+        if self._turns.under_way:
+            self._turns.take()
         elif self._work is not None and self._work.under_way:
             self.changed.emit()
         else:
@@ -153,20 +154,10 @@ class Task(QObject):
         else:
             shown = self._done(work.value)
             if isinstance(shown, Iterator):
-                self._turns = shown
+                self._turns.begin(shown)
                 self._timer.start()
         self.changed.emit()
 
-    def _take_turn(self) -> None:
-        assert self._turns is not None
-        turns, ended = self._turns, True
-        try:
-            next(turns)
-            ended = False
-        except StopIteration:
-            pass
-        finally:
-            if ended and self._turns is turns:  # with an error as well
-                self._turns = None
-                self._timer.stop()
-                self.changed.emit()
+    def _on_shown(self) -> None:
+        self._timer.stop()
+        self.changed.emit()

@@ -27,6 +27,7 @@ from napari_lot.gui.panels.run.words import NO_RESULT
 from napari_lot.gui.plots.basic import ConvergencePlot
 from napari_lot.gui.state import History, WorkbenchState
 from napari_lot.gui.work.task import Task
+from napari_lot.gui.work.turns import Turns
 from napari_lot.job import Job, Result, Snapshot, expected_spacing_A
 from napari_lot.progress import Progress
 from napari_lot.settings import Settings
@@ -64,7 +65,7 @@ class RunPanel(QWidget):
         self.layers = layers
         self.make_job = make_job
         self.runner: Runner | None = None
-        self._turns: Iterator[None] | None = None
+        self._turns = Turns()
         self.starting = Task("start", self)
         self.start_line = ProgressLine("start", self.starting, "Begin no run.")
         self.on_snapshot: Callable[[Snapshot], None] = lambda snapshot: None
@@ -307,17 +308,9 @@ class RunPanel(QWidget):
         if self.runner is None:
             self._timer.stop()
             return
-        if self._turns is None:
-            self._turns = self._follow(self.runner)
-        turns, ended = self._turns, True
-        try:
-            next(turns)
-            ended = False
-        except StopIteration:
-            pass
-        finally:
-            if ended:  # with an error as well
-                self._turns = None
+        if not self._turns.under_way:
+            self._turns.begin(self._follow(self.runner))
+        self._turns.take()
 
     def _follow(self, runner: Runner) -> Iterator[None]:
         """Show what the run has come to; where layers come, in turns between which the window answers."""
@@ -416,13 +409,13 @@ class RunPanel(QWidget):
 
     def catch_up(self) -> None:
         """Show at once what is being shown in turns: a run that has left a result has not been in vain."""
-        while self._turns is not None:
+        while self._turns.under_way:
             self._poll()
 
     def shutdown(self) -> bool:
         """Cancel and wait for a run, stop the timer, stop listening; False if the thread would not end."""
         self._timer.stop()
-        self._turns = None
+        self._turns.drop()
         self.starting.changed.disconnect(self._on_starting)
         self.starting.shutdown()
         self.state.series_changed.disconnect(self._on_series)
