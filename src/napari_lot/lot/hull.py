@@ -41,24 +41,21 @@ class Hull:
 
     def seen_and_missed(self, points: Floats) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
         """Number of tilts that see each point inside the usable field, and how many of them see vacuum there."""
-        seen = np.zeros(len(points), np.int64)
-        missed = np.zeros(len(points), np.int64)
-        _count(np.ascontiguousarray(points), *self._geometry(), self.isolated, len(self.rotations), seen, missed)
-        return seen, missed
+        return self._counted(points, len(self.rotations))
 
     def contains(self, points: Floats) -> NDArray[np.bool_]:
         """True where enough tilts see the point and hardly any sees vacuum there."""
-        seen = np.zeros(len(points), np.int64)
-        missed = np.zeros(len(points), np.int64)
         # what more tilts miss than any number of them may is outside, and looked at no longer
-        most = int(self.allowed_misses * len(self.rotations))
-        _count(np.ascontiguousarray(points), *self._geometry(), self.isolated, most, seen, missed)
+        seen, missed = self._counted(points, int(self.allowed_misses * len(self.rotations)))
         return (seen >= max(2, self.least_seen * len(self.rotations))) & (missed <= self.allowed_misses * seen)
 
-    def _geometry(self) -> tuple[Floats, float, float, NDArray[np.bool_], NDArray[np.bool_]]:
-        """Pixels per Å of each tilt (T, 2, 3), the rotation centre, silhouettes and usable pixels."""
-        matrices = np.ascontiguousarray(self.rotations[:, :2] / self.pixel_size_A)
-        return matrices, *self.center_px, self.silhouettes, self.usable
+    def _counted(self, points: Floats, most: int) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+        """As ``seen_and_missed``, of points that more than ``most`` tilts miss only so far."""
+        seen, missed = np.zeros((2, len(points)), np.int64)
+        matrices = np.ascontiguousarray(self.rotations[:, :2] / self.pixel_size_A)  # pixels per Å
+        field = (*self.center_px, self.silhouettes, self.usable, self.isolated)
+        _count(np.ascontiguousarray(points), matrices, *field, most, seen, missed)
+        return seen, missed
 
 
 @nb.njit(nogil=True, cache=True)

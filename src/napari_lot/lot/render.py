@@ -16,7 +16,7 @@ from torch import Tensor
 
 from napari_lot.lot.canvas import WINDOW_EDGE
 from napari_lot.lot.spread import compact, gaussian
-from napari_lot.lot.spread.gaussian import interleave
+from napari_lot.lot.spread.common import canvas_length, interleave
 
 if TYPE_CHECKING:
     from napari_lot.lot.image_model import ImageModel
@@ -174,7 +174,7 @@ def _transfer(model: ImageModel, atoms: Atoms) -> Tensor:
 def _canvas(model: ImageModel) -> tuple[NDArray[np.float32], Tensor]:
     """An empty canvas, flat with its margin, and the depth channels (V, U, R) in it."""
     rows, columns = model.canvas.shape
-    flat = np.zeros(gaussian.canvas_length(rows, columns, model.rank), np.float32)
+    flat = np.zeros(canvas_length(rows, columns, model.rank), np.float32)
     return flat, torch.from_numpy(flat[: rows * columns * model.rank]).view(rows, columns, model.rank)
 
 

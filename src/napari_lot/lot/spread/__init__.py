@@ -1,4 +1,4 @@
 """Spreading orbitals into depth channels and gathering gradients back: one contract, several backends.
 
-``reference`` is the plain-torch oracle, ``cpu`` the compiled path.
+``reference`` is the plain-torch oracle, ``compact`` and ``gaussian`` are the compiled paths.
 """

@@ -1,8 +1,7 @@
 """Compiled spread and gather by a compact window (numba, float32, no GIL): for orbitals of a common shape.
 
-The canvas is that of ``gaussian``: the depth channels of a pixel side by side, so that a row of a window is one run of
-TAPS * R numbers. Every table is laid out as such a run is, so that window, depth and their slopes are polynomials of
-whole vectors: nothing in the loop over orbitals is done number by number.
+A row of a window is one run of W * R numbers of the canvas. Every table is laid out as such a run is, so that window,
+depth and their slopes are polynomials of whole vectors: nothing in the loop over orbitals is done number by number.
 """
 
 from __future__ import annotations
@@ -15,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from napari_lot.lot.spread import window
-from napari_lot.lot.spread.gaussian import OPTIONS
+from napari_lot.lot.spread.common import OPTIONS, add_back, piece_at, seen_at
 from napari_lot.lot.spread.simd import LANES, add_rows, dot, multiply, polynomials, row_sums_1, row_sums_2
 
 Table = NDArray[np.float32]
@@ -89,15 +88,14 @@ def spread(pos, amplitude, matrix, offset, w0, inv_dw, size, tables, rows, colum
     stride = columns * rank
     for i in range(pos.shape[0]):
         x, y, z = pos[i, 0], pos[i, 1], pos[i, 2]
-        u = matrix[0, 0] * x + matrix[0, 1] * y + matrix[0, 2] * z + offset[0] - 0.5 * taps
-        v = matrix[1, 0] * x + matrix[1, 1] * y + matrix[1, 2] * z + offset[1] - 0.5 * taps
+        u, v, w = seen_at(x, y, z, matrix, offset)
+        u -= 0.5 * taps
+        v -= 0.5 * taps
         ku = math.ceil(u)
         kv = math.ceil(v)
         if ku < 0 or kv < 0 or ku + taps > columns or kv + taps > rows:
             continue
-        w = (matrix[2, 0] * x + matrix[2, 1] * y + matrix[2, 2] * z + offset[2] - w0) * inv_dw
-        piece = min(max(math.floor(w), 0), pieces - 1)
-        t = np.float32(min(max(w - piece, 0.0), 1.0))
+        piece, t, _ = piece_at(w, w0, inv_dw, pieces)
         polynomials(along_u, 0, degree, np.float32(2.0 * (ku - u) - 1.0), blocks, gu)
         polynomials(along_v, 0, degree, np.float32(2.0 * (kv - v) - 1.0), 1, gv)
         polynomials(depth, piece * 4 * length, 3, t, blocks, c)
@@ -144,16 +142,14 @@ def gather(  # type: ignore[no-untyped-def]
     stride = columns * rank
     for i in range(pos.shape[0]):
         x, y, z = pos[i, 0], pos[i, 1], pos[i, 2]
-        u = matrix[0, 0] * x + matrix[0, 1] * y + matrix[0, 2] * z + offset[0] - 0.5 * taps
-        v = matrix[1, 0] * x + matrix[1, 1] * y + matrix[1, 2] * z + offset[1] - 0.5 * taps
+        u, v, w = seen_at(x, y, z, matrix, offset)
+        u -= 0.5 * taps
+        v -= 0.5 * taps
         ku = math.ceil(u)
         kv = math.ceil(v)
         if ku < 0 or kv < 0 or ku + taps > columns or kv + taps > rows:
             continue
-        w = (matrix[2, 0] * x + matrix[2, 1] * y + matrix[2, 2] * z + offset[2] - w0) * inv_dw
-        piece = min(max(math.floor(w), 0), pieces - 1)
-        t = np.float32(min(max(w - piece, 0.0), 1.0))
-        inside = 1.0 if 0.0 <= w <= pieces else 0.0  # beyond the knots the coefficients are held
+        piece, t, inside = piece_at(w, w0, inv_dw, pieces)
         su = np.float32(2.0 * (ku - u) - 1.0)
         sv = np.float32(2.0 * (kv - v) - 1.0)
         first = kv * stride + ku * rank
@@ -180,14 +176,4 @@ def gather(  # type: ignore[no-untyped-def]
         g_u = -a * dot(sums, 0, c, blocks)
         g_v = -a * dv
         g_w = a * dot(sums, 0, dc, blocks) * inv_dw * inside
-        g_atom[i, 1] += g_u * matrix[0, 0] + g_v * matrix[1, 0] + g_w * matrix[2, 0]
-        g_atom[i, 2] += g_u * matrix[0, 1] + g_v * matrix[1, 1] + g_w * matrix[2, 1]
-        g_atom[i, 3] += g_u * matrix[0, 2] + g_v * matrix[1, 2] + g_w * matrix[2, 2]
-        for j in range(3):
-            g = g_u if j == 0 else (g_v if j == 1 else g_w)
-            g_matrix[j, 0] += g * x
-            g_matrix[j, 1] += g * y
-            g_matrix[j, 2] += g * z
-        g_offset[0] += g_u
-        g_offset[1] += g_v
-        g_offset[2] += g_w
+        add_back(i, x, y, z, g_u, g_v, g_w, matrix, g_atom, g_matrix, g_offset)

@@ -1,8 +1,4 @@
-"""Compiled spread and gather (numba, float32 windows, no GIL).
-
-Layout: a canvas is a flat float32 array of V rows of U * R numbers, the R depth channels of one pixel side by side, so
-that a row of an orbital's window is one contiguous run of W * R numbers. Runs are padded with zero weights to whole
-vectors; ``canvas_length`` gives the length with the margin that this needs.
+"""Compiled spread and gather by Gaussians (numba, float32 windows, no GIL): for orbitals with a width each.
 
 A sampled Gaussian over a window needs no exponential per pixel: with the atom at k0 + f,
 ``exp(-(k - f)^2 / s^2) = exp(-f^2/s^2) * exp(2 f/s^2)^k * exp(-k^2/s^2)`` is built by products.
@@ -16,25 +12,8 @@ from typing import Any
 import numba as nb
 import numpy as np
 
+from napari_lot.lot.spread.common import OPTIONS, add_back, piece_at, seen_at
 from napari_lot.lot.spread.simd import LANES, add_rows, row_sums_1, row_sums_2, row_sums_3
-
-OPTIONS: dict[str, Any] = {"nogil": True, "fastmath": True, "cache": True, "error_model": "numpy"}
-
-
-def canvas_length(rows: int, columns: int, rank: int) -> int:
-    """Numbers in a flat canvas: the pixels and one vector of margin for padded runs."""
-    return rows * columns * rank + LANES
-
-
-@nb.njit(**OPTIONS)
-def interleave(channels, canvas):  # type: ignore[no-untyped-def]
-    """Put channels (R, V, U) side by side into a flat canvas."""
-    rank, rows, columns = channels.shape
-    for v in range(rows):
-        for r in range(rank):
-            first = v * columns * rank + r
-            for u in range(columns):
-                canvas[first + u * rank] = channels[r, v, u]
 
 
 @nb.njit(inline="always", **OPTIONS)
@@ -87,15 +66,12 @@ def spread(pos, amplitude, inv_s2, matrix, offset, w0, inv_dw, poly, half, rows,
     stride = columns * rank
     for i in range(pos.shape[0]):
         x, y, z = pos[i, 0], pos[i, 1], pos[i, 2]
-        u = matrix[0, 0] * x + matrix[0, 1] * y + matrix[0, 2] * z + offset[0]
-        v = matrix[1, 0] * x + matrix[1, 1] * y + matrix[1, 2] * z + offset[1]
+        u, v, w = seen_at(x, y, z, matrix, offset)
         ku = math.floor(u + 0.5)
         kv = math.floor(v + 0.5)
         if ku < half or kv < half or ku >= columns - half or kv >= rows - half:
             continue
-        w = (matrix[2, 0] * x + matrix[2, 1] * y + matrix[2, 2] * z + offset[2] - w0) * inv_dw
-        piece = min(max(math.floor(w), 0), poly.shape[0] - 1)
-        t = np.float32(min(max(w - piece, 0.0), 1.0))
+        piece, t, _ = piece_at(w, w0, inv_dw, poly.shape[0])
         a = np.float32(amplitude[i])
         for r in range(rank):
             c[r] = a * (poly[piece, r, 0] + t * (poly[piece, r, 1] + t * (poly[piece, r, 2] + t * poly[piece, r, 3])))
@@ -147,16 +123,12 @@ def gather(  # type: ignore[no-untyped-def]
     stride = columns * rank
     for i in range(pos.shape[0]):
         x, y, z = pos[i, 0], pos[i, 1], pos[i, 2]
-        u = matrix[0, 0] * x + matrix[0, 1] * y + matrix[0, 2] * z + offset[0]
-        v = matrix[1, 0] * x + matrix[1, 1] * y + matrix[1, 2] * z + offset[1]
+        u, v, w = seen_at(x, y, z, matrix, offset)
         ku = math.floor(u + 0.5)
         kv = math.floor(v + 0.5)
         if ku < half or kv < half or ku >= columns - half or kv >= rows - half:
             continue
-        w = (matrix[2, 0] * x + matrix[2, 1] * y + matrix[2, 2] * z + offset[2] - w0) * inv_dw
-        piece = min(max(math.floor(w), 0), poly.shape[0] - 1)
-        t = np.float32(min(max(w - piece, 0.0), 1.0))
-        inside = 1.0 if 0.0 <= w <= poly.shape[0] else 0.0  # beyond the knots the coefficients are held
+        piece, t, inside = piece_at(w, w0, inv_dw, poly.shape[0])
         for r in range(rank):
             p1, p2, p3 = poly[piece, r, 1], poly[piece, r, 2], poly[piece, r, 3]
             c[r] = poly[piece, r, 0] + t * (p1 + t * (p2 + t * p3))
@@ -209,15 +181,5 @@ def gather(  # type: ignore[no-untyped-def]
         gu = 2.0 * a * inv_s2[i] * du
         gv = 2.0 * a * inv_s2[i] * dv
         gw = a * dw * inv_dw * inside
-        g_atom[i, 1] += gu * matrix[0, 0] + gv * matrix[1, 0] + gw * matrix[2, 0]
-        g_atom[i, 2] += gu * matrix[0, 1] + gv * matrix[1, 1] + gw * matrix[2, 1]
-        g_atom[i, 3] += gu * matrix[0, 2] + gv * matrix[1, 2] + gw * matrix[2, 2]
+        add_back(i, x, y, z, gu, gv, gw, matrix, g_atom, g_matrix, g_offset)
         g_atom[i, 4] -= a * ds
-        for j in range(3):
-            g = gu if j == 0 else (gv if j == 1 else gw)
-            g_matrix[j, 0] += g * x
-            g_matrix[j, 1] += g * y
-            g_matrix[j, 2] += g * z
-        g_offset[0] += gu
-        g_offset[1] += gv
-        g_offset[2] += gw
