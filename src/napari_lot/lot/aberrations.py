@@ -1,12 +1,13 @@
 """Defocus and low aberrations from the images, by Gauss-Newton on their finite differences.
 
-The atoms stay meanwhile, but what all share may give way: height and width trade places with a probe that is too wide
-or too narrow, and the place of everything with coma. Every aberration is expected where the settings put it, within
-about a radian at the edge of the aperture; what the images cannot tell stays there.
+The atoms stay meanwhile, but what all share may give way: height, width and a learnt radial shape trade places with a
+probe that is too wide or too narrow, and the place of everything with coma. Every aberration is expected where the
+settings put it, within about a radian at the edge of the aperture; what the images cannot tell stays there.
 """
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
@@ -32,7 +33,7 @@ ROUNDS = 2
 LEAST_GAIN = 8.0
 """Gain in log-likelihood that a change must bring: four standard deviations."""
 SHARED = 4
-"""Numbers that all atoms share: height, width, and shifts along u and v."""
+"""Numbers that all atoms share: height, width, and shifts along u and v; those of a learnt shape come after them."""
 STEP_SHARED = 0.02
 FOLDS = {"12": 2, "21": 1}
 """Azimuthal symmetry of astigmatism and coma."""
@@ -91,7 +92,12 @@ class FittedLens(NamedTuple):
 
 
 def fit_aberrations(
-    problem: Problem, state: State, groups: Sequence[str], expected: Microscope, noise_variance: float
+    problem: Problem,
+    state: State,
+    groups: Sequence[str],
+    expected: Microscope,
+    noise_variance: float,
+    learnt_scatter: float = math.inf,
 ) -> FittedLens | None:
     """A model whose microscope explains the images better; None if there is none.
 
@@ -106,19 +112,30 @@ def fit_aberrations(
         What the settings say: the prior's middle.
     noise_variance : float
         Of a pixel (least squares).
+    learnt_scatter : float
+        What each number of a learnt shape is expected to scatter by about 0.
     """
     begun = problem.model
     assert begun.microscope is not None
     coordinates = Coordinates.of(expected, groups)
     tilts = problem.fitted[:: -(-len(problem.fitted) // TILTS)]
     place = _radians(coordinates, expected, begun.microscope)
-    model, loss = begun, _loss(problem, state, begun, tilts, place, noise_variance)
+    shared = SHARED + state.learnt.shape[1]
+    shape = len(state.learnt) / learnt_scatter**2  # strength of the prior where all species change together
+
+    def loss_of(state: State, model: ImageModel, place: Floats) -> float:
+        """Negative log-likelihood and log-prior; width and height gain nothing here."""
+        loss = problem.loss(_images(problem, state, model, tilts), tilts)
+        prior = (place**2).sum() / EXPECTED_RAD**2 + (state.learnt**2).sum() / learnt_scatter**2
+        return loss / (1.0 if problem.kind == "poisson" else noise_variance) + 0.5 * float(prior)
+
+    model, loss = begun, loss_of(state, begun, place)
     sigma = np.zeros(len(place))
     for _ in range(ROUNDS):
         base = _images(problem, state, model, tilts)
         columns = [
             (_images(problem, _shared(state, change), model, tilts) - base) / STEP_SHARED
-            for change in STEP_SHARED * np.eye(SHARED)
+            for change in STEP_SHARED * np.eye(shared)
         ]
         for k in range(len(place)):
             ends = []
@@ -134,18 +151,20 @@ def fit_aberrations(
         design = np.stack([c.ravel().astype(np.float64) for c in columns])
         matrix = (design * weight.ravel()) @ design.T
         right = design @ residual.ravel()
-        prior = np.concatenate([np.zeros(SHARED), np.full(len(place), EXPECTED_RAD**-2)])
-        right[SHARED:] -= prior[SHARED:] * place
+        prior = np.concatenate(
+            [np.zeros(SHARED), np.full(shared - SHARED, shape), np.full(len(place), EXPECTED_RAD**-2)]
+        )
+        right -= prior * np.concatenate([np.zeros(SHARED), state.learnt.mean(0), place])
         held = prior + 1e-9 * np.diag(matrix)
         change = np.linalg.solve(matrix + np.diag(held), right)
         every = len(problem.fitted) / len(tilts)  # those that were not looked at tell as much
-        sigma = np.sqrt(np.diag(np.linalg.inv(every * matrix + np.diag(held)))[SHARED:])
-        change *= min(1.0, 1.0 / max(float(np.abs(change[SHARED:]).max()), 1e-12))  # a radian at most
+        sigma = np.sqrt(np.diag(np.linalg.inv(every * matrix + np.diag(held)))[shared:])
+        change *= min(1.0, 1.0 / max(float(np.abs(change[shared:]).max()), 1e-12))  # a radian at most
         for part in (1.0, 0.5, 0.25):
-            trial_place = place + part * change[SHARED:]
-            trial_state = _shared(state, part * change[:SHARED])
+            trial_place = place + part * change[shared:]
+            trial_state = _shared(state, part * change[:shared])
             trial = begun.with_microscope(coordinates.moved(expected, trial_place), trial_state.typical_width)
-            trial_loss = _loss(problem, trial_state, trial, tilts, trial_place, noise_variance)
+            trial_loss = loss_of(trial_state, trial, trial_place)
             if trial_loss < loss - LEAST_GAIN:
                 if model is not begun:
                     model.close()
@@ -160,11 +179,12 @@ def fit_aberrations(
 
 
 def _shared(state: State, change: Floats) -> State:
-    """The state with all heights and widths changed by a factor 1 + change, and all shifts by pixels."""
+    """The state with all heights and widths changed by a factor 1 + change, all shifts by pixels, and all shapes."""
     moved = state.copy()
     moved.height = state.height * (1.0 + change[0])
     moved.width = state.width * (1.0 + change[1])
     moved.shifts = state.shifts + change[2:4]
+    moved.learnt = state.learnt + change[SHARED:]
     return moved
 
 
@@ -189,13 +209,3 @@ def _images(problem: Problem, state: State, model: ImageModel, tilts: NDArray[np
         return problem.evaluate(state, tilts, ()).calculated
     finally:
         problem.model = own
-
-
-def _loss(
-    problem: Problem, state: State, model: ImageModel, tilts: NDArray[np.int64], place: Floats, noise_variance: float
-) -> float:
-    """Negative log-likelihood of some tilts and log-prior of the aberrations; width and height gain nothing here."""
-    loss = problem.loss(_images(problem, state, model, tilts), tilts)
-    return (
-        loss / (1.0 if problem.kind == "poisson" else noise_variance) + 0.5 * float((place**2).sum()) / EXPECTED_RAD**2
-    )

@@ -279,7 +279,7 @@ def _contradiction(fit: Fit, own: Microscope, question: Question, variance: floa
     """
     lens = fit.problem.model.microscope
     assert lens is not None
-    found = fit_aberrations(fit.problem, fit.state, ["probe"], lens, variance)
+    found = fit_aberrations(fit.problem, fit.state, ["probe"], lens, variance, fit.settings.learnt_scatter)
     if found is None:
         return None
     found.model.close()

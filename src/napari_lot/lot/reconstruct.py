@@ -205,7 +205,7 @@ class Reconstruction(PopulationFit):
         yield from self.fit("probe", s.birth_steps, groups)
         for _ in range(s.probe_rounds):
             variance = self.evidence.residual_variance(self.state)
-            found = fit_aberrations(self.problem, self.state, optics, expected, variance)
+            found = fit_aberrations(self.problem, self.state, optics, expected, variance, s.learnt_scatter)
             if found is None:
                 break
             self.problem.model.close()
