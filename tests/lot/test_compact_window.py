@@ -5,7 +5,6 @@ import pytest
 import torch
 from scipy import integrate
 
-from napari_lot.lot import render
 from napari_lot.lot.image_model import ImageModel, Shapes
 from napari_lot.lot.spread import window
 from napari_lot.lot.spread.window import COARSE, FINE
@@ -124,15 +123,6 @@ def test_coarse_pixels_lose_no_more_by_it_than_by_gaussians():
     window_loses = relative(evaluate(make(COMA))[0], exact)
     gaussians_lose = relative(evaluate(make(COMA), common=False)[0], exact)
     assert window_loses < 1.2 * gaussians_lose < 1e-3
-
-
-def test_what_is_kept_of_the_way_there_changes_nothing(monkeypatch):
-    model = make(COMA, "learnt")
-    _, kept = evaluate(model)
-    monkeypatch.setattr(render, "KEPT_SPECTRA_BYTES", 0)
-    _, again = evaluate(model)
-    for a, b in zip(kept, again, strict=True):
-        assert torch.equal(a, b)
 
 
 def test_results_repeat_bitwise_and_hardly_depend_on_threads():

@@ -1,5 +1,6 @@
 """Loss and R-factor against scipy, finite differences and sums by hand."""
 
+import numba as nb
 import numpy as np
 import pytest
 import torch
@@ -63,3 +64,42 @@ def test_r_factor_by_hand():
     mask = np.ones((2, 2, 2), bool)
     mask[0, 1, 1] = mask[1, 0, 1] = False
     np.testing.assert_allclose(likelihood.r_factor(observed, calculated, background, mask), [1 / 6, 1 / 10])
+
+
+@pytest.mark.parametrize("kind", ["lsq", "poisson"])
+@pytest.mark.parametrize("weighted", [False, True])
+def test_a_tilt_in_one_go_is_the_loss_and_its_slopes(kind, weighted):
+    rng = np.random.default_rng(2)
+    image = rng.gamma(2.0, 20.0, (30, 41)).astype(np.float32)
+    image[5] = -4.0  # below any rate
+    observed = rng.poisson(np.maximum(image, 0.0)).astype(np.float32)
+    observed[:2], observed[3] = -2.0, 0.0
+    weights = (rng.random(image.shape) > 0.3).astype(np.float32)
+    seen = torch.from_numpy(image).double().requires_grad_()
+    scale, level = (torch.tensor(x, dtype=torch.float64, requires_grad=True) for x in (1.1, 0.3))
+    given = torch.from_numpy(weights).double() if weighted else None
+    expected = likelihood.loss(kind, seen * scale + level, torch.from_numpy(observed).double(), given)
+    by_image, by_scale, by_level = torch.autograd.grad(expected, [seen, scale, level])
+    calculated, gradient, found = np.empty_like(image), np.empty_like(image), np.empty(3)
+    likelihood.tilt(kind == "poisson", image, observed, weights, weighted, 1.1, 0.3, calculated, gradient, found)
+    np.testing.assert_allclose(found, [x.item() for x in (expected, by_scale, by_level)], rtol=2e-6)
+    np.testing.assert_allclose(calculated, 1.1 * image + 0.3, rtol=1e-6, atol=1e-6)
+    np.testing.assert_allclose(gradient, by_image, rtol=1e-5, atol=1e-5)
+
+
+def test_its_logarithm_is_that_of_the_library():
+    x = np.exp(np.random.default_rng(0).uniform(-30, 30, 2000)).astype(np.float32)
+    found = np.array([_log_of(one) for one in x])
+    np.testing.assert_allclose(found, np.log(x.astype(np.float64)), rtol=2e-7, atol=2e-7)
+
+
+def test_what_is_not_a_number_is_seen_in_the_loss():
+    image, found = np.ones((2, 20), np.float32), np.empty(3)
+    image[1, 7] = np.nan
+    likelihood.tilt(False, image, image * 0, image, False, 1.0, 0.0, image.copy(), image.copy(), found)
+    assert np.isnan(found[0])
+
+
+@nb.njit
+def _log_of(x):
+    return likelihood._log(x)

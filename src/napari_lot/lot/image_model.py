@@ -2,8 +2,8 @@
 
     I_j(u, v) = sum_i H_i K(u - u_ij - du_j, v - v_ij - dv_j; w_ij - df_j, B_i)
 
-Continuous depth by the low-rank depth basis: each orbital is spread into R channels with weights H_i c_r(w_i), one real
-FFT per channel, times Phi_r, one inverse FFT. The gradient runs the same road back with conj(Phi_r).
+Continuous depth by the low-rank depth basis: each orbital is spread into R channels with weights H_i c_r(w_i), one
+complex FFT for two channels, times Phi_r, one inverse FFT. The gradient runs the same road back with conj(Phi_r).
 
 Orbitals of a common shape and width are spread by a compact window, and f(q; B) / psi^(q) is a filter of their species,
 with gradients like all else. Where each orbital has a width of its own they are spread as Gaussians. A sampled Gaussian
@@ -28,7 +28,8 @@ from torch import Tensor
 from napari_lot.lot.canvas import SMALLEST_SPREAD_PX, Canvas, margin_A
 from napari_lot.lot.correction import ProbeCorrection
 from napari_lot.lot.distributed import ALONE, Ranks
-from napari_lot.lot.render import Render
+from napari_lot.lot.render import Fitted, Measured, Render, Workspace
+from napari_lot.lot.spectra import PairTransfer
 from napari_lot.lot.spread import compact, reference
 from napari_lot.lot.spread.window import FINE, Window
 from napari_lot.machine import usable_cores
@@ -160,8 +161,8 @@ class ImageModel:
         else:
             self.extra2 = max(0.0, self.extra2)
             sharpen = np.exp(np.pi**2 * self.q2 * self.extra2)
-        self.transfer = torch.from_numpy(np.asarray(self._spectra * sharpen, np.complex64))
-        self.transfer_conj = self.transfer.conj().resolve_conj()
+        self.transfer = PairTransfer.of(_even(self._spectra * sharpen))
+        self._sharpen = sharpen
         # Gaussians that no probe blurs are what they are sampled as, also what of them lies beyond the sampling limit
         self.sampled = self.basis.rank == 1 and bool(np.all(self.basis.transfer == 1)) and not self.shaped
         self.plain = self.sampled and self.extra2 == 0.0 and self.correction is None
@@ -213,10 +214,12 @@ class ImageModel:
         self._tabulate()
 
     def _tabulate(self) -> None:
-        self.tables = compact.tables(self.poly, self.window)
-        self.kernel = torch.from_numpy(np.asarray(self._spectra, np.complex64))
-        self.kernel_conj = self.kernel.conj().resolve_conj()
+        paired = np.ascontiguousarray(np.moveaxis(_even(np.moveaxis(self.poly, 1, 0)), 0, 1))
+        self.tables = compact.tables(paired, self.window)
+        self._poly_of_pairs = [np.ascontiguousarray(paired[:, k : k + 2]) for k in range(0, paired.shape[1], 2)]
+        self.kernel = PairTransfer.of(_even(self._spectra))
         v, u = self.canvas.shape
+        self.workspace = Workspace(self.pairs, v, u)
         along_v, along_u = (self.window.transform(np.fft.fftfreq(n).astype(np.float64)) for n in (v, u))
         self._window_seen = torch.from_numpy(along_v[:, None] * along_u[None, : u // 2 + 1])
 
@@ -224,6 +227,15 @@ class ImageModel:
     def rank(self) -> int:
         """Number of depth channels, those of a correction included."""
         return len(self._spectra)
+
+    @property
+    def pairs(self) -> int:
+        """Number of pairs of channels, the last with an empty one where their number is odd."""
+        return -(-self.rank // 2)
+
+    def poly_of_pair(self, pair: int) -> NDArray[np.float32]:
+        """Cubic pieces (K - 1, 2, 4) of the coefficients over depth of the channels of a pair."""
+        return self._poly_of_pairs[pair]
 
     def transfer_at(self, depth_A: float) -> NDArray[np.complex128]:
         """Spectrum of the (corrected) imaging kernel at one depth, (V, U // 2 + 1), on the canvas."""
@@ -265,6 +277,48 @@ class ImageModel:
             Species of the orbitals; when None one for all, of the width given, or of the mean where each has its own.
         backend : "cpu" (float32 windows, compiled) or "reference" (plain torch, the dtype of ``positions``)
         """
+        arguments = self._arguments(tilts, positions, height, width, shifts_px, rotations, focus_A, shapes)
+        if backend == "reference":
+            return self._reference(*arguments)
+        result: Tensor = Render.apply(*arguments, self)  # type: ignore[no-untyped-call]
+        return result
+
+    def loss(
+        self,
+        measured: Measured,
+        scale: Tensor,
+        background: Tensor,
+        positions: Tensor,
+        height: Tensor,
+        width: Tensor,
+        shifts_px: Tensor | None = None,
+        rotations: Tensor | None = None,
+        *,
+        focus_A: Tensor | None = None,
+        shapes: Shapes | None = None,
+    ) -> tuple[Tensor, Tensor]:
+        """Loss of the tilts of ``measured`` (a scalar) and their calculated images (n, V, U), which have no gradient.
+
+        ``scale`` (n,) and ``background`` (n,) of these tilts; the others as for ``images``. Faster than a loss of
+        ``images``, and without their memory.
+        """
+        orbitals = (positions, height, width, shifts_px, rotations, focus_A, shapes)
+        *seen, members = self._arguments(measured.tilts, *orbitals)
+        loss, calculated = Fitted.apply(*seen, scale, background, members, self, measured)  # type: ignore[no-untyped-call]
+        return loss, calculated
+
+    def _arguments(
+        self,
+        tilts: Any,
+        positions: Tensor,
+        height: Tensor,
+        width: Tensor,
+        shifts_px: Tensor | None,
+        rotations: Tensor | None,
+        focus_A: Tensor | None,
+        shapes: Shapes | None,
+    ) -> tuple[Tensor, Tensor, Tensor | None, Tensor, Tensor, Tensor | None, tuple[NDArray[np.int64], ...]]:
+        """What the compiled road takes: positions, amplitudes, 1 / width^2, matrices, offsets, filters and members."""
         index = torch.as_tensor(np.asarray(tilts, dtype=np.int64))
         dtype = positions.dtype
         k, pixel = self.canvas.oversampling, self.canvas.pixel_size_A
@@ -293,11 +347,7 @@ class ImageModel:
             if inv_s2.dim() == 0:
                 inv_s2 = inv_s2.expand(len(positions))
         filters, members = self._filters(shapes, inv_s2 is None)
-        arguments = (positions, amplitude, inv_s2, matrices, offsets, filters, members)
-        if backend == "reference":
-            return self._reference(*arguments)
-        result: Tensor = Render.apply(*arguments, self)  # type: ignore[no-untyped-call]
-        return result
+        return positions, amplitude, inv_s2, matrices, offsets, filters, members
 
     def _filters(self, shapes: Shapes | None, by_window: bool) -> tuple[Tensor | None, tuple[NDArray[np.int64], ...]]:
         """Filters (S, V, U // 2 + 1) that make what is spread into the orbitals, and the orbitals of each."""
@@ -356,7 +406,8 @@ class ImageModel:
         poly = torch.from_numpy(self.poly).to(positions.dtype)
         rows, columns = self.canvas.shape
         complex_dtype = torch.complex128 if positions.dtype == torch.float64 else torch.complex64
-        transfer = (self.kernel if inv_s2 is None else self.transfer).to(complex_dtype)
+        spectra = self._spectra if inv_s2 is None else self._spectra * self._sharpen
+        transfer = torch.from_numpy(spectra).to(complex_dtype)
         groups: list[Any] = [slice(None)] if filters is None else [torch.from_numpy(some) for some in members]
         images = []
         for matrix, offset in zip(matrices, offsets, strict=True):
@@ -385,6 +436,13 @@ class ImageModel:
         if self._pool is not None:
             self._pool.shutdown()
             self._pool = None
+
+
+def _even(channels: NDArray[Any]) -> NDArray[Any]:
+    """Channels along the first axis, with an empty one at the end where their number is odd."""
+    if len(channels) % 2 == 0:
+        return channels
+    return np.concatenate([channels, np.zeros_like(channels[:1])])
 
 
 @contextmanager

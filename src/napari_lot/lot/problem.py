@@ -13,6 +13,7 @@ from torch import Tensor
 from napari_lot.atoms import Orbitals
 from napari_lot.lot import likelihood
 from napari_lot.lot.image_model import ImageModel, Shapes
+from napari_lot.lot.render import Measured
 from napari_lot.physics.geometry import rotations_torch
 
 Floats = NDArray[np.float64]
@@ -188,6 +189,13 @@ class Problem:
 
         ``leaf`` holds tensors that stand for parts of the state (per-tilt ones of the given tilts), for gradients.
         """
+        seen, others = self._seen(state, tilts, leaf)
+        return self.model.images(np.asarray(tilts, np.int64), *seen, **others)
+
+    def _seen(
+        self, state: State, tilts: Any, leaf: dict[str, Tensor] | None = None
+    ) -> tuple[tuple[Any, ...], dict[str, Any]]:
+        """What the image model takes of a state, by place and by name."""
         leaf = leaf or {}
         index = torch.as_tensor(np.asarray(tilts, dtype=np.int64))
 
@@ -210,16 +218,8 @@ class Problem:
             turned = _distorted(distortion, self.model.rotations[index] if turned is None else turned)
         focus = of_tilts("focus") if "focus" in leaf or state.focus.any() else None
         shapes = Shapes(which, part("width"), part("learnt"), common=not own)
-        return self.model.images(
-            index,
-            part("positions"),
-            part("height"),
-            width,
-            of_tilts("shifts"),
-            turned,
-            focus_A=focus,
-            shapes=shapes,
-        )
+        orbitals = (part("positions"), part("height"), width, of_tilts("shifts"), turned)
+        return orbitals, {"focus_A": focus, "shapes": shapes}
 
     def evaluate(self, state: State, tilts: Any, groups: tuple[str, ...]) -> Evaluation:
         """Loss of the given tilts and its gradients with respect to the groups.
@@ -251,6 +251,8 @@ class Problem:
             none = {name: a[:0] if _of_tilts(name, a) else a for name, a in shapes.items()}
             return Evaluation(0.0, none, np.zeros((0, *self.observed.shape[1:]), np.float32), tilts)
         index = torch.from_numpy(tilts)
+        weights = None if self.weights is None else self.weights.numpy()
+        measured = Measured(self.observed.numpy(), weights, tilts, self.kind)
         leaf: dict[str, Tensor] = {}
         for name in (*groups, "scale", "background"):
             value = torch.from_numpy(getattr(state, name))
@@ -258,11 +260,8 @@ class Problem:
                 value = value[index]
             leaf[name] = value.detach().clone().requires_grad_(name in groups)
         with torch.set_grad_enabled(bool(groups)):
-            images = self.images(state, tilts, leaf)
-            scale, background = leaf["scale"].float(), leaf["background"].float()
-            calculated = images * scale[:, None, None] + background[:, None, None]
-            weights = None if self.weights is None else self.weights[index]
-            loss = likelihood.loss(self.kind, calculated, self.observed[index], weights)
+            seen, others = self._seen(state, tilts, leaf)
+            loss, calculated = self.model.loss(measured, leaf["scale"], leaf["background"], *seen, **others)
         found = torch.autograd.grad(loss, [leaf[name] for name in groups]) if groups else ()
         gradients = {name: gradient.numpy().astype(np.float64) for name, gradient in zip(groups, found, strict=True)}
         return Evaluation(float(loss.detach()), gradients, calculated.detach().numpy(), tilts)

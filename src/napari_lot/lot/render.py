@@ -1,31 +1,36 @@
-"""The compiled road from orbitals to images and back, as one differentiable operation.
+"""The compiled road from orbitals to images and back, one tilt after the other.
 
-Forward: spread into depth channels, one real FFT each, times the kernel's channels (and the filter of the orbital's
-shape), summed, one inverse FFT. Backward: the same road with conjugates, then gathered at the orbitals.
+Forward: spread into pairs of depth channels, one complex FFT a pair, times the kernel's channels (and the filter of the
+orbitals' shape), summed, one inverse FFT. Backward: the same road with conjugates, then gathered at the orbitals.
+
+``Render`` is images as one differentiable operation; ``Fitted`` is their loss, which goes there and back at every tilt
+while what the tilt needs is at hand, and keeps no image but the calculated one.
 """
 
 from __future__ import annotations
 
+import threading
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from napari_lot.lot import likelihood, spectra
 from napari_lot.lot.canvas import WINDOW_EDGE
 from napari_lot.lot.spread import compact, gaussian
-from napari_lot.lot.spread.common import canvas_length, interleave
+from napari_lot.lot.spread.common import canvas_length
+from napari_lot.lot.spread.simd import LANES
 
 if TYPE_CHECKING:
     from napari_lot.lot.image_model import ImageModel
 
 Floats = NDArray[np.float64]
-
-
-KEPT_SPECTRA_BYTES = 2**29
-"""Memory for what the gradient by the filters needs of the way there; beyond it that part of the way is gone twice."""
+Images = NDArray[np.float32]
+Wanted = tuple[bool, bool, bool, bool, bool, bool]
+"""Whether gradients are by positions, amplitudes, widths, matrices, offsets, filters."""
 
 
 @dataclass(frozen=True)
@@ -39,32 +44,249 @@ class Atoms:
 
 
 @dataclass(frozen=True)
-class Groups:
-    """Orbitals that share a filter, and the filters (S, V, U // 2 + 1); one group without a filter for Gaussians."""
+class Scene:
+    """What is seen: orbitals in groups that share a filter, the filters, and where each tilt shows them.
+
+    ``filters`` (S, V, U // 2 + 1) float32, or None for one group of Gaussians; ``members``: which orbitals each group
+    has; ``matrices`` (n, 3, 3) and ``offsets`` (n, 3) as in ``gaussian.spread``.
+    """
 
     atoms: tuple[Atoms, ...]
-    filters: Tensor | None
-
-
-@dataclass
-class Gradients:
-    """Sums of one worker: by the orbitals of each group (N_s, 5); by the filters, complex, where asked for."""
-
-    atoms: list[Floats]
-    filters: Tensor | None
-
-
-@dataclass(frozen=True)
-class Geometry:
+    filters: NDArray[np.float32] | None
+    members: tuple[NDArray[np.int64], ...]
     matrices: Floats
     offsets: Floats
 
-    def at(self, j: int) -> tuple[Floats, Floats]:
-        return self.matrices[j], self.offsets[j]
+    @classmethod
+    def of(
+        cls,
+        model: ImageModel,
+        positions: Tensor,
+        amplitude: Tensor,
+        inv_s2: Tensor | None,
+        matrices: Tensor,
+        offsets: Tensor,
+        filters: Tensor | None,
+        members: tuple[NDArray[np.int64], ...],
+    ) -> Scene:
+        """From tensors, as ``ImageModel`` has them."""
+
+        def array(tensor: Tensor) -> Floats:
+            return np.ascontiguousarray(tensor.detach().numpy(), dtype=np.float64)
+
+        places, strong = array(positions), array(amplitude)
+        wide, half = None, 0
+        if inv_s2 is not None:
+            wide = array(inv_s2)
+            half = _half(model, wide)
+        if filters is None:
+            members = (np.arange(len(strong)),)
+        atoms = tuple(Atoms(places[m], strong[m], None if wide is None else wide[m], half) for m in members)
+        seen_as = None if filters is None else np.ascontiguousarray(filters.detach().numpy(), dtype=np.float32)
+        return cls(atoms, seen_as, members, array(matrices), array(offsets))
+
+
+class Workspace(threading.local):
+    """Arrays of one worker: made once for a model, for fresh memory costs more than what is calculated in it.
+
+    ``flat`` is the canvas with its margin and ``pairs`` (P, V, U) the same as complex images; ``transformed`` (P, V, U)
+    their spectra; ``groups`` (V, H) spectra of what is spread of each group, seen by the probe, before their filters;
+    ``total`` (V, H) their sum, ``seen`` (V, H) the spectrum of a gradient, ``gradient`` (V, U) the gradient itself.
+    """
+
+    def __init__(self, pairs: int, rows: int, columns: int) -> None:
+        self.flat = np.zeros(canvas_length(rows, columns, pairs), np.float32)
+        planes = torch.from_numpy(self.flat[: 2 * pairs * rows * columns]).view(pairs, rows, columns, 2)
+        self.pairs = torch.view_as_complex(planes)
+        self.transformed = torch.empty(pairs, rows, columns, dtype=torch.complex64)
+        self.total, self.seen = (torch.empty(rows, columns // 2 + 1, dtype=torch.complex64) for _ in range(2))
+        self.gradient = torch.zeros(rows, columns)
+        self.groups: list[NDArray[np.complex64]] = []
+
+    def group(self, s: int) -> NDArray[np.complex64]:
+        """Of group ``s``."""
+        while len(self.groups) <= s:
+            self.groups.append(np.empty(tuple(self.total.shape), np.complex64))
+        return self.groups[s]
+
+
+# -- one tilt -----------------------------------------------------------------------------------------------------
+
+
+def _half(model: ImageModel, inv_s2: Floats) -> int:
+    widest = 1.0 / np.sqrt(inv_s2.min()) if len(inv_s2) else 1.0
+    # ln of the filter at Nyquist, for shaped orbitals that of the whole spread Gaussian
+    amplification = 0.25 * np.pi**2 * (widest**2 if model.shaped else model.extra2 / model.canvas.pixel_size_A**2)
+    return int(np.ceil(np.sqrt(amplification - np.log(WINDOW_EDGE)) * widest))
+
+
+def _spread(model: ImageModel, atoms: Atoms, scene: Scene, j: int, flat: Images) -> None:
+    """Put the orbitals of a group into the empty canvas of one tilt."""
+    flat[:] = 0.0
+    place = (scene.matrices[j], scene.offsets[j], model.first_depth_A, model.inv_step)
+    rows, columns = model.canvas.shape
+    if atoms.inv_s2 is None:
+        spread = compact.kernels(model.window.taps).spread
+        tables = (model.pairs, len(model.poly), model.tables)
+        spread(atoms.positions, atoms.amplitude, *place, *tables, rows, columns, flat)
+        return
+    for k, plane in enumerate(_planes(model, flat)):
+        orbitals = (atoms.positions, atoms.amplitude, atoms.inv_s2)
+        gaussian.spread(*orbitals, *place, model.poly_of_pair(k), atoms.half, rows, columns, plane)
+
+
+def _gather(
+    model: ImageModel, atoms: Atoms, scene: Scene, j: int, flat: Images, level: int, sums: tuple[Floats, Floats, Floats]
+) -> None:
+    """Add the gradients of the orbitals of a group, the matrix and the offset of one tilt to ``sums``."""
+    place = (scene.matrices[j], scene.offsets[j], model.first_depth_A, model.inv_step)
+    rows, columns = model.canvas.shape
+    if atoms.inv_s2 is None:
+        gather = compact.kernels(model.window.taps).gather
+        tables = (model.pairs, len(model.poly), model.tables)
+        gather(atoms.positions, atoms.amplitude, *place, *tables, rows, columns, flat, min(level, 1), *sums)
+        return
+    for k, plane in enumerate(_planes(model, flat)):
+        wide = (atoms.positions, atoms.amplitude, atoms.inv_s2)
+        gaussian.gather(*wide, *place, model.poly_of_pair(k), atoms.half, rows, columns, plane, level, *sums)
+
+
+def _planes(model: ImageModel, flat: Images) -> list[Images]:
+    """The canvas of each pair, with the margin that padded runs need: they add nothing to what lies there."""
+    rows, columns = model.canvas.shape
+    size = 2 * rows * columns
+    return [flat[k * size : (k + 1) * size + LANES] for k in range(model.pairs)]
+
+
+def _image(model: ImageModel, scene: Scene, j: int, work: Workspace) -> Tensor:
+    """Image of one tilt on the canvas (V, U), until the next; leaves the spectra of the groups behind."""
+    if not scene.atoms:
+        return torch.zeros(model.canvas.shape)
+    if scene.filters is None and model.plain:
+        _spread(model, scene.atoms[0], scene, j, work.flat)
+        return work.pairs[0].real
+    transfer = model.kernel if scene.atoms[0].inv_s2 is None else model.transfer
+    for s, atoms in enumerate(scene.atoms):
+        _spread(model, atoms, scene, j, work.flat)
+        torch.fft.fft2(work.pairs, out=work.transformed)
+        to = work.total.numpy() if scene.filters is None else work.group(s)
+        spectra.combine(work.transformed.numpy(), *transfer, to)
+        if scene.filters is not None:
+            spectra.filtered(to, scene.filters[s], s > 0, work.total.numpy())
+    return torch.fft.irfft2(work.total, s=model.canvas.shape)
+
+
+class Sums:
+    """Gradients that one worker adds up over its tilts: of the orbitals of each group (N_s, 5), by the filters."""
+
+    def __init__(self, scene: Scene, by_filter: bool) -> None:
+        self.atoms = [np.zeros((len(atoms.amplitude), 5)) for atoms in scene.atoms]
+        self.filters = np.zeros_like(scene.filters) if by_filter and scene.filters is not None else None
+
+
+def _back(model: ImageModel, scene: Scene, j: int, level: int, sums: Sums, work: Workspace) -> tuple[Floats, Floats]:
+    """Gradients of one tilt from that by its canvas, ``work.gradient``, added to ``sums``; those by matrix and offset.
+
+    The spectra of the groups are where ``_image`` has left them.
+    """
+    g_matrix, g_offset = np.zeros((3, 3)), np.zeros(3)
+    if not scene.atoms:
+        return g_matrix, g_offset
+    if scene.filters is None and model.plain:
+        work.pairs.zero_()
+        work.pairs[0].real.copy_(work.gradient)
+        _gather(model, scene.atoms[0], scene, j, work.flat, level, (sums.atoms[0], g_matrix, g_offset))
+        return g_matrix, g_offset
+    torch.fft.rfft2(work.gradient, out=work.seen)
+    transfer = model.kernel if scene.atoms[0].inv_s2 is None else model.transfer
+    for s, atoms in enumerate(scene.atoms):
+        here = work.seen.numpy()
+        if scene.filters is not None:
+            here = work.total.numpy()
+            spectra.filtered(work.seen.numpy(), scene.filters[s], False, here)
+        spectra.apart(here, *transfer, work.transformed.numpy())
+        torch.fft.ifft2(work.transformed, out=work.pairs)
+        _gather(model, atoms, scene, j, work.flat, level, (sums.atoms[s], g_matrix, g_offset))
+        if sums.filters is not None:
+            spectra.add_product(work.seen.numpy(), work.groups[s], sums.filters[s])
+    return g_matrix, g_offset
+
+
+# -- all tilts ----------------------------------------------------------------------------------------------------
+
+
+class Found(NamedTuple):
+    """Gradients by positions, amplitudes, widths, matrices, offsets and filters; None where they are not wanted."""
+
+    positions: Tensor | None
+    amplitude: Tensor | None
+    inv_s2: Tensor | None
+    matrices: Tensor | None
+    offsets: Tensor | None
+    filters: Tensor | None
+
+
+def _level(wanted: Wanted) -> int:
+    positions, _, widths, matrices, offsets, _ = wanted
+    return 2 if widths else (1 if positions or matrices or offsets else 0)
+
+
+def _shares(model: ImageModel, count: int) -> list[range]:
+    """Tilts of each worker, summed in order: the sum does not depend on who is faster."""
+    shares = min(model.threads, count)
+    return [range(first, count, shares) for first in range(shares)]
+
+
+def _together(
+    model: ImageModel,
+    scene: Scene,
+    count: int,
+    dtype: torch.dtype,
+    wanted: Wanted,
+    parts: list[tuple[Sums, dict[int, tuple[Floats, Floats]]]],
+) -> Found:
+    """The gradients of all workers."""
+    atoms = [np.zeros((len(atoms.amplitude), 5)) for atoms in scene.atoms]
+    tilts = len(scene.matrices)
+    g_matrices, g_offsets = np.zeros((tilts, 3, 3)), np.zeros((tilts, 3))
+    filters = None
+    for sums, others in parts:
+        for total, part in zip(atoms, sums.atoms, strict=True):
+            total += part
+        if sums.filters is not None:
+            filters = sums.filters.astype(np.float64) + (0.0 if filters is None else filters)
+        for j, (g_matrix, g_offset) in others.items():
+            g_matrices[j], g_offsets[j] = g_matrix, g_offset
+    g_atom = np.zeros((count, 5))
+    for some, part in zip(scene.members, atoms, strict=False):
+        g_atom[some] = part
+
+    def tensor(array: Floats, wished: bool) -> Tensor | None:
+        return torch.from_numpy(np.ascontiguousarray(array)).to(dtype) if wished else None
+
+    by_filter = None
+    if wanted[5] and scene.filters is not None:
+        by_filter = np.zeros(scene.filters.shape) if filters is None else _by_filter(filters, model.canvas.shape)
+    return Found(
+        tensor(g_atom[:, 1:4], wanted[0]),
+        tensor(g_atom[:, 0], wanted[1]),
+        tensor(g_atom[:, 4], wanted[2]),
+        tensor(g_matrices, wanted[3]),
+        tensor(g_offsets, wanted[4]),
+        None if by_filter is None else torch.from_numpy(by_filter),
+    )
+
+
+def _by_filter(products: Floats, shape: tuple[int, int]) -> Floats:
+    """Gradient by real filters F of images irfft2(F X), from the sums of Re conj(rfft2(gradient)) X."""
+    rows, columns = shape
+    products /= rows * columns
+    products[..., 1 : (columns + 1) // 2] *= 2.0  # half of the spectrum is stored, and stands for both halves
+    return products
 
 
 class Render(torch.autograd.Function):
-    """The compiled image model as one differentiable operation; everything else is plain torch around it."""
+    """Images (n, V, U) as one differentiable operation; everything else is plain torch around it."""
 
     @staticmethod
     def forward(
@@ -78,191 +300,116 @@ class Render(torch.autograd.Function):
         members: tuple[NDArray[np.int64], ...],
         model: ImageModel,
     ) -> Tensor:
-        def array(tensor: Tensor) -> NDArray[np.float64]:
-            return np.ascontiguousarray(tensor.detach().numpy(), dtype=np.float64)
-
-        places, strong = array(positions), array(amplitude)
-        wide, half = None, 0
-        if inv_s2 is not None:
-            wide = array(inv_s2)
-            half = _half(model, wide)
-        if filters is None:
-            groups = Groups((Atoms(places, strong, wide, half),), None)
-        else:
-            groups = Groups(
-                tuple(Atoms(places[m], strong[m], None if wide is None else wide[m], half) for m in members),
-                filters.detach().float(),
-            )
-        geometry = Geometry(array(matrices), array(offsets))
-        ctx.model, ctx.groups, ctx.members, ctx.geometry = model, groups, members, geometry
-        ctx.count, ctx.dtype = len(strong), positions.dtype
+        scene = Scene.of(model, positions, amplitude, inv_s2, matrices, offsets, filters, members)
+        ctx.model, ctx.scene, ctx.count, ctx.dtype = model, scene, len(amplitude), positions.dtype
         ctx.filter_dtype = None if filters is None else filters.dtype
-        size = 8 * len(geometry.matrices) * (0 if filters is None else filters.numel())
-        keep = ctx.needs_input_grad[5] and size <= KEPT_SPECTRA_BYTES
-        found = model.run(lambda j: _forward(model, groups, geometry, j, keep), len(geometry.matrices))
-        ctx.spectra = [spectra for _, spectra in found]
-        return torch.stack([image for image, _ in found])
+        work = model.workspace
+        images = torch.empty(len(matrices), *model.canvas.image_shape)
+
+        def one(j: int) -> None:
+            images[j] = model.canvas.crop(_image(model, scene, j, work))
+
+        model.run(one, len(images))
+        return images
 
     @staticmethod
     def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor | None, ...]:
-        model, groups, geometry = ctx.model, ctx.groups, ctx.geometry
-        want_pos, want_amp, want_s2, want_matrix, want_offset, want_filter = ctx.needs_input_grad[:6]
-        level = 2 if want_s2 else (1 if want_pos or want_matrix or want_offset else 0)
-        count = len(geometry.matrices)
-        # each share of the tilts is summed in order by one worker: the sum does not depend on who is faster
-        shares = min(model.threads, count)
-        images = gradients[0]
+        model, scene, wanted = ctx.model, ctx.scene, ctx.needs_input_grad[:6]
+        shares, work, level = _shares(model, len(scene.matrices)), model.workspace, _level(wanted)
 
-        def work(share: int) -> tuple[Gradients, list[tuple[NDArray[np.float64], NDArray[np.float64]]]]:
-            total = Gradients(
-                [np.zeros((len(atoms.amplitude), 5)) for atoms in groups.atoms],
-                torch.zeros_like(groups.filters, dtype=torch.complex64) if want_filter else None,
-            )
-            return total, [
-                _backward(model, groups, geometry, images[j], j, level, total, ctx.spectra[j])
-                for j in range(share, count, shares)
-            ]
+        def some(share: int) -> tuple[Sums, dict[int, tuple[Floats, Floats]]]:
+            sums, others = Sums(scene, wanted[5]), {}
+            for j in shares[share]:
+                if sums.filters is not None:
+                    _image(model, scene, j, work)  # its spectra
+                model.canvas.crop(work.gradient)[:] = gradients[0][j]
+                others[j] = _back(model, scene, j, level, sums, work)
+            return sums, others
 
-        parts = [np.zeros((len(atoms.amplitude), 5)) for atoms in groups.atoms]
-        g_filter = torch.zeros_like(groups.filters, dtype=torch.complex128) if want_filter else None
-        g_matrices, g_offsets = np.zeros((count, 3, 3)), np.zeros((count, 3))
-        for share, (total, others) in enumerate(model.run(work, shares)):
-            for part, found in zip(parts, total.atoms, strict=True):
-                part += found
-            if g_filter is not None:
-                g_filter += total.filters
-            for j, (g_matrix, g_offset) in zip(range(share, count, shares), others, strict=True):
-                g_matrices[j], g_offsets[j] = g_matrix, g_offset
-        g_atom = parts[0] if groups.filters is None else np.zeros((ctx.count, 5))
-        for some, part in zip(ctx.members, parts, strict=False):
-            g_atom[some] = part
-
-        def tensor(array: NDArray[np.float64], wanted: bool) -> Tensor | None:
-            return torch.from_numpy(np.ascontiguousarray(array)).to(ctx.dtype) if wanted else None
-
-        return (
-            tensor(g_atom[:, 1:4], want_pos),
-            tensor(g_atom[:, 0], want_amp),
-            tensor(g_atom[:, 4], want_s2),
-            tensor(g_matrices, want_matrix),
-            tensor(g_offsets, want_offset),
-            None if g_filter is None else _by_filter(g_filter, model.canvas.shape).to(ctx.filter_dtype),
-            None,
-            None,
-        )
+        found = _together(model, scene, ctx.count, ctx.dtype, wanted, model.run(some, len(shares)))
+        by_filter = None if found.filters is None else found.filters.to(ctx.filter_dtype)
+        return *found[:5], by_filter, None, None
 
 
-def _by_filter(products: Tensor, shape: tuple[int, int]) -> Tensor:
-    """Gradient by real filters F of images irfft2(F X), from the sums of conj(rfft2(gradient)) X."""
-    rows, columns = shape
-    found = products.real / (rows * columns)
-    found[..., 1 : (columns + 1) // 2] *= 2.0  # half of the spectrum is stored, and stands for both halves
-    return found
+class Fitted(torch.autograd.Function):
+    """Loss of images times ``scale`` (n,) plus ``background`` (n,), and the calculated images (n, V, U).
+
+    Gradients are found on the way, by all that is asked for, tilt by tilt; the calculated images have none.
+    """
+
+    @staticmethod
+    def forward(
+        ctx: Any,
+        positions: Tensor,
+        amplitude: Tensor,
+        inv_s2: Tensor | None,
+        matrices: Tensor,
+        offsets: Tensor,
+        filters: Tensor | None,
+        scale: Tensor,
+        background: Tensor,
+        members: tuple[NDArray[np.int64], ...],
+        model: ImageModel,
+        measured: Measured,
+    ) -> tuple[Tensor, Tensor]:
+        scene = Scene.of(model, positions, amplitude, inv_s2, matrices, offsets, filters, members)
+        wanted: Wanted = ctx.needs_input_grad[:6]
+        back, level = any(wanted), _level(wanted)
+        factor, level_of_none = scale.detach().numpy(), background.detach().numpy()
+        count, work = len(matrices), model.workspace
+        calculated = np.empty((count, *model.canvas.image_shape), np.float32)
+        found = np.zeros((count, 3))  # loss, its derivatives by scale and background
+        shares = _shares(model, count)
+        step, pad = model.canvas.oversampling, model.canvas.pad
+
+        def some(share: int) -> tuple[Sums, dict[int, tuple[Floats, Floats]]]:
+            sums, others = Sums(scene, wanted[5]), {}
+            for j in shares[share]:
+                seen = _image(model, scene, j, work)[pad::step, pad::step].numpy()
+                to = work.gradient[pad::step, pad::step].numpy()
+                pixels = measured.at(j)
+                likelihood.tilt(
+                    measured.poisson, seen, *pixels, factor[j], level_of_none[j], calculated[j], to, found[j]
+                )
+                if back:
+                    others[j] = _back(model, scene, j, level, sums, work)
+            return sums, others
+
+        parts = model.run(some, len(shares))
+        both = _together(model, scene, len(amplitude), positions.dtype, wanted, parts)
+        by_filter = None if both.filters is None or filters is None else both.filters.to(filters.dtype)
+        by_tilt = torch.from_numpy(found)
+        ctx.found = (*both[:5], by_filter, by_tilt[:, 1].to(scale.dtype), by_tilt[:, 2].to(background.dtype))
+        images = torch.from_numpy(calculated)
+        ctx.mark_non_differentiable(images)
+        return by_tilt[:, 0].sum(), images
+
+    @staticmethod
+    def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor | None, ...]:
+        by_loss = gradients[0]
+        scaled = [None if g is None else g * by_loss.to(g.dtype) for g in ctx.found]
+        return *scaled, None, None, None
 
 
-def _half(model: ImageModel, inv_s2: Floats) -> int:
-    widest = 1.0 / np.sqrt(inv_s2.min()) if len(inv_s2) else 1.0
-    # ln of the filter at Nyquist, for shaped orbitals that of the whole spread Gaussian
-    amplification = 0.25 * np.pi**2 * (widest**2 if model.shaped else model.extra2 / model.canvas.pixel_size_A**2)
-    return int(np.ceil(np.sqrt(amplification - np.log(WINDOW_EDGE)) * widest))
+@dataclass(frozen=True)
+class Measured:
+    """What calculated tilts are compared with.
 
+    observed (T, V, U) and weights (the same or None), float32; tilts (n,): which of them are calculated; kind of the
+    likelihood.
+    """
 
-def _transfer(model: ImageModel, atoms: Atoms) -> Tensor:
-    return model.kernel if atoms.inv_s2 is None else model.transfer
+    observed: Images
+    weights: Images | None
+    tilts: NDArray[np.int64]
+    kind: Literal["lsq", "poisson"]
 
+    @property
+    def poisson(self) -> bool:
+        """Whether the likelihood is Poisson's."""
+        return self.kind == "poisson"
 
-def _canvas(model: ImageModel) -> tuple[NDArray[np.float32], Tensor]:
-    """An empty canvas, flat with its margin, and the depth channels (V, U, R) in it."""
-    rows, columns = model.canvas.shape
-    flat = np.zeros(canvas_length(rows, columns, model.rank), np.float32)
-    return flat, torch.from_numpy(flat[: rows * columns * model.rank]).view(rows, columns, model.rank)
-
-
-def _channels(model: ImageModel, atoms: Atoms, geometry: Geometry, j: int) -> Tensor:
-    """Depth channels (V, U, R) of one tilt."""
-    flat, channels = _canvas(model)
-    place = (*geometry.at(j), model.first_depth_A, model.inv_step)
-    if atoms.inv_s2 is None:
-        size, tables = model.tables[:4], model.tables[4:]
-        compact.spread(atoms.positions, atoms.amplitude, *place, size, tables, *model.canvas.shape, flat)
-    else:
-        orbitals = (atoms.positions, atoms.amplitude, atoms.inv_s2)
-        gaussian.spread(*orbitals, *place, model.poly, atoms.half, *model.canvas.shape, flat)
-    return channels
-
-
-def _gather(
-    model: ImageModel,
-    atoms: Atoms,
-    geometry: Geometry,
-    j: int,
-    adjoint: NDArray[np.float32],
-    level: int,
-    sums: tuple[Floats, Floats, Floats],
-) -> None:
-    """Add the gradients of the orbitals, the matrix and the offset of one tilt to ``sums``."""
-    place = (*geometry.at(j), model.first_depth_A, model.inv_step)
-    if atoms.inv_s2 is None:
-        size, tables = model.tables[:4], model.tables[4:]
-        orbitals = (atoms.positions, atoms.amplitude)
-        compact.gather(*orbitals, *place, size, tables, *model.canvas.shape, adjoint, min(level, 1), *sums)
-    else:
-        wide = (atoms.positions, atoms.amplitude, atoms.inv_s2)
-        gaussian.gather(*wide, *place, model.poly, atoms.half, *model.canvas.shape, adjoint, level, *sums)
-
-
-def _spectrum(model: ImageModel, atoms: Atoms, geometry: Geometry, j: int) -> Tensor:
-    """Spectrum (V, U // 2 + 1) of what is spread of some orbitals, seen by the probe, before their filter."""
-    channels = _channels(model, atoms, geometry, j)
-    return (torch.fft.rfft2(channels, dim=(0, 1)).permute(2, 0, 1) * _transfer(model, atoms)).sum(0)
-
-
-def _forward(
-    model: ImageModel, groups: Groups, geometry: Geometry, j: int, keep: bool
-) -> tuple[Tensor, list[Tensor] | None]:
-    """Image of one tilt, and the spectra of the groups where they are to be kept."""
-    if groups.filters is None and model.plain:
-        return model.canvas.crop(_channels(model, groups.atoms[0], geometry, j)[..., 0]).clone(), None
-    total: Tensor | None = None
-    spectra: list[Tensor] | None = [] if keep else None
-    for s, atoms in enumerate(groups.atoms):
-        spectrum = _spectrum(model, atoms, geometry, j)
-        if spectra is not None:
-            spectra.append(spectrum)
-        if groups.filters is not None:
-            spectrum = spectrum * groups.filters[s]
-        total = spectrum if total is None else total.add_(spectrum)
-    if total is None:
-        return torch.zeros(model.canvas.image_shape), spectra
-    return model.canvas.crop(torch.fft.irfft2(total, s=model.canvas.shape)).clone(), spectra
-
-
-def _backward(
-    model: ImageModel,
-    groups: Groups,
-    geometry: Geometry,
-    gradient: Tensor,
-    j: int,
-    level: int,
-    total: Gradients,
-    spectra: list[Tensor] | None,
-) -> tuple[Floats, Floats]:
-    rows, columns = model.canvas.shape
-    canvas = torch.zeros(rows, columns)
-    model.canvas.crop(canvas)[:] = gradient
-    seen = None if groups.filters is None and model.plain else torch.fft.rfft2(canvas)
-    seen_conj = None if seen is None or total.filters is None else seen.conj().resolve_conj()
-    g_matrix, g_offset = np.zeros((3, 3)), np.zeros(3)
-    for s, atoms in enumerate(groups.atoms):
-        flat, channels = _canvas(model)
-        if seen is None:
-            channels[..., 0] = canvas
-        else:
-            here = seen if groups.filters is None else seen * groups.filters[s]
-            back = model.kernel_conj if atoms.inv_s2 is None else model.transfer_conj
-            interleave(torch.fft.irfft2(here * back, s=(rows, columns)).numpy(), flat)
-        _gather(model, atoms, geometry, j, flat, level, (total.atoms[s], g_matrix, g_offset))
-        if total.filters is not None and seen_conj is not None:
-            there = _spectrum(model, atoms, geometry, j) if spectra is None else spectra[s]
-            total.filters[s].addcmul_(seen_conj, there)
-    return g_matrix, g_offset
+    def at(self, j: int) -> tuple[Images, Images, bool]:
+        """Image and weights of the j-th calculated tilt, and whether the weights count."""
+        observed = self.observed[self.tilts[j]]
+        return (observed, observed, False) if self.weights is None else (observed, self.weights[self.tilts[j]], True)

@@ -1,8 +1,9 @@
 """What all windows share: the canvas, where a tilt shows an orbital, and the way of its gradient back (compiled).
 
-Layout: a canvas is a flat float32 array of V rows of U * R numbers, the R depth channels of one pixel side by side, so
-that a row of an orbital's window is one contiguous run of W * R numbers. Runs are padded with zero weights to whole
-vectors; ``canvas_length`` gives the length with the margin that this needs.
+Layout: depth channels lie in pairs, channel 2 k and 2 k + 1 as real and imaginary part of a complex image, so that one
+complex FFT serves both. A canvas is a flat float32 array of these planes, V rows of 2 U numbers each: a row of an
+orbital's window is one contiguous run of 2 W numbers. Runs are padded with zero weights to whole vectors;
+``canvas_length`` gives the length with the margin that this needs.
 """
 
 from __future__ import annotations
@@ -18,20 +19,9 @@ from napari_lot.lot.spread.simd import LANES
 OPTIONS: dict[str, Any] = {"nogil": True, "fastmath": True, "cache": True, "error_model": "numpy"}
 
 
-def canvas_length(rows: int, columns: int, rank: int) -> int:
-    """Numbers in a flat canvas: the pixels and one vector of margin for padded runs."""
-    return rows * columns * rank + LANES
-
-
-@nb.njit(**OPTIONS)
-def interleave(channels, canvas):  # type: ignore[no-untyped-def]
-    """Put channels (R, V, U) side by side into a flat canvas."""
-    rank, rows, columns = channels.shape
-    for v in range(rows):
-        for r in range(rank):
-            first = v * columns * rank + r
-            for u in range(columns):
-                canvas[first + u * rank] = channels[r, v, u]
+def canvas_length(rows: int, columns: int, pairs: int) -> int:
+    """Numbers in a flat canvas: the planes and one vector of margin for padded runs."""
+    return 2 * rows * columns * pairs + LANES
 
 
 @nb.njit(inline="always", **OPTIONS)
