@@ -119,3 +119,20 @@ def test_atoms_at_one_place_have_wide_finite_error_bars():
     assert np.isfinite(found.position_A).all()
     assert (found.position_A > 0).all()
     assert found.position_A[0].min() > 2 * found.position_A[4].max()
+
+
+def test_atoms_in_one_place_have_error_bars_all_the_same():
+    """Two atoms that no image tells apart, and neighbours whose information contradicts itself."""
+    own = np.stack([np.diag([4.0, 9.0, 16.0, 1.0])] * 2)
+    pairs = np.array([[0, 1]])
+    alone = precision.covariance(precision.Information(own, pairs, 0 * own[:1]))
+    np.testing.assert_allclose(alone[0], np.linalg.inv(own[0]), atol=1e-12)
+    some = precision.covariance(precision.Information(own, pairs, 0.8 * own[:1]))
+    whole = np.linalg.inv(np.block([[own[0], 0.8 * own[0]], [0.8 * own[0], own[0]]]))
+    np.testing.assert_allclose(some[0], whole[:4, :4], rtol=1e-6, atol=1e-12)
+    np.testing.assert_allclose(some[1], whole[4:, 4:], rtol=1e-6, atol=1e-12)
+    for coupling in (1.0, 5.0):
+        found = np.diagonal(
+            precision.covariance(precision.Information(own, pairs, coupling * own[:1])), axis1=1, axis2=2
+        )
+        assert np.isfinite(found).all() and (found > 0).all()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import numba as nb
 import numpy as np
 import torch
 from numpy.typing import NDArray
@@ -9,9 +10,10 @@ from scipy import ndimage, special
 from scipy.spatial import cKDTree
 
 from napari_lot.lot import population
-from napari_lot.lot.hull import Hull, project
+from napari_lot.lot.hull import Hull
 from napari_lot.lot.prior import Prior
 from napari_lot.lot.problem import Problem, State
+from napari_lot.lot.spread.common import OPTIONS
 from napari_lot.settings import Solver
 
 Floats = NDArray[np.float64]
@@ -97,13 +99,18 @@ class Evidence:
         model = self.problem.model
         energy, _ = self._unit_atom(state)
         sigma = 0.7 * state.typical_width / model.image_pixel_A
+        smooth = np.stack(model.run(lambda j: ndimage.gaussian_filter(weight[j], sigma), len(self.problem)))
+        matrices = np.ascontiguousarray(self.problem.projections(state)[:, :2] / model.image_pixel_A)
+        middles = state.shifts + np.array(model.center_px)[::-1]
         total = np.zeros(len(points))
-        rotations = self.problem.projections(state)
-        for j in range(len(self.problem)):
-            smooth = ndimage.gaussian_filter(weight[j], sigma)
-            row, column = project(points, rotations[j], model.image_pixel_A, model.center_px)
-            place = [row + state.shifts[j, 1], column + state.shifts[j, 0]]
-            total += energy[j] * ndimage.map_coordinates(smooth, place, order=1, mode="constant", cval=0.0)
+        places, parts = np.ascontiguousarray(points), np.array_split(np.arange(len(points)), model.threads)
+
+        def some(k: int) -> None:
+            if len(parts[k]):
+                own = slice(parts[k][0], parts[k][-1] + 1)
+                _add_seen(places[own], matrices, middles, smooth, energy, total[own])
+
+        model.run(some, len(parts))
         return total
 
     def curvatures(self, state: State, groups: tuple[str, ...]) -> dict[str, Floats]:
@@ -217,7 +224,7 @@ class Evidence:
         found = []
         for y in axes[1]:
             points = np.stack(np.meshgrid(axes[0], [y], axes[2], indexing="ij"), -1).reshape(-1, 3)
-            d, _ = tree.query(points, distance_upper_bound=2.0 * self.spacing_A)
+            d, _ = tree.query(points, distance_upper_bound=2.0 * self.spacing_A, workers=self.problem.model.threads)
             points = points[(d >= 0.6 * self.spacing_A) & np.isfinite(d)]
             found.append(points[self.hull.contains(points)])
         return np.concatenate(found)
@@ -297,3 +304,25 @@ def _floored(curvature: Floats) -> Floats:
     """What hardly any pixel sees has next to no curvature of its own, and must not take endless steps."""
     seen = curvature[curvature > 0]
     return np.maximum(curvature, 1e-2 * float(np.median(seen)) if len(seen) else 1.0)
+
+
+@nb.njit(**OPTIONS)
+def _add_seen(points, matrices, middles, images, factors, total):  # type: ignore[no-untyped-def]
+    """Add to ``total`` what all tilts show where points (N, 3) are seen, bilinear, times a factor each (compiled).
+
+    ``matrices`` (T, 2, 3) and ``middles`` (T, 2) give (u, v) in pixels; outside its field an image shows nothing.
+    """
+    tilts, rows, columns = images.shape
+    for j in range(tilts):
+        m = matrices[j]
+        for i in range(len(points)):
+            x, y, z = points[i, 0], points[i, 1], points[i, 2]
+            u = m[0, 0] * x + m[0, 1] * y + m[0, 2] * z + middles[j, 0]
+            v = m[1, 0] * x + m[1, 1] * y + m[1, 2] * z + middles[j, 1]
+            if 0.0 <= u <= columns - 1 and 0.0 <= v <= rows - 1:
+                left, top = min(int(u), columns - 2), min(int(v), rows - 2)
+                fu, fv = u - left, v - top
+                here, below = images[j, top], images[j, top + 1]
+                above = (1.0 - fu) * here[left] + fu * here[left + 1]
+                under = (1.0 - fu) * below[left] + fu * below[left + 1]
+                total[i] += factors[j] * ((1.0 - fv) * above + fv * under)

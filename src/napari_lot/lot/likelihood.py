@@ -112,7 +112,9 @@ def tilt(poisson, image, observed, weights, weighted, scale, background, calcula
         loss += row
         by_scale += row_scale
         by_background += row_background
-    found[:] = (loss, by_scale, by_background)
+    found[0] = loss
+    found[1] = by_scale
+    found[2] = by_background
 
 
 def r_factor(

@@ -346,17 +346,32 @@ def covariance(information: Information, joint: bool = True) -> Floats:
     return found
 
 
-@nb.njit(nogil=True, cache=True)
+@nb.njit(nogil=True, cache=True, fastmath=True)
 def _local_inverse(own, cross, start, other, pair, scale, ridges, found):  # type: ignore[no-untyped-def]  # pragma: no cover - compiled
-    place = np.full(own.shape[0], -1, np.int64)
+    """Of each atom: the block of the inverse of the information of it and its neighbours.
+
+    By Cholesky's factor with the atom last: its own block of the inverse is that of the last block of the factor. A
+    larger ridge is tried where there is none. Written out, for a call of the library takes long to compile.
+    """
+    most = 1
+    for i in range(own.shape[0]):
+        most = max(most, 1 + min(start[i + 1] - start[i], MOST_NEIGHBOURS))
+    place = np.zeros(own.shape[0], np.int64)  # of each atom among the neighbours, one up
+    atoms = np.zeros(most, np.int64)
+    matrix = np.zeros((4 * most, 4 * most))
+    factor = np.zeros((4 * most, 4 * most))
+    inverse = np.zeros((4, 4))
     for i in range(own.shape[0]):
         count = 1 + min(start[i + 1] - start[i], MOST_NEIGHBOURS)
-        atoms = np.empty(count, np.int64)
-        atoms[0] = i
-        atoms[1:] = other[start[i] : start[i] + count - 1]
+        for m in range(count - 1):
+            atoms[m] = other[start[i] + m]
+        atoms[count - 1] = i
         for m in range(count):
-            place[atoms[m]] = m
-        matrix = np.zeros((4 * count, 4 * count))
+            place[atoms[m]] = m + 1
+        size = 4 * count
+        for r in range(size):
+            for c in range(size):
+                matrix[r, c] = 0.0
         for m in range(count):
             a = atoms[m]
             for r in range(4):
@@ -364,30 +379,52 @@ def _local_inverse(own, cross, start, other, pair, scale, ridges, found):  # typ
                     matrix[4 * m + r, 4 * m + c] = own[a, r, c] * scale[a, r] * scale[a, c]
             for e in range(start[a], start[a + 1]):
                 b = other[e]
-                k = place[b]
-                if k <= m:
+                k = place[b] - 1
+                if k >= m or k < 0:  # the lower half
                     continue
                 p = abs(pair[e]) - 1
                 for r in range(4):
                     for c in range(4):
                         value = cross[p, r, c] if pair[e] > 0 else cross[p, c, r]
-                        value *= scale[a, r] * scale[b, c]
-                        matrix[4 * m + r, 4 * k + c] = value
-                        matrix[4 * k + c, 4 * m + r] = value
-        rhs = np.zeros((4 * count, 4))
-        for r in range(4):
-            rhs[r, r] = 1.0
-        solution = rhs
-        before = 0.0
+                        matrix[4 * m + r, 4 * k + c] = value * scale[a, r] * scale[b, c]
+        definite = False
         for ridge in ridges:
-            for m in range(4 * count):
-                matrix[m, m] += ridge - before
-            before = ridge
-            solution = np.linalg.solve(matrix, rhs)[:4]
-            if solution[0, 0] > 0 and solution[1, 1] > 0 and solution[2, 2] > 0 and solution[3, 3] > 0:
+            definite = True
+            for r in range(size):
+                for c in range(r + 1):
+                    value = matrix[r, c]
+                    for k in range(c):
+                        value -= factor[r, k] * factor[c, k]
+                    if c < r:
+                        factor[r, c] = value / factor[c, c]
+                    elif value + ridge > 1e-12:
+                        factor[r, r] = np.sqrt(value + ridge)
+                    else:
+                        definite = False
+                        break
+                if not definite:
+                    break
+            if definite:
                 break
+        if not definite:  # atoms in one place: each as if it were alone
+            for r in range(size - 4, size):
+                for c in range(size - 4, r + 1):
+                    factor[r, c] = 1.0 if r == c else 0.0
+        # inverse of the last block of the factor, and its square
+        for c in range(4):
+            for r in range(4):
+                if r < c:
+                    inverse[r, c] = 0.0
+                    continue
+                value = 1.0 if r == c else 0.0
+                for k in range(c, r):
+                    value -= factor[size - 4 + r, size - 4 + k] * inverse[k, c]
+                inverse[r, c] = value / factor[size - 4 + r, size - 4 + r]
         for r in range(4):
             for c in range(4):
-                found[i, r, c] = solution[r, c] * scale[i, r] * scale[i, c]
+                value = 0.0
+                for k in range(4):
+                    value += inverse[k, r] * inverse[k, c]
+                found[i, r, c] = value * scale[i, r] * scale[i, c]
         for m in range(count):
-            place[atoms[m]] = -1
+            place[atoms[m]] = 0
