@@ -135,4 +135,5 @@ def test_atoms_in_one_place_have_error_bars_all_the_same():
         found = np.diagonal(
             precision.covariance(precision.Information(own, pairs, coupling * own[:1])), axis1=1, axis2=2
         )
-        assert np.isfinite(found).all() and (found > 0).all()
+        assert np.isfinite(found).all()
+        assert (found > 0).all()
