@@ -45,10 +45,10 @@ class Canvas:
         return cls((even[0], even[1]), pad, oversampling, image_shape, fine)
 
     def crop(self, canvas: Tensor) -> Tensor:
-        """Image pixels of a (V, U) canvas."""
+        """Image pixels of a (..., V, U) canvas."""
         v, u = self.image_shape
         k, p = self.oversampling, self.pad
-        return canvas[p : p + k * v : k, p : p + k * u : k]
+        return canvas[..., p : p + k * v : k, p : p + k * u : k]
 
 
 def margin_A(

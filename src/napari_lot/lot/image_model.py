@@ -27,8 +27,10 @@ from torch import Tensor
 
 from napari_lot.lot.canvas import SMALLEST_SPREAD_PX, Canvas, margin_A
 from napari_lot.lot.correction import ProbeCorrection
+from napari_lot.lot.device.memory import Device
+from napari_lot.lot.device.road import DeviceRoad
 from napari_lot.lot.distributed import ALONE, Ranks
-from napari_lot.lot.render import Fitted, Measured, Render, Workspace
+from napari_lot.lot.render import CompiledRoad, Fitted, Measured, Render, Road, Workspace
 from napari_lot.lot.spectra import PairTransfer
 from napari_lot.lot.spread import compact, reference
 from napari_lot.lot.spread.window import FINE, Window
@@ -76,6 +78,8 @@ class ImageModel:
         Worker threads over tilts; all cores when None. Results repeat bitwise for one number of threads.
     ranks : Ranks
         Processes that share the tilts.
+    device : Device or None
+        Where images are calculated; None is the processor, by compiled kernels.
     """
 
     def __init__(
@@ -93,6 +97,7 @@ class ImageModel:
         threads: int | None = None,
         orbital: Orbital | None = None,
         ranks: Ranks = ALONE,
+        device: Device | None = None,
     ) -> None:
         self.rotations = torch.as_tensor(np.asarray(rotations), dtype=torch.float64)
         self.image_pixel_A = float(pixel_size_A)
@@ -108,6 +113,8 @@ class ImageModel:
         )
         self.threads = threads or usable_cores()
         self.ranks = ranks
+        self.device = device
+        self.road: Road = CompiledRoad() if device is None else DeviceRoad(device)
         self._pool: ThreadPoolExecutor | None = None
         self.first_depth_A = float(self.basis.depth_A[0])
         self.inv_step = 1.0 / self.basis.step_A
@@ -141,6 +148,7 @@ class ImageModel:
             threads=self.threads,
             orbital=self.orbital,
             ranks=self.ranks,
+            device=self.device,
         )
         model.set_correction(self.correction)
         return model
@@ -275,7 +283,8 @@ class ImageModel:
             Focal plane of each tilt downstream of that of the microscope, in Å.
         shapes : Shapes or None
             Species of the orbitals; when None one for all, of the width given, or of the mean where each has its own.
-        backend : "cpu" (float32 windows, compiled) or "reference" (plain torch, the dtype of ``positions``)
+        backend : "cpu" (float32 windows, compiled, or of the model's device) or "reference" (plain torch, the dtype of
+            ``positions``)
         """
         arguments = self._arguments(tilts, positions, height, width, shifts_px, rotations, focus_A, shapes)
         if backend == "reference":
@@ -318,7 +327,7 @@ class ImageModel:
         focus_A: Tensor | None,
         shapes: Shapes | None,
     ) -> tuple[Tensor, Tensor, Tensor | None, Tensor, Tensor, Tensor | None, tuple[NDArray[np.int64], ...]]:
-        """What the compiled road takes: positions, amplitudes, 1 / width^2, matrices, offsets, filters and members."""
+        """What a road takes: positions, amplitudes, 1 / width^2, matrices, offsets, filters and members."""
         index = torch.as_tensor(np.asarray(tilts, dtype=np.int64))
         dtype = positions.dtype
         k, pixel = self.canvas.oversampling, self.canvas.pixel_size_A
@@ -432,7 +441,9 @@ class ImageModel:
         return list(self._pool.map(work, range(count)))
 
     def close(self) -> None:
-        """End the worker threads."""
+        """End the worker threads, and let go of what lies on the device."""
+        if self.device is not None:
+            self.device.close()
         if self._pool is not None:
             self._pool.shutdown()
             self._pool = None

@@ -4,14 +4,15 @@ Forward: spread into pairs of depth channels, one complex FFT a pair, times the 
 orbitals' shape), summed, one inverse FFT. Backward: the same road with conjugates, then gathered at the orbitals.
 
 ``Render`` is images as one differentiable operation; ``Fitted`` is their loss, which goes there and back at every tilt
-while what the tilt needs is at hand, and keeps no image but the calculated one.
+while what the tilt needs is at hand, and keeps no image but the calculated one. Both take a model's road: this one, or
+that of another device (``lot.device.road``).
 """
 
 from __future__ import annotations
 
 import threading
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Literal, NamedTuple
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple, Protocol
 
 import numpy as np
 import torch
@@ -226,7 +227,27 @@ class Found(NamedTuple):
     filters: Tensor | None
 
 
-def _level(wanted: Wanted) -> int:
+Parts = list[tuple[Sums, dict[int, tuple[Floats, Floats]]]]
+"""Gradients of some workers: sums over their tilts, and those by matrix and offset of each of these."""
+
+
+class Road(Protocol):
+    """The way from orbitals to images and back, somewhere."""
+
+    def images(self, model: ImageModel, scene: Scene) -> Tensor:
+        """Images (n, V, U) of all tilts of a scene."""
+
+    def back(self, model: ImageModel, scene: Scene, gradient: Tensor, wanted: Wanted) -> Parts:
+        """Gradients from those by the images (n, V, U)."""
+
+    def fitted(
+        self, model: ImageModel, scene: Scene, measured: Measured, scale: Floats, background: Floats, wanted: Wanted
+    ) -> tuple[Floats, Images, Parts]:
+        """Loss and its derivatives by scale and background (n, 3), calculated images (n, V, U), and gradients."""
+
+
+def level_of(wanted: Wanted) -> int:
+    """What is gathered for them: 0 amplitudes, 1 places too, 2 widths too."""
     positions, _, widths, matrices, offsets, _ = wanted
     return 2 if widths else (1 if positions or matrices or offsets else 0)
 
@@ -243,7 +264,7 @@ def _together(
     count: int,
     dtype: torch.dtype,
     wanted: Wanted,
-    parts: list[tuple[Sums, dict[int, tuple[Floats, Floats]]]],
+    parts: Parts,
 ) -> Found:
     """The gradients of all workers."""
     atoms = [np.zeros((len(atoms.amplitude), 5)) for atoms in scene.atoms]
@@ -285,6 +306,59 @@ def _by_filter(products: Floats, shape: tuple[int, int]) -> Floats:
     return products
 
 
+class CompiledRoad:
+    """On the processor, by compiled kernels: one tilt after the other in each of the model's threads."""
+
+    def images(self, model: ImageModel, scene: Scene) -> Tensor:
+        """Images (n, V, U) of all tilts of a scene."""
+        work, images = model.workspace, torch.empty(len(scene.matrices), *model.canvas.image_shape)
+
+        def one(j: int) -> None:
+            images[j] = model.canvas.crop(_image(model, scene, j, work))
+
+        model.run(one, len(images))
+        return images
+
+    def back(self, model: ImageModel, scene: Scene, gradient: Tensor, wanted: Wanted) -> Parts:
+        """Gradients from those by the images (n, V, U)."""
+        shares, work, level = _shares(model, len(scene.matrices)), model.workspace, level_of(wanted)
+
+        def some(share: int) -> tuple[Sums, dict[int, tuple[Floats, Floats]]]:
+            sums, others = Sums(scene, wanted[5]), {}
+            for j in shares[share]:
+                if sums.filters is not None:
+                    _image(model, scene, j, work)  # its spectra
+                model.canvas.crop(work.gradient)[:] = gradient[j]
+                others[j] = _back(model, scene, j, level, sums, work)
+            return sums, others
+
+        return model.run(some, len(shares))
+
+    def fitted(
+        self, model: ImageModel, scene: Scene, measured: Measured, scale: Floats, background: Floats, wanted: Wanted
+    ) -> tuple[Floats, Images, Parts]:
+        """Loss and its derivatives by scale and background (n, 3), calculated images (n, V, U), and gradients."""
+        back, level = any(wanted), level_of(wanted)
+        count, work = len(scene.matrices), model.workspace
+        calculated = np.empty((count, *model.canvas.image_shape), np.float32)
+        found = np.zeros((count, 3))
+        shares = _shares(model, count)
+        step, pad = model.canvas.oversampling, model.canvas.pad
+
+        def some(share: int) -> tuple[Sums, dict[int, tuple[Floats, Floats]]]:
+            sums, others = Sums(scene, wanted[5]), {}
+            for j in shares[share]:
+                seen = _image(model, scene, j, work)[pad::step, pad::step].numpy()
+                to = work.gradient[pad::step, pad::step].numpy()
+                pixels = measured.at(j)
+                likelihood.tilt(measured.poisson, seen, *pixels, scale[j], background[j], calculated[j], to, found[j])
+                if back:
+                    others[j] = _back(model, scene, j, level, sums, work)
+            return sums, others
+
+        return found, calculated, model.run(some, len(shares))
+
+
 class Render(torch.autograd.Function):
     """Images (n, V, U) as one differentiable operation; everything else is plain torch around it."""
 
@@ -303,30 +377,13 @@ class Render(torch.autograd.Function):
         scene = Scene.of(model, positions, amplitude, inv_s2, matrices, offsets, filters, members)
         ctx.model, ctx.scene, ctx.count, ctx.dtype = model, scene, len(amplitude), positions.dtype
         ctx.filter_dtype = None if filters is None else filters.dtype
-        work = model.workspace
-        images = torch.empty(len(matrices), *model.canvas.image_shape)
-
-        def one(j: int) -> None:
-            images[j] = model.canvas.crop(_image(model, scene, j, work))
-
-        model.run(one, len(images))
-        return images
+        return model.road.images(model, scene)
 
     @staticmethod
     def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor | None, ...]:
         model, scene, wanted = ctx.model, ctx.scene, ctx.needs_input_grad[:6]
-        shares, work, level = _shares(model, len(scene.matrices)), model.workspace, _level(wanted)
-
-        def some(share: int) -> tuple[Sums, dict[int, tuple[Floats, Floats]]]:
-            sums, others = Sums(scene, wanted[5]), {}
-            for j in shares[share]:
-                if sums.filters is not None:
-                    _image(model, scene, j, work)  # its spectra
-                model.canvas.crop(work.gradient)[:] = gradients[0][j]
-                others[j] = _back(model, scene, j, level, sums, work)
-            return sums, others
-
-        found = _together(model, scene, ctx.count, ctx.dtype, wanted, model.run(some, len(shares)))
+        parts = model.road.back(model, scene, gradients[0], wanted)
+        found = _together(model, scene, ctx.count, ctx.dtype, wanted, parts)
         by_filter = None if found.filters is None else found.filters.to(ctx.filter_dtype)
         return *found[:5], by_filter, None, None
 
@@ -334,7 +391,8 @@ class Render(torch.autograd.Function):
 class Fitted(torch.autograd.Function):
     """Loss of images times ``scale`` (n,) plus ``background`` (n,), and the calculated images (n, V, U).
 
-    Gradients are found on the way, by all that is asked for, tilt by tilt; the calculated images have none.
+    Gradients are found on the way, by all that is asked for, while what a tilt needs is at hand; the calculated images
+    have none.
     """
 
     @staticmethod
@@ -354,28 +412,8 @@ class Fitted(torch.autograd.Function):
     ) -> tuple[Tensor, Tensor]:
         scene = Scene.of(model, positions, amplitude, inv_s2, matrices, offsets, filters, members)
         wanted: Wanted = ctx.needs_input_grad[:6]
-        back, level = any(wanted), _level(wanted)
-        factor, level_of_none = scale.detach().numpy(), background.detach().numpy()
-        count, work = len(matrices), model.workspace
-        calculated = np.empty((count, *model.canvas.image_shape), np.float32)
-        found = np.zeros((count, 3))  # loss, its derivatives by scale and background
-        shares = _shares(model, count)
-        step, pad = model.canvas.oversampling, model.canvas.pad
-
-        def some(share: int) -> tuple[Sums, dict[int, tuple[Floats, Floats]]]:
-            sums, others = Sums(scene, wanted[5]), {}
-            for j in shares[share]:
-                seen = _image(model, scene, j, work)[pad::step, pad::step].numpy()
-                to = work.gradient[pad::step, pad::step].numpy()
-                pixels = measured.at(j)
-                likelihood.tilt(
-                    measured.poisson, seen, *pixels, factor[j], level_of_none[j], calculated[j], to, found[j]
-                )
-                if back:
-                    others[j] = _back(model, scene, j, level, sums, work)
-            return sums, others
-
-        parts = model.run(some, len(shares))
+        levels = (scale.detach().numpy(), background.detach().numpy())
+        found, calculated, parts = model.road.fitted(model, scene, measured, *levels, wanted)
         both = _together(model, scene, len(amplitude), positions.dtype, wanted, parts)
         by_filter = None if both.filters is None or filters is None else both.filters.to(filters.dtype)
         by_tilt = torch.from_numpy(found)

@@ -1,0 +1,44 @@
+"""Triton's kernels, run by its interpreter on the processor, against PyTorch's operations."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from importlib.util import find_spec
+from pathlib import Path
+
+import pytest
+
+pytestmark = pytest.mark.skipif(
+    find_spec("triton") is None,
+    reason="no Triton (large, and for Linux on x86-64 alone): pip install 'napari-lot[gpu]'",
+)
+HERE = Path(__file__).parent
+COMPARE = """
+import sys
+import test_device as of
+from napari_lot.lot.spread.window import COARSE
+
+case = of.Case(*of.CASES[sys.argv[1]], atoms=12)
+model, own = case.model(of.here(triton=False)), case.model(of.here(triton=True))
+for window in (None, COARSE):
+    if window is not None:
+        model.set_window(window)
+        own.set_window(window)
+    of.assert_alike(case.fitted(own, "poisson", True), case.fitted(model, "poisson", True), 1e-5)
+    of.assert_alike(case.rendered(own), case.rendered(model), 1e-5)
+from napari_lot.lot.device import triton_kernels
+assert "Interpreted" in type(triton_kernels._spread).__name__
+"""
+
+
+@pytest.mark.parametrize("name", ["learnt", "two species, a finer canvas"])
+def test_spread_and_gather_are_those_of_the_other_operations(name):
+    """In a process of its own, for Triton decides when it is imported whether it interprets."""
+    paths = os.pathsep.join([str(HERE), *sys.path])
+    environment = {**os.environ, "TRITON_INTERPRET": "1", "PYTHONPATH": paths}
+    done = subprocess.run(
+        [sys.executable, "-c", COMPARE, name], capture_output=True, text=True, env=environment, check=False
+    )
+    assert done.returncode == 0, done.stderr
