@@ -177,7 +177,7 @@ def test_start_from_a_file(call, fake, tmp_path):
 USAGE = {
     "unknown flag": (["--orbitals", "5"], "No such option: --orbitals"),
     "unknown orbital": (["--orbital", "lorentzian"], "none of gaussian, slater, learnt"),
-    "not built device": (["--device", "cuda"], "'cuda' is not one of 'auto', 'cpu'"),
+    "unknown device": (["--device", "tpu"], "'tpu' is not one of 'auto', 'cpu', 'cuda', 'mps'"),
     "not built refine": (["--refine", "positions,affine"], "--refine: input should be 'positions'"),
     "not built fix": (["--fix", "affine"], "--fix: input should be 'positions'"),
     "not built start": (["--start", "peaks", *SOURCE], "peaks: atoms are read from"),

@@ -172,7 +172,7 @@ def test_no_setting_that_differs_from_its_default_goes_unmentioned():
     """Every setting, changed by itself, changes the text; what cannot change a result is all that may be silent."""
     plain = methods_text(series(), result())
     # what was refined and which hand was found is told by the result
-    silent = {"device", "threads", "autosave_s", "embed_images"}
+    silent = {"device", "device_memory_gb", "threads", "autosave_s", "embed_images"}
     told = set()
     for section, info in Settings.model_fields.items():
         for name, field in info.annotation.model_fields.items():

@@ -120,8 +120,12 @@ def check(settings: Settings) -> None:
     Raises
     ------
     InputError
-        Energy or semi-angle is missing for a probe that needs them.
+        Energy or semi-angle is missing for a probe that needs them, or the device is not there.
     """
+    if settings.solver.device not in ("auto", "cpu"):
+        from napari_lot.lot.device.choose import check_device  # only these need torch to be told
+
+        check_device(settings.solver.device)
     missing = [
         text
         for value, text in (

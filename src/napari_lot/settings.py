@@ -233,7 +233,15 @@ class Solver(_Frozen):
     )
     fix: tuple[Refinable, ...] = Field((), description="What is not refined, of what would be.")
     seed: int = Field(0, ge=0, description="Seed of everything random; the same seed gives the same result.")
-    device: Literal["auto", "cpu"] = Field("auto", description="Where the fit runs; auto takes the fastest there is.")
+    device: Literal["auto", "cpu", "cuda", "mps"] = Field(
+        "auto", description="Where images are calculated; auto takes cuda, mps (Apple), cpu, whichever there is first."
+    )
+    device_memory_gb: float | None = Field(
+        None,
+        gt=0,
+        le=1e4,
+        description="Memory of cuda or mps in GB that tilts calculated at once may take; of what is free when absent.",
+    )
     threads: int | None = Field(None, ge=1, le=1024, description="Threads; all cores when absent.")
     max_minutes: float | None = Field(None, gt=0, description="Stop with what there is after this many minutes.")
     batch_tilts: int = Field(4, ge=1, le=1000, description="Tilts per step.")

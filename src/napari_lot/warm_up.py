@@ -48,7 +48,11 @@ def compile_kernels() -> None:
     lens = {"energy_eV": 3e5, "semiangle_mrad": 25.0}
     series = simulate_series(atoms, np.linspace(-60, 60, 9), 0.4, Microscope(**lens))
     for widths in ("species", "atom"):
-        values = {"microscope": lens, "model": {"elements": ["Pt"]}, "solver": {"widths": widths, "threads": 1}}
+        values = {
+            "microscope": lens,
+            "model": {"elements": ["Pt"]},
+            "solver": {"widths": widths, "threads": 1, "device": "cpu"},
+        }
         for _ in Job(series, settings_from_dict(values)).run():
             pass
     mark = _mark()

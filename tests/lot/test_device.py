@@ -2,18 +2,29 @@
 
 from __future__ import annotations
 
+import sys
 from functools import cache
 
 import numpy as np
 import pytest
+import tifffile
 import torch
+from scipy.spatial import cKDTree
+from short_run import SHORT, noisy_series, small_particle
 
+from napari_lot.cli.app import run
+from napari_lot.errors import InputError
+from napari_lot.job import Job
+from napari_lot.lot import prepare as lot_prepare
+from napari_lot.lot.device import choose, trust
 from napari_lot.lot.device.memory import Device
 from napari_lot.lot.image_model import ImageModel, Shapes
 from napari_lot.lot.render import Measured
+from napari_lot.lot.spread.window import COARSE, FINE
 from napari_lot.physics.geometry import rotations, rotations_torch
 from napari_lot.physics.orbital import orbital
-from napari_lot.settings import Microscope
+from napari_lot.report import make_report
+from napari_lot.settings import Microscope, settings_from_dict
 
 FIELD, ANGLES = (60, 54), np.array([[0.0, -50.0, 0.0], [0.0, 0.0, 0.0], [0.0, 20.0, 0.0], [3.0, 60.0, 1.0]])
 LENS = Microscope(energy_eV=3e5, semiangle_mrad=25.0, defocus_A=10.0, c21_A=800.0)
@@ -44,7 +55,7 @@ class Case:
             "angles": np.deg2rad(ANGLES[TILTS]),
             "focus": rng.normal(0, 3.0, t),
             "scale": rng.uniform(0.9, 1.1, t),
-            "background": rng.uniform(1.0, 3.0, t),
+            "background": rng.uniform(3.0, 5.0, t),  # rates near none make any rounding large
         }
         values["positions"][0] = [-30.0, 0.0, 0.0]  # beyond the canvas
         values["positions"][1] = [0.0, 0.0, 39.5]  # beyond the depths at some tilts
@@ -142,3 +153,209 @@ def test_loss_images_and_every_gradient_are_those_of_the_compiled_road(kind, wei
 def test_so_are_images_by_themselves(name):
     case, compiled, model = case_of(name)
     assert_alike(case.rendered(model), case.rendered(compiled), limit_of(name))
+
+
+@pytest.mark.parametrize("tilts", [1, 2, 5])
+def test_batches_of_any_size_agree(tilts, monkeypatch):
+    case, _, model = case_of("two species, a finer canvas")
+    whole = case.fitted(model, "poisson", True), case.rendered(model)
+    device = here()
+    device.most_tilts = tilts
+    monkeypatch.setattr(device, "entries", lambda _: 7)  # windows at once
+    parts = case.model(device)
+    assert_alike(case.fitted(parts, "poisson", True), whole[0], 1e-6)
+    assert_alike(case.rendered(parts), whole[1], 1e-6)
+
+
+def test_the_window_and_the_measured_images_may_change():
+    """What is kept on the device goes when it is no longer what is asked for."""
+    case, compiled, model = Case(*CASES["learnt"]), *(Case(*CASES["learnt"]).model(one) for one in (None, here()))
+    for window in (COARSE, FINE):
+        for one in (compiled, model):
+            one.set_window(window)
+        assert_alike(case.fitted(model), case.fitted(compiled))
+    for one in (compiled, model):
+        one.set_width(0.7)
+    case.observed = case.observed + np.float32(1.0)
+    case.weights = case.weights[:, ::-1].copy()
+    assert_alike(case.fitted(model, weighted=True), case.fitted(compiled, weighted=True))
+
+
+def test_no_orbitals_are_an_empty_field():
+    case = Case(*CASES["learnt"], atoms=2)
+    model = case.model(here())
+    leaf = case.leaves()
+    level = leaf["background"]
+    nothing, one = torch.zeros(0, dtype=torch.float64), torch.tensor(0.5, dtype=torch.float64)
+    measured = Measured(case.observed, None, TILTS, "lsq")
+    loss, calculated = model.loss(measured, leaf["scale"], level, torch.zeros(0, 3, dtype=torch.float64), nothing, one)
+    (slope,) = torch.autograd.grad(loss, level)
+    off = level.detach().numpy()[:, None, None] - case.observed[TILTS]
+    np.testing.assert_allclose(slope, off.sum((1, 2)), rtol=1e-5)
+    np.testing.assert_allclose(calculated, np.broadcast_to(level.detach().numpy()[:, None, None], calculated.shape))
+
+
+# -- memory -------------------------------------------------------------------------------------------------------
+
+
+class Full:
+    """Fourier transforms that have memory for so many tilts at once."""
+
+    def __init__(self, monkeypatch, tilts, error):
+        self.most, self.error, self.asked = tilts, error, []
+        self.real = torch.fft.fft2
+        monkeypatch.setattr(torch.fft, "fft2", self)
+
+    def __call__(self, canvas, *args, **options):
+        if canvas.dim() == 4:  # not those of the compiled road
+            self.asked.append(len(canvas))
+            if len(canvas) > self.most:
+                raise self.error
+        return self.real(canvas, *args, **options)
+
+
+ERRORS = [
+    torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2.00 GiB."),
+    RuntimeError("MPS backend out of memory (MPS allocated: 9.00 GB, max allowed: 9.07 GB)."),
+    RuntimeError("cuFFT error: CUFFT_ALLOC_FAILED"),
+]
+
+
+@pytest.mark.parametrize("error", ERRORS, ids=["cuda", "mps", "cufft"])
+def test_where_memory_ends_the_batch_is_halved_and_it_goes_on(error, monkeypatch):
+    case, compiled, _ = case_of("learnt")
+    expected = case.fitted(compiled)
+    device = here()
+    model = case.model(device)
+    full = Full(monkeypatch, 1, error)
+    assert_alike(case.fitted(model), expected)
+    assert full.asked == [3, 1, 1, 1]
+    (said,) = device.messages
+    assert "went on with one tilt at a time" in said
+    case.fitted(model)
+    assert full.asked[4:] == [1, 1, 1], "what did not fit is not tried again"
+
+
+def test_where_not_one_tilt_fits_it_ends_in_a_sentence(monkeypatch):
+    case = Case(*CASES["learnt"])
+    model = case.model(here(words="a small device"))
+    Full(monkeypatch, 0, ERRORS[0])
+    with pytest.raises(InputError, match=r"a small device.* does not hold one tilt: .*--device cpu"):
+        case.fitted(model)
+
+
+def test_other_errors_are_not_taken_for_it(monkeypatch):
+    case, _, model = case_of("learnt")
+    Full(monkeypatch, 0, RuntimeError("an illegal instruction"))
+    with pytest.raises(RuntimeError, match="illegal instruction"):
+        case.fitted(model)
+
+
+def test_batches_are_as_large_as_the_memory_that_is_given():
+    case = Case(*CASES["learnt"])
+    seen = []
+    for memory_gb in (1e-6, 0.02, 1.0):
+        device = here(memory_gb=memory_gb)
+        tilts = [list(some) for some, _ in device.batches(6, 8_000_000, lambda some: some)]
+        assert [tilt for some in tilts for tilt in some] == list(range(6))
+        seen.append(len(tilts))
+        assert_alike(case.fitted(case.model(device)), case.fitted(case_of("learnt")[1]))
+    assert seen == [6, 6, 1]
+
+
+# -- which device -------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("name", ["cuda", "mps"])
+def test_a_device_that_is_missing_is_refused(name, monkeypatch, capsys, tmp_path):
+    monkeypatch.setattr(choose, "offered", tuple)
+    assert choose.chosen("auto") is choose.chosen("cpu") is None
+    with pytest.raises(InputError, match=f"--device {name}: there is no .*; take --device auto or --device cpu"):
+        choose.chosen(name)
+    series = tmp_path / "series.tif"
+    images = np.random.default_rng(0).uniform(1, 2, (len(ANGLES), 16, 18)).astype(np.float32)
+    tifffile.imwrite(series, images, photometric="minisblack")
+    (tmp_path / "angles.csv").write_text(
+        "psi_deg,theta_deg,phi_deg\n" + "".join(f"{a},{b},{c}\n" for a, b, c in ANGLES)
+    )
+    words = ["reconstruct", str(series), "--out", str(tmp_path / "out"), "--pixel-size", "0.5", "--element", "Pt"]
+    assert run([*words, "--probe", "direct", "--device", name]) == 2
+    (line,) = capsys.readouterr().err.splitlines()[-1:]
+    assert line.startswith(f"napari-lot: --device {name}: there is no")
+    assert not (tmp_path / "out").exists()
+
+
+def test_auto_takes_what_there_is_in_order(monkeypatch):
+    there = [choose.Offered("cuda", "a card", 8.0, 7.0), choose.Offered("mps", "Apple GPU", 8.0, 4.0)]
+    monkeypatch.setattr(choose, "offered", lambda: tuple(there))
+    assert choose.chosen("auto").name == "cuda"
+    assert choose.chosen("mps").name == "mps"
+    assert choose.chosen("cpu") is None
+    del there[0]
+    assert choose.chosen("auto").words == "Apple GPU"
+
+
+def test_a_device_that_does_not_agree_is_not_trusted(monkeypatch):
+    monkeypatch.setattr(trust, "chosen", lambda name, memory_gb=None: here(words="a card"))
+    device, notes = trust.trusted("auto")
+    assert (device.words, notes) == ("a card", ())
+    assert trust.disagreement(here()) < 1e-5
+    real = torch.fft.irfft2
+    monkeypatch.setattr(torch.fft, "irfft2", lambda x, **given: (1.1 if x.dim() == 3 else 1.0) * real(x, **given))
+    device, (note,) = trust.trusted("auto")
+    assert device is None
+    assert note.startswith("a card is not used, the processor is: what it calculates is ")
+    with pytest.raises(InputError, match=r"--device cuda: a card cannot be used: .*; take --device cpu"):
+        trust.trusted("cuda")
+    monkeypatch.setattr(torch.fft, "irfft2", real)
+    Full(monkeypatch, 0, NotImplementedError("The operator 'aten::_fft_c2c' is not there\nmore of it"))
+    _, (note,) = trust.trusted("auto")
+    assert note.endswith("a trial ended with \"The operator 'aten::_fft_c2c' is not there\".")
+
+
+def test_where_triton_fails_the_other_operations_take_its_place(monkeypatch):
+    monkeypatch.setattr(trust, "chosen", lambda name, memory_gb=None: here(words="a card", triton=True))
+    monkeypatch.setitem(sys.modules, "napari_lot.lot.device.triton_kernels", None)
+    device, (note,) = trust.trusted("auto")
+    assert not device.triton
+    assert note.startswith("Triton's kernels are not used on a card: a trial ended with ")
+
+
+# -- a whole run --------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def both_runs():
+    """The same short run on the compiled road and on that of devices, whose memory ends on the way."""
+    series = noisy_series(small_particle())
+    found, messages = [], []
+    for device in (None, here(words="a small card")):
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(
+                lot_prepare, "trusted", lambda *_, device=device: (device, () if device is None else ("Note.",))
+            )
+            if device is not None:
+                Full(patch, 2, ERRORS[0])
+            values = {"model": {"probe": "direct", "elements": ["Pt"]}, "solver": {"threads": 1, **SHORT}}
+            job = Job(series, settings_from_dict(values))
+            messages.append([snapshot.message for snapshot in job.run()])
+            found.append(job.result)
+    return series, found, messages
+
+
+def test_a_whole_run_finds_the_same_atoms(both_runs):
+    _, (expected, result), _ = both_runs
+    assert len(result.orbitals) == len(expected.orbitals)
+    apart, _ = cKDTree(expected.orbitals.positions).query(result.orbitals.positions)
+    assert np.sqrt((apart**2).mean()) < 0.01
+    assert np.nanmean(result.r_factor) == pytest.approx(np.nanmean(expected.r_factor), rel=1e-2)
+
+
+def test_a_run_says_what_it_was_calculated_on(both_runs):
+    series, (expected, result), (_, messages) = both_runs
+    assert messages[0].endswith("; calculated on a small card")
+    assert (expected.details["device"], expected.details["device_name"]) == ("cpu", None)
+    assert (result.details["device"], result.details["device_name"]) == ("cpu", "a small card")
+    assert "Note." in result.warnings
+    assert any("a small card) ran out: it went on with" in warning for warning in result.warnings)
+    assert make_report(series, result, {})["details"]["device_name"] == "a small card"

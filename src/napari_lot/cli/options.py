@@ -149,7 +149,7 @@ Config = Annotated[Path | None, _own("--config", RUN, "Settings as YAML: {sectio
 Sets = Annotated[
     list[str] | None, _own("--set", RUN, "Any setting by its name; may be repeated.", "section.name=value")
 ]
-Device = Annotated[Literal["auto", "cpu"] | None, _setting("device", RUN)]
+Device = Annotated[Literal["auto", "cpu", "cuda", "mps"] | None, _setting("device", RUN)]
 Threads = Annotated[int | None, _setting("threads", RUN, "N")]
 Seed = Annotated[int | None, _setting("seed", RUN, "N")]
 MaxMinutes = Annotated[float | None, _setting("max_minutes", RUN, "M")]

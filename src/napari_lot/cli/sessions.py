@@ -23,6 +23,7 @@ def resume(
     run: Annotated[Path, typer.Argument(metavar="RUN.lot.h5", help="Session or autosave of an earlier run.")],
     out: o.Out,
     overwrite: o.Overwrite = False,
+    device: o.Device = None,
     threads: o.Threads = None,
     max_minutes: o.MaxMinutes = None,
 ) -> int:
@@ -41,7 +42,7 @@ def resume(
     session = read_session(run)
     series, settings, atoms = session.series, session.settings, session.atoms
     given = settings.model_dump(exclude_unset=True)
-    for name, value in (("threads", threads), ("max_minutes", max_minutes)):
+    for name, value in (("device", device), ("threads", threads), ("max_minutes", max_minutes)):
         if value is not None:
             given.setdefault("solver", {})[name] = value
     if atoms is None:

@@ -151,18 +151,27 @@ def compare(
 
 def devices() -> None:
     """Say what this computer offers, and what a run would take."""
+    import psutil
     import torch
 
+    from napari_lot.lot.device.choose import GPUS, offered
+    from napari_lot.lot.device.memory import has_triton
     from napari_lot.machine import usable_cores
 
-    cores = usable_cores()
-    rows = {
-        "cpu": f"{cores} cores, {platform.processor() or platform.machine()}; used by --device auto and --device cpu",
-        "PyTorch": torch.__version__,
-    }
-    if torch.cuda.is_available():
-        names = ", ".join(torch.cuda.get_device_name(i) for i in range(torch.cuda.device_count()))
-        rows["cuda"] = f"{names}: present, not used by this version"
-    else:
-        rows["cuda"] = "none"
+    there = {device.name: device for device in offered()}
+    first = next(iter(there), "cpu")
+
+    def row(name: str, words: str, total_gb: float, free_gb: float) -> str:
+        used = f"--device auto and --device {name}" if name == first else f"--device {name}"
+        return f"{words}, {total_gb:.1f} GB of memory, {free_gb:.1f} GB free; taken by {used}"
+
+    memory = psutil.virtual_memory()
+    cores = f"{usable_cores()} cores, {platform.processor() or platform.machine()}"
+    rows = {"cpu": row("cpu", cores, memory.total / 1e9, memory.available / 1e9)}
+    for name in GPUS:
+        rows[name] = (
+            "none" if name not in there else row(name, there[name].words, there[name].memory_gb, there[name].free_gb)
+        )
+    rows["PyTorch"] = torch.__version__
+    rows["Triton"] = "there: its kernels are taken on cuda" if has_triton() else "none"
     _table(rows)

@@ -60,7 +60,7 @@ _TOLD = {
     "model": {"probe", "elements", "orbital", "spacing_A", "likelihood"},
     "start": {"kind", "grid_spacing"},
     "solver": {"refine", "fix", "seed", "device", "threads", "error_bars", "handedness", "tilt_defocus_A", "widths"}
-    | {"distortion"},
+    | {"distortion", "device_memory_gb"},
     "microscope": set(Microscope.model_fields),
     "output": set(Output.model_fields),
 }

@@ -108,6 +108,7 @@ def outcome(
     mark = solver.clock()
     asked = _asked_for(solver, reason)
     state, problem, series, settings = solver.state, ready.problem, job.series, job.settings
+    device = problem.model.device
     n = len(state.height)
     mask = series.usable
     mean = gauge.split_shifts(problem, state)[1] if "center" in solver.refine else np.zeros(2)
@@ -181,6 +182,8 @@ def outcome(
             "object": "particle" if ready.hull.isolated else "film",
             "thickness_A": ready.thickness_A,
             "threads": problem.model.threads,
+            "device": "cpu" if device is None else device.name,
+            "device_name": None if device is None else device.words,
             "agreement": agree,
             "unexplained": left_over,
             "error_bar_inflation": None if precision is None else precision.inflation,
@@ -205,7 +208,7 @@ def outcome(
     if withheld is not None:
         known.append(f"withheld R {100 * withheld[0]:.2f} % and correlation {withheld[1]:.3f}")
         warnings += [text] if fitted and (text := parted(fitted[0], withheld[0])) else []
-    warnings += hands.other
+    warnings += [*ready.notes, *(() if device is None else device.messages), *hands.other]
     edited = [f"By hand: {by_hand}."] if (by_hand := solver.by_hand.words) else []
     message = " ".join([f"{how}: {', '.join(known)}, {seconds['total']:.1f} s.", *edited, *hands.sentences])
     return replace(result, message=message, warnings=tuple(warnings))

@@ -11,6 +11,7 @@ import numpy as np
 from napari_lot.errors import InputError
 from napari_lot.job import ProbeSlices
 from napari_lot.lot import start
+from napari_lot.lot.device.trust import trusted
 from napari_lot.lot.distributed import here
 from napari_lot.lot.fitting import refined_groups
 from napari_lot.lot.given import start_heights
@@ -33,7 +34,10 @@ PROBE_EXTENT_PX = 64
 
 @dataclass
 class Prepared:
-    """A run that is ready to begin: intensity is ``unit`` times the solver's, plus ``zero``."""
+    """A run that is ready to begin: intensity is ``unit`` times the solver's, plus ``zero``.
+
+    ``notes`` are what a person is to be told of the device.
+    """
 
     problem: Problem
     state: State
@@ -44,6 +48,13 @@ class Prepared:
     center: tuple[float, float]
     thickness_A: float | None
     likelihood: Choice
+    notes: tuple[str, ...] = ()
+
+    @property
+    def where(self) -> str:
+        """What calculates the images, in words; '' for the processor."""
+        device = self.problem.model.device
+        return "" if device is None else f"; calculated on {device.words}"
 
     @property
     def object(self) -> str:
@@ -60,7 +71,8 @@ def prepare(job: Job, poll: Callable[[], None] = lambda: None) -> Prepared:
     Raises
     ------
     InputError
-        There is nothing in the images to begin with, or the pixels are too coarse for atoms.
+        There is nothing in the images to begin with, the pixels are too coarse for atoms, or the device that is asked
+        for cannot be used.
     """
     series, settings = job.series, job.settings
     if series.pixel_size_A > 0.6 * job.spacing_A:
@@ -119,6 +131,7 @@ def prepare(job: Job, poll: Callable[[], None] = lambda: None) -> Prepared:
     margin = 2.0 + 3.0 * (settings.solver.tilt_defocus_A or 0.0)
     reach = (float(depth.min()) - margin, float(depth.max()) + margin)
     width = settings.start.width_A if job.start is None else float(np.median(job.start.width))
+    device, notes = trusted(settings.solver.device, settings.solver.device_memory_gb)
     model = ImageModel(
         rotations,
         (observed.shape[1], observed.shape[2]),
@@ -131,6 +144,7 @@ def prepare(job: Job, poll: Callable[[], None] = lambda: None) -> Prepared:
         threads=settings.solver.threads,
         orbital=orbital(settings.model.orbital),
         ranks=here(),
+        device=device,
     )
     weights = None if mask is None else mask.astype(np.float32)
     if (job.tilt_weights != 1).any():
@@ -160,4 +174,4 @@ def prepare(job: Job, poll: Callable[[], None] = lambda: None) -> Prepared:
         microscope, np.linspace(-far, far, PROBE_SLICES), PROBE_EXTENT_PX, min(0.2, series.pixel_size_A)
     )
     problem = Problem(model, everything, weights, choice.kind)
-    return Prepared(problem, state, hull, unit, zero, slices, center, thickness, choice)
+    return Prepared(problem, state, hull, unit, zero, slices, center, thickness, choice, notes)

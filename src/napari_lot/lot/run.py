@@ -95,6 +95,7 @@ def _run(job: Job, control: Control) -> Iterator[Snapshot]:
     live = _Live(job, ready, began)
     message = (
         f"{len(ready.state.height)} orbitals inside the hull of the object, {ready.object}; {ready.likelihood.words}"
+        f"{ready.where}"
     )
     yield live.snapshot("prepare", 0, 1, ready.state, message, probe=ready.probe)
 

@@ -53,7 +53,7 @@ CHOICES = {
     "distortion": {"series": "one for the series", "tilt": "one a tilt"},
     "error_bars": {"block": "each atom by itself", "joint": "with its neighbours"},
     "handedness": {"tilt_sense": "tilt sense"},
-    "device": {"auto": "the fastest there is", "cpu": "CPU"},
+    "device": {"auto": "the fastest there is", "cpu": "CPU", "cuda": "CUDA", "mps": "Apple GPU"},
 }
 
 
