@@ -3,11 +3,11 @@
     python benchmarks/speed [PART ...] [--quick] [--json FILE] [--sizes N ...] [--docs DIR]
     python -m benchmarks.speed ...
 
-Parts: passes, runs, sirt, window, start, growth; all of them by default. Writes docs/results-speed.md,
+Parts: passes, gpu, runs, sirt, window, start, growth; all of them by default. Writes docs/results-speed.md,
 docs/results-speed.json and docs/figures/speed-*.png; parts that are not run keep theirs. ``--quick`` takes some five
 minutes on two cores and writes no page unless ``--docs`` is given; ``--json`` gets the key figures, one number each.
-``--sizes`` are numbers of atoms for passes, runs, sirt and window. Quiet the machine first: other work makes all times
-longer, and not all alike. Needs the extra ``bench``.
+``--sizes`` are numbers of atoms for passes, gpu, runs, sirt and window. Quiet the machine first: other work makes all
+times longer, and not all alike. Needs the extra ``bench``.
 """
 
 from __future__ import annotations
@@ -30,8 +30,8 @@ from benchmarks.speed.keys import keys
 from benchmarks.speed.page import make_page
 from benchmarks.speed.runs import scaling
 
-PARTS = ("passes", "runs", "sirt", "window", "start", "growth")
-SIZED = ("passes", "runs", "sirt", "window")
+PARTS = ("passes", "gpu", "runs", "sirt", "window", "start", "growth")
+SIZED = ("passes", "gpu", "runs", "sirt", "window")
 
 
 def main(words: list[str] | None = None) -> int:

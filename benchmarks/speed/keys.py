@@ -23,6 +23,11 @@ def keys(found: dict[str, Any]) -> dict[str, float]:
         if "peak_gb" in row:
             out[f"peak_gb_{size}"] = row["peak_gb"]
     out |= {f"pass_{name}": value for name, value in found.get("passes", {}).get("accuracy", {}).items()}
+    for row in found.get("gpu", {}).get("rows", ()):
+        size = short(row["atoms"])
+        out |= {f"gpu_pass_s_{size}": row["pass_s"], f"gpu_agreement_{size}": max(row["agreement"].values())}
+        if "wall_s" in row.get("run", {}):
+            out[f"gpu_grid_to_atoms_s_{size}"] = row["run"]["wall_s"]
     runs = found.get("runs", {})
     for row in runs.get("rows", ()):
         size = short(row["atoms"])

@@ -29,6 +29,10 @@ of 9 × 9 pixels scattered by `index_add`, one FFT a slice, autograd, as many th
 sharing out the work that are fastest. *FFTs*: the Fourier transforms of our pass and nothing else. The same canvas and
 tilts for all, in turns."""
 
+GPU = """The same pass on a graphics card, and whole runs with defaults. *Off*: the largest relative difference of the
+loss, the calculated images and every gradient from those of the processor. The profile is the time that the card was
+busy with each part of one pass. How to measure it: [Devices](devices.md)."""
+
 RUNS = """`napari-lot reconstruct` with its defaults, from the regular grid to the last file written. Amorphous silicon,
 72 tilts, noise-free images by this package's own image model: this table is of time, and only tells that the atoms
 were found. For accuracy on images of other programs see [Accuracy](results-accuracy.md). Recall, precision and RMSD at
@@ -65,6 +69,7 @@ def make_page(found: dict[str, Any], drawn: dict[str, str] | None = None) -> str
     drawn = drawn or {}
     parts: dict[str, tuple[str, str, Callable[[dict[str, Any]], list[str]]]] = {
         "passes": ("One pass", PASSES, _passes),
+        "gpu": ("A graphics card", GPU, _gpu),
         "runs": ("From the grid to all atoms", RUNS, _runs),
         "sirt": ("Voxels instead", SIRT, _sirt),
         "window": ("The window", WINDOW, _window),
@@ -151,6 +156,25 @@ def _passes(part: dict[str, Any]) -> list[str]:
          (("ours", "ours"), ("peer", "peer"))],
     )  # fmt: skip
     return lines
+
+
+def _gpu(part: dict[str, Any]) -> list[str]:
+    rows = part["rows"]
+    if not rows:
+        return [part["said"]]
+    lines = table(
+        ("atoms", "device", "Triton", "a pass / s", "ms a tilt", "off", "GB", "whole run / s"),
+        [
+            (
+                *(row["atoms"], row["device"], row["triton"], row["pass_s"], row["ms_per_tilt"]),
+                *(f"{max(row['agreement'].values()):.1e}", row["peak_device_gb"], row.get("run", {}).get("wall_s")),
+            )
+            for row in rows
+        ],
+    )
+    names = tuple(rows[0]["profile"])
+    lines += ["", "Profile of a pass, in ms:", ""]
+    return lines + table(("atoms", *names), [(row["atoms"], *(row["profile"][name] for name in names)) for row in rows])
 
 
 def _runs(part: dict[str, Any]) -> list[str]:

@@ -194,6 +194,7 @@ def found_of_all():
     grown = {"constant_ms": 1.0, "ms_each": 0.1, "exponent": 0.9}
     parts = {
         "passes": {"rows": [row], "accuracy": errors},
+        "gpu": {"rows": [], "said": "There is no card."},
         "runs": {"rows": [run]},
         "sirt": {"rows": [{"atoms": 25_000, "program": "some SIRT", "slices": 312, "sampled": 3, "slice_s": 1.0,
                            "iteration_s": 156.0, "volume_s": 7800.0}]},
@@ -220,6 +221,8 @@ def test_the_page_has_all_parts_and_names_those_that_are_missing():
     text = make_page(found)
     assert "## Not yet measured\n\n- Voxels instead" in text
     assert "There is no screen." in text
+    assert "## A graphics card" in text
+    assert "There is no card." in text
 
 
 def test_the_key_figures_are_single_numbers():
@@ -263,3 +266,36 @@ def test_a_part_in_a_process_of_its_own_tells_its_result():
     assert found["s"] > 0
     with pytest.raises(RuntimeError, match="no result"):
         ask("start", "nonsense")
+
+
+def test_where_there_is_no_gpu_one_sentence_says_so(monkeypatch, capsys):
+    from benchmarks.speed import gpu
+    from benchmarks.speed.page import make_page
+
+    monkeypatch.setattr(gpu, "chosen", lambda name: None)
+    found = gpu.measure(True)
+    assert found["rows"] == []
+    assert capsys.readouterr().out.splitlines() == [gpu.NO_GPU]
+    assert gpu.NO_GPU in make_page({"gpu": {**found, "machine": "a machine"}})
+
+
+def test_a_gpu_is_measured(monkeypatch):
+    """By PyTorch's operations on the processor in place of a card."""
+    import torch
+    from benchmarks.speed import gpu
+    from benchmarks.speed.keys import keys
+    from benchmarks.speed.page import make_page
+
+    from napari_lot.lot.device.memory import Device
+
+    monkeypatch.setattr(gpu, "chosen", lambda name: Device(torch.device("cpu"), "no card"))
+    monkeypatch.setattr(gpu, "REPEATS", 1)
+    monkeypatch.setattr(gpu, "thetas", lambda: np.linspace(-72.0, 70.0, 3))
+    monkeypatch.setattr("benchmarks.speed.passes.thetas", gpu.thetas)
+    row = gpu.one_size(60, quick=True)
+    assert max(row["agreement"].values()) < 1e-4
+    assert set(row["agreement"]) == {"loss", "images", *gpu.GROUPS}
+    assert all(row["profile"][part] > 0 for part in ("fft", "spread", "gather"))
+    found = {"gpu": {"rows": [row], "machine": "a machine"}}
+    assert keys(found)["gpu_pass_s_60"] == row["pass_s"]
+    assert "| 60 | no card | no |" in make_page(found)

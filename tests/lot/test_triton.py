@@ -42,3 +42,33 @@ def test_spread_and_gather_are_those_of_the_other_operations(name):
         [sys.executable, "-c", COMPARE, name], capture_output=True, text=True, env=environment, check=False
     )
     assert done.returncode == 0, done.stderr
+
+
+COMPILE = """
+import sys
+from triton.backends.compiler import GPUTarget
+from triton.compiler import ASTSource
+import triton
+from napari_lot.lot.device import triton_kernels
+
+kinds = {"at_u": "*i64", "at_v": "*i64", "at_piece": "*i64", "entries": "i32", "count": "i32", "rows": "i32"}
+kinds["columns"] = "i32"
+for kernel, more in ((triton_kernels._spread, {}), (triton_kernels._gather, {"SLOPES": True})):
+    known = {"PAIRS": 3, "WIDTH": 8, "DEGREE": 7, **more}
+    types = {name: "constexpr" if name in known else kinds.get(name, "*fp32") for name in kernel.arg_names}
+    source = ASTSource(kernel, types, constexprs=known)
+    made = triton.compile(source, target=GPUTarget("cuda", int(sys.argv[1]), 32), options={"num_warps": 1})
+    assert len(made.asm["cubin"]) > 0
+    assert made.metadata.num_warps == 1
+"""
+
+
+@pytest.mark.parametrize("capability", [80, 90])
+def test_they_compile_for_cards_that_are_not_here(capability, tmp_path):
+    """To the machine code of CUDA devices: as far as one can go without one."""
+    environment = {**os.environ, "TRITON_CACHE_DIR": str(tmp_path), "PYTHONPATH": os.pathsep.join(sys.path)}
+    environment.pop("TRITON_INTERPRET", None)
+    done = subprocess.run(
+        [sys.executable, "-c", COMPILE, str(capability)], capture_output=True, text=True, env=environment, check=False
+    )
+    assert done.returncode == 0, done.stderr

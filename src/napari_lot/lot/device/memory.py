@@ -19,7 +19,8 @@ USED_SHARE = 0.6
 """Of the free memory that a batch is planned to take: Fourier transforms have work space of their own."""
 ENTRY_SHARE = 0.25
 """Of that, what the windows of the orbitals that are spread at once may take."""
-MOST_AT_ONCE = 1 << 20
+MOST_AT_ONCE = 1 << 15
+"""Windows: products of small matrices have been wrong on some devices from 65,536 in a row on."""
 _OUT_OF_MEMORY = ("out of memory", "CUFFT_ALLOC_FAILED", "can't allocate memory")
 
 

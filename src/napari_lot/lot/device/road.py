@@ -80,7 +80,7 @@ class DeviceRoad:
         def some(tilts: range) -> _Slopes:
             gone = at.there(tilts)[1] if wanted[5] else at.placed(tilts)
             slopes = at.empty_canvas(len(tilts))
-            model.canvas.crop(slopes)[:] = gradient[tilts.start : tilts.stop].to(slopes)
+            model.canvas.crop(slopes)[:] = gradient[tilts.start : tilts.stop].to(torch.float32).to(self.device.torch)
             return at.back(tilts, slopes, gone, wanted)
 
         for tilts, slopes in self.device.batches(len(scene.matrices), at.bytes_each, some):
