@@ -108,7 +108,8 @@ def test_compute_never_imports_the_window():
     modules = [
         ".".join(p.relative_to(SOURCE.parent).with_suffix("").parts)
         for p in sorted(SOURCE.rglob("*.py"))
-        if "gui" not in p.parts and p.name not in ("__main__.py", "__init__.py")
+        # that of the Triton kernels needs an extra
+        if "gui" not in p.parts and p.name not in ("__main__.py", "__init__.py", "triton_kernels.py")
     ]
     program = "import sys, importlib\nfor m in sys.argv[1:]: importlib.import_module(m)\n"
     program += "window = {'napari', 'qtpy', 'superqt', 'magicgui', 'pyqtgraph', 'PyQt6'}\n"

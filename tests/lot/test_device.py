@@ -90,11 +90,12 @@ class Case:
         return loss.item(), calculated.numpy(), dict(zip(leaf, gradients, strict=True))
 
     def rendered(self, model):
-        """Images and the gradients of half the sum of their squares."""
+        """Images and the gradients of half the squares of what they leave of the measured ones."""
         leaf = self.leaves()
         atoms, others = self.seen(leaf)
         images = model.images(TILTS, *atoms, **others)
-        gradients = torch.autograd.grad(images, list(leaf.values()), images.detach(), allow_unused=True)
+        out = images.detach() - torch.from_numpy(self.observed[TILTS])
+        gradients = torch.autograd.grad(images, list(leaf.values()), out, allow_unused=True)
         return None, images.detach().numpy(), dict(zip(leaf, gradients, strict=True))
 
 
