@@ -149,6 +149,13 @@ class PopulationFit(Fit):
         self._note(f"cull {part}: {len(keep)} -> {keep.sum()}")
         self._select(keep)
 
+    def _join(self, distance_A: float) -> None:
+        before = self.state.ids
+        self.state = population.join(self.state, distance_A)
+        # those that stay go on as they went
+        place = np.argsort(before)
+        self.adam.select(PER_ATOM, place[np.searchsorted(before, self.state.ids, sorter=place)])
+
     def _gather(self, sigma_A: float) -> None:
         before = len(self.state.height)
         self.state = population.gather(self.state, sigma_A, self.problem.model.threads)

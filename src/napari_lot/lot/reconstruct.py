@@ -92,7 +92,9 @@ class Reconstruction(PopulationFit):
         self._align()
         self._cull(0.02)
         groups = ("positions", "height", "center")
-        yield from self.passes("positions", s.positions_passes, groups)
+        for _ in range(s.positions_passes):
+            yield from self.passes("positions", 1, groups)
+            self._join(s.join * self.spacing_A)
         self._align()
         self._cull(s.cull[0])
         self._gather(s.gather * self.spacing_A)
