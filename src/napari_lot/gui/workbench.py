@@ -40,6 +40,7 @@ from napari_lot.gui.preferences import preferences
 from napari_lot.gui.recovery import RecoveryBar
 from napari_lot.gui.sessions import Sessions
 from napari_lot.gui.state import WorkbenchState
+from napari_lot.gui.work.one_paint import lay_out
 from napari_lot.gui.work.piece import Piece
 from napari_lot.job import ProbeSlices, Snapshot
 from napari_lot.warm_up import compile_beside
@@ -313,6 +314,7 @@ class Workbench(QWidget):
         self.inspect.show_snapshot(snapshot)
         self.sessions.add(snapshot)
         self.update_views()
+        lay_out(self.inspect)
 
     def _on_result(self) -> None:
         if self.state.result is not None and not self.state.edited:
