@@ -53,6 +53,8 @@ class AtomLayers:
         self.intensity = "image units"
         self.settled = False
         self.noun = "orbitals"
+        self._coloring: Coloring | None = None
+        self._coloring_of: tuple[Any, ...] = ()
 
     def remove(self) -> None:
         """Take both layers away, and forget whose atoms they showed."""
@@ -60,7 +62,7 @@ class AtomLayers:
             if buffer is not None and buffer.layer in self.viewer.layers:
                 self.viewer.layers.remove(buffer.layer)
         self.spheres = self.markers = None
-        self.orbitals = self.result = self.kept = None
+        self.orbitals = self.result = self.kept = self._coloring = None
         self.settled = False
         self.noun = "orbitals"
 
@@ -131,7 +133,14 @@ class AtomLayers:
     # -- colours and sizes ------------------------------------------------------------------------------------
 
     def coloring(self) -> Coloring:
-        """The colours that the atoms on screen have."""
+        """The colours that the atoms on screen have; worked out once, for canvas, words and histogram."""
+        assert self.orbitals is not None
+        of = (self.orbitals, self.result, self.color_by, self.intensity)
+        if self._coloring is None or any(a is not b for a, b in zip(of, self._coloring_of, strict=True)):
+            self._coloring, self._coloring_of = self._new_coloring(), of
+        return self._coloring
+
+    def _new_coloring(self) -> Coloring:
         assert self.orbitals is not None
         if self.result is None:
             return coloring(self.color_by, self.orbitals, intensity=self.intensity)

@@ -13,6 +13,7 @@ from qtpy.QtWidgets import QVBoxLayout, QWidget
 from napari_lot.gui import look
 from napari_lot.gui.canvas.colors import EXISTENCE, Coloring
 from napari_lot.gui.work.one_paint import update_plot
+from napari_lot.gui.work.seldom import Seldom
 from napari_lot.job import ProbeSlices
 
 LOSS_COLOR, R_COLOR, BAR_COLOR, MARK_COLOR = look.AMBER, look.BLUE, look.BLUE, look.AMBER
@@ -70,6 +71,7 @@ class ConvergencePlot(QWidget):
         layout.setContentsMargins(0, 0, 0, 0)
         layout.addWidget(self.plot)
         self._history: list[tuple[int, float, float]] = []
+        self._seldom = Seldom(self._draw, parent=self)
 
     def _follow(self) -> None:
         self._loss_view.setGeometry(self.plot.getPlotItem().vb.sceneBoundingRect())
@@ -86,13 +88,14 @@ class ConvergencePlot(QWidget):
 
     def clear(self) -> None:
         self._history = []
+        self._seldom.forget()
         self._draw()
 
     def add(self, history: list[tuple[int, float, float]]) -> None:
-        """Add (step, loss, mean R) of some snapshots."""
+        """Add (step, loss, mean R) of some snapshots; of many that come one after the other it is drawn once a second."""
         if history:
             self._history.extend(history)
-            self._draw()
+            self._seldom.wish()
 
     def _draw(self) -> None:
         values = np.array(self._history, float).reshape(-1, 3)

@@ -27,7 +27,7 @@ def lay_out(widget: QWidget) -> None:
 def update_plot(plot: Any) -> None:
     """Let a pyqtgraph PlotWidget tell Qt now what of it has to be painted.
 
-    Left to itself it works out its ranges only while it is painted, and Qt hears of items a turn after they have changed.
+    Left to itself it works out its ranges only while it is painted, and Qt hears of items a turn after they changed.
     """
     if plot.isVisible():
         scene = plot.scene()
