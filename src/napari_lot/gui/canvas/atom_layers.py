@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import replace
 from typing import Any
 
@@ -24,6 +26,12 @@ SPHERE, RING = 0.62, 0.45
 class AtomLayers:
     """Owns the two layers of atoms; of very many the ``MAX_SHOWN`` highest are shown.
 
+    Parameters
+    ----------
+    viewer : napari.viewer.Viewer
+    streaming : callable
+        As for ``PointsBuffer``.
+
     Attributes
     ----------
     spheres, markers : PointsBuffer or None
@@ -40,8 +48,9 @@ class AtomLayers:
         What they are called: the orbitals of a running fit are no atoms yet.
     """
 
-    def __init__(self, viewer: Any) -> None:
+    def __init__(self, viewer: Any, streaming: Callable[[], AbstractContextManager[None]] = nullcontext) -> None:
         self.viewer = viewer
+        self._streaming = streaming
         self.spheres: PointsBuffer | None = None
         self.markers: PointsBuffer | None = None
         self.orbitals: Orbitals | None = None
@@ -78,10 +87,13 @@ class AtomLayers:
         self.spacing_A, self.settled = spacing_A, False
         self._take(orbitals)
         if self.spheres is None:
-            self.spheres = PointsBuffer(ATOMS, SPHERE * spacing_A, antialiasing=0, shading="spherical")
+            self.spheres = PointsBuffer(
+                ATOMS, SPHERE * spacing_A, self._streaming, antialiasing=0, shading="spherical"
+            )
             self.markers = PointsBuffer(
                 MARKERS,
                 RING * spacing_A,
+                self._streaming,
                 face_color="transparent",
                 border_color="#ffb000",
                 border_width=0.12,

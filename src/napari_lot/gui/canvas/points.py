@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from contextlib import AbstractContextManager, nullcontext
 from typing import Any
 
 import numpy as np
@@ -17,11 +19,25 @@ class PointsBuffer:
 
     Spare rows are masked with ``shown``, and because napari 0.9 ignores that mask in 3-D (when no axis is sliced) they
     also have no size, no opacity, and lie inside shown points.
+
+    Parameters
+    ----------
+    name, size_A, options
+        Of the layer: its name, the diameter of its points, and what else napari is told.
+    streaming : callable
+        Makes a context for changes of where points are, and in which colours.
     """
 
-    def __init__(self, name: str, size_A: float, **options: Any) -> None:
+    def __init__(
+        self,
+        name: str,
+        size_A: float,
+        streaming: Callable[[], AbstractContextManager[None]] = nullcontext,
+        **options: Any,
+    ) -> None:
         self.name = name
         self.size_A = size_A
+        self.streaming = streaming
         self.options = options
         self.layer: Points | None = None
         self.visible = True
@@ -48,8 +64,8 @@ class PointsBuffer:
             with layer.events.blocker_all():
                 layer.shown = shown
         self.count = n
-        # the thumbnail waits until nothing streams any more: it makes Qt draw the list of layers, too
-        layer.refresh(thumbnail=False)
+        with self.streaming():
+            layer.refresh(thumbnail=False)  # that waits until nothing streams any more
 
     def recolor(self, colors: NDArray[np.float32]) -> None:
         """Other colours (N, 4) for the points on screen."""
