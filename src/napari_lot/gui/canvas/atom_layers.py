@@ -87,9 +87,7 @@ class AtomLayers:
         self.spacing_A, self.settled = spacing_A, False
         self._take(orbitals)
         if self.spheres is None:
-            self.spheres = PointsBuffer(
-                ATOMS, SPHERE * spacing_A, self._streaming, antialiasing=0, shading="spherical"
-            )
+            self.spheres = PointsBuffer(ATOMS, SPHERE * spacing_A, self._streaming, antialiasing=0, shading="spherical")
             self.markers = PointsBuffer(
                 MARKERS,
                 RING * spacing_A,

@@ -92,7 +92,7 @@ class ConvergencePlot(QWidget):
         self._draw()
 
     def add(self, history: list[tuple[int, float, float]]) -> None:
-        """Add (step, loss, mean R) of some snapshots; of many that come one after the other it is drawn once a second."""
+        """Add (step, loss, mean R) of some snapshots; while many come the plot is drawn once a second."""
         if history:
             self._history.extend(history)
             self._seldom.wish()
