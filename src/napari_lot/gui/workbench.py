@@ -81,7 +81,8 @@ class Workbench(QWidget):
         self._closed = False
         self._window: QMainWindow | None = None
         self._warming: Piece | None = None
-        self._compiling: Any = None  # a process that ends by itself
+        # A process that ends by itself. It begins now: the sooner a run is started, the less of it is left.
+        self._compiling = compile_beside()
 
         self.data = DataPanel(self.state, viewer)
         self.probe = ProbePanel(self.state)
@@ -277,7 +278,6 @@ class Workbench(QWidget):
             return
         if self._warming is None:
             self._warming = Piece("warm-up", warm_up)
-            self._compiling = compile_beside()
         self.notices.dismiss()
         self.doubts.put_away()  # there are no atoms that either could show
         self.inspect.table.put_away()

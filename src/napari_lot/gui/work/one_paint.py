@@ -6,10 +6,45 @@ a graphics card a tenth of a second and more.
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from typing import Any
 
-from qtpy.QtCore import QCoreApplication, QEvent
+from qtpy.QtCore import QCoreApplication, QEvent, QObject, Qt
 from qtpy.QtWidgets import QWidget
+
+
+class _Later(QObject):
+    """Takes a window's requests to be painted away from it, and remembers that there were some."""
+
+    active = 0
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.asked = False
+
+    def eventFilter(self, watched: QObject, event: QEvent) -> bool:
+        if event.type() != QEvent.Type.UpdateRequest:
+            return False
+        self.asked = True
+        return True
+
+
+@contextmanager
+def painted_once(widget: QWidget) -> Iterator[None]:
+    """While this lasts the widget's window is not painted; then it is, with all that has changed in it."""
+    window, later = widget.window(), _Later()
+    window.installEventFilter(later)
+    _Later.active += 1
+    try:
+        yield
+    finally:
+        _Later.active -= 1
+        with suppress(RuntimeError):  # the window is gone
+            window.removeEventFilter(later)
+            if later.asked:
+                request = QEvent(QEvent.Type.UpdateRequest)
+                QCoreApplication.postEvent(window, request, Qt.EventPriority.LowEventPriority.value)
 
 
 def lay_out(widget: QWidget) -> None:
@@ -25,11 +60,12 @@ def lay_out(widget: QWidget) -> None:
 
 
 def update_plot(plot: Any) -> None:
-    """Let a pyqtgraph PlotWidget tell Qt now what of it has to be painted.
+    """Within ``painted_once``: let a pyqtgraph PlotWidget tell Qt now what of it has to be painted.
 
-    Left to itself it works out its ranges only while it is painted, and Qt hears of items a turn after they changed.
+    Left to itself it works out its ranges only while it is painted, and Qt hears of items a turn after they changed and
+    then paints the window at once.
     """
-    if plot.isVisible():
+    if _Later.active and plot.isVisible():
         scene = plot.scene()
         scene.prepareForPaint()
         QCoreApplication.sendPostedEvents(scene, 0)
