@@ -40,6 +40,7 @@ from napari_lot.gui.preferences import preferences
 from napari_lot.gui.recovery import RecoveryBar
 from napari_lot.gui.sessions import Sessions
 from napari_lot.gui.state import WorkbenchState
+from napari_lot.gui.work.one_paint import lay_out
 from napari_lot.gui.work.piece import Piece
 from napari_lot.job import ProbeSlices, Snapshot
 from napari_lot.warm_up import compile_beside
@@ -80,7 +81,8 @@ class Workbench(QWidget):
         self._closed = False
         self._window: QMainWindow | None = None
         self._warming: Piece | None = None
-        self._compiling: Any = None  # a process that ends by itself
+        # A process that ends by itself. It begins now: the sooner a run is started, the less of it is left.
+        self._compiling = compile_beside()
 
         self.data = DataPanel(self.state, viewer)
         self.probe = ProbePanel(self.state)
@@ -276,7 +278,6 @@ class Workbench(QWidget):
             return
         if self._warming is None:
             self._warming = Piece("warm-up", warm_up)
-            self._compiling = compile_beside()
         self.notices.dismiss()
         self.doubts.put_away()  # there are no atoms that either could show
         self.inspect.table.put_away()
@@ -313,6 +314,7 @@ class Workbench(QWidget):
         self.inspect.show_snapshot(snapshot)
         self.sessions.add(snapshot)
         self.update_views()
+        lay_out(self.inspect)
 
     def _on_result(self) -> None:
         if self.state.result is not None and not self.state.edited:

@@ -26,6 +26,7 @@ from napari_lot.gui.panels.run.runs import RunTable
 from napari_lot.gui.panels.run.words import NO_RESULT
 from napari_lot.gui.plots.basic import ConvergencePlot
 from napari_lot.gui.state import History, WorkbenchState
+from napari_lot.gui.work.one_paint import lay_out, painted_once
 from napari_lot.gui.work.task import Task
 from napari_lot.gui.work.turns import Turns
 from napari_lot.job import Job, Result, Snapshot, expected_spacing_A
@@ -310,7 +311,9 @@ class RunPanel(QWidget):
             return
         if not self._turns.under_way:
             self._turns.begin(self._follow(self.runner))
-        self._turns.take()
+        with painted_once(self):
+            self._turns.take()
+            lay_out(self.progress)
 
     def _follow(self, runner: Runner) -> Iterator[None]:
         """Show what the run has come to; where layers come, in turns between which the window answers."""
