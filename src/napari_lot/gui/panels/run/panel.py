@@ -17,7 +17,7 @@ from napari_lot.gui.broken_off import did_not_end
 from napari_lot.gui.canvas.layers import WorkbenchLayers
 from napari_lot.gui.forms.preset_row import PresetRow
 from napari_lot.gui.forms.progress_line import ProgressLine
-from napari_lot.gui.forms.section import DONE, DOUBT
+from napari_lot.gui.forms.section import CAVEAT, DONE
 from napari_lot.gui.live import Outcome, RunnableJob, Runner
 from napari_lot.gui.panels.run.editing import EditBox
 from napari_lot.gui.panels.run.form import RunForm
@@ -377,7 +377,7 @@ class RunPanel(QWidget):
         self.progress.end("<b>Stopped by an error</b>", "stopped", told)
         if outcome is not None and outcome.detail is not None:
             _LOG.error("%s", outcome.detail)
-        self.ended = DOUBT, f"Run {self.state.runs} was stopped by an error."
+        self.ended = CAVEAT, f"Run {self.state.runs} was stopped by an error."
 
     def _end_without_result(self, reason: str) -> None:
         how, why, state = NO_RESULT.get(reason, NO_RESULT["cancelled"])
@@ -400,9 +400,9 @@ class RunPanel(QWidget):
             self.progress.hide()
             self.edited.hide()
             return
-        doubts = self.progress.show_run(result, self.state.history)
+        caveats = self.progress.show_run(result, self.state.history)
         known = f"Run {run}: {len(result.orbitals)} atoms, {result.stop_reason}"
-        self.ended = (DOUBT, f"{known}; see the doubts below.") if doubts else (DONE, f"{known}.")
+        self.ended = (CAVEAT, f"{known}; see the doubts below.") if caveats else (DONE, f"{known}.")
         self.edited.setVisible(bool(self.edited.text()) and run == self.state.runs)
 
     # -- the end ----------------------------------------------------------------------------------------------
