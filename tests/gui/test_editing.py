@@ -109,7 +109,7 @@ def test_an_atom_is_deleted_and_a_peak_of_the_residual_added_in_its_place(small:
     assert child(small, "edit_count").text() == "So far 0 added, 0 moved, 1 removed; Resume takes it."
     hand.click(child(small, "edit_find"))
     peaks = child(small, "edit_peaks")
-    hand.until(lambda: peaks.count() > 0, 30)
+    hand.until(lambda: peaks.count() > 0, 60)
     assert "σ, height" in peaks.item(0).text()
     peaks.setCurrentRow(0)
     hand.click(child(small, "edit_add"))
