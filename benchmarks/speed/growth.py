@@ -2,7 +2,8 @@
 
 All atoms lie in a sphere of 50 Å, so that the depth, and with it the number of channels, stays the same; pixels grow at
 a fixed pixel size, with the same 5,000 atoms in the middle of the field. Of time = a + b size both are
-told, and the exponent of a power, which is below 1 where the constant part is large.
+told, and the exponent of a power, which is below 1 where the constant part is large. Steps other than passes are those
+of ``benchmarks/speed/steps.py``.
 """
 
 from __future__ import annotations
@@ -10,6 +11,7 @@ from __future__ import annotations
 import argparse
 from typing import Any
 
+from benchmarks.speed import steps
 from benchmarks.speed.common import ask, tell
 from benchmarks.speed.fits import line, power
 
@@ -51,15 +53,30 @@ def measure(quick: bool) -> dict[str, Any]:
             "exponent": round(power(size, ms)[0], 3),
         }
         print(name, found[name], flush=True)
+    found["steps"] = of_steps(quick)
+    print("steps", found["steps"], flush=True)
     return found
+
+
+def of_steps(quick: bool) -> dict[str, Any]:
+    """Times of the steps by size, and the exponent of each, each size in a process of its own."""
+    flags = ["--quick"] if quick else []
+    sizes = steps.QUICK_SIZES if quick else steps.SIZES
+    rows = [{"atoms": atoms, "ms": ask("growth", "steps", "--atoms", str(atoms), *flags)} for atoms in sizes]
+    exponents = {name: round(power(sizes, [row["ms"][name] for row in rows])[0], 3) for name in rows[0]["ms"]}
+    return {"rows": rows, "exponents": exponents}
 
 
 def main() -> None:
     """One sweep."""
     parser = argparse.ArgumentParser()
-    parser.add_argument("name", choices=tuple(SWEEPS))
+    parser.add_argument("name", choices=(*SWEEPS, "steps"))
+    parser.add_argument("--atoms", type=int, default=steps.SIZES[0])
     parser.add_argument("--quick", action="store_true")
     options = parser.parse_args()
+    if options.name == "steps":
+        tell(steps.times_ms(options.atoms, 1 if options.quick else 3))
+        return
     tell(sweep(options.name, (QUICK_SWEEPS if options.quick else SWEEPS)[options.name], 3 if options.quick else 7))
 
 

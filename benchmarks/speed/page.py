@@ -278,4 +278,15 @@ def _growth(part: dict[str, Any]) -> list[str]:
             (name, now["constant_ms"], now["ms_each"], now["exponent"], now["rows"][0][name], now["rows"][-1][name])
             for name, now in ((name, part[name]) for name in ("atoms", "tilts", "pixels"))
         ],
+    ) + (_steps(part["steps"]) if "steps" in part else [])
+
+
+def _steps(part: dict[str, Any]) -> list[str]:
+    names = list(part["exponents"])
+    rows = [(f"{row['atoms']:,}", *(row["ms"][name] for name in names)) for row in part["rows"]]
+    about = (
+        "Steps around the passes, in ms: one pass of 18 tilts, hull, grid in the hull, gathering and merging of 8 "
+        "orbitals an atom, search for births, error bars; the field grows with the crystallite."
     )
+    exponents = ("exponent", *(part["exponents"][name] for name in names))
+    return ["", about, "", *table(("atoms", *names), [*rows, exponents])]

@@ -38,6 +38,7 @@ from benchmarks.speed.common import (
 from benchmarks.speed.peer import Peer
 
 from napari_lot.lot import likelihood, render, spectra
+from napari_lot.lot.fitting import row_order
 from napari_lot.lot.image_model import ImageModel, Shapes, one_torch_thread
 from napari_lot.lot.problem import Problem, State
 from napari_lot.physics.geometry import rotations
@@ -96,7 +97,8 @@ def problem_of(
     """A fit that is not at its end: the images are of atoms that lie 0.1 Å away."""
     theta = thetas() if tilts is None else np.linspace(-72.0, 70.0, tilts)
     model = model_of(side or pixels(atoms), (diameter or diameter_A(atoms)) + 4.0, theta)
-    state = state_of(sphere(atoms, diameter), len(theta))
+    places = sphere(atoms, diameter)
+    state = state_of(places[row_order(places)], len(theta))
     moved = state.copy()
     moved.positions = state.positions + np.random.default_rng(2).normal(0, 0.1 / np.sqrt(3), state.positions.shape)
     every = np.arange(len(theta))

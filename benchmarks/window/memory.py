@@ -153,6 +153,7 @@ def follow(updates: int, atoms: int) -> dict[int, float]:
     bench.run.make_job = make
     bench.run._timer.setInterval(1)
     bench.run.updates.setCurrentIndex(0)
+    bench.run.share.most = 1.0
     draw = bench.run.on_snapshot
 
     def drawn(snapshot: Snapshot) -> None:

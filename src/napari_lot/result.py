@@ -70,7 +70,7 @@ class Result:
     ``sigma_A`` (N, 3) are standard deviations of x, y and z, ``p_element`` (N,) and ``p_exists`` (N,) the probabilities
     that an atom is of its element and that it exists; None where not computed.
     ``r_factor`` (Eq. 11) and ``correlation`` (Pearson) are (T,), NaN for tilts left out; those of the tilts in
-    ``withheld`` are of a prediction by atoms that were fitted without them. ``warnings`` are doubts, a sentence each.
+    ``withheld`` are of a prediction by atoms that were fitted without them. ``warnings`` are caveats, a sentence each.
     ``wall_seconds`` are those of every stage and the ``total``, without pauses, which are ``paused``.
     ``stop_reason`` is 'converged', 'finished early', 'cancelled' or 'time limit', as a sentence in ``message``.
     """

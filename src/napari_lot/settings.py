@@ -252,6 +252,13 @@ class Solver(_Frozen):
     scale_step: float = Field(0.003, gt=0, le=0.5, description="Largest change of a tilt's scale per step.")
     heights_passes: int = Field(3, ge=0, le=1000, description="Passes on heights alone at the start.")
     positions_passes: int = Field(12, ge=0, le=1000, description="Passes on heights and positions before merging.")
+    join: float = Field(
+        0.05,
+        ge=0,
+        le=0.3,
+        description="Distance up to which orbitals of the condensing grid become one after each pass, in expected "
+        "nearest-neighbour distances.",
+    )
     gather: float = Field(
         0.22,
         gt=0,
@@ -272,7 +279,7 @@ class Solver(_Frozen):
     )
     merge_passes: int = Field(5, ge=0, le=1000, description="Passes after gathering and after each merge.")
     cull: tuple[float, ...] = Field(
-        (0.03, 0.2, 0.3),
+        (0.01, 0.2, 0.3),
         min_length=1,
         description="Orbitals below this part of the 0.9 quantile of heights go, before gathering and before each "
         "merge; with several elements at most half of what the lightest shows.",

@@ -121,7 +121,8 @@ class Hand:
             assert combo.currentIndex() != before
         self.qtbot.wait(20)
 
-    def until(self, condition: Callable[[], bool], seconds: float = 10.0) -> None:
+    def until(self, condition: Callable[[], bool], seconds: float = 30.0) -> None:
+        """Wait for it; with three times as many processes as cores a window takes ten seconds for what takes one."""
         self.qtbot.waitUntil(condition, timeout=int(1000 * seconds))
 
 

@@ -109,7 +109,7 @@ def test_an_atom_is_deleted_and_a_peak_of_the_residual_added_in_its_place(small:
     assert child(small, "edit_count").text() == "So far 0 added, 0 moved, 1 removed; Resume takes it."
     hand.click(child(small, "edit_find"))
     peaks = child(small, "edit_peaks")
-    hand.until(lambda: peaks.count() > 0, 30)
+    hand.until(lambda: peaks.count() > 0, 60)
     assert "σ, height" in peaks.item(0).text()
     peaks.setCurrentRow(0)
     hand.click(child(small, "edit_add"))
@@ -313,7 +313,7 @@ def test_peaks_go_when_the_atoms_change_and_while_they_are_looked_for(paused: An
     layer.remove_selected()
     hand.click(child(paused, "edit_find"))
     hand.until(add.isVisible)
-    assert peaks.item(0).text() == "9.0 σ, height 1.23e+03 image units:  0.0, 0.0, 30.0 Å"
+    assert peaks.item(0).text() == "9.0 σ, height 1.23e+03, at 0.0, 0.0, 30.0 Å"
     hand.click(add)
     assert peaks.count() == 1, "the others were found together with it"
     hand.click(child(paused, "edit_undo"))
@@ -325,6 +325,19 @@ def test_peaks_go_when_the_atoms_change_and_while_they_are_looked_for(paused: An
     paused.run.runner.control.candidates = lambda: None  # it goes on looking
     hand.click(child(paused, "edit_find"))
     assert (peaks.count(), add.isVisible()) == (0, False)
+
+
+def test_the_list_of_peaks_is_no_wider_than_its_box(paused: Any, hand: Any) -> None:
+    peaks = child(paused, "edit_peaks")
+    places = np.array([[4.4, 0.5, -5.3], [-102.3, -100.5, -152.3]])
+    paused.job.candidates = Candidates(places, np.array([0.0867, 1234.5]), np.array([152.8, 110.0]))
+    hand.click(child(paused, "edit_find"))
+    hand.until(lambda: peaks.count() == 2)
+    hand.reach(peaks)
+    assert peaks.horizontalScrollBar().maximum() == 0
+    room, wanted = peaks.viewport().width(), peaks.fontMetrics().horizontalAdvance(peaks.item(1).text())
+    assert wanted > room, "else nothing is tested"
+    assert peaks.visualItemRect(peaks.item(1)).height() > 1.5 * peaks.visualItemRect(peaks.item(0)).height()
 
 
 def test_a_cancelled_run_leaves_the_edited_atoms_in_the_viewer(paused: Any, hand: Any) -> None:

@@ -149,7 +149,7 @@ def test_from_the_menu_to_a_file_that_scores(viewer: Any, qtbot: Any, hand: Any,
     assert name not in set(layer.features["id"])
     hand.click(child(workbench, "edit_find"))
     peaks = child(workbench, "edit_peaks")
-    hand.until(lambda: peaks.count() > 0, 60)
+    hand.until(lambda: peaks.count() > 0, 200)
     hand.click(peaks.viewport(), peaks.visualItemRect(peaks.item(0)).center())
     QTest.keyClick(peaks, Qt.Key.Key_Return)
     hand.until(lambda: len(layer.data) == n)

@@ -71,6 +71,7 @@ def test_updates_leave_nothing_behind(ready: Any, hand: Any) -> None:
         hand.until(lambda: len(drawn) >= wanted, 60)
 
     ready.run.on_snapshot = on_snapshot
+    ready.run.share.most = 1.0
     hand.click(child(ready, "start"))
     draws(5)
     for view in ("atoms", "images", "markers"):

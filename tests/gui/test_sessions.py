@@ -187,6 +187,13 @@ def test_an_autosave_can_be_deleted_or_left(viewer: Any, hand: Any, own_autosave
     bench = Workbench(viewer)
     viewer.window.add_dock_widget(bench, area="right")
     assert "1 more after it" in child(bench, "recovery_text").text()
+    asked: list[str] = []
+    bench.recovery.confirm = lambda question: bool(asked.append(question))
+    hand.click(child(bench, "recovery_delete"))
+    assert "Delete it for good?" in asked[0]
+    assert len(list(own_autosaves.iterdir())) == 2, "No leaves it"
+    assert "1 more after it" in child(bench, "recovery_text").text(), "and goes on offering it"
+    bench.recovery.confirm = lambda question: True
     hand.click(child(bench, "recovery_delete"))
     assert len(list(own_autosaves.iterdir())) == 1
     hand.click(child(bench, "recovery_later"))

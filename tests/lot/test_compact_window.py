@@ -5,6 +5,7 @@ import pytest
 import torch
 from scipy import integrate
 
+from napari_lot.lot import image_model
 from napari_lot.lot.image_model import ImageModel, Shapes
 from napari_lot.lot.spread import window
 from napari_lot.lot.spread.window import COARSE, FINE
@@ -106,16 +107,34 @@ def test_it_puts_orbitals_where_gaussians_without_windows_do(kind):
         assert relative(found, true) < 1e-3  # of a target of white noise, which no image is like
 
 
-def test_the_coarse_window_is_as_exact_as_it_needs_to_be():
+def test_the_coarse_window_is_as_exact_as_it_needs_to_be(monkeypatch):
+    monkeypatch.setattr(image_model, "COARSE_TOLERANCE", 1e-6)  # all channels
     model = make(COMA)
     exact, _ = evaluate(model, "reference")
-    model.set_window(COARSE)
+    model.set_coarse(True)
     images, gradients = evaluate(model)
     again, expected = evaluate(model, "reference")
     assert 1e-5 < relative(images, exact) < 3e-3
     assert relative(images, again) < 1e-5
     for found, true in zip(gradients, expected, strict=True):
         assert relative(found, true) < 2e-5
+
+
+def test_fewer_channels_show_the_probe_within_their_tolerance_and_all_come_back():
+    model = make(COMA)
+    exact, _ = evaluate(model)
+    every = model.rank
+    model.set_coarse(True)
+    images, gradients = evaluate(model)
+    again, expected = evaluate(model, "reference")
+    assert model.rank < every
+    assert model.pairs < -(-every // 2)
+    assert float((images - exact).norm() / exact.norm()) < image_model.COARSE_TOLERANCE
+    assert relative(images, again) < 1e-5
+    for found, true in zip(gradients, expected, strict=True):
+        assert relative(found, true) < 2e-5
+    model.set_coarse(False)
+    assert torch.equal(evaluate(model)[0], exact)
 
 
 def test_coarse_pixels_lose_no_more_by_it_than_by_gaussians():

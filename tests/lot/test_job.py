@@ -60,7 +60,8 @@ def reference(direct):
 
 @pytest.fixture
 def every_snapshot(monkeypatch):
-    monkeypatch.setattr(lot_run, "SNAPSHOT_INTERVAL_S", 0.0)
+    for interval in ("SNAPSHOT_INTERVAL_S", "SLOWEST_INTERVAL_S"):
+        monkeypatch.setattr(lot_run, interval, 0.0)
 
 
 def assert_same(a, b):

@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+from scipy.spatial import cKDTree
 
 from napari_lot.lot import population
 from napari_lot.lot.problem import State
@@ -163,3 +164,33 @@ def test_what_is_far_apart_stays_and_nothing_weighs_nothing():
     assert sorted(after.ids) == [0, 2]
     np.testing.assert_allclose(np.sort(after.positions[:, 0]), [0.0, 10.0])
     assert len(population.gather(make(along_x(1.0), [0.0]), 0.6).height) == 0
+
+
+def test_orbitals_in_one_place_join_and_the_sum_and_the_middle_stay():
+    rng = np.random.default_rng(4)
+    peaks = rng.uniform(-20, 20, (60, 3))
+    peaks = peaks[[k for k in range(60) if np.linalg.norm(peaks - peaks[k], axis=1)[np.arange(60) != k].min() > 1.0]]
+    which = np.repeat(np.arange(len(peaks)), 5)
+    state = make(peaks[which] + rng.uniform(-0.02, 0.02, (len(which), 3)), rng.uniform(0.0, 1.0, len(which)))
+    joined = population.join(state, 0.1)
+    assert len(joined.height) == len(peaks)
+    assert set(joined.ids) <= set(state.ids)
+    nearest = cKDTree(joined.positions).query(peaks)[1]
+    height = np.bincount(which, state.height)
+    np.testing.assert_allclose(joined.height[nearest], height)
+    middle = np.stack([np.bincount(which, state.height * state.positions[:, k]) for k in range(3)], 1) / height[:, None]
+    np.testing.assert_allclose(joined.positions[nearest], middle, atol=1e-9)
+
+
+def test_joining_leaves_alone_what_is_apart_and_loses_nothing():
+    rng = np.random.default_rng(5)
+    state = make(rng.uniform(-6, 6, (4000, 3)), rng.uniform(0.0, 1.0, 4000))
+    joined = population.join(state, 0.2)
+    assert len(joined.height) < 4000
+    assert joined.height.sum() == pytest.approx(state.height.sum())
+    assert len(population.join(state, 1e-6).height) == 4000
+    apart = make(2.0 * np.argwhere(np.ones((4, 4, 4))), np.ones(64))
+    assert len(population.join(apart, 0.5).height) == 64
+    nothing = population.join(make(np.zeros((3, 3)), np.zeros(3)), 0.1)
+    assert (len(nothing.height), nothing.height.sum()) == (1, 0.0)
+    assert np.isfinite(nothing.positions).all()

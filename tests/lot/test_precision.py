@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import tiny
 
-from napari_lot.lot import precision
+from napari_lot.lot import information, precision
 from napari_lot.lot.problem import Problem
 
 NOISE = 0.01
@@ -66,8 +66,8 @@ def test_joint_error_bars_are_those_of_the_whole_problem():
     weight = np.full(problem.observed.shape, 1 / NOISE**2, np.float32)
     whole = np.sqrt(np.diag(np.linalg.inv(whole_information(problem, state, weight)))).reshape(5, 4)
     found = precision.fisher(problem, state, weight, 20.0)
-    joint = np.sqrt(np.diagonal(precision.covariance(found), axis1=1, axis2=2))
-    block = np.sqrt(np.diagonal(precision.covariance(found, joint=False), axis1=1, axis2=2))
+    joint = np.sqrt(np.diagonal(information.covariance(found), axis1=1, axis2=2))
+    block = np.sqrt(np.diagonal(information.covariance(found, joint=False), axis1=1, axis2=2))
     np.testing.assert_allclose(joint, whole, rtol=0.03)
     assert (block < joint).all()
     assert (joint / block).max() > 1.2, "neighbours matter here"
@@ -79,7 +79,7 @@ def test_the_noise_is_measured_and_white_noise_inflates_nothing():
     found = precision.error_bars(problem, state, images(problem, state).astype(np.float32), use, 20.0)
     weight = np.full(problem.observed.shape, 1 / NOISE**2, np.float32)
     expected = np.sqrt(
-        np.diagonal(precision.covariance(precision.fisher(problem, state, weight, 20.0)), axis1=1, axis2=2)
+        np.diagonal(information.covariance(precision.fisher(problem, state, weight, 20.0)), axis1=1, axis2=2)
     )
     assert found.inflation == pytest.approx(1.0, abs=0.05)
     np.testing.assert_allclose(found.position_A, expected[:, :3], rtol=0.08)
@@ -125,15 +125,15 @@ def test_atoms_in_one_place_have_error_bars_all_the_same():
     """Two atoms that no image tells apart, and neighbours whose information contradicts itself."""
     own = np.stack([np.diag([4.0, 9.0, 16.0, 1.0])] * 2)
     pairs = np.array([[0, 1]])
-    alone = precision.covariance(precision.Information(own, pairs, 0 * own[:1]))
+    alone = information.covariance(information.Information(own, pairs, 0 * own[:1]))
     np.testing.assert_allclose(alone[0], np.linalg.inv(own[0]), atol=1e-12)
-    some = precision.covariance(precision.Information(own, pairs, 0.8 * own[:1]))
+    some = information.covariance(information.Information(own, pairs, 0.8 * own[:1]))
     whole = np.linalg.inv(np.block([[own[0], 0.8 * own[0]], [0.8 * own[0], own[0]]]))
     np.testing.assert_allclose(some[0], whole[:4, :4], rtol=1e-6, atol=1e-12)
     np.testing.assert_allclose(some[1], whole[4:, 4:], rtol=1e-6, atol=1e-12)
     for coupling in (1.0, 5.0):
         found = np.diagonal(
-            precision.covariance(precision.Information(own, pairs, coupling * own[:1])), axis1=1, axis2=2
+            information.covariance(information.Information(own, pairs, coupling * own[:1])), axis1=1, axis2=2
         )
         assert np.isfinite(found).all()
         assert (found > 0).all()

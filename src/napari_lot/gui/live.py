@@ -84,6 +84,8 @@ class Mailbox:
                 return None
             snapshot, images, probe, history = self._latest, self._images, self._probe, self._history
             self._latest, self._images, self._probe, self._history = None, {}, None, []
+        if len(images) == len(snapshot.tilts):  # all that came are in it: nothing is copied
+            return replace(snapshot, probe=probe), history
         tilts = np.array(sorted(images), dtype=np.int64)
         calculated = np.stack([images[t] for t in tilts]) if len(tilts) else np.zeros((0, 0, 0), np.float32)
         return replace(snapshot, tilts=tilts, calculated=calculated, probe=probe), history

@@ -32,7 +32,7 @@ def text() -> str:
 
 
 def warning(sentence: str) -> str:
-    """A doubt, as rich text."""
+    """A caveat, as rich text."""
     return f'<span style="color:{AMBER}">⚠</span> {sentence}'
 
 

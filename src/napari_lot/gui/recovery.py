@@ -8,9 +8,17 @@ from pathlib import Path
 
 from qtpy.QtWidgets import QFrame, QGridLayout, QLabel, QPushButton, QWidget
 
+from napari_lot.gui.unsaved import ask
+
 
 class RecoveryBar(QFrame):
-    """One sentence about an autosave, and what can be done with it. Hidden while there is none."""
+    """One sentence about an autosave, and what can be done with it. Hidden while there is none.
+
+    Attributes
+    ----------
+    confirm : callable
+        Asked before an autosave is deleted; True deletes it.
+    """
 
     def __init__(self, parent: QWidget | None = None) -> None:
         super().__init__(parent)
@@ -33,8 +41,10 @@ class RecoveryBar(QFrame):
         for column, button in enumerate((self.open, self.delete, self.later)):
             layout.addWidget(button, 1, column)
         self.path: Path | None = None
+        self._when = ""
         self._left: list[Path] = []
         self.on_open: Callable[[Path], None] = lambda path: None
+        self.confirm: Callable[[str], bool] = lambda question: ask(self, question)
         self.open.clicked.connect(self._open)
         self.delete.clicked.connect(self._delete)
         self.later.clicked.connect(self.hide)
@@ -50,8 +60,9 @@ class RecoveryBar(QFrame):
         self.setVisible(self.path is not None)
         if self.path is not None:
             when = datetime.fromtimestamp(self.path.stat().st_mtime).astimezone()
+            self._when = f"{when.day} {when:%B, %H:%M}"
             more = f" {len(self._left)} more after it." if self._left else ""
-            self.text.setText(f"A run of {when.day} {when:%B, %H:%M} was not saved before its window was closed.{more}")
+            self.text.setText(f"A run of {self._when} was not saved before its window was closed.{more}")
 
     def _open(self) -> None:
         if self.path is not None:
@@ -59,9 +70,11 @@ class RecoveryBar(QFrame):
             self.on_open(self.path)
 
     def _delete(self) -> None:
-        if self.path is not None:
+        if self.path is None:
+            return
+        if self.confirm(f"The run of {self._when} is kept in this autosave alone. Delete it for good?"):
             self.path.unlink(missing_ok=True)
-        self._next()
+            self._next()
 
     def handled(self, path: Path) -> None:
         """It is saved elsewhere: it goes."""

@@ -26,7 +26,7 @@ from napari_lot.gui.broken_off import did_not_end
 from napari_lot.gui.canvas.drawings import warm_up
 from napari_lot.gui.canvas.garbage import Garbage
 from napari_lot.gui.canvas.layers import WorkbenchLayers
-from napari_lot.gui.forms.section import DONE, DOUBT, NEEDS, READY, Section
+from napari_lot.gui.forms.section import CAVEAT, DONE, NEEDS, READY, Section
 from napari_lot.gui.forms.tab_order import go_on
 from napari_lot.gui.look import use_theme
 from napari_lot.gui.notices import Notices
@@ -40,6 +40,7 @@ from napari_lot.gui.preferences import preferences
 from napari_lot.gui.recovery import RecoveryBar
 from napari_lot.gui.sessions import Sessions
 from napari_lot.gui.state import WorkbenchState
+from napari_lot.gui.work.one_paint import lay_out
 from napari_lot.gui.work.piece import Piece
 from napari_lot.job import ProbeSlices, Snapshot
 from napari_lot.warm_up import compile_beside
@@ -80,7 +81,8 @@ class Workbench(QWidget):
         self._closed = False
         self._window: QMainWindow | None = None
         self._warming: Piece | None = None
-        self._compiling: Any = None  # a process that ends by itself
+        # A process that ends by itself. It begins now: the sooner a run is started, the less of it is left.
+        self._compiling = compile_beside()
 
         self.data = DataPanel(self.state, viewer)
         self.probe = ProbePanel(self.state)
@@ -227,10 +229,10 @@ class Workbench(QWidget):
             weights = self.data.weights
             found = shortcomings(series, weights)
             steps["data"].set_status(
-                DOUBT if found else DONE, " ".join((*found, summary(series, state.thickness_A, weights)))
+                CAVEAT if found else DONE, " ".join((*found, summary(series, state.thickness_A, weights)))
             )
         if self.probe.refusals:
-            steps["probe"].set_status(DOUBT, " ".join(self.probe.refusals))
+            steps["probe"].set_status(CAVEAT, " ".join(self.probe.refusals))
         elif state.has_probe:
             energy, angle = microscope.energy_eV or 0.0, microscope.semiangle_mrad or 0.0
             steps["probe"].set_status(
@@ -243,7 +245,7 @@ class Workbench(QWidget):
         if state.running:
             steps["run"].set_status(READY, self.run.doing)
         elif needs is not None:
-            mark = DOUBT if needs == self.run.unsettled() else NEEDS
+            mark = CAVEAT if needs == self.run.unsettled() else NEEDS
             steps["run"].set_status(mark, needs[0].upper() + needs[1:] + ".")
         elif self.run.ended is not None:
             steps["run"].set_status(*self.run.ended)
@@ -254,7 +256,7 @@ class Workbench(QWidget):
             steps["inspect"].set_status(READY, f"Following run {state.runs}.")
         elif shown is not None:
             unfinished = ", which did not end" if did_not_end(shown) else ""
-            mark = DOUBT if unfinished else DONE
+            mark = CAVEAT if unfinished else DONE
             steps["inspect"].set_status(mark, f"Run {state.result_run}{unfinished}. Click a bar to look at that tilt.")
         elif self.layers.atoms.orbitals is not None:
             steps["inspect"].set_status(READY, f"The last state of run {state.runs}, which left no result.")
@@ -276,7 +278,6 @@ class Workbench(QWidget):
             return
         if self._warming is None:
             self._warming = Piece("warm-up", warm_up)
-            self._compiling = compile_beside()
         self.notices.dismiss()
         self.doubts.put_away()  # there are no atoms that either could show
         self.inspect.table.put_away()
@@ -313,6 +314,7 @@ class Workbench(QWidget):
         self.inspect.show_snapshot(snapshot)
         self.sessions.add(snapshot)
         self.update_views()
+        lay_out(self.inspect)
 
     def _on_result(self) -> None:
         if self.state.result is not None and not self.state.edited:

@@ -22,6 +22,10 @@ STEPS = {"own_width": 0.01, "distortion": 1e-3, "focus": 3.0}
 """Changes of the parameters (Å, or numbers) by which finite differences of the images are taken."""
 
 
+SLAB_POINTS = 200_000
+"""Places for another atom that are looked at together: memory, against calls."""
+
+
 class Evidence:
     """Judges states of one problem.
 
@@ -222,8 +226,11 @@ class Evidence:
         axes = [np.arange(a, b + constant_A, constant_A) for a, b in zip(lo, hi, strict=True)]
         tree = cKDTree(state.positions)
         found = []
-        for y in axes[1]:
-            points = np.stack(np.meshgrid(axes[0], [y], axes[2], indexing="ij"), -1).reshape(-1, 3)
+        slab = max(1, SLAB_POINTS // max(1, len(axes[0]) * len(axes[2])))
+        for start in range(0, len(axes[1]), slab):
+            along_y = axes[1][start : start + slab]
+            points = np.stack(np.meshgrid(axes[0], along_y, axes[2], indexing="ij"), -1)
+            points = np.moveaxis(points, 1, 0).reshape(-1, 3)  # in the order of image rows
             d, _ = tree.query(points, distance_upper_bound=2.0 * self.spacing_A, workers=self.problem.model.threads)
             points = points[(d >= 0.6 * self.spacing_A) & np.isfinite(d)]
             found.append(points[self.hull.contains(points)])

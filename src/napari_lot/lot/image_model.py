@@ -33,12 +33,14 @@ from napari_lot.lot.distributed import ALONE, Ranks
 from napari_lot.lot.render import CompiledRoad, Fitted, Measured, Render, Road, Workspace
 from napari_lot.lot.spectra import PairTransfer
 from napari_lot.lot.spread import compact, reference
-from napari_lot.lot.spread.window import FINE, Window
+from napari_lot.lot.spread.window import COARSE, FINE, Window
 from napari_lot.machine import usable_cores
 from napari_lot.physics.orbital import Gaussian, Orbital
 from napari_lot.physics.probe import DepthBasis, depth_basis
 from napari_lot.settings import Microscope
 
+COARSE_TOLERANCE = 0.05
+"""Part of the probe, root mean square over depths, that may be left out while many orbitals stand for one atom."""
 GAUSSIAN_WIDTHS, SHAPED_WIDTHS = (0.8, 1.5), (0.93, 1.2)
 """Narrowest and widest orbitals that one filter serves, in the width that it was chosen for."""
 
@@ -53,6 +55,21 @@ class Shapes(NamedTuple):
     width: Tensor
     learnt: Tensor
     common: bool = False
+
+
+class _Channels:
+    """Cubic pieces (K - 1, R, 4) of the coefficients over depth, spectra (R, V, U // 2 + 1), coefficients (K, R)."""
+
+    def __init__(self, poly: NDArray[Any], spectra: NDArray[np.complex128], coefficients: NDArray[np.float64]) -> None:
+        self.poly, self.spectra, self.coefficients = np.ascontiguousarray(poly, np.float32), spectra, coefficients
+
+    def strongest(self, tolerance: float) -> _Channels:
+        """The fewest channels that leave out no more than a part of what all of them show, root mean square."""
+        energy = (self.coefficients**2).mean(0) * (np.abs(self.spectra) ** 2).sum((1, 2))
+        falling = np.argsort(-energy, kind="stable")
+        left_out = 1.0 - np.cumsum(energy[falling]) / energy.sum()
+        kept = np.sort(falling[: 1 + int(np.argmax(left_out <= tolerance**2))])  # of all of them nothing is left out
+        return _Channels(self.poly[:, kept], self.spectra[kept], self.coefficients[:, kept])
 
 
 class ImageModel:
@@ -122,7 +139,7 @@ class ImageModel:
         pixel = self.canvas.pixel_size_A
         self.q2 = np.fft.fftfreq(v, pixel)[:, None] ** 2 + np.fft.rfftfreq(u, pixel)[None, :] ** 2
         self.correction: ProbeCorrection | None = None
-        self.window = FINE
+        self.coarse = False
         self._assemble()
         self.set_width(width_A)
 
@@ -195,18 +212,26 @@ class ImageModel:
         self._assemble()
         self.set_width(self._width_A)
 
-    def set_window(self, window: Window) -> None:
-        """Spread orbitals of a common shape by another window: what is seen stays the same but for its accuracy."""
-        if window != self.window:
-            self.window = window
+    def set_coarse(self, coarse: bool) -> None:
+        """Calculate with a shorter window and fewer channels, or as exactly as it was made for.
+
+        What is seen stays the same but for its accuracy: within ``COARSE_TOLERANCE`` of the probe, root mean square.
+        """
+        if coarse != self.coarse:
+            self.coarse = coarse
             self._tabulate()
+            self.set_width(self._width_A)
+
+    @property
+    def window(self) -> Window:
+        """By which orbitals of a common shape are spread."""
+        return COARSE if self.coarse else FINE
 
     def _assemble(self) -> None:
         """Channels of the corrected kernel: their coefficients over depth, and their spectra (R, V, U // 2 + 1)."""
         basis, correction = self.basis, self.correction
         if correction is None:
-            self.poly = np.ascontiguousarray(basis.polynomial, dtype=np.float32)
-            self._spectra = basis.transfer.astype(np.complex128)
+            self._every = _Channels(basis.polynomial, basis.transfer.astype(np.complex128), basis.coefficients)
             self._over_depth: Callable[[float], NDArray[np.float64]] = lambda depth: basis.at(depth)
             self._tabulate()
             return
@@ -216,12 +241,13 @@ class ImageModel:
         coefficients = np.hstack([basis.coefficients * g * t**p for p in range(len(change))])
         spline = CubicSpline(basis.depth_A, coefficients)
         pieces = np.moveaxis(spline.c[::-1] * (basis.step_A ** np.arange(4))[:, None, None], 0, -1)
-        self.poly = np.ascontiguousarray(pieces, dtype=np.float32)
-        self._spectra = np.concatenate([basis.transfer * c for c in change])
+        self._every = _Channels(pieces, np.concatenate([basis.transfer * c for c in change]), coefficients)
         self._over_depth = lambda depth: spline(np.atleast_1d(depth))
         self._tabulate()
 
     def _tabulate(self) -> None:
+        used = self._every.strongest(COARSE_TOLERANCE) if self.coarse else self._every
+        self.poly, self._spectra = used.poly, used.spectra
         paired = np.ascontiguousarray(np.moveaxis(_even(np.moveaxis(self.poly, 1, 0)), 0, 1))
         self.tables = compact.tables(paired, self.window)
         self._poly_of_pairs = [np.ascontiguousarray(paired[:, k : k + 2]) for k in range(0, paired.shape[1], 2)]
@@ -233,7 +259,7 @@ class ImageModel:
 
     @property
     def rank(self) -> int:
-        """Number of depth channels, those of a correction included."""
+        """Number of depth channels, those of a correction included; as many as are used."""
         return len(self._spectra)
 
     @property
@@ -247,7 +273,7 @@ class ImageModel:
 
     def transfer_at(self, depth_A: float) -> NDArray[np.complex128]:
         """Spectrum of the (corrected) imaging kernel at one depth, (V, U // 2 + 1), on the canvas."""
-        return np.einsum("r,rvu->vu", self._over_depth(depth_A)[0], self._spectra)
+        return np.einsum("r,rvu->vu", self._over_depth(depth_A)[0], self._every.spectra)
 
     def fits_width(self, width_A: float) -> bool:
         """True while ``set_width`` need not be called again for orbitals of this width."""

@@ -74,14 +74,9 @@ def gather(state: State, sigma_A: float, threads: int = 1) -> State:
     state = state.select(state.height > 0)
     if len(state.height) < 2:
         return state
-    p, reach = state.positions, CLIMB_REACH * sigma_A
-    # cells of the reach: the neighbours of a point lie in 27 of them; sorted, so that a row of three is one range
-    low = p.min(0) - 1.5 * reach
-    shape = np.ceil((p.max(0) + 1.5 * reach - low) / reach).astype(np.int64)
-    cell = ((p - low) / reach).astype(np.int64)
-    flat = (cell[:, 1] * shape[0] + cell[:, 0]) * shape[2] + cell[:, 2]
-    order = np.argsort(flat, kind="stable")
-    first = np.searchsorted(flat[order], np.arange(int(np.prod(shape)) + 1))
+    reach = CLIMB_REACH * sigma_A
+    order, first, low, shape = _cells(state.positions, reach)
+    p = state.positions
     points, height = np.ascontiguousarray(p[order]), state.height[order]
     peaks = np.empty_like(points)
 
@@ -108,9 +103,67 @@ def gather(state: State, sigma_A: float, threads: int = 1) -> State:
     return gathered
 
 
+def join(state: State, distance_A: float) -> State:
+    """Join orbitals that lie in one place: those within ``distance_A`` of one that came before them become part of it.
+
+    In the order of their places, whatever that of the orbitals: heights are added, positions averaged with the heights
+    as weights, and the id of the first stays. For distances over which an orbital looks the same.
+    """
+    if len(state.height) < 2:
+        return state
+    # cells of many distances: fewer than there are orbitals, and what is near lies in 27 of them still
+    order, first, low, shape = _cells(state.positions, max(distance_A, JOIN_CELL_A))
+    points = np.ascontiguousarray(state.positions[order])
+    leader = np.empty(len(points), np.int64)
+    _lead(points, first, low, shape, max(distance_A, JOIN_CELL_A), distance_A, leader)
+    leads = np.flatnonzero(leader == np.arange(len(points)))
+    place = np.zeros(len(points), np.int64)
+    place[leads] = np.arange(len(leads))
+    group, height = place[leader], state.height[order]
+    total = np.asarray(np.bincount(group, height, len(leads)), np.float64)
+    moved = [np.bincount(group, height * (points[:, k] - points[leader, k]), len(leads)) for k in range(3)]
+    joined = state.select(order[leads])
+    joined.positions = joined.positions + np.stack(moved, 1) / np.where(total > 0, total, 1.0)[:, None]
+    joined.height = total
+    return joined
+
+
+def _cells(positions: Floats, reach_A: float) -> tuple[NDArray[np.int64], NDArray[np.int64], Floats, NDArray[np.int64]]:
+    """Order of points by cubes of side ``reach_A``, the first of each cube, the lowest corner, cubes along the axes.
+
+    What is within reach of a point lies in 27 cubes, three of which in a row are one range.
+    """
+    low = positions.min(0) - 1.5 * reach_A
+    shape = np.ceil((positions.max(0) + 1.5 * reach_A - low) / reach_A).astype(np.int64)
+    cell = ((positions - low) / reach_A).astype(np.int64)
+    flat = (cell[:, 1] * shape[0] + cell[:, 0]) * shape[2] + cell[:, 2]
+    order = np.argsort(flat, kind="stable")
+    return order, np.searchsorted(flat[order], np.arange(int(np.prod(shape)) + 1)), low, shape
+
+
+JOIN_CELL_A = 1.0
 CLIMB_REACH = 2.5
 """Standard deviations beyond which the density of an orbital does not count."""
 CLIMB_STEPS = 60
+
+
+@nb.njit(nogil=True, cache=True)
+def _lead(points, first, low, shape, side, distance, leader):  # type: ignore[no-untyped-def]  # pragma: no cover - compiled
+    """Of each point the first one within a distance that leads, which may be itself."""
+    for i in range(len(points)):
+        leader[i] = i
+        x, y, z = points[i, 0], points[i, 1], points[i, 2]
+        cx, cy, cz = int((x - low[0]) / side), int((y - low[1]) / side), int((z - low[2]) / side)
+        closest = distance * distance
+        for iy in range(cy - 1, cy + 2):
+            for ix in range(cx - 1, cx + 2):
+                row = (iy * shape[0] + ix) * shape[2] + cz
+                for k in range(first[row - 1], min(first[row + 2], i)):
+                    if leader[k] == k:
+                        dx, dy, dz = points[k, 0] - x, points[k, 1] - y, points[k, 2] - z
+                        d2 = dx * dx + dy * dy + dz * dz
+                        if d2 < closest:
+                            closest, leader[i] = d2, k
 
 
 @nb.njit(nogil=True, cache=True)

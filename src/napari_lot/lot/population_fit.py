@@ -96,7 +96,7 @@ class PopulationFit(Fit):
         """
         s, state = self.settings, self.state
         reach = 0.9 * self.spacing_A
-        crowded, weak, _ = self._doubts()
+        crowded, weak, _ = self._crowded_and_weak()
         doubtful = state.positions[crowded | weak]
         if len(doubtful) == 0:
             return 0
@@ -120,7 +120,7 @@ class PopulationFit(Fit):
         self.adam = Adam()
         return int(melted.sum())
 
-    def _doubts(self) -> tuple[NDArray[np.bool_], NDArray[np.bool_], NDArray[np.int64]]:
+    def _crowded_and_weak(self) -> tuple[NDArray[np.bool_], NDArray[np.bool_], NDArray[np.int64]]:
         """Which orbitals are too close to another, which are too weak for their element, and the nearest of each."""
         s, state = self.settings, self.state
         limit = s.weak * population.typical_height(state) if self.evidence.one_height else 0.0
@@ -137,7 +137,7 @@ class PopulationFit(Fit):
         Either alone may be an atom that is badly measured; together they are a part of their neighbour, or of a model
         that explains the errors of the images.
         """
-        crowded, weak, neighbour = self._doubts()
+        crowded, weak, neighbour = self._crowded_and_weak()
         false = crowded & weak & (self.state.height < self.state.height[neighbour])
         self._note(f"prune: {false.sum()} of {len(false)}")
         self._select(~false)
@@ -148,6 +148,13 @@ class PopulationFit(Fit):
         keep = population.cull(self.state, part * float(np.quantile(self.state.height, 0.9)))
         self._note(f"cull {part}: {len(keep)} -> {keep.sum()}")
         self._select(keep)
+
+    def _join(self, distance_A: float) -> None:
+        before = self.state.ids
+        self.state = population.join(self.state, distance_A)
+        # those that stay go on as they went
+        place = np.argsort(before)
+        self.adam.select(PER_ATOM, place[np.searchsorted(before, self.state.ids, sorter=place)])
 
     def _gather(self, sigma_A: float) -> None:
         before = len(self.state.height)

@@ -19,7 +19,6 @@ from napari_lot.lot.hull import Hull
 from napari_lot.lot.mixture import Mixture, fit_mixture
 from napari_lot.lot.population_fit import PopulationFit
 from napari_lot.lot.problem import Problem, State
-from napari_lot.lot.spread.window import COARSE, FINE
 from napari_lot.physics.elements import relative_strengths
 from napari_lot.physics.orbital import Gaussian
 from napari_lot.settings import Solver
@@ -88,17 +87,19 @@ class Reconstruction(PopulationFit):
     def condense(self) -> Iterator[Progress]:
         """Heights, positions, gathering, merging: a grid of orbitals condenses to atoms."""
         s = self.settings
-        self.problem.model.set_window(COARSE)
+        self.problem.model.set_coarse(True)
         yield from self.passes("heights", s.heights_passes, ("height", "background"))
         self._align()
         self._cull(0.02)
         groups = ("positions", "height", "center")
-        yield from self.passes("positions", s.positions_passes, groups)
+        for _ in range(s.positions_passes):
+            yield from self.passes("positions", 1, groups)
+            self._join(s.join * self.spacing_A)
         self._align()
         self._cull(s.cull[0])
         self._gather(s.gather * self.spacing_A)
         self.condensed = True
-        self.problem.model.set_window(FINE)
+        self.problem.model.set_coarse(False)
         yield from self.passes("merge", s.merge_passes, groups)
         for k, distance in enumerate(s.merge_distances):
             part = s.cull[min(k + 1, len(s.cull) - 1)]
@@ -132,7 +133,7 @@ class Reconstruction(PopulationFit):
             self._cull(self.settings.cull[0])
             self._gather(FIRST_GUESS_BLUR * self.spacing_A)
             self._cull(min(self.settings.cull[-1], max(0.5 * self.weakest, self.settings.cull[0])))
-        self.problem.model.set_window(FINE)
+        self.problem.model.set_coarse(False)
         if self.p_element is not None:  # of orbitals in another order, or of others
             self.tells_species()
 

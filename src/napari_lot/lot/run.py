@@ -14,7 +14,6 @@ from numpy.typing import NDArray
 
 from napari_lot.edit import Candidates, Edit, Held
 from napari_lot.job import Control, ProbeSlices, Result, Snapshot
-from napari_lot.lot import likelihood
 from napari_lot.lot.candidates import find_candidates
 from napari_lot.lot.distributed import here
 from napari_lot.lot.fitting import GRID_STAGES, Progress, Stopped
@@ -23,12 +22,15 @@ from napari_lot.lot.outcome import orbitals_of, outcome
 from napari_lot.lot.prepare import Prepared, prepare
 from napari_lot.lot.problem import State
 from napari_lot.lot.reconstruct import Reconstruction
+from napari_lot.lot.shown import EVERYWHERE, shown
 
 if TYPE_CHECKING:
     from napari_lot.job import Job
 
 SNAPSHOT_INTERVAL_S = 0.15
 """Least time between snapshots: more are never looked at, and each copies the orbitals."""
+LARGEST_SHARE, SLOWEST_INTERVAL_S = 0.01, 0.5
+"""Part of the time that may go into snapshots; but as many as this come however dear they are."""
 LONGEST_PREPARATION_S = 20.0
 REASONS = (None, "finish", "cancel", "time limit")
 """Why a run is stopped, in an order that processes that share it may tell one another."""
@@ -180,53 +182,66 @@ class _Live:
 
     def __init__(self, job: Job, ready: Prepared, began: float) -> None:
         self.job, self.ready, self.began = job, ready, began
-        tilts = len(job.series)
-        self.r = np.full(tilts, np.nan)
+        self.r = np.full(len(job.series), np.nan)
         self.fresh: dict[int, NDArray[np.float32]] = {}
         self.last = 0.0
+        self.cost = 0.0
         self.stage = ""
         self.loss = np.nan
-        self.final = False
+        self.result: Result | None = None
 
     def after(self, progress: Progress, state: State) -> Iterator[Snapshot]:
         for j, image in zip(progress.tilts, progress.calculated, strict=True):
             self.fresh[int(j)] = image
         now = time.perf_counter()
-        if progress.stage == self.stage and now - self.last < SNAPSHOT_INTERVAL_S:
+        apart = max(SNAPSHOT_INTERVAL_S, min(self.cost / LARGEST_SHARE, SLOWEST_INTERVAL_S))
+        if progress.stage == self.stage and now - self.last < apart:
             return
         self.last, self.stage = now, progress.stage
         self.loss = progress.loss / max(progress.calculated.size, 1)
-        yield self.snapshot(progress.stage, progress.step, progress.steps_total, state, STAGES[progress.stage])
+        worked = time.thread_time()
+        snapshot = self.snapshot(progress.stage, progress.step, progress.steps_total, state, STAGES[progress.stage])
+        self.cost = time.thread_time() - worked
+        yield snapshot
 
     def everything(self, result: Result) -> None:
         """Make all tilts of a result part of the next snapshot."""
-        self.r, self.final = result.r_factor.copy(), True
-        self.fresh = {j: (image - self.ready.zero) / self.ready.unit for j, image in enumerate(result.calculated)}
+        self.r, self.result = result.r_factor.copy(), result
 
     def snapshot(
         self, stage: str, step: int, total: int, state: State, message: str, probe: ProbeSlices | None = None
     ) -> Snapshot:
-        ready, tilts = self.ready, np.array(sorted(self.fresh), np.int64)
-        shape = self.job.series.images.shape[1:]
-        calculated = np.stack([self.fresh[int(j)] for j in tilts]) if len(tilts) else np.zeros((0, *shape), np.float32)
-        if len(tilts) and not self.final:  # the result's hold withheld tilts, too
-            observed = ready.problem.observed[tilts].numpy()
-            mask = None if ready.problem.weights is None else ready.problem.weights[tilts].numpy() > 0
-            self.r[tilts] = likelihood.r_factor(observed, calculated, state.background[tilts], mask)
-        self.fresh = {}
+        tilts, calculated = self._new_images(state)
         return Snapshot(
             stage=stage,
             step=step,
             steps_total=max(total, 1),
-            orbitals=orbitals_of(self.job, ready, state),
+            orbitals=orbitals_of(self.job, self.ready, state),
             loss=float(self.loss),
             r_factor=self.r.copy(),
             tilts=tilts,
-            calculated=(calculated * np.float32(ready.unit) + np.float32(ready.zero)).astype(np.float32),
+            calculated=calculated,
             probe=probe,
             elapsed_s=time.perf_counter() - self.began,
             message=message,
         )
+
+    def _new_images(self, state: State) -> tuple[NDArray[np.int64], NDArray[np.float32]]:
+        """Tilts that are new since the last snapshot, and their images in the unit of the series."""
+        ready, fresh = self.ready, self.fresh
+        self.fresh = {}
+        if self.result is not None:  # with withheld tilts, too
+            return np.arange(len(self.r)), self.result.calculated
+        tilts = np.array(sorted(fresh), np.int64)
+        images = np.empty((len(tilts), *self.job.series.images.shape[1:]), np.float32)
+        observed, weights = ready.problem.observed.numpy(), ready.problem.weights
+        for j, image in zip(tilts, images, strict=True):
+            counting = EVERYWHERE if weights is None else weights[j].numpy()
+            calculated = np.ascontiguousarray(fresh[int(j)], np.float32)
+            self.r[j] = shown(
+                observed[j], calculated, counting, float(state.background[j]), ready.unit, ready.zero, image
+            )
+        return tilts, images
 
 
 STAGES = {

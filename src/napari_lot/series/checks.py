@@ -236,10 +236,10 @@ def checked_pixels(
         images = images.copy()
         for t in to_clean:
             np.nan_to_num(images[t], copy=False, nan=0.0, posinf=0.0, neginf=0.0)
-    doubts = [f"{source}: the mask leaves nothing of {tilt_list(dark)}: not used."] if dark else []
+    caveats = [f"{source}: the mask leaves nothing of {tilt_list(dark)}: not used."] if dark else []
     if counts and brightest < 1:
-        doubts.append(f"{source}: the largest value is {brightest:g}, too small for electron counts: check 'counts'.")
-    return images, doubts
+        caveats.append(f"{source}: the largest value is {brightest:g}, too small for electron counts: check 'counts'.")
+    return images, caveats
 
 
 def duplicate_angles(
@@ -257,12 +257,12 @@ def duplicate_angles(
     rounded = np.round(directions[used], 6)
     _, group, count = np.unique(rounded, axis=0, return_inverse=True, return_counts=True)
     group = group.ravel()
-    doubts = []
+    caveats = []
     for which in np.flatnonzero(count > 1):
         first, *others = used[group == which]
         same = [t for t in others if np.array_equal(images[first], images[t])]
         if same:
-            doubts.append(
+            caveats.append(
                 f"{source}: {tilt_list([first, *same])} hold the same image: leave out all but one, or check how the "
                 "stack was put together."
             )
@@ -274,11 +274,11 @@ def duplicate_angles(
     if slips:
         thetas = ", ".join(f"{angles[used[i], 1]:g}" for i in slips[:5])
         more = f" and {len(slips) - 5} more" if len(slips) > 5 else ""
-        doubts.append(
+        caveats.append(
             f"{source}: {len(slips)} angle{'s appear' if len(slips) > 1 else ' appears'} more than once "
             f"(theta {thetas}{more} degrees), where the series skips one: check the angles."
         )
-    return doubts
+    return caveats
 
 
 def checked_center(
@@ -298,12 +298,12 @@ def checked_center(
         raise InputError(
             f"{source}: the rotation centre ({row}, {column}) is not finite: give (row, column) in pixels."
         )
-    doubts = []
+    caveats = []
     if not (-0.5 <= row <= rows - 0.5 and -0.5 <= column <= columns - 0.5):
-        doubts.append(
+        caveats.append(
             f"{source}: the rotation centre ({row:g}, {column:g}) lies outside the {rows} x {columns} images."
         )
-    return (row, column), doubts
+    return (row, column), caveats
 
 
 def checked_pixel_size(value: Any, source: str) -> float:

@@ -90,15 +90,15 @@ def _series(path: Path, shapes: Shapes, load: Load) -> RawSeries:
             images = np.moveaxis(images, 2, 0)
     pixel_name = find_name([n for n, shape in shapes.items() if int(np.prod(shape)) == 1], PIXEL_NAMES)
     size = None if pixel_name is None else float(np.asarray(load(pixel_name)).ravel()[0])
-    doubts: tuple[str, ...] = ()
+    caveats: tuple[str, ...] = ()
     if pixel_name is not None and not pixel_name.endswith("_A"):
-        doubts = (f"{path}: the variable '{pixel_name}' ({size:g}) was taken as the pixel size in Å: check it.",)
+        caveats = (f"{path}: the variable '{pixel_name}' ({size:g}) was taken as the pixel size in Å: check it.",)
     return RawSeries(
         images=images,
         angles=angles,
         pixel_size_A=size,
         metadata={"format": "MATLAB", "images_from": name},
-        warnings=doubts,
+        warnings=caveats,
     )
 
 

@@ -89,11 +89,11 @@ class TiltSeries:
         rotations = checked_rotations(self.rotations, len(images), self.source)
         used = np.setdiff1d(np.arange(len(images)), excluded)
         check_enough(angles if rotations is None else rotations.reshape(-1, 9), used, self.source)
-        images, doubts = checked_pixels(images, mask, used, self.counts, self.source)
+        images, caveats = checked_pixels(images, mask, used, self.counts, self.source)
         directions = angles if rotations is None else rotations.reshape(-1, 9)
-        doubts += duplicate_angles(directions, angles, images, used, self.source)
+        caveats += duplicate_angles(directions, angles, images, used, self.source)
         center, off_centre = checked_center(self.center_px, images.shape, self.source)
-        doubts += off_centre
+        caveats += off_centre
         values: dict[str, Any] = {
             "images": images,
             "angles_deg": angles,
@@ -105,7 +105,7 @@ class TiltSeries:
             "counts": bool(self.counts),
             "rotations": rotations,
             "excluded": excluded,
-            "warnings": tuple(dict.fromkeys((*self.warnings, *doubts))),
+            "warnings": tuple(dict.fromkeys((*self.warnings, *caveats))),
         }
         for name, value in values.items():
             object.__setattr__(self, name, value)

@@ -182,6 +182,22 @@ def test_more_hot_pixels_than_a_detector_has_are_doubted() -> None:
     assert "raise the threshold" in doubt
 
 
+def test_each_image_is_filtered_once_for_hot_pixels(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Two medians are what takes the time: of the neighbours, and of theirs."""
+    from scipy import ndimage
+
+    filtered: list[tuple[int, ...]] = []
+    median_filter = ndimage.median_filter
+
+    def counted(image: np.ndarray, **how: object) -> np.ndarray:
+        filtered.append(image.shape)
+        return median_filter(image, **how)
+
+    monkeypatch.setattr(ndimage, "median_filter", counted)
+    RemoveHotPixels().apply(TiltSeries(CLEAN, THETAS, 0.5))
+    assert len(filtered) == 2 * len(CLEAN)
+
+
 def test_hot_pixels_of_intensities_can_be_replaced_those_of_counts_are_masked() -> None:
     stack = (CLEAN + 0.02 * CLEAN.max() * RNG.normal(size=CLEAN.shape)).astype(np.float32)
     bad, where = spoiled(stack, 3 * float(stack.max()))

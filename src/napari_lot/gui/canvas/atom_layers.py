@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import replace
 from typing import Any
 
@@ -24,6 +26,12 @@ SPHERE, RING = 0.62, 0.45
 class AtomLayers:
     """Owns the two layers of atoms; of very many the ``MAX_SHOWN`` highest are shown.
 
+    Parameters
+    ----------
+    viewer : napari.viewer.Viewer
+    streaming : callable
+        As for ``PointsBuffer``.
+
     Attributes
     ----------
     spheres, markers : PointsBuffer or None
@@ -40,8 +48,9 @@ class AtomLayers:
         What they are called: the orbitals of a running fit are no atoms yet.
     """
 
-    def __init__(self, viewer: Any) -> None:
+    def __init__(self, viewer: Any, streaming: Callable[[], AbstractContextManager[None]] = nullcontext) -> None:
         self.viewer = viewer
+        self._streaming = streaming
         self.spheres: PointsBuffer | None = None
         self.markers: PointsBuffer | None = None
         self.orbitals: Orbitals | None = None
@@ -53,6 +62,8 @@ class AtomLayers:
         self.intensity = "image units"
         self.settled = False
         self.noun = "orbitals"
+        self._coloring: Coloring | None = None
+        self._coloring_of: tuple[Any, ...] = ()
 
     def remove(self) -> None:
         """Take both layers away, and forget whose atoms they showed."""
@@ -60,7 +71,7 @@ class AtomLayers:
             if buffer is not None and buffer.layer in self.viewer.layers:
                 self.viewer.layers.remove(buffer.layer)
         self.spheres = self.markers = None
-        self.orbitals = self.result = self.kept = None
+        self.orbitals = self.result = self.kept = self._coloring = None
         self.settled = False
         self.noun = "orbitals"
 
@@ -76,10 +87,11 @@ class AtomLayers:
         self.spacing_A, self.settled = spacing_A, False
         self._take(orbitals)
         if self.spheres is None:
-            self.spheres = PointsBuffer(ATOMS, SPHERE * spacing_A, antialiasing=0, shading="spherical")
+            self.spheres = PointsBuffer(ATOMS, SPHERE * spacing_A, self._streaming, antialiasing=0, shading="spherical")
             self.markers = PointsBuffer(
                 MARKERS,
                 RING * spacing_A,
+                self._streaming,
                 face_color="transparent",
                 border_color="#ffb000",
                 border_width=0.12,
@@ -131,7 +143,14 @@ class AtomLayers:
     # -- colours and sizes ------------------------------------------------------------------------------------
 
     def coloring(self) -> Coloring:
-        """The colours that the atoms on screen have."""
+        """The colours that the atoms on screen have; worked out once, for canvas, words and histogram."""
+        assert self.orbitals is not None
+        of = (self.orbitals, self.result, self.color_by, self.intensity)
+        if self._coloring is None or any(a is not b for a, b in zip(of, self._coloring_of, strict=True)):
+            self._coloring, self._coloring_of = self._new_coloring(), of
+        return self._coloring
+
+    def _new_coloring(self) -> Coloring:
         assert self.orbitals is not None
         if self.result is None:
             return coloring(self.color_by, self.orbitals, intensity=self.intensity)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cache
 
 import numpy as np
 from napari.utils import Colormap
@@ -19,6 +20,7 @@ DOUBTFUL = 0.95
 """Probability below which an atom is called improbable, or its element doubtful."""
 MOST_UNUSED = 0.1
 """Part of the colours that round limits may leave without an atom."""
+SHADES = 1024
 UNKNOWN = (0.5, 0.5, 0.5, 1.0)
 
 # Okabe and Ito's colours, told apart by people with any colour vision; those that are light on black first.
@@ -39,6 +41,12 @@ def _map(name: str) -> Colormap:
             np.array([(0.95, 0.62, 0.0, 1.0), (0.72, 0.72, 0.72, 1.0), (0.1, 0.4, 0.75, 1.0)]), name="doubt-certainty"
         )
     return ensure_colormap({HEIGHT: "viridis", ERROR_BAR: "plasma"}[name])
+
+
+@cache
+def _shades(name: str) -> NDArray[np.float32]:
+    """Colours (SHADES, 4) of a map, from its lower to its upper end: looked up, for atoms stream in by the thousand."""
+    return np.asarray(_map(name).map(np.linspace(0.0, 1.0, SHADES)), np.float32)
 
 
 @dataclass(frozen=True)
@@ -81,13 +89,17 @@ class Coloring:
         """Colours (N, 4) of the atoms, or of other values."""
         v = self.values if values is None else np.asarray(values, np.float64)
         known = np.isfinite(v)
-        colors = np.tile(np.array(UNKNOWN, np.float32), (len(v), 1))
         if self.name == ELEMENT:
             palette = np.array([(*c, 1.0) for c in ELEMENT_COLORS], np.float32)
-            colors[known] = palette[v[known].astype(np.int64) % len(palette)]
-        elif known.any():
+            which = np.where(known, v, 0).astype(np.int64) % len(palette)
+        else:
             low, high = self.limits
-            colors[known] = _map(self.name).map(np.clip((v[known] - low) / (high - low), 0, 1))
+            palette = _shades(self.name)
+            share = np.clip((np.where(known, v, low) - low) / (high - low), 0, 1)
+            which = np.rint(share * (len(palette) - 1)).astype(np.int64)
+        colors = palette[which]
+        if not known.all():
+            colors[~known] = UNKNOWN
         return colors
 
 

@@ -57,7 +57,7 @@ class WorkbenchLayers:
         self.on_edit: Callable[[], None] = lambda: None
         self.editor = AtomEditor(viewer, self._on_edited)
         self.views = Views(viewer, self._own)
-        self.atoms = AtomLayers(viewer)
+        self.atoms = AtomLayers(viewer, self.views.still.list_held)
         self.doubt = DoubtMark(viewer, self._doubt_place)
         self._tilt = 0
         # where the view was before a doubtful atom was brought into its middle, and where it has been since
@@ -125,7 +125,8 @@ class WorkbenchLayers:
 
     def show_calculated(self, tilts: NDArray[np.int64], calculated: NDArray[np.float32]) -> Iterator[None]:
         """Fill in calculated images (n, V, U) of some tilts and their residuals, in turns where layers have to come."""
-        self.stacks.show_calculated(tilts, calculated, self.tilt)
+        with self.views.still.list_held():
+            self.stacks.show_calculated(tilts, calculated, self.tilt)
         if not self.stacks.has(CALCULATED):
             yield
         yield from self._add_stacks()

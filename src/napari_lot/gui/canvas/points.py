@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from contextlib import AbstractContextManager, nullcontext
 from typing import Any
 
 import numpy as np
@@ -17,11 +19,25 @@ class PointsBuffer:
 
     Spare rows are masked with ``shown``, and because napari 0.9 ignores that mask in 3-D (when no axis is sliced) they
     also have no size, no opacity, and lie inside shown points.
+
+    Parameters
+    ----------
+    name, size_A, options
+        Of the layer: its name, the diameter of its points, and what else napari is told.
+    streaming : callable
+        Makes a context for changes of where points are, and in which colours.
     """
 
-    def __init__(self, name: str, size_A: float, **options: Any) -> None:
+    def __init__(
+        self,
+        name: str,
+        size_A: float,
+        streaming: Callable[[], AbstractContextManager[None]] = nullcontext,
+        **options: Any,
+    ) -> None:
         self.name = name
         self.size_A = size_A
+        self.streaming = streaming
         self.options = options
         self.layer: Points | None = None
         self.visible = True
@@ -37,17 +53,19 @@ class PointsBuffer:
             return
         capacity = len(layer.data)
         if n:  # else all rows wait, where they are
-            layer.data[:] = _padded(zyx, capacity)
-        # One refresh at the end draws everything: each setter alone would slice and draw again.
-        with layer.events.blocker_all():
-            if colors is not None:
-                layer.face_color = _faces(colors, capacity)
-            if n != self.count:
-                shown = np.arange(capacity) < n
-                layer.size = np.where(shown, self.size_A, 0.0)
+            _fill(layer.data, zyx)
+        # Written into the arrays, and one refresh at the end: each setter alone would slice and draw again, that of the
+        # colours even with its events blocked.
+        if colors is not None:
+            layer.face_color[:] = _faces(colors, capacity)
+        if n != self.count:
+            shown = np.arange(capacity) < n
+            layer.size[:] = np.where(shown, self.size_A, 0.0)
+            with layer.events.blocker_all():
                 layer.shown = shown
         self.count = n
-        layer.refresh()
+        with self.streaming():
+            layer.refresh(thumbnail=False)  # that waits until nothing streams any more
 
     def recolor(self, colors: NDArray[np.float32]) -> None:
         """Other colours (N, 4) for the points on screen."""
@@ -124,6 +142,9 @@ class PointsBuffer:
             **options,
         )
         layer.editable = False
+        # The same word, but no member of napari's Symbol: it asks every row for its name whenever points are drawn, and
+        # a member takes twenty times as long to answer as a word.
+        layer.symbol[:] = str(layer.symbol[0]) if capacity else ""
         position = viewer.layers.index(old) if old is not None else None
         if old is not None:
             viewer.layers.remove(old)
@@ -135,8 +156,18 @@ class PointsBuffer:
 
 
 def _padded(zyx: NDArray[np.float64], capacity: int) -> NDArray[np.float64]:
-    """Points (capacity, 3): the given ones, then copies of them (all in one place would stall software OpenGL)."""
-    return np.asarray(zyx)[np.arange(capacity) % len(zyx)] if len(zyx) else np.zeros((capacity, 3))
+    """Points (capacity, 3) as ``_fill`` makes them."""
+    rows = np.zeros((capacity, 3))
+    if len(zyx):
+        _fill(rows, zyx)
+    return rows
+
+
+def _fill(rows: NDArray[np.float64], zyx: NDArray[np.float64]) -> None:
+    """The given points, then copies of them (all in one place would stall software OpenGL)."""
+    for first in range(0, len(rows), len(zyx)):
+        part = rows[first : first + len(zyx)]
+        part[:] = zyx[: len(part)]
 
 
 def _faces(colors: NDArray[np.float32], capacity: int) -> NDArray[np.float32]:

@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from typing import Any
 
-from qtpy.QtWidgets import QWidget
+from qtpy.QtWidgets import QListView, QWidget
 
 
 class Still:
@@ -24,6 +24,7 @@ class Still:
     def __init__(self, beside: Callable[[], Any]) -> None:
         self._beside = beside
         self._found: list[Any] = []
+        self._lists: list[Any] = []
 
     @contextmanager
     def held(self) -> Iterator[None]:
@@ -48,3 +49,23 @@ class Still:
         except RuntimeError:  # the window is gone
             return []
         return canvases
+
+    @contextmanager
+    def list_held(self) -> Iterator[None]:
+        """While this lasts napari's list of layers stays as it is, for changes that are none of names or their order.
+
+        It arranges itself anew at whatever happens to a layer, in a turn of the event loop of its own, and then the
+        whole window is painted once more.
+        """
+        with suppress(RuntimeError):  # the window is gone
+            if not self._lists and (widget := self._beside()) is not None:
+                self._lists = [c for c in widget.window().findChildren(QListView) if type(c).__name__ == "QtLayerList"]
+        models = []
+        with suppress(RuntimeError):
+            models = [model for model in (view.model() for view in self._lists) if not model.blockSignals(True)]
+        try:
+            yield
+        finally:
+            with suppress(RuntimeError):
+                for model in models:
+                    model.blockSignals(False)

@@ -198,8 +198,11 @@ class NumberBox(QDoubleSpinBox):
 
     def _leave(self, event: Any, leave: Callable[[Any], None]) -> None:
         """Qt puts the old value in place of what it cannot take; a person wants to see, and mend, what was typed."""
-        self._pause.stop()
-        text = self._line.text()
+        try:
+            self._pause.stop()
+            text = self._line.text()
+        except RuntimeError:  # PySide tells of the focus that goes while Qt deletes the box, its line first
+            return
         why = self.why_not(text)
         if why:
             self._put_back()

@@ -10,12 +10,12 @@ from superqt import QCollapsible
 from napari_lot.gui.look import AMBER, BLUE, GREEN
 
 _UNLIMITED = 16_777_215  # QWIDGETSIZE_MAX
-NEEDS, READY, DONE, DOUBT = "needs", "ready", "done", "doubt"
+NEEDS, READY, DONE, CAVEAT = "needs", "ready", "done", "caveat"
 _MARKS = {
     NEEDS: ("○", AMBER),
     READY: ("●", BLUE),
     DONE: ("✓", GREEN),
-    DOUBT: ("⚠", AMBER),
+    CAVEAT: ("⚠", AMBER),
 }
 
 
@@ -84,7 +84,7 @@ class Section(QCollapsible):
             self.collapse(animate=False)
 
     def set_status(self, state: str, text: str) -> None:
-        """State (needs, ready, done or doubt) and the line that explains it."""
+        """State (needs, ready, done or caveat) and the line that explains it."""
         mark, color = _MARKS[state]
         self.status.setText(f'<span style="color:{color}">{mark}</span>&nbsp; {text}')
         self.status.setAccessibleName(text)

@@ -12,6 +12,8 @@ from qtpy.QtWidgets import QVBoxLayout, QWidget
 
 from napari_lot.gui import look
 from napari_lot.gui.canvas.colors import EXISTENCE, Coloring
+from napari_lot.gui.work.one_paint import update_plot
+from napari_lot.gui.work.seldom import Seldom
 from napari_lot.job import ProbeSlices
 
 LOSS_COLOR, R_COLOR, BAR_COLOR, MARK_COLOR = look.AMBER, look.BLUE, look.BLUE, look.AMBER
@@ -31,6 +33,7 @@ def _plot(left: str, bottom: str, height: int) -> pg.PlotWidget:
     for side, text in (("left", left), ("bottom", bottom)):
         axis = item.getAxis(side)
         axis.enableAutoSIPrefix(False)
+        axis.setStyle(autoReduceTextSpace=False)  # else the plot changes its width with the figures beside it
         item.setLabel(side, text)
     item.showGrid(x=False, y=True, alpha=0.2)
     look.follow(widget)
@@ -53,6 +56,7 @@ class ConvergencePlot(QWidget):
         right.setPen(look.text())
         right.setTextPen(LOSS_COLOR)
         right.enableAutoSIPrefix(False)
+        right.setStyle(autoReduceTextSpace=False)
         right.setLabel("log₁₀ loss", color=LOSS_COLOR, **{"font-size": "9pt"})
         self._loss_view = pg.ViewBox(enableMenu=False)
         self._loss_view.setMouseEnabled(False, False)
@@ -67,6 +71,7 @@ class ConvergencePlot(QWidget):
         layout.setContentsMargins(0, 0, 0, 0)
         layout.addWidget(self.plot)
         self._history: list[tuple[int, float, float]] = []
+        self._seldom = Seldom(self._draw, parent=self)
 
     def _follow(self) -> None:
         self._loss_view.setGeometry(self.plot.getPlotItem().vb.sceneBoundingRect())
@@ -83,12 +88,14 @@ class ConvergencePlot(QWidget):
 
     def clear(self) -> None:
         self._history = []
+        self._seldom.forget()
         self._draw()
 
     def add(self, history: list[tuple[int, float, float]]) -> None:
-        """Add (step, loss, mean R) of some snapshots."""
-        self._history.extend(history)
-        self._draw()
+        """Add (step, loss, mean R) of some snapshots; while many come the plot is drawn once a second."""
+        if history:
+            self._history.extend(history)
+            self._seldom.wish()
 
     def _draw(self) -> None:
         values = np.array(self._history, float).reshape(-1, 3)
@@ -98,7 +105,10 @@ class ConvergencePlot(QWidget):
         shown = loss[loss[:, 1] > 0] if len(loss) and (loss[:, 1] > 0).all() else loss
         log = len(shown) > 0 and bool((shown[:, 1] > 0).all())
         self._loss.setData(shown[:, 0], np.log10(shown[:, 1]) if log else shown[:, 1])
-        self.plot.getPlotItem().getAxis("right").setLabel("log₁₀ loss" if log else "loss", color=LOSS_COLOR)
+        axis, words = self.plot.getPlotItem().getAxis("right"), "log₁₀ loss" if log else "loss"
+        if axis.labelText != words:
+            axis.setLabel(words, color=LOSS_COLOR)
+        update_plot(self.plot)
 
 
 class TiltBars(QWidget):
@@ -139,16 +149,19 @@ class TiltBars(QWidget):
         self.values = np.asarray(r_factor, float)
         self._withheld = withheld
         height = 100 * np.nan_to_num(self.values)
-        self.colors = [pg.mkBrush(WITHHELD_COLOR if t in withheld else BAR_COLOR) for t in range(len(height))]
+        fitted, predicted = pg.mkBrush(BAR_COLOR), pg.mkBrush(WITHHELD_COLOR)
+        self.colors = [predicted if t in withheld else fitted for t in range(len(height))]
         self._bars.setOpts(x=np.arange(len(height)), height=height, width=0.8, brushes=self.colors)
         self.plot.setXRange(-0.5, max(len(height) - 0.5, 0.5), padding=0.01)
         top = float(height.max()) if len(height) else 1.0
         self.plot.setYRange(0, top * 1.05 if top > 0 else 1.0, padding=0)
+        update_plot(self.plot)
 
     def mark(self, tilt: int) -> None:
         """Show which tilt is looked at."""
         self._mark.setValue(tilt)
         self._mark.setVisible(len(self.values) > 0)
+        update_plot(self.plot)
 
     def _moved(self, position: object) -> None:
         tilt = round(self.plot.getPlotItem().vb.mapSceneToView(position).x())
@@ -188,9 +201,10 @@ class ColorHistogram(QWidget):
         if not len(values):
             return
         axis = self.plot.getPlotItem().getAxis("bottom")
-        self.title = coloring.title
-        self.plot.setLabel("bottom", coloring.title)
-        self.plot.setToolTip(f"Atoms by {coloring.title}; the colours are those of the atoms in 3D.")
+        if self.title != coloring.title:
+            self.title = coloring.title
+            self.plot.setLabel("bottom", coloring.title)
+            self.plot.setToolTip(f"Atoms by {coloring.title}; the colours are those of the atoms in 3D.")
         if coloring.elements:
             middle = np.arange(len(coloring.elements), dtype=float)
             counts = np.bincount(values.astype(np.int64), minlength=len(middle))
@@ -206,6 +220,7 @@ class ColorHistogram(QWidget):
         self._bars.setOpts(x=middle, height=counts, width=width, brushes=brushes)
         self.plot.setXRange(low, high, padding=0)
         self.plot.setYRange(0, counts.max() * 1.08, padding=0)
+        update_plot(self.plot)
 
     @staticmethod
     def _range(coloring: Coloring, values: NDArray[np.float64]) -> tuple[float, float]:

@@ -15,16 +15,10 @@ from scipy import fft
 from scipy.spatial import cKDTree
 
 from napari_lot.lot.image_model import ImageModel
+from napari_lot.lot.information import PARAMETERS, Information, covariance
 from napari_lot.lot.local.products import correlate, windows
 from napari_lot.lot.local.windows import View, cut
-from napari_lot.lot.precision import (
-    PARAMETERS,
-    PRODUCTS,
-    Information,
-    Kernels,
-    covariance,
-    cross_information,
-)
+from napari_lot.lot.precision import PRODUCTS, Kernels, cross_information
 from napari_lot.lot.problem import Problem, State
 
 Floats = NDArray[np.float64]

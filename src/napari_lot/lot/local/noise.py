@@ -10,7 +10,8 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from napari_lot.lot.precision import PARAMETERS, inflation
+from napari_lot.lot.information import PARAMETERS
+from napari_lot.lot.precision import inflation
 from napari_lot.lot.problem import Problem, State
 
 SIGNAL = 0.1

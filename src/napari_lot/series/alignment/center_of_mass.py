@@ -58,8 +58,8 @@ def align_by_center_of_mass(series: TiltSeries, progress: Progress = nothing) ->
     translation, center = split_shifts(places[known], turn, 0.02 * max(series.images.shape[1:]))
     drift = np.zeros((len(series), 2))
     drift[known] = places[known] - turn @ translation - center
-    doubts: tuple[str, ...] = ()
+    caveats: tuple[str, ...] = ()
     if len(lost):
-        doubts = (f"{tilt_list(lost).capitalize()} could not be judged: no particle within the field; not moved.",)
+        caveats = (f"{tilt_list(lost).capitalize()} could not be judged: no particle within the field; not moved.",)
     found = (series.center_px[0] + float(center[1]), series.center_px[1] + float(center[0]))
-    return Drift(drift, found, "by centres of mass", doubts, common)
+    return Drift(drift, found, "by centres of mass", caveats, common)

@@ -88,11 +88,13 @@ def align_by_correlation(
             particle = find_particle(series, j)
             if particle is not None:
                 common.add(j, particle.signal)
-    doubts: tuple[str, ...] = ()
+    caveats: tuple[str, ...] = ()
     if weak:
-        doubts = (f"{tilt_list(sorted(weak)).capitalize()} have little in common with their neighbours: look at them.",)
+        caveats = (
+            f"{tilt_list(sorted(weak)).capitalize()} have little in common with their neighbours: look at them.",
+        )
     how = "by cross-correlation of neighbours" + (", stretched as a film" if film else "")
-    return Drift(drift, series.center_px, how, doubts, common)
+    return Drift(drift, series.center_px, how, caveats, common)
 
 
 def register(fixed: Floats, moving: Floats, reach_px: float) -> tuple[Floats, float]:

@@ -25,7 +25,7 @@ class Drift:
         Rotation centre in the aligned images.
     how : str
         The method in a few words, for the history of the series.
-    doubts : tuple of str
+    caveats : tuple of str
         What is doubtful, one sentence each.
     common : CommonProfile or None
         What tells whether tilts that are moved back agree better; None where they have nothing in common.
@@ -34,7 +34,7 @@ class Drift:
     drift_px: Floats
     center_px: tuple[float, float]
     how: str
-    doubts: tuple[str, ...] = ()
+    caveats: tuple[str, ...] = ()
     common: CommonProfile | None = None
 
     @property

@@ -31,7 +31,7 @@ sharper one; for a single pixel there is no limit to it.
 """
 TOO_MANY = 0.01
 """Part of the field, or of the specimen, above which what was found are hardly bad pixels of a detector."""
-DOUBT = "more than a detector has: atoms may be among them. Look at the tilts, and raise the threshold."
+CAVEAT = "more than a detector has: atoms may be among them. Look at the tilts, and raise the threshold."
 
 
 def find_hot_pixels(
@@ -44,13 +44,20 @@ def find_hot_pixels(
     most peaks of the image do, and more steeply than any atom that is sampled. Two that touch are found, three
     in one place are not.
     """
-    allowed = np.ones(image.shape, bool) if use is None else use
+    return _found(image, np.ones(image.shape, bool) if use is None else use, threshold)[0]
+
+
+def _found(
+    image: NDArray[np.float32], allowed: NDArray[np.bool_], threshold: float
+) -> tuple[NDArray[np.bool_], NDArray[np.bool_]]:
+    """Hot and dead pixels of one image, and where it shows the specimen, both (V, U)."""
     if not allowed.any():
-        return np.zeros(image.shape, bool)
+        return np.zeros(image.shape, bool), np.zeros(image.shape, bool)
     values = np.where(allowed, image, np.median(image[allowed])).astype(np.float64)
     middle = ndimage.median_filter(values, footprint=RING, mode="reflect")
     around = ndimage.median_filter(values, footprint=SECOND_RING, mode="reflect")
-    level = _levels(middle, allowed)
+    specimen = _specimen(middle, allowed)
+    level = _levels(middle, allowed, specimen)
     noise = _noise(np.abs(values - middle), level, allowed)
     found = np.zeros(image.shape, bool)
     for sign in (1.0, -1.0):
@@ -60,7 +67,7 @@ def find_hot_pixels(
         if len(peaks):
             least = np.maximum(threshold * noise, STRUCTURE * np.percentile(peaks, 75))
             found |= allowed & (excess > np.maximum(least, SHARPEST * sign * (middle - around)))
-    return found
+    return found, specimen
 
 
 def _specimen(middle: NDArray[np.floating], allowed: NDArray[np.bool_]) -> NDArray[np.bool_]:
@@ -70,9 +77,9 @@ def _specimen(middle: NDArray[np.floating], allowed: NDArray[np.bool_]) -> NDArr
     return np.asarray(allowed & (middle > typical + CLEAR * scatter))
 
 
-def _levels(middle: NDArray[np.float64], allowed: NDArray[np.bool_]) -> NDArray[np.int64]:
+def _levels(middle: NDArray[np.float64], allowed: NDArray[np.bool_], specimen: NDArray[np.bool_]) -> NDArray[np.int64]:
     """Class of brightness of every pixel, (V, U): as many pixels in each of the field, and in each of the specimen."""
-    bright = middle[_specimen(middle, allowed)]
+    bright = middle[specimen]
     own = min(LEVELS, len(bright) // LEAST_IN_LEVEL)
     edges = [np.quantile(middle[allowed], np.linspace(0, 1, LEVELS + 1)[1:-1])]
     if own:
@@ -117,9 +124,8 @@ class RemoveHotPixels:
         for done, j in enumerate(series.used):
             progress(done / len(series.used))
             allowed = np.ones(mask.shape[1:], bool) if series.mask is None else series.mask[j]
-            found = find_hot_pixels(series.images[j], allowed, self.threshold)
+            found, shows = _found(series.images[j], allowed, self.threshold)
             n = int(found.sum())
-            shows = _specimen(ndimage.median_filter(series.images[j], footprint=RING), allowed)
             pixels, specimen, of_specimen = (
                 pixels + int(allowed.sum()),
                 specimen + int(shows.sum()),
@@ -134,14 +140,14 @@ class RemoveHotPixels:
         where = f"{count} hot or dead pixel{'s' if count != 1 else ''} in {tilts} tilt{'s' if tilts != 1 else ''}"
         what = "replaced by the median of their neighbours" if replace else "masked"
         part, name = max((count / max(pixels, 1), "field"), (of_specimen / max(specimen, 1), "specimen"))
-        doubts = (f"{100 * part:.2g} % of the {name}'s pixels are hot or dead, {DOUBT}",) if part > TOO_MANY else ()
+        caveats = (f"{100 * part:.2g} % of the {name}'s pixels are hot or dead, {CAVEAT}",) if part > TOO_MANY else ()
         return series.after(
             f"{where} {what} (more than {self.threshold:g} σ from their neighbours)."
             if count
             else f"No hot or dead pixels were found (more than {self.threshold:g} σ from their neighbours).",
             images=images,
             mask=series.mask if replace or not count else mask,
-            warnings=(*series.warnings, *doubts),
+            warnings=(*series.warnings, *caveats),
         )
 
 

@@ -91,7 +91,7 @@ class PixelSizeBox(QWidget):
         def show(periods: list[float]) -> None:
             self._list(LATTICE, {f"{LATTICE}, {period:.3f} px": period for period in periods})
             if not periods:
-                self.preparation.say(f"Tilt {tilt} shows no lattice: choose a tilt along a zone axis.", doubt=True)
+                self.preparation.say(f"Tilt {tilt} shows no lattice: choose a tilt along a zone axis.", caveat=True)
 
         self._list(LATTICE, {})
         self.preparation.work("Power spectrum", lambda progress: lattice_periods_px(series.images[tilt]), show)

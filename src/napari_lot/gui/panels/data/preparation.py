@@ -15,7 +15,7 @@ from napari_lot.gui.work.task import Task
 from napari_lot.progress import Progress
 from napari_lot.series import TiltSeries
 from napari_lot.series.steps import RemoveDrift, RemoveHotPixels, Step, TurnAxis, apply_steps
-from napari_lot.series.steps.hot_pixels import DOUBT as HOT_DOUBT
+from napari_lot.series.steps.hot_pixels import CAVEAT as HOT_CAVEAT
 
 KEEP = "Keep the tilts as they are, unless you know better."
 
@@ -24,7 +24,7 @@ class Preparation(QObject):
     """Steps on the open series, what is drawn of them, and the one thread that works them out.
 
     ``changed`` tells that something may be clicked now, or no more; ``new_series`` that other images are open;
-    ``said`` a sentence and whether it is a doubt.
+    ``said`` a sentence and whether it is a caveat.
 
     Attributes
     ----------
@@ -102,25 +102,25 @@ class Preparation(QObject):
         """Whether another series may take the place of the one that is open."""
         return may_go(self.state, f"go when {name} is opened", "Open it now?", self.confirm)
 
-    def say(self, text: str, doubt: bool = False) -> None:
+    def say(self, text: str, caveat: bool = False) -> None:
         """A sentence for the person, '' for none."""
-        self.said.emit(text, doubt)
+        self.said.emit(text, caveat)
 
     def fail(self, sentence: str) -> None:
         """Something cannot be done."""
-        self.say(sentence, doubt=True)
+        self.say(sentence, caveat=True)
         self.state.fail(sentence)
 
     def tell(self, prefix: str, step: Step, after: TiltSeries) -> None:
         """What a step does, or has done, and what is doubtful about it."""
-        doubts: tuple[str, ...] = ()
+        caveats: tuple[str, ...] = ()
         if isinstance(step, RemoveDrift):
-            doubts, agreement = step.drift.doubts, step.agreement
+            caveats, agreement = step.drift.caveats, step.agreement
             if agreement is not None and agreement.change > 0:
-                doubts = (KEEP, *doubts)
+                caveats = (KEEP, *caveats)
         elif isinstance(step, RemoveHotPixels):
-            doubts = tuple(f"{text[0].upper()}{text[1:]}" for text in after.warnings if text.endswith(HOT_DOUBT))
-        self.say(" ".join((prefix + after.history[-1], *doubts)), doubt=bool(doubts))
+            caveats = tuple(f"{text[0].upper()}{text[1:]}" for text in after.warnings if text.endswith(HOT_CAVEAT))
+        self.say(" ".join((prefix + after.history[-1], *caveats)), caveat=bool(caveats))
 
     # -- the series -------------------------------------------------------------------------------------------
 

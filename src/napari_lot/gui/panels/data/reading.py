@@ -55,7 +55,7 @@ def has_angles(source: Source) -> bool:
 
 
 def damage_notes(series: TiltSeries, images: dict[str, Any]) -> list[tuple[str, bool]]:
-    """What repeated tilts say of beam damage, and whether that is a doubt; nothing where there are none.
+    """What repeated tilts say of beam damage, and whether that is a caveat; nothing where there are none.
 
     Raises
     ------

@@ -50,9 +50,9 @@ class StepsBox(QWidget):
         self.form.refused.connect(self._enable)
         self._enable()
 
-    def _say(self, sentence: str, doubt: bool) -> None:
+    def _say(self, sentence: str, caveat: bool) -> None:
         shown = in_window_words(sentence)
-        self.said.setText(f'<span style="color:{AMBER}">⚠ {shown}</span>' if doubt else shown)
+        self.said.setText(f'<span style="color:{AMBER}">⚠ {shown}</span>' if caveat else shown)
         self.said.setVisible(bool(sentence))
 
     def _enable(self) -> None:
@@ -128,6 +128,6 @@ class StepsBox(QWidget):
                 p.take((step, step.apply(series)))
             elif found.told:
                 p.drawings.show_axis(series, found.angle_deg)
-            p.say(found.sentence, doubt=not found.told)
+            p.say(found.sentence, caveat=not found.told)
 
         p.work("Looking for the tilt axis", lambda progress: find_tilt_axis(series, progress), show)

@@ -26,6 +26,7 @@ from napari_lot.gui.plots.of_result import ProbeComparison, StrengthHistogram, p
 from napari_lot.gui.plots.of_structure import WidthHistogram
 from napari_lot.gui.state import WorkbenchState
 from napari_lot.gui.table.link import LinkedTable
+from napari_lot.gui.work.seldom import Seldom
 from napari_lot.job import Result, Snapshot, expected_spacing_A
 from napari_lot.series.detector import fitted_by
 
@@ -43,6 +44,9 @@ class InspectPanel(QWidget):
         self.on_change: Callable[[], None] = lambda: None
         # Whose bars are shown; None while a run is followed, and after one that left nothing.
         self.result: Result | None = None
+        # The last state of a run that is followed, while it is not drawn yet.
+        self._followed: Snapshot | None = None
+        self._seldom = Seldom(self._follow, parent=self)
         self.bars = TiltBars(self._go_to)
         self.histogram = ColorHistogram()
         self.text = QLabel()
@@ -151,7 +155,8 @@ class InspectPanel(QWidget):
         )
 
     def _empty(self) -> None:
-        self.result = None
+        self.result = self._followed = None
+        self._seldom.forget()
         self._offer_doubts()
         self.text.setText("R-factor per tilt and what is known of the atoms appear here while a reconstruction runs.")
         for widget in (self.back, self.bars, self.sure, *self._of_atoms, *self._of_result):
@@ -174,12 +179,20 @@ class InspectPanel(QWidget):
         )
 
     def show_snapshot(self, snapshot: Snapshot) -> None:
-        """Follow a running reconstruction."""
-        self._show(snapshot.r_factor, ())
+        """Follow a running reconstruction; bars and histogram are drawn once a second."""
+        self._followed = snapshot
+        self._seldom.wish()
+
+    def _follow(self) -> None:
+        if self._followed is not None:
+            self._show(self._followed.r_factor, ())
+            self._followed = None
 
     def _on_running(self) -> None:
         if self.state.running:
             self._empty()
+        else:
+            self._seldom.catch_up()
         # Only an end without a result leaves the layers of one run and the result of another.
         result = self.state.result
         other = not self.state.running and result is not None and self.layers.atoms.result is not result
@@ -193,7 +206,7 @@ class InspectPanel(QWidget):
         if result is None:
             self._empty()
             return
-        self.result = result
+        self.result, self._followed = result, None
         self._show(result.r_factor, result.withheld)
         self.show_doubts()
         self.back.hide()

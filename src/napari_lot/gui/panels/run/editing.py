@@ -67,6 +67,8 @@ class EditBox(QWidget):
         self.peaks = QListWidget()
         self.peaks.setObjectName("edit_peaks")
         self.peaks.setFixedHeight(110)
+        self.peaks.setWordWrap(True)
+        self.peaks.setResizeMode(QListWidget.ResizeMode.Adjust)
         self.peaks.setToolTip(
             "Missing atoms: significance in standard deviations, height in the unit of the images, x, y, z in Å. "
             "Enter or a double click adds one."
@@ -252,7 +254,7 @@ class EditBox(QWidget):
         self.peaks.clear()
         for (x, y, z), height, score in zip(found.positions, found.height, found.significance, strict=True):
             place = ", ".join(f"{round(float(c), 1) + 0.0:.1f}" for c in (x, y, z)).replace("-", "−")
-            self.peaks.addItem(f"{score:.1f} σ, height {height:.3g} {self.layers.atoms.intensity}:  {place} Å")
+            self.peaks.addItem(f"{score:.1f} σ, height {height:.3g}, at {place} Å")
         self.peaks.setCurrentRow(0)  # the best: what Enter takes unless another is chosen
         self.peaks.setVisible(bool(len(found)))
         self.add.setVisible(bool(len(found)))

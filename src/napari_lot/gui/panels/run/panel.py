@@ -17,7 +17,7 @@ from napari_lot.gui.broken_off import did_not_end
 from napari_lot.gui.canvas.layers import WorkbenchLayers
 from napari_lot.gui.forms.preset_row import PresetRow
 from napari_lot.gui.forms.progress_line import ProgressLine
-from napari_lot.gui.forms.section import DONE, DOUBT
+from napari_lot.gui.forms.section import CAVEAT, DONE
 from napari_lot.gui.live import Outcome, RunnableJob, Runner
 from napari_lot.gui.panels.run.editing import EditBox
 from napari_lot.gui.panels.run.form import RunForm
@@ -26,6 +26,8 @@ from napari_lot.gui.panels.run.runs import RunTable
 from napari_lot.gui.panels.run.words import NO_RESULT
 from napari_lot.gui.plots.basic import ConvergencePlot
 from napari_lot.gui.state import History, WorkbenchState
+from napari_lot.gui.work.one_paint import lay_out, painted_once
+from napari_lot.gui.work.share import FairShare
 from napari_lot.gui.work.task import Task
 from napari_lot.gui.work.turns import Turns
 from napari_lot.job import Job, Result, Snapshot, expected_spacing_A
@@ -40,7 +42,7 @@ WORDS_S = 0.5
 makes Qt compose the whole window anew, which without a graphics card takes a quarter of a second."""
 FALLBACK_SPACING_A = 2.5
 UPDATES = {"10 a second": 0.0, "5 a second": 0.2, "2 a second": 0.5, "1 a second": 1.0, "1 in 2 s": 2.0, "off": None}
-"""Seconds between updates of the layers; None for none but the last."""
+"""Least seconds between updates of the layers; None for none but the last."""
 
 
 class RunPanel(QWidget):
@@ -66,6 +68,7 @@ class RunPanel(QWidget):
         self.make_job = make_job
         self.runner: Runner | None = None
         self._turns = Turns()
+        self.share = FairShare(self)
         self.starting = Task("start", self)
         self.start_line = ProgressLine("start", self.starting, "Begin no run.")
         self.on_snapshot: Callable[[Snapshot], None] = lambda snapshot: None
@@ -98,7 +101,7 @@ class RunPanel(QWidget):
         self.updates.addItems(list(UPDATES))
         self.updates.setToolTip(
             "How often the layers follow a run at most; the last state always comes. Fewer leave more of the computer "
-            "to the fit."
+            "to the fit. Where drawing is slow there are fewer by themselves, so that the window answers."
         )
 
         self.start_button = QPushButton("Start")
@@ -310,7 +313,9 @@ class RunPanel(QWidget):
             return
         if not self._turns.under_way:
             self._turns.begin(self._follow(self.runner))
-        self._turns.take()
+        with self.share.busy(), painted_once(self):
+            self._turns.take()
+            lay_out(self.progress)
 
     def _follow(self, runner: Runner) -> Iterator[None]:
         """Show what the run has come to; where layers come, in turns between which the window answers."""
@@ -318,8 +323,10 @@ class RunPanel(QWidget):
         alive, paused = runner.is_alive, runner.control.is_paused
         self.progress.count_pause(runner.control)
         interval, now = UPDATES[self.updates.currentText()], time.monotonic()
-        due = interval is not None and now - self._drawn_at >= interval
-        if due or paused or not alive or now - self._told_at >= WORDS_S:
+        free = not self.share.rests
+        due = free and interval is not None and now - self._drawn_at >= interval
+        if due or paused or not alive or (free and now - self._told_at >= WORDS_S):
+            self.share.begin()
             self._told_at = now
             looked = runner.mailbox.look()
             if looked is not None:
@@ -377,7 +384,7 @@ class RunPanel(QWidget):
         self.progress.end("<b>Stopped by an error</b>", "stopped", told)
         if outcome is not None and outcome.detail is not None:
             _LOG.error("%s", outcome.detail)
-        self.ended = DOUBT, f"Run {self.state.runs} was stopped by an error."
+        self.ended = CAVEAT, f"Run {self.state.runs} was stopped by an error."
 
     def _end_without_result(self, reason: str) -> None:
         how, why, state = NO_RESULT.get(reason, NO_RESULT["cancelled"])
@@ -400,9 +407,9 @@ class RunPanel(QWidget):
             self.progress.hide()
             self.edited.hide()
             return
-        doubts = self.progress.show_run(result, self.state.history)
+        caveats = self.progress.show_run(result, self.state.history)
         known = f"Run {run}: {len(result.orbitals)} atoms, {result.stop_reason}"
-        self.ended = (DOUBT, f"{known}; see the doubts below.") if doubts else (DONE, f"{known}.")
+        self.ended = (CAVEAT, f"{known}; see the doubts below.") if caveats else (DONE, f"{known}.")
         self.edited.setVisible(bool(self.edited.text()) and run == self.state.runs)
 
     # -- the end ----------------------------------------------------------------------------------------------

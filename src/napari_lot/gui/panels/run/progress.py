@@ -107,7 +107,7 @@ class ProgressView(QWidget):
         self.detail.setText(detail)
 
     def show_run(self, result: Result, history: History) -> list[str]:
-        """What a run has left, and how it went; returns its doubts."""
+        """What a run has left, and how it went; returns its caveats."""
         self.plot.clear()
         self.plot.add(list(history))
         self.bar.show()
@@ -116,12 +116,12 @@ class ProgressView(QWidget):
         message = in_window_words(result.message)
         how, colon, rest = message.partition(": ")
         said = bool(colon) and how.lower().startswith(result.stop_reason)
-        doubts = [in_window_words(w) for w in result.warnings]
-        lines = "<br>".join(warning(w[:1].upper() + w[1:]) for w in doubts)
+        caveats = [in_window_words(w) for w in result.warnings]
+        lines = "<br>".join(warning(w[:1].upper() + w[1:]) for w in caveats)
         headline = f"<b>{how}</b>: {rest}" if said else f"<b>Finished</b>: {message}"
         self.end(headline + _changes(result), result.stop_reason, lines, done=not did_not_end(result))
-        self.detail.setVisible(bool(doubts))
-        return doubts
+        self.detail.setVisible(bool(caveats))
+        return caveats
 
 
 def _changes(result: Result) -> str:

@@ -1,6 +1,6 @@
 """What the Reconstruct step says of stages, of ends without a result, and of what is refined."""
 
-from napari_lot.gui.forms.section import DOUBT, READY
+from napari_lot.gui.forms.section import CAVEAT, READY
 
 STAGES = {
     "prepare": "Preparing",
@@ -22,12 +22,12 @@ NO_RESULT = {
     "finished early": (
         "Finished before there was an atom",
         "there was nothing to keep yet; let it run until atoms appear, then finish.",
-        DOUBT,
+        CAVEAT,
     ),
     "time limit": (
         "Time limit reached before there was an atom",
         "there was nothing to keep yet; allow more minutes under More settings.",
-        DOUBT,
+        CAVEAT,
     ),
 }
 REFINE_TIPS = {
