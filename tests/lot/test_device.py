@@ -20,7 +20,6 @@ from napari_lot.lot.device import choose, trust
 from napari_lot.lot.device.memory import Device
 from napari_lot.lot.image_model import ImageModel, Shapes
 from napari_lot.lot.render import Measured
-from napari_lot.lot.spread.window import COARSE, FINE
 from napari_lot.physics.geometry import rotations, rotations_torch
 from napari_lot.physics.orbital import orbital
 from napari_lot.report import make_report
@@ -169,9 +168,9 @@ def test_batches_of_any_size_agree(tilts, monkeypatch):
 def test_the_window_and_the_measured_images_may_change():
     """What is kept on the device goes when it is no longer what is asked for."""
     case, compiled, model = Case(*CASES["learnt"]), *(Case(*CASES["learnt"]).model(one) for one in (None, here()))
-    for window in (COARSE, FINE):
+    for coarse in (True, False):
         for one in (compiled, model):
-            one.set_window(window)
+            one.set_coarse(coarse)
         assert_alike(case.fitted(model), case.fitted(compiled))
     for one in (compiled, model):
         one.set_width(0.7)

@@ -18,14 +18,12 @@ HERE = Path(__file__).parent
 COMPARE = """
 import sys
 import test_device as of
-from napari_lot.lot.spread.window import COARSE
 
 case = of.Case(*of.CASES[sys.argv[1]], atoms=12)
 model, own = case.model(of.here(triton=False)), case.model(of.here(triton=True))
-for window in (None, COARSE):
-    if window is not None:
-        model.set_window(window)
-        own.set_window(window)
+for coarse in (False, True):
+    model.set_coarse(coarse)
+    own.set_coarse(coarse)
     of.assert_alike(case.fitted(own, "poisson", True), case.fitted(model, "poisson", True), 1e-5)
     of.assert_alike(case.rendered(own), case.rendered(model), 1e-5)
 from napari_lot.lot.device import triton_kernels
