@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from functools import cached_property
-
 import numpy as np
 import torch
 from numpy.typing import NDArray
@@ -19,14 +17,13 @@ class Transfer:
         self.a, self.b = (torch.from_numpy(part).to(device) for part in transfer)
         self.columns = columns
         rows, half = self.a.shape[1:]
-        self._rows = torch.from_numpy(_opposite(rows, rows)).to(device)
+        opposite = _opposite(rows, rows)
+        # conj A at q and B at -q where a column of the spectrum is its own opposite, (P, V, 2)
+        ends = [0, half - 1]
+        edges = transfer.a[:, :, ends].conj() + transfer.b[:, opposite][:, :, ends]
+        self._edges = torch.from_numpy(np.ascontiguousarray(edges)).to(device)
+        self._rows = torch.from_numpy(opposite).to(device)
         self._half = torch.from_numpy(_opposite(half, columns)).to(device)
-
-    @cached_property
-    def _edges(self) -> Tensor:
-        """conj A at q and B at -q where a column of the spectrum is its own opposite, (P, V, 2)."""
-        ends = [0, self.a.shape[2] - 1]
-        return self.a[:, :, ends].conj() + self.b[:, :, ends].index_select(1, self._rows)
 
     def combine(self, z: Tensor) -> Tensor:
         """Spectra (n, V, U // 2 + 1) of the images of pairs z (n, P, V, U), complex64 all."""
