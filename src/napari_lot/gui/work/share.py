@@ -8,7 +8,7 @@ from contextlib import contextmanager
 
 from qtpy.QtCore import QCoreApplication, QEvent, QObject
 
-MOST = 0.5
+MOST = 0.8
 """Part of its time that the window draws at most; the rest is for the person's clicks and keys."""
 LONGEST_REST_S = 10.0
 """What is slow once, a computer that was asleep say, is not waited for longer."""
