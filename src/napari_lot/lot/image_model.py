@@ -30,7 +30,17 @@ from napari_lot.lot.correction import ProbeCorrection
 from napari_lot.lot.device.memory import Device
 from napari_lot.lot.device.road import DeviceRoad
 from napari_lot.lot.distributed import ALONE, Ranks
-from napari_lot.lot.render import CompiledRoad, Fitted, Measured, Render, Road, Workspace
+from napari_lot.lot.render import (
+    BY_AMPLITUDE,
+    CompiledRoad,
+    Fitted,
+    Measured,
+    Render,
+    Road,
+    Scene,
+    Workspace,
+    together,
+)
 from napari_lot.lot.spectra import PairTransfer
 from napari_lot.lot.spread import compact, reference
 from napari_lot.lot.spread.window import COARSE, FINE, Window
@@ -415,17 +425,19 @@ class ImageModel:
 
         ``others`` as for ``images``; processes that share the tilts have each their own part of the sum.
         """
-        height = torch.ones(len(positions), dtype=torch.float64, requires_grad=True)
         own = self.ranks.own(len(tilts))
         if not len(own):
             return torch.from_numpy(self.ranks.total([np.zeros(len(positions))])[0])
         shifts, turned = (None if part is None else part[own] for part in (shifts_px, rotations))
-        if others.get("focus_A") is not None:
-            others["focus_A"] = others["focus_A"][own]
-        with torch.enable_grad():
-            tilts = np.asarray(tilts, np.int64)[own]
-            images = self.images(tilts, positions.detach(), height, width, shifts, turned, **others)
-            (response,) = torch.autograd.grad(images, height, weights[own])
+        focus = others.get("focus_A")
+        one = torch.ones(len(positions), dtype=torch.float64)
+        seen = (shifts, turned, None if focus is None else focus[own], others.get("shapes"))
+        arguments = self._arguments(np.asarray(tilts, np.int64)[own], positions.detach(), one, width, *seen)
+        scene = Scene.of(self, *arguments)
+        found = self.road.back(self, scene, weights[own], BY_AMPLITUDE)
+        amplitude = together(self, scene, len(one), torch.float64, BY_AMPLITUDE, found).amplitude
+        assert amplitude is not None
+        response = amplitude * arguments[1]  # amplitudes of unit heights, to which they are proportional
         return torch.from_numpy(self.ranks.total([response.numpy()])[0])
 
     def _reference(

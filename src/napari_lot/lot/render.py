@@ -32,6 +32,7 @@ Floats = NDArray[np.float64]
 Images = NDArray[np.float32]
 Wanted = tuple[bool, bool, bool, bool, bool, bool]
 """Whether gradients are by positions, amplitudes, widths, matrices, offsets, filters."""
+BY_AMPLITUDE: Wanted = (False, True, False, False, False, False)
 
 
 @dataclass(frozen=True)
@@ -258,7 +259,7 @@ def _shares(model: ImageModel, count: int) -> list[range]:
     return [range(first, count, shares) for first in range(shares)]
 
 
-def _together(
+def together(
     model: ImageModel,
     scene: Scene,
     count: int,
@@ -383,7 +384,7 @@ class Render(torch.autograd.Function):
     def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor | None, ...]:
         model, scene, wanted = ctx.model, ctx.scene, ctx.needs_input_grad[:6]
         parts = model.road.back(model, scene, gradients[0], wanted)
-        found = _together(model, scene, ctx.count, ctx.dtype, wanted, parts)
+        found = together(model, scene, ctx.count, ctx.dtype, wanted, parts)
         by_filter = None if found.filters is None else found.filters.to(ctx.filter_dtype)
         return *found[:5], by_filter, None, None
 
@@ -414,7 +415,7 @@ class Fitted(torch.autograd.Function):
         wanted: Wanted = ctx.needs_input_grad[:6]
         levels = (scale.detach().numpy(), background.detach().numpy())
         found, calculated, parts = model.road.fitted(model, scene, measured, *levels, wanted)
-        both = _together(model, scene, len(amplitude), positions.dtype, wanted, parts)
+        both = together(model, scene, len(amplitude), positions.dtype, wanted, parts)
         by_filter = None if both.filters is None or filters is None else both.filters.to(filters.dtype)
         by_tilt = torch.from_numpy(found)
         ctx.found = (*both[:5], by_filter, by_tilt[:, 1].to(scale.dtype), by_tilt[:, 2].to(background.dtype))
