@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 
 SNAPSHOT_INTERVAL_S = 0.15
 """Least time between snapshots: more are never looked at, and each copies the orbitals."""
-LARGEST_SHARE, SLOWEST_INTERVAL_S = 0.01, 0.5
+LARGEST_SHARE, SLOWEST_INTERVAL_S = 0.01, 0.3
 """Part of the time that may go into snapshots; but as many as this come however dear they are."""
 LONGEST_PREPARATION_S = 20.0
 REASONS = (None, "finish", "cancel", "time limit")
