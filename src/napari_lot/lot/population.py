@@ -112,10 +112,11 @@ def join(state: State, distance_A: float) -> State:
     if len(state.height) < 2:
         return state
     # cells of many distances: fewer than there are orbitals, and what is near lies in 27 of them still
-    order, first, low, shape = _cells(state.positions, max(distance_A, JOIN_CELL_A))
+    side = max(distance_A, JOIN_CELL_A)
+    order, first, low, shape = _cells(state.positions, side)
     points = np.ascontiguousarray(state.positions[order])
     leader = np.empty(len(points), np.int64)
-    _lead(points, first, low, shape, max(distance_A, JOIN_CELL_A), distance_A, leader)
+    _lead(points, first, low, shape, side, distance_A, leader)
     leads = np.flatnonzero(leader == np.arange(len(points)))
     place = np.zeros(len(points), np.int64)
     place[leads] = np.arange(len(leads))
@@ -142,6 +143,7 @@ def _cells(positions: Floats, reach_A: float) -> tuple[NDArray[np.int64], NDArra
 
 
 JOIN_CELL_A = 1.0
+"""Side of the cells in which orbitals that may join are looked up, at least."""
 CLIMB_REACH = 2.5
 """Standard deviations beyond which the density of an orbital does not count."""
 CLIMB_STEPS = 60

@@ -344,13 +344,11 @@ class CompiledRoad:
         calculated = np.empty((count, *model.canvas.image_shape), np.float32)
         found = np.zeros((count, 3))
         shares = _shares(model, count)
-        step, pad = model.canvas.oversampling, model.canvas.pad
 
         def some(share: int) -> tuple[Sums, dict[int, tuple[Floats, Floats]]]:
             sums, others = Sums(scene, wanted[5]), {}
             for j in shares[share]:
-                seen = _image(model, scene, j, work)[pad::step, pad::step].numpy()
-                to = work.gradient[pad::step, pad::step].numpy()
+                seen, to = (model.canvas.crop(part).numpy() for part in (_image(model, scene, j, work), work.gradient))
                 pixels = measured.at(j)
                 likelihood.tilt(measured.poisson, seen, *pixels, scale[j], background[j], calculated[j], to, found[j])
                 if back:
