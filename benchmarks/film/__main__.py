@@ -1,12 +1,16 @@
 """Is a reference arrangement of atoms missed by the search, or not preferred by the images?
 
     python -m benchmarks.film CASE [--threads N] [--json FILE]
+    python -m benchmarks.film CASE --withhold 5
 
 CASE is a folder with series.tif, angles.csv, mask.tif, case.json, truth.xyz (reference atoms) and eval.csv (1: counts).
 The series is fitted from the grid. Then reference atoms that were not found are put in at their places, orbitals that
 no reference atom has are taken out, or both, and every such arrangement is fitted again. Printed are recall and
 crowding as ``score.py`` has them, and the loss in units of the noise. The reference is used here, and nowhere in the
 program.
+
+With --withhold every N-th tilt is left out of two whole runs, one from the grid and one that starts from the reference
+atoms, and R and correlation of the left-out tilts are printed: which atoms foretell images better.
 """
 
 from __future__ import annotations
@@ -22,6 +26,8 @@ import torch
 from numpy.typing import NDArray
 from scipy.spatial import cKDTree
 
+from napari_lot.atoms import Orbitals
+from napari_lot.export import read_atoms
 from napari_lot.job import Job
 from napari_lot.lot import population
 from napari_lot.lot.prepare import prepare
@@ -72,7 +78,11 @@ def main() -> None:
     parser.add_argument("case", type=Path)
     parser.add_argument("--threads", type=int)
     parser.add_argument("--json", type=Path)
+    parser.add_argument("--withhold", type=int, metavar="N")
     options = parser.parse_args()
+    if options.withhold:
+        foretold(options.case, options.threads, options.withhold)
+        return
     torch.set_num_threads(1)
     reference = Reference(options.case)
     solver = prepared(options.case, options.threads)
@@ -103,17 +113,35 @@ def main() -> None:
         options.json.write_text(json.dumps(rows, indent=1) + "\n", encoding="utf-8")
 
 
-def prepared(folder: Path, threads: int | None) -> Reconstruction:
-    """A run of the case that has not begun."""
+def foretold(folder: Path, threads: int | None, withhold: int) -> None:
+    """R and correlation of tilts that were left out, for a run from the grid and one from the reference atoms."""
+    values: dict[str, dict[str, Any]] = {"data": {"withhold": withhold}, "solver": {"threads": threads}}
+    for name, start in (("from the grid", None), ("from the reference atoms", read_atoms(folder / "truth.xyz"))):
+        job = the_job(folder, values, start)
+        run(job.run())
+        assert job.result is not None
+        agreement = job.result.agreement(withheld=True)
+        assert agreement is not None
+        found = scored(job.result.orbitals.positions, Reference(folder))
+        print({"run": name, **found, "r_withheld": agreement[0], "correlation_withheld": agreement[1]}, flush=True)
+
+
+def the_job(folder: Path, values: dict[str, dict[str, Any]], start: Orbitals | None = None) -> Job:
+    """The case with what its file knows of the measurement."""
     case = json.loads((folder / "case.json").read_text(encoding="utf-8"))
-    values: dict[str, dict[str, Any]] = {"solver": {"threads": threads}}
+    values = {section: dict(fields) for section, fields in values.items()}
     for name, value in facts_as_settings(case).items():
         section, field = name.split(".")
         values.setdefault(section, {})[field] = value
     series = read_series(
         folder / "series.tif", angles=folder / "angles.csv", pixel_size_A=case["pixel_size_A"], mask=folder / "mask.tif"
     )
-    job = Job(series, settings_from_dict(values))
+    return Job(series, settings_from_dict(values), start)
+
+
+def prepared(folder: Path, threads: int | None) -> Reconstruction:
+    """A run of the case that has not begun."""
+    job = the_job(folder, {"solver": {"threads": threads}})
     ready = prepare(job)
     model = job.settings.model
     return Reconstruction(ready.problem, ready.state, ready.hull, job.spacing_A, job.settings.solver, model.elements)

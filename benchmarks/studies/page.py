@@ -24,9 +24,9 @@ ABOUT = {
     ),
     "adaptive": (
         "Adaptive probe",
-        "`--probe rigid` and `--probe adaptive`, RMSD at a cutoff of 1 Å. Withheld R: of every sixth tilt, in a second "
-        "run. The last rows are a simulated series of which only energy and semi-angle were told (true: defocus 25 Å, "
-        "C12 15 Å at 30°, C21 600 Å at 70°).",
+        "`--probe rigid` and `--probe adaptive`, Gaussian orbitals and learnt ones, RMSD at a cutoff of 1 Å. Withheld "
+        "R: of every sixth tilt, in a second run. The last rows are a simulated series of which only energy and "
+        "semi-angle were told (true: defocus 25 Å, C12 15 Å at 30°, C21 600 Å at 70°).",
     ),
 }
 

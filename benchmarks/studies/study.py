@@ -178,6 +178,9 @@ def alloy(options: Options) -> list[dict[str, Any]]:
 
 # -- adaptive probe ---------------------------------------------------------------------------------------------------
 
+PHYSICS = (("rigid", "gaussian"), ("rigid", "learnt"), ("adaptive", "learnt"))
+"""Probe and shape of the orbitals."""
+
 
 def adaptive(options: Options) -> list[dict[str, Any]]:
     """Rigid and adaptive probe: the multislice cases, and a simulated series with aberrations nobody told of."""
@@ -194,13 +197,22 @@ def adaptive(options: Options) -> list[dict[str, Any]]:
             counts=case.get("counts", False),
         )
         truth = read_atoms(folder / "truth.xyz")
-        for probe in ("rigid", "adaptive"):
+        for probe, shape in PHYSICS:
             for seed in (0, 1, 2) if options.full else (0,):
-                values: dict[str, dict[str, Any]] = {"model": {"probe": probe}, "solver": {"seed": seed}}
+                values: dict[str, dict[str, Any]] = {
+                    "model": {"probe": probe, "orbital": shape},
+                    "solver": {"seed": seed},
+                }
                 for setting, value in facts_as_settings(case).items():
                     section, field = setting.split(".")
                     values.setdefault(section, {})[field] = value
-                row = {"case": name, "probe": probe, "seed": seed, **figures(_job(series, values), truth)}
+                row = {
+                    "case": name,
+                    "probe": probe,
+                    "orbital": shape,
+                    "seed": seed,
+                    **figures(_job(series, values), truth),
+                }
                 values["data"] = {"withhold": 6}
                 agreement = _job(series, values).agreement(withheld=True)
                 rows.append(row | {"withheld_r": None if agreement is None else round(agreement[0], 4)})
