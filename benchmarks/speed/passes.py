@@ -37,10 +37,11 @@ from benchmarks.speed.common import (
 )
 from benchmarks.speed.peer import Peer
 
-from napari_lot.lot import likelihood, render, spectra
+from napari_lot.lot import likelihood
 from napari_lot.lot.fitting import row_order
 from napari_lot.lot.image_model import ImageModel, Shapes, one_torch_thread
 from napari_lot.lot.problem import Problem, State
+from napari_lot.lot.render import compiled, spectra
 from napari_lot.physics.geometry import rotations
 from napari_lot.physics.orbital import LEARNT_TERMS, orbital
 from napari_lot.settings import Microscope
@@ -212,8 +213,8 @@ class Stopwatch:
 
 
 TIMED = (
-    (render, "_spread", "spread"),
-    (render, "_gather", "gather"),
+    (compiled, "_spread", "spread"),
+    (compiled, "_gather", "gather"),
     *((torch.fft, name, "FFTs") for name in ("fft2", "ifft2", "rfft2", "irfft2")),
     *((spectra, name, "products") for name in ("combine", "apart", "filtered", "add_product")),
     (likelihood, "tilt", "loss"),

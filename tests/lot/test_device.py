@@ -19,7 +19,7 @@ from napari_lot.lot import prepare as lot_prepare
 from napari_lot.lot.device import choose, trust
 from napari_lot.lot.device.memory import Device
 from napari_lot.lot.image_model import ImageModel, Shapes
-from napari_lot.lot.render import Measured
+from napari_lot.lot.render.scene import Measured
 from napari_lot.physics.geometry import rotations, rotations_torch
 from napari_lot.physics.orbital import orbital
 from napari_lot.report import make_report

@@ -6,7 +6,7 @@ import torch
 
 from napari_lot.lot import likelihood
 from napari_lot.lot.image_model import ImageModel, Shapes
-from napari_lot.lot.render import Measured
+from napari_lot.lot.render.scene import Measured
 from napari_lot.physics.geometry import rotations, rotations_torch
 from napari_lot.physics.orbital import orbital
 from napari_lot.settings import Microscope

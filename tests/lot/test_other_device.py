@@ -27,7 +27,7 @@ from torch.utils.backend_registration import _setup_privateuseone_for_python_bac
 
 from napari_lot.lot.device import places, road
 from napari_lot.lot.device.memory import Device
-from napari_lot.lot.render import Scene
+from napari_lot.lot.render.scene import Scene
 
 _setup_privateuseone_for_python_backend("card")
 name, doubles = sys.argv[1], sys.argv[2] == "double precision"

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from napari_lot.lot import spectra
+from napari_lot.lot.render import spectra
 
 SHAPE = (18, 20)
 

@@ -22,7 +22,6 @@ from typing import Any, Literal, NamedTuple
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from scipy.interpolate import CubicSpline
 from torch import Tensor
 
 from napari_lot.lot.canvas import SMALLEST_SPREAD_PX, Canvas, margin_A
@@ -30,19 +29,15 @@ from napari_lot.lot.correction import ProbeCorrection
 from napari_lot.lot.device.memory import Device
 from napari_lot.lot.device.road import DeviceRoad
 from napari_lot.lot.distributed import ALONE, Ranks
-from napari_lot.lot.render import (
-    BY_AMPLITUDE,
-    CompiledRoad,
-    Fitted,
-    Measured,
-    Render,
-    Road,
-    Scene,
-    Workspace,
-    together,
-)
-from napari_lot.lot.spectra import PairTransfer
-from napari_lot.lot.spread import compact, reference
+from napari_lot.lot.render.channels import Channels
+from napari_lot.lot.render.compiled import CompiledRoad, Workspace
+from napari_lot.lot.render.differentiable import Fitted, Render
+from napari_lot.lot.render.gradients import BY_AMPLITUDE, together
+from napari_lot.lot.render.reference import reference_images
+from napari_lot.lot.render.road import Road
+from napari_lot.lot.render.scene import Measured, Scene
+from napari_lot.lot.render.spectra import PairTransfer
+from napari_lot.lot.spread import compact
 from napari_lot.lot.spread.window import COARSE, FINE, Window
 from napari_lot.machine import usable_cores
 from napari_lot.physics.orbital import Gaussian, Orbital
@@ -65,21 +60,6 @@ class Shapes(NamedTuple):
     width: Tensor
     learnt: Tensor
     common: bool = False
-
-
-class _Channels:
-    """Cubic pieces (K - 1, R, 4) of the coefficients over depth, spectra (R, V, U // 2 + 1), coefficients (K, R)."""
-
-    def __init__(self, poly: NDArray[Any], spectra: NDArray[np.complex128], coefficients: NDArray[np.float64]) -> None:
-        self.poly, self.spectra, self.coefficients = np.ascontiguousarray(poly, np.float32), spectra, coefficients
-
-    def strongest(self, tolerance: float) -> _Channels:
-        """The fewest channels that leave out no more than a part of what all of them show, root mean square."""
-        energy = (self.coefficients**2).mean(0) * (np.abs(self.spectra) ** 2).sum((1, 2))
-        falling = np.argsort(-energy, kind="stable")
-        left_out = 1.0 - np.cumsum(energy[falling]) / energy.sum()
-        kept = np.sort(falling[: 1 + int(np.argmax(left_out <= tolerance**2))])  # of all of them nothing is left out
-        return _Channels(self.poly[:, kept], self.spectra[kept], self.coefficients[:, kept])
 
 
 class ImageModel:
@@ -196,8 +176,8 @@ class ImageModel:
         else:
             self.extra2 = max(0.0, self.extra2)
             sharpen = np.exp(np.pi**2 * self.q2 * self.extra2)
-        self.transfer = PairTransfer.of(_even(self._spectra * sharpen))
-        self._sharpen = sharpen
+        self.transfer = PairTransfer.of(_even(self.spectra * sharpen))
+        self.sharpen = sharpen
         # Gaussians that no probe blurs are what they are sampled as, also what of them lies beyond the sampling limit
         self.sampled = self.basis.rank == 1 and bool(np.all(self.basis.transfer == 1)) and not self.shaped
         self.plain = self.sampled and self.extra2 == 0.0 and self.correction is None
@@ -238,30 +218,17 @@ class ImageModel:
         return COARSE if self.coarse else FINE
 
     def _assemble(self) -> None:
-        """Channels of the corrected kernel: their coefficients over depth, and their spectra (R, V, U // 2 + 1)."""
-        basis, correction = self.basis, self.correction
-        if correction is None:
-            self._every = _Channels(basis.polynomial, basis.transfer.astype(np.complex128), basis.coefficients)
-            self._over_depth: Callable[[float], NDArray[np.float64]] = lambda depth: basis.at(depth)
-            self._tabulate()
-            return
-        g = correction.factor(basis.depth_A)[:, None]
-        change = correction.spectra(self.canvas.shape, self.canvas.oversampling)
-        t = (basis.depth_A / correction.depth_scale_A)[:, None]
-        coefficients = np.hstack([basis.coefficients * g * t**p for p in range(len(change))])
-        spline = CubicSpline(basis.depth_A, coefficients)
-        pieces = np.moveaxis(spline.c[::-1] * (basis.step_A ** np.arange(4))[:, None, None], 0, -1)
-        self._every = _Channels(pieces, np.concatenate([basis.transfer * c for c in change]), coefficients)
-        self._over_depth = lambda depth: spline(np.atleast_1d(depth))
+        """Channels of the corrected kernel."""
+        self._every = Channels.of(self.basis, self.correction, self.canvas)
         self._tabulate()
 
     def _tabulate(self) -> None:
         used = self._every.strongest(COARSE_TOLERANCE) if self.coarse else self._every
-        self.poly, self._spectra = used.poly, used.spectra
+        self.poly, self.spectra = used.poly, used.spectra
         paired = np.ascontiguousarray(np.moveaxis(_even(np.moveaxis(self.poly, 1, 0)), 0, 1))
         self.tables = compact.tables(paired, self.window)
         self._poly_of_pairs = [np.ascontiguousarray(paired[:, k : k + 2]) for k in range(0, paired.shape[1], 2)]
-        self.kernel = PairTransfer.of(_even(self._spectra))
+        self.kernel = PairTransfer.of(_even(self.spectra))
         v, u = self.canvas.shape
         self.workspace = Workspace(self.pairs, v, u)
         along_v, along_u = (self.window.transform(np.fft.fftfreq(n).astype(np.float64)) for n in (v, u))
@@ -270,7 +237,7 @@ class ImageModel:
     @property
     def rank(self) -> int:
         """Number of depth channels, those of a correction included; as many as are used."""
-        return len(self._spectra)
+        return len(self.spectra)
 
     @property
     def pairs(self) -> int:
@@ -283,7 +250,7 @@ class ImageModel:
 
     def transfer_at(self, depth_A: float) -> NDArray[np.complex128]:
         """Spectrum of the (corrected) imaging kernel at one depth, (V, U // 2 + 1), on the canvas."""
-        return np.einsum("r,rvu->vu", self._over_depth(depth_A)[0], self._every.spectra)
+        return self._every.seen_at(depth_A)
 
     def fits_width(self, width_A: float) -> bool:
         """True while ``set_width`` need not be called again for orbitals of this width."""
@@ -324,7 +291,7 @@ class ImageModel:
         """
         arguments = self._arguments(tilts, positions, height, width, shifts_px, rotations, focus_A, shapes)
         if backend == "reference":
-            return self._reference(*arguments)
+            return reference_images(self, *arguments)
         result: Tensor = Render.apply(*arguments, self)  # type: ignore[no-untyped-call]
         return result
 
@@ -439,35 +406,6 @@ class ImageModel:
         assert amplitude is not None
         response = amplitude * arguments[1]  # amplitudes of unit heights, to which they are proportional
         return torch.from_numpy(self.ranks.total([response.numpy()])[0])
-
-    def _reference(
-        self,
-        positions: Tensor,
-        amplitude: Tensor,
-        inv_s2: Tensor | None,
-        matrices: Tensor,
-        offsets: Tensor,
-        filters: Tensor | None,
-        members: tuple[NDArray[np.int64], ...],
-    ) -> Tensor:
-        poly = torch.from_numpy(self.poly).to(positions.dtype)
-        rows, columns = self.canvas.shape
-        complex_dtype = torch.complex128 if positions.dtype == torch.float64 else torch.complex64
-        spectra = self._spectra if inv_s2 is None else self._spectra * self._sharpen
-        transfer = torch.from_numpy(spectra).to(complex_dtype)
-        groups: list[Any] = [slice(None)] if filters is None else [torch.from_numpy(some) for some in members]
-        images = []
-        for matrix, offset in zip(matrices, offsets, strict=True):
-            spectrum = torch.zeros(rows, columns // 2 + 1, dtype=complex_dtype)
-            for s, some in enumerate(groups):
-                wide = None if inv_s2 is None else inv_s2[some]
-                atoms = (positions[some], amplitude[some], wide)
-                depth = (self.first_depth_A, self.inv_step, poly)
-                channels = reference.spread(*atoms, matrix, offset, *depth, rows, columns, self.window)
-                part = (torch.fft.rfft2(channels) * transfer).sum(0)
-                spectrum = spectrum + (part if filters is None else part * filters[s])
-            images.append(self.canvas.crop(torch.fft.irfft2(spectrum, s=(rows, columns))))
-        return torch.stack(images)
 
     def run(self, work: Callable[[int], Any], count: int) -> list[Any]:
         """Run ``work(0..count-1)`` on the threads; results in order."""

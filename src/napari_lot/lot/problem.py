@@ -13,7 +13,7 @@ from torch import Tensor
 from napari_lot.atoms import Orbitals
 from napari_lot.lot import likelihood
 from napari_lot.lot.image_model import ImageModel, Shapes
-from napari_lot.lot.render import Measured
+from napari_lot.lot.render.scene import Measured
 from napari_lot.physics.geometry import rotations_torch
 
 Floats = NDArray[np.float64]

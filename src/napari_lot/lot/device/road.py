@@ -22,7 +22,8 @@ from napari_lot.lot.device.memory import Device
 from napari_lot.lot.device.places import Depths, Places, by_place, exact, places
 from napari_lot.lot.device.spectra import Transfer
 from napari_lot.lot.likelihood import SMALLEST_RATE
-from napari_lot.lot.render import Floats, Images, Measured, Parts, Scene, Sums, Wanted, level_of
+from napari_lot.lot.render.gradients import Parts, Sums, Wanted, level_of
+from napari_lot.lot.render.scene import Floats, Images, Measured, Scene
 
 if TYPE_CHECKING:
     from napari_lot.lot.image_model import ImageModel

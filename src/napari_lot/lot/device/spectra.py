@@ -7,7 +7,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from napari_lot.lot.spectra import PairTransfer
+from napari_lot.lot.render.spectra import PairTransfer
 
 
 class Transfer:

@@ -15,7 +15,7 @@ from napari_lot.errors import InputError
 from napari_lot.lot.device.choose import Name, chosen
 from napari_lot.lot.device.memory import Device
 from napari_lot.lot.image_model import ImageModel, Shapes
-from napari_lot.lot.render import Measured
+from napari_lot.lot.render.scene import Measured
 from napari_lot.physics.geometry import rotations
 from napari_lot.settings import Microscope
 

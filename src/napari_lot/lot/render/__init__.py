@@ -1,0 +1,1 @@
+"""From orbitals to images and back."""

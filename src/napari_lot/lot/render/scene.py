@@ -1,0 +1,102 @@
+"""What a road to images takes: the orbitals as each tilt sees them, and the images that they are compared with."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Literal
+
+import numpy as np
+from numpy.typing import NDArray
+from torch import Tensor
+
+from napari_lot.lot.canvas import WINDOW_EDGE
+
+if TYPE_CHECKING:
+    from napari_lot.lot.image_model import ImageModel
+
+Floats = NDArray[np.float64]
+Images = NDArray[np.float32]
+
+
+@dataclass(frozen=True)
+class Atoms:
+    """Positions (N, 3), amplitudes (N,) and, of orbitals that are spread as Gaussians, 1 / width^2 and half window."""
+
+    positions: Floats
+    amplitude: Floats
+    inv_s2: Floats | None
+    half: int = 0
+
+
+@dataclass(frozen=True)
+class Scene:
+    """What is seen: orbitals in groups that share a filter, the filters, and where each tilt shows them.
+
+    ``filters`` (S, V, U // 2 + 1) float32, or None for one group of Gaussians; ``members``: which orbitals each group
+    has; ``matrices`` (n, 3, 3) and ``offsets`` (n, 3) as in ``gaussian.spread``.
+    """
+
+    atoms: tuple[Atoms, ...]
+    filters: NDArray[np.float32] | None
+    members: tuple[NDArray[np.int64], ...]
+    matrices: Floats
+    offsets: Floats
+
+    @classmethod
+    def of(
+        cls,
+        model: ImageModel,
+        positions: Tensor,
+        amplitude: Tensor,
+        inv_s2: Tensor | None,
+        matrices: Tensor,
+        offsets: Tensor,
+        filters: Tensor | None,
+        members: tuple[NDArray[np.int64], ...],
+    ) -> Scene:
+        """From tensors, as ``ImageModel`` has them."""
+
+        def array(tensor: Tensor) -> Floats:
+            return np.ascontiguousarray(tensor.detach().numpy(), dtype=np.float64)
+
+        places, strong = array(positions), array(amplitude)
+        wide, half = None, 0
+        if inv_s2 is not None:
+            wide = array(inv_s2)
+            half = half_window(model, wide)
+        if filters is None:
+            members = (np.arange(len(strong)),)
+        atoms = tuple(Atoms(places[m], strong[m], None if wide is None else wide[m], half) for m in members)
+        seen_as = None if filters is None else np.ascontiguousarray(filters.detach().numpy(), dtype=np.float32)
+        return cls(atoms, seen_as, members, array(matrices), array(offsets))
+
+
+def half_window(model: ImageModel, inv_s2: Floats) -> int:
+    widest = 1.0 / np.sqrt(inv_s2.min()) if len(inv_s2) else 1.0
+    # ln of the filter at Nyquist, for shaped orbitals that of the whole spread Gaussian
+    amplification = 0.25 * np.pi**2 * (widest**2 if model.shaped else model.extra2 / model.canvas.pixel_size_A**2)
+    return int(np.ceil(np.sqrt(amplification - np.log(WINDOW_EDGE)) * widest))
+
+
+@dataclass(frozen=True)
+class Measured:
+    """What calculated tilts are compared with.
+
+    observed (T, V, U) and weights (the same or None), float32; tilts (n,): which of them are calculated; kind of the
+    likelihood.
+    """
+
+    observed: Images
+    weights: Images | None
+    tilts: NDArray[np.int64]
+    kind: Literal["lsq", "poisson"]
+
+    @property
+    def poisson(self) -> bool:
+        """Whether the likelihood is Poisson's."""
+        return self.kind == "poisson"
+
+    def at(self, j: int) -> tuple[Images, Images, bool]:
+        """Image and weights of the j-th calculated tilt, and whether the weights count."""
+        observed = self.observed[self.tilts[j]]
+        return (observed, observed, False) if self.weights is None else (observed, self.weights[self.tilts[j]], True)
