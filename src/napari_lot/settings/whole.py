@@ -1,0 +1,121 @@
+"""All settings of one run, and how they are read and checked."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import yaml
+from pydantic import Field, ValidationError
+
+from napari_lot.errors import InputError
+from napari_lot.settings.measurement import Data
+from napari_lot.settings.microscope import FWHM_PER_SIGMA, Microscope
+from napari_lot.settings.model import Model, Start
+from napari_lot.settings.section import Frozen
+from napari_lot.settings.solver import Solver
+
+
+class Output(Frozen):
+    """What is written besides the results."""
+
+    autosave_s: float | None = Field(
+        60.0, ge=1, le=86400, description="Seconds after which a running fit is saved again; never when absent."
+    )
+    embed_images: bool = Field(
+        True, description="The session holds the measured images; otherwise their path and their SHA-256."
+    )
+
+
+class Settings(Frozen):
+    """All settings of one run."""
+
+    microscope: Microscope = Microscope()
+    data: Data = Data()
+    model: Model = Model()
+    start: Start = Start()
+    solver: Solver = Solver()
+    output: Output = Output()
+
+
+def in_words(error: ValidationError) -> str:
+    """The first problem of some values, as a sentence begins after its place."""
+    first = error.errors()[0]
+    message = str(first["msg"]).removeprefix("Value error, ")
+    if first["type"] == "extra_forbidden":
+        message = "there is no such setting"
+    if isinstance(first["input"], float) and first["input"] != first["input"]:
+        message = "must be a number"
+    return f"{message[:1].lower()}{message[1:]}"
+
+
+def settings_from_dict(
+    values: dict[str, Any], where: str = "settings", origins: Mapping[str, str] | None = None
+) -> Settings:
+    """Validate nested settings; every problem becomes one sentence.
+
+    Parameters
+    ----------
+    values : dict
+        ``{section: {name: value}}``; what is absent keeps its default.
+    where : str
+        Where the values come from, for the message.
+    origins : mapping, optional
+        Where a single ``section.name`` comes from, where that differs (a flag of the command line).
+
+    Raises
+    ------
+    InputError
+        Unknown name, wrong type or value out of bounds, naming the setting as section.name.
+    """
+    try:
+        return Settings.model_validate(values)
+    except ValidationError as error:
+        first = error.errors()[0]
+        name = ".".join(str(part) for part in first["loc"][:2])
+        given = first["input"] if first["type"] != "value_error" else _value_at(values, first["loc"][:2])
+        if isinstance(given, tuple | list) and all(isinstance(part, str) for part in given):
+            given = ",".join(given)
+        # An unknown section has no origin of its own, but what was put into it has.
+        source = next((o for s, o in (origins or {}).items() if s == name or s.startswith(f"{name}.")), None)
+        place = source if source is not None and source.startswith("--") else f"{source or where}: {name}"
+        raise InputError(f"{place}: {in_words(error)} (given: {given!r}).") from None
+
+
+def _value_at(values: dict[str, Any], path: tuple[int | str, ...]) -> Any:
+    value: Any = values
+    for part in path:
+        value = value[part]
+    return value
+
+
+def facts_as_settings(facts: Mapping[str, Any]) -> dict[str, Any]:
+    """What a file or a case says of microscope and specimen, as ``{section.name: value}``.
+
+    Understood are the microscope's fields under their names, ``element`` or ``elements``, and ``source_sigma_A`` (the
+    standard deviation of a Gaussian source, for ``source_size_A``).
+    """
+    found = {f"microscope.{n}": facts[n] for n in Microscope.model_fields if facts.get(n) is not None}
+    if facts.get("source_sigma_A") is not None:
+        found.setdefault("microscope.source_size_A", FWHM_PER_SIGMA * float(facts["source_sigma_A"]))
+    elements = facts.get("elements") or facts.get("element")
+    if elements:
+        found["model.elements"] = (elements,) if isinstance(elements, str) else tuple(elements)
+    return found
+
+
+def load_settings(path: str | Path) -> dict[str, Any]:
+    """Nested settings from a YAML file, not yet validated (flags are merged over them first)."""
+    path = Path(path)
+    try:
+        values = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise InputError(f"{path}: cannot read the settings file: {error.strerror}.") from None
+    except (yaml.YAMLError, UnicodeDecodeError):
+        raise InputError(f"{path}: not a YAML settings file; expected sections such as 'microscope:'.") from None
+    if values is None:
+        return {}
+    if not isinstance(values, dict):
+        raise InputError(f"{path}: expected sections such as 'microscope:', found {type(values).__name__}.")
+    return values
