@@ -154,8 +154,9 @@ class Stacks:
         if not self._is_ours:  # what a result holds is not painted over
             self.show_all(self._calculated.copy(), self._residual.copy())
             self._is_ours = True
-        self._calculated[tilts] = calculated
-        self._residual[tilts] = series.images[tilts] - calculated
+        for tilt, image in zip(tilts, calculated, strict=True):  # in place: fresh memory costs more than the numbers
+            self._calculated[tilt] = image
+            np.subtract(series.images[tilt], image, out=self._residual[tilt])
         if self._residual_limits is None:
             self.limit_residual(self._residual[tilts])
         if shown_tilt in tilts:
