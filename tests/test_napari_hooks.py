@@ -40,6 +40,15 @@ def test_nothing_of_napari_or_qt_is_imported():
     assert done.stdout.strip() == "[]"
 
 
+def test_what_reads_files_is_imported_when_a_file_is_read():
+    code = (
+        "import sys; from napari_lot import napari_hooks as h; h.get_series_reader('a.mrc'); "
+        "print([m for m in ('h5py', 'mrcfile', 'tifffile', 'scipy', 'pydantic') if m in sys.modules])"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, timeout=120)
+    assert done.stdout.strip() == "[]"
+
+
 def commands():
     """Modules that napari imports for its menus, readers, writers and samples; that of the widget when it is opened."""
     widgets = {widget["command"] for widget in manifest()["contributions"]["widgets"]}

@@ -14,7 +14,6 @@ from numpy.typing import NDArray
 
 from napari_lot.errors import InputError
 from napari_lot.series.angles import AngleTable
-from napari_lot.settings import Microscope
 
 MAX_PIXELS = 2**31
 """More than this (8.6 GB in float32) is refused before anything is allocated: a damaged header, or a need to bin."""
@@ -105,6 +104,8 @@ def plausible_pixel_size(value_A: float | None) -> float | None:
 
 def known_facts(values: Mapping[str, Any]) -> dict[str, Any]:
     """What a file says of microscope and specimen under the names of the settings, plain numbers and text only."""
+    from napari_lot.settings.microscope import Microscope
+
     wanted = (*Microscope.model_fields, "source_sigma_A", "element", "elements")
     facts: dict[str, Any] = {}
     for name in wanted:

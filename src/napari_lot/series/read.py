@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from importlib import import_module
 from pathlib import Path
 from typing import Any
 
@@ -14,26 +15,33 @@ from napari_lot.progress import Progress, nothing, part
 from napari_lot.series.angles import AngleTable, Geometry, read_angles, to_lot_angles
 from napari_lot.series.arrays import read_npy, read_npz
 from napari_lot.series.checks import check_angles, check_mask, check_stack_shape
-from napari_lot.series.hdf5 import read_hdf5
-from napari_lot.series.mat import read_mat, read_mat_angles
-from napari_lot.series.mrc import read_mrc
 from napari_lot.series.raw import RawSeries, check_readable
 from napari_lot.series.rosetta import MODULES, read_rosetta
 from napari_lot.series.several import by_name, images_in, read_several
-from napari_lot.series.tiff import read_tiff
 from napari_lot.series.tilt_series import TiltSeries
 
 Reader = Callable[[Path, Progress], RawSeries]
 AngleSource = str | Path | Sequence[float] | NDArray[np.float64] | Callable[[int], Any] | None
 """An angle file, angles in degrees, or a function that makes them from the number of tilts."""
 
+
+def _of(module: str) -> Reader:
+    """Reader of a module of this folder, which is imported when it reads: napari, when it starts, waits for none."""
+
+    def read(path: Path, progress: Progress) -> RawSeries:
+        reader: Reader = getattr(import_module(f"napari_lot.series.{module}"), f"read_{module}")
+        return reader(path, progress)
+
+    return read
+
+
 READERS: dict[str, Reader] = {
-    **dict.fromkeys((".tif", ".tiff"), read_tiff),
-    **dict.fromkeys((".mrc", ".mrcs", ".st", ".ali"), read_mrc),
-    **dict.fromkeys((".h5", ".hdf5", ".emd"), read_hdf5),
+    **dict.fromkeys((".tif", ".tiff"), _of("tiff")),
+    **dict.fromkeys((".mrc", ".mrcs", ".st", ".ali"), _of("mrc")),
+    **dict.fromkeys((".h5", ".hdf5", ".emd"), _of("hdf5")),
     ".npz": read_npz,
     ".npy": read_npy,
-    ".mat": read_mat,
+    ".mat": _of("mat"),
     **dict.fromkeys(MODULES, read_rosetta),
 }
 
@@ -214,7 +222,7 @@ def read_mask(path: str | Path) -> NDArray[Any]:
     check_readable(path, "mask")
     if path.suffix.lower() not in (".tif", ".tiff"):
         raise InputError(f"{path}: a mask must be a TIFF (.tif), 1 where a pixel may be used: convert it.")
-    array = read_tiff(path).images
+    array = READERS[".tif"](path, nothing).images
     if array.ndim not in (2, 3):
         raise InputError(f"{path}: the mask has {array.ndim} dimensions: give one image, or one per tilt.")
     return array
@@ -268,4 +276,8 @@ def _angle_table(raw: RawSeries, path: Path, angles: AngleSource) -> AngleTable 
 
 def _angles_from_file(path: Path) -> AngleTable:
     check_readable(path, "angle file")
-    return read_mat_angles(path) if path.suffix.lower() == ".mat" else read_angles(path)
+    if path.suffix.lower() != ".mat":
+        return read_angles(path)
+    from napari_lot.series.mat import read_mat_angles
+
+    return read_mat_angles(path)

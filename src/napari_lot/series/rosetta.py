@@ -22,7 +22,6 @@ from napari_lot.errors import InputError
 from napari_lot.progress import Progress, nothing
 from napari_lot.series.angles import AngleTable
 from napari_lot.series.raw import RawSeries, check_size, damaged, plausible_pixel_size, reason_of, unit_in_A
-from napari_lot.series.velox import stage_tilts
 
 MODULES = {".dm3": "digitalmicrograph", ".dm4": "digitalmicrograph", ".ser": "tia", ".emi": "tia", ".blo": "blockfile"}
 NAMES = {"digitalmicrograph": "DigitalMicrograph", "tia": "TIA", "blockfile": "Blockfile", "emd": "Velox EMD"}
@@ -64,6 +63,8 @@ def read_rosetta(path: Path, progress: Progress = nothing, module: str | None = 
 
 def _with_stage_tilts(path: Path, raw: RawSeries) -> RawSeries:
     """A stack of Velox with the tilt that its stage had at every frame, where the file says it."""
+    from napari_lot.series.velox import stage_tilts
+
     tilts = stage_tilts(path, len(raw.images)) if raw.images.ndim == 3 else None
     if tilts is None:
         return raw
