@@ -117,6 +117,7 @@ def test_noise_makes_the_tilt_axis_less_certain_and_says_so() -> None:
     assert found[1].sigma_deg > 2 * found[0].sigma_deg
 
 
+@pytest.mark.slow
 def test_the_tilt_axis_is_as_certain_as_it_says() -> None:
     """(found - true) / sigma over draws of noise, axis and particle has a spread of 1."""
     thetas = THETAS[::2]
