@@ -218,6 +218,7 @@ class Bare:
         import napari
 
         from napari_lot.gui.canvas.atom_layers import MAX_SHOWN
+        from napari_lot.gui.canvas.points import ROOM
 
         self.most = MAX_SHOWN
         positions = positions[: self.most]
@@ -228,7 +229,7 @@ class Bare:
         own = {"scale": (1.0, 1.0, PIXEL_A, PIXEL_A), "visible": False}
         self.stacks = [self.viewer.add_image(np.zeros(shape, np.float32), contrast_limits=(0, 1), **own) for _ in "cr"]
         atoms = len(positions)
-        self.room = int(1.25 * atoms)
+        self.room = int(ROOM * atoms)
         self.points = self.viewer.add_points(
             positions[np.arange(self.room) % atoms, ::-1],
             size=np.where(np.arange(self.room) < atoms, size_A, 0.0),

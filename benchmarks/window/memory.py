@@ -193,12 +193,14 @@ def view_moves(bench: Any) -> bool:
 
 def follow_napari(updates: int, atoms: int) -> dict[int, float]:
     """Draw ``updates`` snapshots with napari alone, in layers of the kinds that the window has; memory as there."""
+    from napari_lot.gui.canvas.points import ROOM
+
     series = load_sample()
     viewer = napari.Viewer(show=True)
     viewer.window.resize(1280, 800)
     t, images = len(series), series.images
     stacks = {name: viewer.add_image(images[:, None].copy(), name=name) for name in ("measured", "calculated", "rest")}
-    room = int(1.25 * 1.2 * atoms)
+    room = int(ROOM * 1.2 * atoms)
     points = {name: viewer.add_points(np.zeros((room, 3)), name=name, size=2.0) for name in ("atoms", "markers")}
     probe = viewer.add_image(np.zeros((21, 64, 64), np.float32), name="probe", contrast_limits=(0, 1))
     shown = {"images": list(stacks), "markers": ["measured", "markers"], "atoms": ["atoms"], "probe": ["probe"]}

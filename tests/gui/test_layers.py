@@ -266,6 +266,32 @@ def test_layers_that_are_taken_away_do_not_come_back_by_themselves(viewer: Any, 
     assert layers.available(view) is None, "one click brings them back"
 
 
+@pytest.mark.parametrize("ndisplay", [3, 2])
+def test_streaming_points_have_little_to_spare(viewer: Any, qtbot: Any, ndisplay: int) -> None:
+    """A grid of orbitals becomes a tenth as many atoms, and rows that show nothing cost almost as much as others."""
+    from napari_lot.gui.canvas.points import ROOM, TOO_MUCH, PointsBuffer
+
+    buffer = PointsBuffer("points", 1.0)
+    viewer.dims.ndisplay = ndisplay
+    first = None
+    for n in (3000, 2900, 400, 401, 1500, 0, 700):
+        places = np.random.default_rng(n).normal(size=(n, 3))
+        colors = np.random.default_rng(n).random((n, 4), np.float32)
+        buffer.show(viewer, places, colors)
+        qtbot.wait(20)
+        layer = buffer.layer
+        first = first or layer
+        assert layer is first, "napari takes most of a second for a new layer"
+        assert n <= len(layer.data) <= TOO_MUCH * max(256, ROOM * n)
+        assert layer.shown.sum() == n
+        assert layer.shown[:n].all()
+        assert np.array_equal(layer.data[:n], places)
+        assert np.allclose(layer.face_color[:n], colors)
+        assert not layer.face_color[n:].any()
+        assert np.array_equal(layer.size, np.where(layer.shown, 1.0, 0.0))
+        assert {type(symbol) for symbol in layer.symbol} == {str}
+
+
 @pytest.mark.parametrize("visible", [True, False])
 @pytest.mark.parametrize("count", [5, 3, 4])
 def test_settled_points_change_in_their_layer(viewer: Any, qtbot: Any, visible: bool, count: int) -> None:

@@ -12,10 +12,13 @@ from numpy.typing import NDArray
 
 UNITS_3D = ("angstrom",) * 3
 AXES_3D = ("z", "y", "x")
+ROOM, TOO_MUCH = 1.05, 1.3
+"""Rows that a layer gets, and above which it loses some, over those that it needs: spare rows are drawn, too, as
+nothing, and cost almost as much as others."""
 
 
 class PointsBuffer:
-    """A read-only Points layer of some capacity whose spare rows wait: no reallocation while atoms stream in.
+    """A read-only Points layer of some capacity whose spare rows wait: mostly no reallocation while atoms stream in.
 
     Spare rows are masked with ``shown``, and because napari 0.9 ignores that mask in 3-D (when no axis is sliced) they
     also have no size, no opacity, and lie inside shown points.
@@ -48,9 +51,11 @@ class PointsBuffer:
         n = len(zyx)
         layer = self.layer
         # A settled layer says something about each of its points: it cannot take others.
-        if layer is None or layer not in viewer.layers or n > len(layer.data) or len(layer.features.columns):
-            self._make(viewer, zyx, colors, max(256, int(1.25 * n)))
+        if layer is None or layer not in viewer.layers or len(layer.features.columns):
+            self._make(viewer, zyx, colors, _capacity(n))
             return
+        if n > len(layer.data) or len(layer.data) > TOO_MUCH * _capacity(n):
+            self._change_capacity(layer, _capacity(n))
         capacity = len(layer.data)
         if n:  # else all rows wait, where they are
             _fill(layer.data, zyx)
@@ -98,13 +103,12 @@ class PointsBuffer:
             self._make(viewer, zyx, colors, len(zyx), features=features)
             self.resize(sizes)
             return
-        if layer.selected_data:
-            layer.selected_data = set()  # its rows may be others now
+        _select_none(layer)
         # Written into the arrays where a setter would draw: one refresh at the end is enough, and a hidden layer, which
         # is not sliced, would be drawn with the rows of before.
+        if len(zyx) != len(layer.data):
+            self._change_capacity(layer, len(zyx))
         with layer.events.blocker_all():
-            if len(zyx) != len(layer.data):
-                layer.data = np.array(zyx)
             layer.data[:] = zyx
             layer.face_color[:] = colors
             layer.size[:] = sizes
@@ -115,6 +119,14 @@ class PointsBuffer:
             layer.refresh()
         else:  # nothing else makes napari look again how far a hidden layer reaches
             layer.translate = layer.translate
+
+    def _change_capacity(self, layer: Points, capacity: int) -> None:
+        """More or fewer rows, nothing in which is what it should be."""
+        _select_none(layer)
+        with layer.events.blocker_all():
+            layer.data = np.resize(layer.data, (capacity, 3)) if len(layer.data) else np.zeros((capacity, 3))
+            _name_symbols(layer)
+        self.count = -1
 
     def _make(
         self,
@@ -142,9 +154,7 @@ class PointsBuffer:
             **options,
         )
         layer.editable = False
-        # The same word, but no member of napari's Symbol: it asks every row for its name whenever points are drawn, and
-        # a member takes twenty times as long to answer as a word.
-        layer.symbol[:] = str(layer.symbol[0]) if capacity else ""
+        _name_symbols(layer)
         position = viewer.layers.index(old) if old is not None else None
         if old is not None:
             viewer.layers.remove(old)
@@ -153,6 +163,25 @@ class PointsBuffer:
         viewer.add_layer(layer)
         if position is not None:
             viewer.layers.move(len(viewer.layers) - 1, position)
+
+
+def _capacity(count: int) -> int:
+    return max(256, int(ROOM * count))
+
+
+def _select_none(layer: Points) -> None:
+    """Its rows may be others now."""
+    if layer.selected_data:
+        layer.selected_data = set()
+
+
+def _name_symbols(layer: Points) -> None:
+    """Give each row the name of its symbol and no member of napari's Symbol.
+
+    napari asks every row for its name whenever points are drawn, and a member takes twenty times as long to answer as
+    a word.
+    """
+    layer.symbol[:] = str(layer.symbol[0]) if len(layer.data) else ""
 
 
 def _padded(zyx: NDArray[np.float64], capacity: int) -> NDArray[np.float64]:
