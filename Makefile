@@ -1,6 +1,6 @@
 # make demo    the bundled sample, from tilt series to atoms, into demo-out/
 # make test    lint, types, manifest and tests: what continuous integration runs
-# make test-all all tests, those of the later parts of the window included: half an hour on two cores
+# make test-all all tests, the slow ones included: half an hour and more on two cores
 # make test-pyside  the tests of the window with PySide6 in place of PyQt6, in an environment of its own, .venv-pyside
 # make lint    the quick part of it
 # make docs    the documentation into site/
@@ -68,8 +68,8 @@ lint: $(VENV)/.test
 test: system $(VENV)/.test
 	@lint=0; $(MAKE) --no-print-directory lint || lint=1; \
 	if command -v xvfb-run >/dev/null; then \
-	  mkdir -p build; $(BIN)/python -m pytest -m "not gui and not slow" >build/test.log 2>&1 & rest=$$!; \
-	  window=0; $(XVFB) $(BIN)/python -m pytest -m "gui and not slow" || window=1; \
+	  mkdir -p build; $(BIN)/python -m pytest -m "not gui and not slow" --durations=25 >build/test.log 2>&1 & rest=$$!; \
+	  window=0; $(XVFB) $(BIN)/python -m pytest -m "gui and not slow" --durations=25 || window=1; \
 	  wait $$rest; rest=$$?; cat build/test.log; \
 	  if [ $$window != 0 ] || [ $$rest != 0 ]; then echo "tests failed: see above" >&2; exit 1; fi; \
 	else \

@@ -113,6 +113,7 @@ def test_what_a_verdict_needs():
     assert asked("none") == ()
 
 
+@pytest.mark.slow
 def test_focus_tells_the_tilt_sense(particle):
     lens = Microscope(**LENS, defocus_A=60.0)
     series = series_of(particle, lens)
@@ -134,6 +135,7 @@ def test_coma_tells_a_reflection(particle):
     assert verdicts(result) == {"tilt_sense": "undecidable", "reflection": "the other hand"}
 
 
+@pytest.mark.slow
 def test_a_lens_that_is_wrong_for_both_hands_gives_none():
     """In focus, said to be 20 Å out of it: every tilt prefers the same hand, by chance of the structure."""
     particle = with_cross_section(amorphous_sphere("Pt", 16.0, 2.5, atoms=70, width_A=0.5, seed=6), 0.03)

@@ -326,7 +326,15 @@ def found_by(series, probe="direct", start=None, data=None, **solver):
     return job.result
 
 
-@pytest.mark.parametrize("left_out", [range(0, 21, 2), range(1, 21, 2), range(7, 20)], ids=["even", "odd", "most"])
+@pytest.mark.parametrize(
+    "left_out",
+    [
+        pytest.param(range(0, 21, 2), marks=pytest.mark.slow),
+        range(1, 21, 2),
+        pytest.param(range(7, 20), marks=pytest.mark.slow),
+    ],
+    ids=["even", "odd", "most"],
+)
 def test_many_tilts_may_be_left_out(particle, direct, left_out):
     result = found_by(direct, data={"exclude": list(left_out)})
     assert len(result.orbitals) == pytest.approx(30, abs=1)

@@ -118,6 +118,7 @@ def fitted(problem, truth, groups, **settings):
     return found, 100 * np.sqrt(((apart - apart.mean(0)) ** 2).sum(1).mean())
 
 
+@pytest.mark.slow
 def test_the_focus_of_every_tilt_is_found():
     rng = np.random.default_rng(1)
     focus = rng.normal(0, 15.0, len(TILTS))
@@ -235,7 +236,7 @@ def test_what_judges_atoms_knows_their_learnt_shape():
     assert abs(evidence.curvature(plain, plain.positions, weight)[0] / judged - 1) > 0.05
 
 
-@pytest.mark.parametrize("orbital", ["slater", "learnt"])
+@pytest.mark.parametrize("orbital", [pytest.param("slater", marks=pytest.mark.slow), "learnt"])
 def test_a_run_with_every_unknown_ends_at_the_atoms(orbital):
     atoms = amorphous_sphere("Pt", 12.0, 2.5, atoms=25, seed=1)
     lens = Microscope(energy_eV=3e5, semiangle_mrad=25)

@@ -67,9 +67,9 @@ assert {tensor.device for tensor in (sums, *found.atoms, found.matrices, found.o
     ("name", "kind"),
     [
         ("two species, a finer canvas", "double precision"),
-        ("two species, a finer canvas", "single precision"),
+        pytest.param("two species, a finer canvas", "single precision", marks=pytest.mark.slow),
         ("own widths of another shape", "single precision"),
-        ("direct, own widths", "single precision"),
+        pytest.param("direct, own widths", "single precision", marks=pytest.mark.slow),
     ],
 )
 def test_everything_is_where_it_is_needed(name, kind):
