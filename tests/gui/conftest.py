@@ -161,6 +161,8 @@ def viewer(qtbot: Any) -> Iterator[Any]:
     viewer.window.resize(1280, 800)
     window = viewer.window._qt_window
     qtbot.waitExposed(window)
+    window.activateWindow()  # without a window manager nobody else does, and no field would have the focus
+    qtbot.waitUntil(window.isActiveWindow)
     yield viewer
     if is_open(viewer):
         viewer.close()

@@ -123,6 +123,7 @@ def test_what_is_refused_stays_and_is_explained(
 ) -> None:
     from qtpy.QtCore import Qt
     from qtpy.QtTest import QTest
+    from qtpy.QtWidgets import QToolTip
 
     form = make(model, [name], qtbot, unset={"pixel_size_A": "from the file"})
     box = form.fields[name].native
@@ -143,6 +144,7 @@ def test_what_is_refused_stays_and_is_explained(
     assert box.text().startswith(text)
     form.fields[name].value = 3 if model is Solver else 5000.0 if name == "energy_eV" else 5.0
     assert not said.isVisible()
+    assert why not in QToolTip.text(), "it does not hang over the field until the mouse moves"
     assert box.toolTip() == model.model_fields[name].description.replace(" eV", " keV")
 
 

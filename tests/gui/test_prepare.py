@@ -112,7 +112,7 @@ def test_a_whole_number_that_cannot_be_used_is_marked_and_explained(prepare: Any
     assert not said.isVisible(), "it is of another step"
     assert child(workbench, "apply_step").isEnabled()
     hand.type(child(workbench, "bin_factor"), "40")
-    assert "Join: 40 × pixels must be at most 16 × pixels." in said.text()
+    assert "Bin by: 40 pixels must be at most 16 pixels." in said.text()
     hand.type(child(workbench, "bin_factor"), "4")
     assert not said.isVisible()
     choose(workbench, hand, "Crop")
@@ -249,7 +249,7 @@ def test_the_pixel_size_from_a_lattice_and_from_a_line(prepare: Any, workbench: 
     assert layer.mode == "add_line"
     layer.add_lines(np.array([[10.0, 10.0], [40.0, 50.0]]))
     hand.until(lambda: child(workbench, "measured_distance").currentText() == "line of 50.00 px")
-    assert child(workbench, "known_distance_A").text() == "not given"
+    assert child(workbench, "known_distance_A").text() == "not given (Å)"
     hand.type(child(workbench, "known_distance_A"), "13")
     assert "a pixel is 0.26 Å (+4.00 %)" in child(workbench, "pixel_size_said").text()
     hand.click(child(workbench, "use_pixel_size"))
@@ -289,7 +289,7 @@ def test_a_true_length_belongs_to_the_distance_it_was_given_for(
     press(workbench, hand, "find_lattice")
     hand.until(lambda: measured.currentText().startswith("lattice"))
     assert measured.currentData() == pytest.approx(9.09, abs=0.05)
-    assert known.text() == "not given"
+    assert known.text() == "not given (Å)"
     assert not child(workbench, "use_pixel_size").isEnabled()
     hand.type(known, "11")
     said = child(workbench, "pixel_size_said").text()

@@ -73,6 +73,9 @@ def test_filters() -> None:
         ("Fe z>=2.5 p_exists < .5", (by["element"] == "Fe") & (by["z"] >= 2.5) & (by["p_exists"] < 0.5)),
         ("x < −3", by["x"] < -3),
         ("neighbours = 4", by["neighbours"] == 4),
+        ("z > 2,5", by["z"] > 2.5),
+        ("Z>-,5,pt", (by["z"] > -0.5) & (by["element"] == "Pt")),
+        ("17,23", np.isin(by["id"], [17, 23])),
     ):
         assert np.array_equal(rows_that_match(some, text), np.flatnonzero(expected)), text
     for text, why in (("?", "no element, id or comparison"), ("q > 1", "no column"), ("z > up", "is no number")):

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import re
+
 import pytest
 
 from napari_lot.errors import InputError
-from napari_lot.gui.forms.words import in_window_words, label_of, unit_of
+from napari_lot.gui.forms.settings_form import tip_of
+from napari_lot.gui.forms.words import CHOICES, in_window_words, label_of, unit_of
 from napari_lot.job import check, expected_spacing_A
 from napari_lot.settings import Settings, settings_from_dict
 
@@ -35,6 +38,16 @@ def test_flags_become_labels(sentence: str, shown: str) -> None:
 def test_a_field_says_its_unit_though_its_name_does_not() -> None:
     assert (label_of("grid_spacing"), unit_of("grid_spacing")) == ("Grid spacing", "× distance")
     assert (label_of("width_A"), unit_of("width_A")) == ("Width", "Å")
+    assert (label_of("gain"), unit_of("gain")) == ("Detector gain", "units / e⁻")
+
+
+def test_help_calls_choices_as_the_window_does() -> None:
+    for section in Settings.model_fields.values():
+        for name, info in section.annotation.model_fields.items():
+            tip = tip_of(name, info)
+            for value, shown in CHOICES.get(name, {}).items():
+                told = re.search(rf"(?<!\w){value}(?!\w)", tip)
+                assert not told or value.lower() in shown.lower(), f"{name}: {tip}"
 
 
 def test_no_flag_is_left_in_what_the_job_says() -> None:

@@ -182,6 +182,8 @@ class NumberBox(QDoubleSpinBox):
     def _say(self, sentence: str) -> None:
         if sentence == self._said:
             return
+        if self._said and QToolTip.text() == self._said:  # else it stays until the mouse moves
+            QToolTip.hideText()
         self._said = sentence
         super().setToolTip(f"{sentence}\n{self._tip}".strip() if sentence else self._tip)
         self.setProperty("refused", bool(sentence))

@@ -16,7 +16,7 @@ from qtpy.QtWidgets import QCheckBox, QFormLayout, QLabel, QWidget
 
 from napari_lot.gui.forms.number_box import MOST_DECIMALS, NumberBox
 from napari_lot.gui.forms.refusal_line import RefusalLine
-from napari_lot.gui.forms.words import CHOICES, FACTORS, choice_text, label_of, row_label, unit_of
+from napari_lot.gui.forms.words import CHOICES, FACTORS, TIPS, choice_text, label_of, row_label, unit_of
 
 NOT_SET = "not set"
 
@@ -42,7 +42,7 @@ def bounds_of(field: FieldInfo) -> tuple[float | None, float | None]:
 
 def tip_of(name: str, field: FieldInfo) -> str:
     """What a field's tooltip says: its help, with the choices as the window words them."""
-    tip = field.description or ""
+    tip = TIPS.get(name, field.description or "")
     for value in CHOICES.get(name, {}):
         if "_" in value:
             tip = tip.replace(value, choice_text(name, value))

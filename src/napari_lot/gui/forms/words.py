@@ -7,7 +7,7 @@ from pathlib import PurePosixPath, PureWindowsPath
 
 from napari_lot.settings import Settings
 
-UNITS_OF = {"grid_spacing": "× distance"}
+UNITS_OF = {"grid_spacing": "× distance", "gain": "units / e⁻", "offset": "units", "read_noise": "units"}
 """Of fields whose names do not end in it."""
 UNITS = {"eV": "keV", "mrad": "mrad", "A": "Å", "deg": "°", "px": "px", "minutes": "min"}
 """The window's units, by those that the settings' names end in."""
@@ -54,6 +54,15 @@ CHOICES = {
     "error_bars": {"block": "each atom by itself", "joint": "with its neighbours"},
     "handedness": {"tilt_sense": "tilt sense"},
     "device": {"auto": "the fastest there is", "cpu": "CPU", "cuda": "CUDA", "mps": "Apple GPU"},
+}
+
+
+# Help on settings whose choices the window calls otherwise.
+TIPS = {
+    "likelihood": "Least squares or Poisson; automatic takes Poisson for counts.",
+    "widths": "Widths of the orbitals: one an element, one for all, or one an atom.",
+    "error_bars": "Error bars of the atoms: none, each atom by itself, or with its neighbours unknown, too.",
+    "device": "Where images are calculated: the fastest there is takes CUDA, else an Apple GPU, else the CPU.",
 }
 
 

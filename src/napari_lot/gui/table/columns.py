@@ -94,7 +94,7 @@ def rows_that_match(columns: list[Column], text: str) -> NDArray[np.int64]:
     by_name = {column.name: column for column in columns}
     count = len(columns[0].values)
     keep = np.ones(count, bool)
-    words = re.sub(r"\s*(<=|>=|<|>|=)\s*", r"\1", text.replace("−", "-")).replace(",", " ").split()
+    words = _words(text)
     plain = np.zeros(count, bool)
     for word in words:
         found = re.fullmatch(r"(\w+?)(<=|>=|<|>|=)(\S+)", word)
@@ -102,7 +102,7 @@ def rows_that_match(columns: list[Column], text: str) -> NDArray[np.int64]:
             plain |= _named(by_name, word)
             continue
         name, sign, value = found.groups()
-        column = by_name.get(name)
+        column = by_name.get(name.lower())
         if column is None or column.values.dtype.kind not in "fi":
             numbers = ", ".join(n for n, c in by_name.items() if c.values.dtype.kind in "fi")
             raise InputError(f"Filter: {name} is no column of numbers; there are {numbers}.")
@@ -113,6 +113,12 @@ def rows_that_match(columns: list[Column], text: str) -> NDArray[np.int64]:
     if any(not re.search("[<>=]", word) for word in words):
         keep &= plain
     return np.flatnonzero(keep)
+
+
+def _words(text: str) -> list[str]:
+    """Parts of a filter: a comma stands between them, or before the decimals of a number that is compared with."""
+    closed = re.sub(r"\s*(<=|>=|<|>|=)\s*", r"\1", text.replace("−", "-"))
+    return re.sub(r"([<>=][+-]?\d*),(\d)", r"\1.\2", closed).replace(",", " ").split()
 
 
 def _named(by_name: dict[str, Column], word: str) -> NDArray[np.bool_]:

@@ -37,7 +37,7 @@ class PixelSizeBox(QWidget):
         self.lattice = button("find_lattice", "Find lattice")
         self.lattice.clicked.connect(self._on_lattice)
         self.known_A = number("known_distance_A", 0, 1e6, 0, " Å", "How long that distance is in truth, in Å.")
-        self.known_A.setSpecialValueText("not given")
+        self.known_A.setSpecialValueText("not given (Å)")
         self.known_A.valueChanged.connect(self._say_size)
         self.use = button("use_pixel_size", "Use size")
         self.use.clicked.connect(self._on_use)

@@ -80,7 +80,9 @@ class StepForm(QWidget):
             name: number(f"crop_{name}", 0, 99, 0, " px", f"{words}, counted from 0; it is kept.", whole=True)
             for name, words in CROP.items()
         }
-        self.bin = number("bin_factor", 2, 16, 2, " × pixels", "How many pixels along u and v become one.", whole=True)
+        self.bin = number(
+            "bin_factor", 2, 16, 2, " pixels", "How many pixels along u, and along v, become one.", whole=True
+        )
         for made in (
             page(("Threshold", self.threshold), ("Found pixels", self.hot_action)),
             page(("Shape", self.background)),
@@ -88,7 +90,7 @@ class StepForm(QWidget):
             page(("Move by", self.move_neighbours), ("Specimen", self.specimen), ("Reach", self.reach)),
             page(),
             self._crop_page(),
-            page(("Join", self.bin)),
+            page(("Bin by", self.bin)),
         ):
             self.pages.addWidget(made)
         self._refusals = RefusalLine("step_refusals")
@@ -96,7 +98,7 @@ class StepForm(QWidget):
             ("threshold", "Threshold", self.threshold),
             ("reach", "Reach", self.reach),
             *((name, CROP[name], box) for name, box in self.crop.items()),
-            ("bin", "Join", self.bin),
+            ("bin", "Bin by", self.bin),
         ):
             self._refusals.watch(name, label, made)
         self._refusals.changed.connect(self.refused)

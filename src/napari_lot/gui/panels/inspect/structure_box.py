@@ -37,7 +37,7 @@ class StructureBox(QWidget):
         self.what.addItems([NEAREST, PAIRS, PARTIAL, COORDINATION])
         self.what.setToolTip("Nearest neighbours, pair distribution, the same by elements, or coordination.")
         self.what.currentTextChanged.connect(lambda _: self._show())
-        self.cutoff = NumberBox(FIRST_MINIMUM)
+        self.cutoff = NumberBox(FIRST_MINIMUM, "Å")
         self.cutoff.setObjectName("structure_cutoff")
         self.cutoff.setRange(0.0, REACH_A)
         self.cutoff.setSuffix(" Å")
