@@ -161,8 +161,18 @@ def viewer(qtbot: Any) -> Iterator[Any]:
     viewer.window.resize(1280, 800)
     window = viewer.window._qt_window
     qtbot.waitExposed(window)
-    window.activateWindow()  # without a window manager nobody else does, and no field would have the focus
-    qtbot.waitUntil(window.isActiveWindow)
+
+    def active() -> bool:
+        # Without a window manager nobody else does it, and no field would have the focus; the X server does not hear
+        # of it before it has put the window on the screen.
+        window.activateWindow()
+        return bool(window.isActiveWindow())
+
+    try:
+        qtbot.waitUntil(active, timeout=15_000)
+    except BaseException:
+        viewer.close()
+        raise
     yield viewer
     if is_open(viewer):
         viewer.close()

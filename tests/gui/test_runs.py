@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import pytest
 from stand_in import StandInJob
-from steps import child
+from steps import child, open_step
 
 from napari_lot import presets
 from napari_lot.atoms import Orbitals
@@ -95,6 +95,29 @@ def test_what_a_run_was_told_that_the_one_before_was_not() -> None:
 def run_once(workbench: Any, hand: Any) -> None:
     hand.click(child(workbench, "start"))
     hand.until(lambda: not workbench.state.running, 60)
+
+
+def test_runs_are_compared_atom_by_atom(ready: Any, hand: Any) -> None:
+    ready.run.make_job = lambda series, settings: StandInJob(series, settings, step_s=0.0, steps=4)
+    source = child(ready, "compare_source")
+
+    def offered() -> list[str]:
+        return [source.itemText(i) for i in range(source.count())]
+
+    run_once(ready, hand)
+    assert offered() == ["a file"], "not with itself"
+    run_once(ready, hand)
+    assert offered() == ["a file", "run 1"]
+    ready.run.table.show_run(1)
+    hand.until(lambda: ready.state.result_run == 1, 20)
+    assert offered() == ["a file", "run 2"]
+    open_step(ready, hand, "inspect")
+    hand.click(child(ready, "show_compare"))
+    hand.choose(source, "run 2")
+    hand.click(child(ready, "compare_start"))
+    hand.until(lambda: not ready.inspect.compare.task.running, 20)
+    atoms = len(ready.state.result.orbitals)
+    assert f"{atoms} of {atoms} atoms of run 2 matched within 1 Å" in child(ready, "compare_figures").text()
 
 
 def test_a_click_brings_a_run_back_and_a_run_can_be_removed(ready: Any, hand: Any) -> None:

@@ -88,6 +88,7 @@ class Workbench(QWidget):
         self.probe = ProbePanel(self.state)
         self.run = RunPanel(self.state, self.layers)
         self.inspect = InspectPanel(self.state, self.layers)
+        self.inspect.compare.other_runs = self.run.table.others
         chosen = preferences()
         self.export = ExportPanel(self.state, self.layers, chosen.folder)
         self.doubts = DoubtsPanel(self.state, self.layers)

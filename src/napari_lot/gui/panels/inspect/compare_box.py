@@ -1,4 +1,4 @@
-"""Compare the atoms of a run with a second structure: a file or an open Points layer."""
+"""Compare the atoms of a run with a second structure: a file, another run, or an open Points layer."""
 
 from __future__ import annotations
 
@@ -43,28 +43,37 @@ Done = tuple[HandCheck, Orbitals, Orbitals, str]
 
 
 class CompareBox(QWidget):
-    """Choose a structure, compare, see figures, deviations and three colours in 3-D."""
+    """Choose a structure, compare, see figures, deviations and three colours in 3-D.
+
+    Attributes
+    ----------
+    other_runs : callable
+        Atoms of the runs in the list that are not shown, by their names.
+    """
 
     def __init__(self, state: WorkbenchState, layers: WorkbenchLayers, parent: QWidget | None = None) -> None:
         super().__init__(parent)
         self.setObjectName("compare")
         self.state, self.layers = state, layers
         self.on_change: Callable[[], None] = lambda: None
+        self.other_runs: Callable[[], dict[str, Orbitals]] = dict
         self.done: Done | None = None
         self.points = ComparisonLayers(layers.viewer)
         self.task = Task("comparison", self)
         self._build()
         self.task.changed.connect(self._show)
-        layers.viewer.layers.events.inserted.connect(self._offer_layers)
-        layers.viewer.layers.events.removed.connect(self._offer_layers)
+        layers.viewer.layers.events.inserted.connect(self.offer)
+        layers.viewer.layers.events.removed.connect(self.offer)
         layers.viewer.dims.events.ndisplay.connect(self._on_ndisplay)
-        self._offer_layers()
+        self.offer()
         self._show()
 
     def _build(self) -> None:
         self.source = QComboBox()
         self.source.setObjectName("compare_source")
-        self.source.setToolTip("The second structure: a file, or a Points layer that is open, with axes z, y, x in Å.")
+        self.source.setToolTip(
+            "The second structure: a file, another run, or a Points layer that is open, with axes z, y, x in Å."
+        )
         self.source.currentTextChanged.connect(lambda _: self._show())
         self.path = QLineEdit()
         self.path.setObjectName("compare_path")
@@ -172,13 +181,14 @@ class CompareBox(QWidget):
     def shutdown(self) -> None:
         """Stop listening and waiting; the layers stay."""
         self.task.shutdown()
-        self.layers.viewer.layers.events.inserted.disconnect(self._offer_layers)
-        self.layers.viewer.layers.events.removed.disconnect(self._offer_layers)
+        self.layers.viewer.layers.events.inserted.disconnect(self.offer)
+        self.layers.viewer.layers.events.removed.disconnect(self.offer)
         self.layers.viewer.dims.events.ndisplay.disconnect(self._on_ndisplay)
 
     def forget(self) -> None:
         """The atoms are others now, or the comparison is no longer wanted."""
         self.task.cancel()
+        self.offer()
         self._take_back()
 
     def _take_back(self) -> None:
@@ -194,8 +204,9 @@ class CompareBox(QWidget):
 
     # -- what is compared -------------------------------------------------------------------------------------
 
-    def _offer_layers(self, event: Any = None) -> None:
-        names = [A_FILE, *(layer.name for layer in other_points(self.layers.viewer))]
+    def offer(self, event: Any = None) -> None:
+        """Offer what there is now."""
+        names = [A_FILE, *self.other_runs(), *(layer.name for layer in other_points(self.layers.viewer))]
         if names != [self.source.itemText(i) for i in range(self.source.count())]:
             chosen = self.source.currentText()
             self.source.blockSignals(True)
@@ -216,6 +227,7 @@ class CompareBox(QWidget):
         result = self.layers.atoms.result
         if result is None or self.task.running:
             return
+        self.offer()  # a run may have gone from the list
         self._take_back()
         found, cutoff_A, rotate = result.orbitals, self.cutoff.value(), self.rotate.isChecked()
         source = self.source.currentText()
@@ -227,7 +239,8 @@ class CompareBox(QWidget):
                 path = Path(text).expanduser()
                 self._compare(lambda: _compared(found, read_structure(path), path.name, cutoff_A, rotate))
             else:
-                reference = atoms_of(self.layers.viewer.layers[source])
+                run = self.other_runs().get(source)
+                reference = atoms_of(self.layers.viewer.layers[source]) if run is None else run
                 self._compare(lambda: _compared(found, reference, source, cutoff_A, rotate))
         except InputError as error:
             self._on_failure(str(error))

@@ -17,6 +17,7 @@ from qtpy.QtWidgets import (
     QWidget,
 )
 
+from napari_lot.atoms import Orbitals
 from napari_lot.gui.canvas.layers import WorkbenchLayers
 from napari_lot.gui.forms.progress_line import ProgressLine
 from napari_lot.gui.runs import KEPT_IN_MEMORY, Run, Runs
@@ -106,6 +107,10 @@ class RunTable(QWidget):
         self.task.cancel()
         self.runs.clear()
         self._fill()
+
+    def others(self) -> dict[str, Orbitals]:
+        """Atoms of the runs that are not shown, by what a person calls these."""
+        return {f"run {run.number}": run.result.orbitals for run in self.runs if run.number != self.state.result_run}
 
     def add(self, result: Result, spacing_A: float) -> None:
         """The run that the state keeps has finished."""
