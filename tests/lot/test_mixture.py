@@ -120,3 +120,28 @@ def test_a_run_that_is_stopped_has_the_probabilities_of_its_atoms():
     solver.settle()
     assert len(solver.p_element) == 4
     np.testing.assert_array_equal(solver.p_element, solver.mixture.probability.max(1))
+
+
+def test_a_round_is_that_of_the_formulas():
+    """Score by SciPy, means and variances as weighted sums over what each atom of a species is expected to have."""
+    from scipy.special import logsumexp
+    from scipy.stats import norm
+
+    from napari_lot.lot.mixture import _better, _Species
+
+    rng = np.random.default_rng(4)
+    x, s2 = rng.normal(1.5, 0.5, (300, 2)), rng.uniform(0.01, 0.2, (300, 2))
+    species = _Species(np.array([[1.0, 1.2], [2.0, 1.7]]), np.array([[0.1, 0.3], [0.2, 0.05]]), np.array([0.3, 0.7]))
+    better, score, belongs = _better(species, x, s2)
+    total = species.variance + s2[:, None]
+    log = np.log(species.part) + norm.logpdf(x[:, None], species.mean, np.sqrt(total)).sum(-1)
+    assert score == pytest.approx(logsumexp(log, 1).sum(), rel=1e-12)
+    share = np.exp(log - logsumexp(log, 1, keepdims=True))
+    np.testing.assert_allclose(belongs, share, rtol=1e-10)
+    own = species.mean + species.variance / total * (x[:, None] - species.mean)
+    left = species.variance * s2[:, None] / total
+    mean = (share[..., None] * own).sum(0) / share.sum(0)[:, None]
+    np.testing.assert_allclose(better.mean, mean, rtol=1e-10)
+    variance = (share[..., None] * ((own - mean) ** 2 + left)).sum(0) / share.sum(0)[:, None]
+    np.testing.assert_allclose(better.variance, variance, rtol=1e-10)
+    np.testing.assert_allclose(better.part, share.mean(0), rtol=1e-10)

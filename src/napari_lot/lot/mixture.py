@@ -10,9 +10,10 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
+from numba import njit
 from numpy.typing import ArrayLike, NDArray
 
 from napari_lot.physics.elements import relative_strengths
@@ -146,43 +147,114 @@ def _starts(x: Floats, count: int, elements: Sequence[str] | None) -> list[Float
 
 
 def _expect_maximise(x: Floats, s2: Floats, strengths: Floats) -> Mixture:
-    """From mean strengths (K,) of the species to the mixture of x (N, D) with error variances s2 (N, D)."""
+    """From mean strengths (K,) of the species to the mixture of x (N, D) with error variances s2 (N, D).
+
+    Expectation and maximisation, of which steps far along the way that two of them show are tried (SQUAREM: Varadhan
+    and Roland, Scand. J. Stat. 35, 335 (2008)): by themselves they creep where species overlap.
+    """
     (n, d), k = x.shape, len(strengths)
     mean = np.column_stack([strengths, *np.repeat(x[:, 1:].mean(0, keepdims=True), k, 0).T])
     gaps = np.diff(strengths, prepend=strengths[0] - x[:, 0].std() - 1e-12)
     variance = np.tile(np.maximum(x.var(0), 1e-300), (k, 1))
     variance[:, 0] = (0.3 * np.maximum(gaps, 1e-3 * abs(strengths[-1]))) ** 2
-    variance = np.maximum(variance, _floor(mean))
-    part = np.full(k, 1.0 / k)
+    here = _Species(mean, np.maximum(variance, _floor(mean)), np.full(k, 1.0 / k))
     before = -np.inf
-    for _ in range(_ROUNDS):
-        total = variance + s2[:, None]  # (N, K, D)
-        away = x[:, None] - mean
-        with np.errstate(divide="ignore"):
-            log = np.log(part) - 0.5 * (np.log(2 * np.pi * total) + away**2 / total).sum(-1)
-        top = log.max(1, keepdims=True)
-        likelihood = np.exp(log - top)
-        sums = likelihood.sum(1, keepdims=True)
-        belongs = likelihood / sums
-        score = float((top + np.log(sums)).sum())
+    for _ in range(_ROUNDS // 3):
+        first, score, _ = _better(here, x, s2)
+        second, of_first, _ = _better(first, x, s2)
         if score - before < 1e-8 * max(abs(score), 1.0):
             break
         before = score
-        # the strength that each atom of a species has, expected from what was measured and from the species
-        gain = variance / total
-        own = mean + gain * away
-        weight = belongs.sum(0)[:, None] + 1e-300
-        mean = (belongs[..., None] * own).sum(0) / weight
-        variance = (belongs[..., None] * ((own - mean) ** 2 + variance * (1 - gain))).sum(0) / weight
-        variance = np.maximum(variance, _floor(mean))
-        part = np.maximum(weight[:, 0] / n, LEAST_PART)
-        part = part / part.sum()
+        far = _further(here, first, second)
+        reached, there, _ = _better(far, x, s2)
+        here = reached if there > of_first else second
+    _, score, belongs = _better(here, x, s2)
+    mean, variance, part = here
     order = np.argsort(mean[:, 0], kind="stable")
     bic = ((2 * d + 1) * k - 1) * np.log(n) - 2 * score
     mean, scatter = mean[order], np.sqrt(variance[order])
     error = float(np.median(np.sqrt(s2[:, 0])))
     width = mean[:, 1] if d > 1 else None
     return Mixture(mean[:, 0], scatter[:, 0], part[order], belongs[:, order], float(bic), error, width)
+
+
+class _Species(NamedTuple):
+    """Means (K, D) and variances (K, D) of species, and parts (K,) of the atoms."""
+
+    mean: Floats
+    variance: Floats
+    part: Floats
+
+
+def _better(species: _Species, x: Floats, s2: Floats) -> tuple[_Species, float, Floats]:
+    """One round: better species; log-likelihood of those given, and which atoms (N, K) are theirs."""
+    mean, variance, part = species
+    belongs = np.empty((len(x), len(part)))
+    weight, moved, spread, score = _gathered(x, s2, mean, variance, np.log(part), belongs)
+    weight = weight + 1e-300
+    moved = moved / weight[:, None]
+    variance = spread / weight[:, None] - moved**2
+    part = np.maximum(weight / len(x), LEAST_PART)
+    mean = mean + moved
+    return _Species(mean, np.maximum(variance, _floor(mean)), part / part.sum()), score, belongs
+
+
+@njit(cache=True, nogil=True)
+def _gathered(
+    x: Floats, s2: Floats, mean: Floats, variance: Floats, log_part: Floats, belongs: Floats
+) -> tuple[Floats, Floats, Floats, float]:
+    """Sums over the atoms, by how far they belong to each species: 1, and (K, D) of the first and second moment, about
+    the species' mean, of the strength that an atom of it has, expected from what was measured and from the species.
+
+    Also the log-likelihood; fills ``belongs`` (N, K).
+    """
+    n, d = x.shape
+    k = len(mean)
+    weight, moved, spread, score = np.zeros(k), np.zeros((k, d)), np.zeros((k, d)), 0.0
+    for i in range(n):
+        top = -np.inf
+        for s in range(k):
+            log = log_part[s]
+            for a in range(d):
+                total = variance[s, a] + s2[i, a]
+                away = x[i, a] - mean[s, a]
+                log -= 0.5 * (np.log(2 * np.pi * total) + away * away / total)
+            belongs[i, s] = log
+            top = max(top, log)
+        together = 0.0
+        for s in range(k):
+            belongs[i, s] = np.exp(belongs[i, s] - top)
+            together += belongs[i, s]
+        score += top + np.log(together)
+        for s in range(k):
+            share = belongs[i, s] / together
+            belongs[i, s] = share
+            weight[s] += share
+            for a in range(d):
+                gain = variance[s, a] / (variance[s, a] + s2[i, a])
+                own = gain * (x[i, a] - mean[s, a])
+                moved[s, a] += share * own
+                spread[s, a] += share * (own * own + variance[s, a] * (1.0 - gain))
+    return weight, moved, spread, score
+
+
+def _further(here: _Species, first: _Species, second: _Species) -> _Species:
+    """As far along the curve through three species as the change of its steps allows, no less than the last."""
+    scale = np.sqrt(here.variance)
+
+    def flat(species: _Species) -> Floats:
+        return np.concatenate([(species.mean / scale).ravel(), np.log(species.variance).ravel(), np.log(species.part)])
+
+    a, b, c = flat(here), flat(first), flat(second)
+    step, bend = b - a, c - 2 * b + a
+    length = max(1.0, float(np.linalg.norm(step) / max(float(np.linalg.norm(bend)), 1e-300)))
+    there = a + 2 * length * step + length**2 * bend
+    size = here.mean.size
+    mean = there[:size].reshape(here.mean.shape) * scale
+    # a step too far is told by its likelihood; these only keep its numbers finite
+    variance = np.exp(np.clip(there[size : 2 * size], -600, 600)).reshape(here.mean.shape)
+    part = np.maximum(np.exp(np.clip(there[2 * size :], -600, 0)), LEAST_PART)
+    return _Species(mean, np.maximum(variance, _floor(mean)), part / part.sum())
 
 
 def _floor(mean: Floats) -> Floats:
