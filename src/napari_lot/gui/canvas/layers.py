@@ -17,10 +17,12 @@ from numpy.typing import NDArray
 
 from napari_lot.atoms import Orbitals
 from napari_lot.edit import Candidates, Held
+from napari_lot.gui.broken_off import did_not_end
 from napari_lot.gui.canvas.atom_layers import SPHERE, AtomLayers
 from napari_lot.gui.canvas.colors import coloring
 from napari_lot.gui.canvas.doubt_mark import DOUBT, DoubtMark
 from napari_lot.gui.canvas.editing import AtomEditor
+from napari_lot.gui.canvas.guard import Refusal
 from napari_lot.gui.canvas.labels import angle_text, short_angle_text
 from napari_lot.gui.canvas.overlay import Projection
 from napari_lot.gui.canvas.probe_layers import ProbeLayers
@@ -29,6 +31,12 @@ from napari_lot.gui.canvas.views import RIGHT_HANDED, Views
 from napari_lot.job import ProbeSlices, Result
 from napari_lot.lot.local import Windows
 from napari_lot.series import TiltSeries
+
+OF_FINISHED = (
+    "Nothing has changed: an atom of a finished run is deleted in the doubt queue (N shows one, D deletes it and "
+    "refits what is around it)."
+)
+OF_UNFINISHED = "Nothing has changed: atoms of a run are deleted while it is paused, in the layer Atoms (editing)."
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -58,6 +66,8 @@ class WorkbenchLayers:
         self.editor = AtomEditor(viewer, self._on_edited)
         self.views = Views(viewer, self._own)
         self.atoms = AtomLayers(viewer, self.views.still.list_held)
+        self.atoms.on_refused = self._on_refused
+        self._refusal = Refusal()
         self.doubt = DoubtMark(viewer, self._doubt_place)
         self._tilt = 0
         # where the view was before a doubtful atom was brought into its middle, and where it has been since
@@ -77,6 +87,7 @@ class WorkbenchLayers:
         self.viewer.layers.events.inserted.disconnect(self._on_layers)
         self.viewer.layers.events.removed.disconnect(self._on_layers)
         self.views.close()
+        self.atoms.release()
         for name, layer in self._own().items():
             layer.metadata[LEFT] = True
             if name == MEASURED:  # a stack like any other now, which the next workbench may take
@@ -261,6 +272,11 @@ class WorkbenchLayers:
         self._show_markers()
         self.label_tilt()
         self.on_edit()
+
+    def _on_refused(self) -> None:
+        """Somebody wanted to change the atoms where they are only shown: say where that is done."""
+        ended = self.atoms.result is not None and not did_not_end(self.atoms.result)
+        self._refusal.say(OF_FINISHED if ended else OF_UNFINISHED)
 
     def color_atoms(self, by: str) -> None:
         """Colour the atoms by height, element, error bar or existence probability."""
