@@ -192,6 +192,7 @@ class Workbench(QWidget):
 
     def _look_at(self, view: str) -> None:
         if self.layers.available(view) is None:
+            self.layers.view_chosen = self.state.running or self.run.starting.running
             self.layers.look_at(view)
         self.update_views()
 

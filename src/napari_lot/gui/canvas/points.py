@@ -31,6 +31,9 @@ class PointsBuffer:
         Of the layer: its name, the diameter of its points, and what else napari is told.
     streaming : callable
         Makes a context for changes of where points are, and in which colours.
+    spare : bool
+        Whether there are spare rows. Without, nothing is drawn of them, and other numbers of points make a new layer:
+        of rows without a size napari draws a dot of the border's colour in 3-D.
     touched : callable
         As for ``Guard``: napari's tools and scripts cannot change the points.
     """
@@ -41,10 +44,12 @@ class PointsBuffer:
         size_A: float,
         streaming: Callable[[], AbstractContextManager[None]] = nullcontext,
         touched: Callable[[bool], None] = lambda changed: None,
+        spare: bool = True,
         **options: Any,
     ) -> None:
         self.name = name
         self.touched = touched
+        self.spare = spare
         self._guard: Guard | None = None
         self.size_A = size_A
         self.streaming = streaming
@@ -69,10 +74,11 @@ class PointsBuffer:
         n = len(zyx)
         layer = self.layer
         # A settled layer says something about each of its points: it cannot take others.
-        if layer is None or layer not in viewer.layers or len(layer.features.columns):
-            self._make(viewer, zyx, colors, _capacity(n))
+        settled = layer is not None and len(layer.features.columns)
+        if layer is None or layer not in viewer.layers or settled or not (self.spare or n == len(layer.data)):
+            self._make(viewer, zyx, colors, _capacity(n) if self.spare else n)
             return
-        if n > len(layer.data) or len(layer.data) > TOO_MUCH * _capacity(n):
+        if self.spare and (n > len(layer.data) or len(layer.data) > TOO_MUCH * _capacity(n)):
             self._change_capacity(layer, _capacity(n))
         capacity = len(layer.data)
         if n:  # else all rows wait, where they are
