@@ -98,6 +98,7 @@ def test_how_many_are_doubtful_is_told_from_the_ranking(result):
     told = rank(result, SPACING)
     assert doubtful_words(told, True) == "no atom doubtful"
     assert doubtful_words(told, False) == "no atom doubtful, residuals aside (N looks at them)"
+    assert doubtful_words(told, False, error_bars=False) == "", "that none is says nothing then"
     misfit = np.ones(len(result.orbitals))
     misfit[[3, 40]] = 9.0
     assert doubtful_words(rank(result, SPACING, misfit), True) == "2 atoms doubtful"

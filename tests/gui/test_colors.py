@@ -85,8 +85,8 @@ def test_a_wish_stays_for_the_next_run(ready: Any, viewer: Any, hand: Any) -> No
     assert choices(ready) == ["height", "element"], "this one knows no error bars"
     assert child(ready, "color_by").currentText() == "height"
     assert caption(viewer).endswith("coloured by height (image units), 0 to 1")
-    assert "error bar" not in child(ready, "atoms_text").text()
-    assert "doubtful" in child(ready, "atoms_text").text()
+    assert child(ready, "atoms_text").text().startswith("no error bars: how sure the atoms are is not known")
+    assert "no atom doubtful" not in child(ready, "atoms_text").text()
     run(ready, hand, steps=10_000, knows_errors=True)
     assert child(ready, "color_by").currentText() == "error bar"
     assert caption(viewer).endswith("coloured by error bar in 3D (pm), 3 to 5.8")

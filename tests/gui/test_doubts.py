@@ -17,6 +17,7 @@ from steps import child, open_step
 from napari_lot.analysis.doubts_queue import doubtful_words
 from napari_lot.gui.doubts.queue import THREAD
 from napari_lot.gui.plots.contact_sheet import GAP, HEADER
+from napari_lot.lot.local import NothingMissing
 
 pytestmark = pytest.mark.slow  # part of `make test-all`
 
@@ -128,7 +129,7 @@ def test_the_false_atom_comes_first_and_goes(inspected: Any, viewer: Any, hand: 
     assert child(inspected, "runs").item(0, 1).text() == str(n - 1)
     assert child(inspected, "runs").item(0, 2).text() == f"{100 * result.agreement()[0]:.2f}"
     assert inspected.sections["run"].status.accessibleName() == f"Run 1: {n - 1} atoms, converged."
-    assert f"Since then 1 by hand: now {n - 1} atoms" in child(inspected, "stage").text()
+    assert f"Since then 1 atom deleted by hand: now {n - 1} atoms" in child(inspected, "stage").text()
     press(viewer, Qt.Key.Key_U)
     hand.until(lambda: len(state.result.orbitals) == n and settled(panel), 30)
     assert panel.queue.shown.atom == false
@@ -385,6 +386,24 @@ def test_a_failed_decision_is_named(inspected: Any, hand: Any, notified: Any, mo
     queue.keep()
     hand.until(lambda: bool(notified()), 20)
     assert notified()[-1].startswith(f"Keeping atom {atom} stopped because of a fault in the program")
+
+
+def test_that_no_atom_is_missing_is_an_answer_and_no_error(
+    inspected: Any, hand: Any, notified: Any, monkeypatch: Any
+) -> None:
+    hand.click(child(inspected, "next_doubtful"))
+    panel = inspected.doubts
+    hand.until(lambda: settled(panel), 60)
+
+    def none(place: Any) -> None:
+        raise NothingMissing("The images ask for no other.")
+
+    monkeypatch.setattr(panel.queue.fit, "missing", none)
+    hand.click(child(panel, "doubt_add"))
+    QTest.keyClick(panel, Qt.Key.Key_Return)
+    hand.until(lambda: settled(panel) and child(panel, "doubt_said").isVisible(), 20)
+    assert child(panel, "doubt_said").text() == "The images ask for no other."
+    assert not notified()
 
 
 def test_arrow_keys_are_the_viewers_but_while_an_atom_is_placed(inspected: Any, viewer: Any, hand: Any) -> None:

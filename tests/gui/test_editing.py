@@ -11,6 +11,7 @@ from stand_in import StandInJob
 from steps import child, open_step
 
 from napari_lot.edit import Candidates
+from napari_lot.gui.canvas.editing import LAYER_DELETED
 from napari_lot.job import Control, Job, Snapshot
 from napari_lot.simulate.images import simulate_series
 from napari_lot.simulate.particles import amorphous_sphere
@@ -327,6 +328,30 @@ def test_peaks_go_when_the_atoms_change_and_while_they_are_looked_for(paused: An
     assert (peaks.count(), add.isVisible()) == (0, False)
 
 
+def test_peaks_are_seen_where_they_are_looked_for(paused: Any, hand: Any) -> None:
+    places = np.array([[1.0, 2.0, 30.0], [0.0, 5.0, 30.0]])
+    paused.job.candidates = Candidates(places, np.ones(2), np.array([9.0, 8.0]))
+    assert paused.layers.view == "atoms"
+    hand.click(child(paused, "edit_find"))
+    hand.until(child(paused, "edit_add").isVisible)
+    rings = paused.viewer.layers["Residual peaks"]
+    assert rings.shown.all(), "of what is masked napari draws a dot in 3-D"
+    assert rings.visible
+    assert np.array_equal(rings.data[rings.shown], places[:, ::-1])
+    assert paused.viewer.layers.selection.active.name == EDITING, "clicks are for the atoms"
+    hand.click(child(paused, "view_markers"))
+    assert np.array_equal(rings.data[rings.shown], paused.layers.candidates_on(paused.layers.tilt))
+    hand.click(child(paused, "view_images"))
+    assert not rings.visible
+    hand.click(child(paused, "view_atoms"))
+    assert rings.visible
+    assert np.array_equal(rings.data[rings.shown], places[:, ::-1])
+    hand.click(child(paused, "edit_undo"))
+    assert "Residual peaks" in paused.viewer.layers, "nothing has changed"
+    paused.viewer.layers[EDITING].remove([0])
+    assert "Residual peaks" not in paused.viewer.layers
+
+
 def test_the_list_of_peaks_is_no_wider_than_its_box(paused: Any, hand: Any) -> None:
     peaks = child(paused, "edit_peaks")
     places = np.array([[4.4, 0.5, -5.3], [-102.3, -100.5, -152.3]])
@@ -380,9 +405,18 @@ def test_a_pause_without_an_edit_changes_nothing(paused: Any, hand: Any) -> None
 
 
 def test_a_layer_that_was_deleted_is_no_edit_and_comes_back(paused: Any, hand: Any) -> None:
+    words = paused.viewer.canvas.overlays.text
+    assert words.text.startswith("247 atoms, editing")
+    paused.viewer.layers[EDITING].remove([0])
     paused.viewer.layers.remove(EDITING)
+    assert words.text == LAYER_DELETED
+    assert child(paused, "edit_count").text().startswith(LAYER_DELETED)
+    assert not child(paused, "edit_delete").isEnabled()
     hand.click(child(paused, "edit_undo"))
     assert len(paused.viewer.layers[EDITING].data) == 247
+    assert words.text.startswith("247 atoms, editing")
+    assert child(paused, "edit_count").text() == "Nothing is changed yet."
+    assert child(paused, "edit_delete").isEnabled()
     paused.viewer.layers.remove(EDITING)
     hand.click(child(paused, "pause"))
     hand.until(lambda: not paused.state.running, 60)

@@ -50,6 +50,20 @@ def test_the_end_is_said_once(ready: Any, hand: Any) -> None:
     assert "✓" in ready.sections["run"].status.text()
 
 
+def test_a_view_that_is_chosen_after_the_start_stays(ready: Any, viewer: Any, hand: Any) -> None:
+    ready.run.make_job = lambda series, settings: StandInJob(series, settings, step_s=0.02, steps=10_000)
+    for chosen in ("images", None):
+        hand.click(child(ready, "start"))
+        if chosen is not None:
+            child(ready, f"view_{chosen}").click()
+        hand.until(lambda: "Atoms" in viewer.layers and ready.run.plot.points > 2)
+        assert ready.layers.view == chosen or (chosen is None and ready.layers.view == "atoms")
+        hand.click(child(ready, "finish"))
+        hand.until(lambda: not ready.state.running)
+        assert ready.layers.view == (chosen or "atoms")
+        hand.click(child(ready, "view_images"))  # before a start: the atoms are shown as they come
+
+
 def test_doubts_are_no_green_tick(ready: Any, hand: Any) -> None:
     hand.click(child(ready, "more_run_settings"))
     hand.type(child(ready, "withhold"), "6")
@@ -57,6 +71,8 @@ def test_doubts_are_no_green_tick(ready: Any, hand: Any) -> None:
     assert "⚠" in ready.sections["run"].status.text()
     assert "✓" not in ready.sections["run"].status.text()
     assert "The stand-in doubts." in child(ready, "detail").text()
+    assert "⚠" in ready.sections["inspect"].status.text()
+    assert status(ready, "inspect").startswith("Run 1; see the doubts in step 3.")
 
 
 def test_a_cancelled_run_leaves_the_result_of_the_one_before(

@@ -119,6 +119,27 @@ def test_a_bad_reference_is_one_sentence(done: Any, hand: Any, notified: Any, tm
     assert child(done, "compare_start").isEnabled()
 
 
+def test_a_refused_cutoff_is_explained_and_compares_nothing(done: Any, hand: Any, tmp_path: Path) -> None:
+    path = reference(done, tmp_path)
+    hand.click(child(done, "show_compare"))
+    hand.type(child(done, "compare_path"), str(path), enter=False)
+    for typed in ("-3", "abc"):
+        hand.type(child(done, "compare_cutoff"), typed)
+        assert child(done, "compare_refusals").isVisible()
+        assert "Cutoff: " in child(done, "compare_refusals").text()
+        assert not child(done, "compare_start").isEnabled()
+        hand.type(child(done, "compare_path"), str(path))  # Enter there compares, too
+        assert not done.inspect.compare.task.running
+        assert done.inspect.compare.done is None
+    hand.type(child(done, "compare_cutoff"), "0.8")
+    assert not child(done, "compare_refusals").isVisible()
+    compare(done, hand, path)
+    assert "within 0.8 Å" in child(done, "compare_figures").text()
+    hand.click(child(done, "show_structure"))
+    hand.type(child(done, "structure_cutoff"), "-3")
+    assert "Neighbours within: " in child(done, "structure_refusals").text()
+
+
 def test_a_failed_comparison_leaves_nothing_of_an_earlier_one(
     done: Any, viewer: Any, hand: Any, tmp_path: Path
 ) -> None:

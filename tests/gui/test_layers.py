@@ -8,8 +8,10 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
+from blank_result import blank_result
 from napari_lot.atoms import Orbitals
 from napari_lot.series import TiltSeries
+from napari_lot.settings import Settings
 
 RED, GREEN, BLUE, WHITE = (1, 0, 0, 1), (0, 1, 0, 1), (0, 0, 1, 1), (1, 1, 1, 1)
 
@@ -327,3 +329,55 @@ def test_settled_points_change_in_their_layer(viewer: Any, qtbot: Any, visible: 
     assert not layer.selected_data
     assert len(layer._view_data) == count, "what is drawn"
     assert layer.extent.data[1] == pytest.approx(places.max(0))
+
+
+def test_atoms_of_a_run_are_only_looked_at(viewer: Any, qtbot: Any, notified: Any) -> None:
+    """Delete, a drag or a script would change the picture alone: table and files would still have all atoms."""
+    from qtpy.QtCore import Qt
+
+    from napari_lot.gui.canvas.layers import OF_FINISHED, OF_UNFINISHED
+
+    layers = make_layers(viewer)
+    series = small_series()
+    layers.show_series(series)
+    atoms = Orbitals.create(np.arange(12.0).reshape(4, 3))
+    layers.show_atoms(atoms, 3.0)
+    streaming = viewer.layers["Atoms"]
+    streaming.selected_data = {1}
+    streaming.remove_selected()
+    streaming.data = streaming.data[:2]
+    assert np.array_equal(streaming.data[:4], atoms.positions[:, ::-1])
+    assert streaming.shown.sum() == 4
+    assert notified()[-1] == OF_UNFINISHED
+
+    known = {"r_factor": np.zeros(5), "center_px": (23.5, 23.5), "wall_seconds": {}}
+    result = blank_result(atoms, series.images, series.images, Settings(), **known)
+    layers.show_result(result, 3.0)
+    layer = viewer.layers["Atoms"]
+    colors, ids = layer.face_color.copy(), list(layer.features["id"])
+    layer.selected_data = {1, 2}
+    layer.mode = "select"
+    native = viewer.window._qt_viewer.canvas.native
+    viewer.layers.selection.active = layer
+    native.setFocus()
+    qtbot.keyClick(native, Qt.Key.Key_Delete)
+    layer.pop(0)
+    layer.add([1.0, 2.0, 3.0])
+    layer._move([0], (9.0, 9.0, 9.0))
+    layer.data = layer.data[1:]
+    assert np.array_equal(layer.data, atoms.positions[:, ::-1])
+    assert np.allclose(layer.face_color, colors)
+    assert list(layer.features["id"]) == ids
+    assert layer.shown.all()
+    assert notified()[-1] == OF_FINISHED
+    assert notified().count(OF_FINISHED) == 1, "a key that is held down says it once"
+
+    layers.look_at("markers")
+    rings = viewer.layers["Atoms on tilt"]
+    rings.selected_data = {0}
+    rings.remove_selected()
+    assert rings.shown.sum() == 4
+    layers.close()
+    layer.selected_data = {0}
+    layer.remove_selected()
+    assert len(layer.data) == 3, "it is the viewer's now"

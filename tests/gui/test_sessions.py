@@ -276,6 +276,7 @@ def test_a_run_that_was_broken_off_is_looked_at_exported_and_gone_on_with(
     assert child(workbench, "show_table").isEnabled()
     assert child(workbench, "show_compare").isEnabled()
     assert "did not end" in child(workbench, "next_doubtful").toolTip()
+    assert child(workbench, "atoms_text").text() == "no error bars: how sure the atoms are is not known"
     for kind, name in (("Atoms, CSV", "a.csv"), ("Session, HDF5", "again.lot.h5")):
         save(workbench, hand, kind, tmp_path / name)
     assert notified() == []

@@ -62,3 +62,15 @@ def test_no_flag_is_left_in_what_the_job_says() -> None:
         shown = in_window_words(str(caught.value))
         assert "--" not in shown
         assert "_eV" not in shown
+
+
+def test_what_was_decided_after_a_run_is_named() -> None:
+    from napari_lot.gui.panels.run.progress import changes_since
+
+    def said(*decisions: str) -> str:
+        return changes_since([{"what": what} for what in decisions])
+
+    assert said("keep") == ""
+    assert said("delete", "keep") == "1 atom deleted"
+    assert said("add", "move", "delete", "add") == "1 atom deleted, 2 added, 1 moved"
+    assert said("move", "move") == "2 atoms moved"

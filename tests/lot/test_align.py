@@ -5,7 +5,7 @@ import pytest
 import tiny
 
 from napari_lot.lot.align import match_shifts
-from napari_lot.lot.caveats import agreement, caveats, unexplained
+from napari_lot.lot.caveats import agreement, caveats, unexplained, unfinished
 from napari_lot.lot.problem import Problem
 
 DRIFT = np.array([[3.0, -2.0], [0.0, 0.0], [-4.0, 1.0], [2.5, 4.0], [0.0, -3.0]])
@@ -76,6 +76,7 @@ def test_what_is_doubted():
     assert "tilt axis" in said
     (said,) = caveats(0.95, 0.1, 0.05 * fine, 5.0)
     assert "closer than 2.50 Å" in said
+    assert unfinished("time limit", False).startswith("the time limit ended the fit before it converged: how far")
 
 
 @pytest.mark.parametrize("expected", [3.25, 8.0])

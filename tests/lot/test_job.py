@@ -15,9 +15,12 @@ from short_run import ANGLES, SHORT, noisy_series, small_particle
 
 from napari_lot.atoms import Orbitals
 from napari_lot.errors import InputError
+from napari_lot.export.methods import methods_text
 from napari_lot.job import Control, Job
 from napari_lot.lot import prepare as lot_prepare
 from napari_lot.lot import run as lot_run
+from napari_lot.lot.caveats import NO_ATOMS_YET, unfinished
+from napari_lot.report import make_report
 from napari_lot.settings import settings_from_dict
 from napari_lot.simulate.images import simulate_series
 from napari_lot.simulate.particles import amorphous_sphere
@@ -421,7 +424,15 @@ def test_a_run_that_ends_before_there_are_atoms(direct, every_snapshot):
         job = stopped_at(direct, stage)
         assert job.stop_reason == "finished early"
         assert 20 < len(job.result.orbitals) < 40, "the peaks of the grid, not the grid"
-        assert any("first guess" in warning for warning in job.result.warnings)
+        assert job.result.warnings == (NO_ATOMS_YET,), "what follows from it is not told beside it"
+
+
+def test_a_fit_that_did_not_converge_says_what_its_error_bars_leave_out(direct, every_snapshot):
+    job = stopped_at(direct, "refine")
+    assert job.result.sigma_A is not None
+    assert job.result.warnings[0] == unfinished("finished early", True)
+    assert "not how far it still had to go" in methods_text(direct, job.result)
+    assert unfinished("finished early", True) in make_report(direct, job.result, {})["warnings"]
 
 
 def test_images_that_atoms_do_not_explain_are_doubted(direct, reference):

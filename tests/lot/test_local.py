@@ -1,5 +1,6 @@
 """Decisions about single atoms against full evaluations and full fits of the same images."""
 
+import re
 from dataclasses import replace
 
 import numpy as np
@@ -12,7 +13,7 @@ from napari_lot.errors import InputError
 from napari_lot.job import Job, ProbeSlices, Result
 from napari_lot.lot import likelihood
 from napari_lot.lot.correction import ProbeCorrection
-from napari_lot.lot.local import LocalFit
+from napari_lot.lot.local import LocalFit, NothingMissing
 from napari_lot.lot.local.missing import peaks
 from napari_lot.lot.local.refit import Stopped
 from napari_lot.lot.local.source import source_of
@@ -142,8 +143,16 @@ def test_where_no_atom_is_missing_none_is_added_at_a_peak_of_the_residual(case):
     assert fit.add(points[0]).gain > 8, "with its neighbours refitted it gains what they gain without it"
     if case != "noise alone":
         assert significance[0] > 5
-    with pytest.raises(InputError, match="ask for no other"):
+    with pytest.raises(NothingMissing, match="ask for no other") as no:
         fit.missing(fit.position(atom))
+    told = re.search(
+        r"gains (nothing|[\d.]+) in log-likelihood, and an atom there must be worth (\d+)(.*)\.", str(no.value)
+    )
+    assert told is not None, str(no.value)
+    gain, price = 0.0 if told[1] == "nothing" else float(told[1]), int(told[2])
+    assert gain < price
+    assert price >= 8
+    assert (price > 8) == ("of the usual height" in told[3]), "a weak atom must be worth more, and it is said why"
 
 
 CASES = {

@@ -60,9 +60,14 @@ class Ranking:
         return bool((self.scores[self.atoms == atom] >= 1.0).any())
 
 
-def doubtful_words(ranking: Ranking, residuals: bool) -> str:
-    """How many atoms are worth a look; ``residuals`` tells whether those around them are part of the ranking."""
+def doubtful_words(ranking: Ranking, residuals: bool, error_bars: bool = True) -> str:
+    """How many atoms are worth a look; ``residuals`` tells whether those around them are part of the ranking.
+
+    '' where none is, and no ``error_bars`` are known: that says nothing for the atoms.
+    """
     n = int((ranking.scores >= 1.0).sum())
+    if not n and not error_bars:
+        return ""
     count = {0: "no atom doubtful", 1: "1 atom doubtful"}.get(n, f"{n} atoms doubtful")
     return count if residuals else f"{count}, residuals aside (N looks at them)"
 

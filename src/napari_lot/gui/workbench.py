@@ -193,6 +193,7 @@ class Workbench(QWidget):
 
     def _look_at(self, view: str) -> None:
         if self.layers.available(view) is None:
+            self.layers.view_chosen = self.state.running or self.run.starting.running
             self.layers.look_at(view)
         self.update_views()
 
@@ -257,8 +258,11 @@ class Workbench(QWidget):
             steps["inspect"].set_status(READY, f"Following run {state.runs}.")
         elif shown is not None:
             unfinished = ", which did not end" if did_not_end(shown) else ""
-            mark = CAVEAT if unfinished else DONE
-            steps["inspect"].set_status(mark, f"Run {state.result_run}{unfinished}. Click a bar to look at that tilt.")
+            doubted = "; see the doubts in step 3" if shown.warnings and not unfinished else ""
+            mark = CAVEAT if unfinished or doubted else DONE
+            steps["inspect"].set_status(
+                mark, f"Run {state.result_run}{unfinished}{doubted}. Click a bar to look at that tilt."
+            )
         elif self.layers.atoms.orbitals is not None:
             steps["inspect"].set_status(READY, f"The last state of run {state.runs}, which left no result.")
         else:

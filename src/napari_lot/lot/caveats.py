@@ -24,12 +24,18 @@ NEIGHBOURS = ((0, 2), (0, -2), (2, 0), (-2, 0))
 interpolation has spread over its next pixels, near enough for what is wrong about atoms."""
 CROWDED = 0.5
 CROWDED_PART = 0.1
+"""More than this part of the atoms closer than ``CROWDED`` expected distances to another: that is no solid."""
 FAR_OFF = 0.25
 """Relative difference of the typical nearest-neighbour distance from the expected one that needs a reason: bonds of an
 element differ by less between its crystal, its surface and a glass, and a pixel size errs by a few percent."""
 LEAST_ATOMS = 10
 """Fewer have no typical distance."""
-"""More than this part of the atoms closer than ``CROWDED`` expected distances to another: that is no solid."""
+NO_ATOMS_YET = "the run ended before the orbitals had become atoms: the atoms are a first guess."
+ENDED = {
+    "finished early": "the fit was ended by hand before it converged",
+    "time limit": "the time limit ended the fit before it converged",
+}
+"""By the reason why a run stopped."""
 
 
 def agreement(
@@ -90,6 +96,14 @@ def unexplained(
         return 0.0
     sure = systematic - 3.0 * np.sqrt(max(scatter - systematic**2 / known, 0.0))
     return float(left / signal * np.sqrt(max(sure, 0.0) / total))
+
+
+def unfinished(reason: str, error_bars: bool) -> str:
+    """What to hold against a fit of atoms that stopped for a ``reason`` before it converged, in a sentence."""
+    ended = ENDED.get(reason, f"the fit ended before it converged ({reason})")
+    if not error_bars:
+        return f"{ended}: how far it still had to go is not known."
+    return f"{ended}: its error bars say how sharply the images fix the atoms, not how far it still had to go."
 
 
 def caveats(mean_agreement: float, left_over: float, positions: Floats, spacing_A: float) -> tuple[str, ...]:

@@ -13,7 +13,7 @@ from napari_lot.edit import Edit
 from napari_lot.job import ProbeSlices, Result
 from napari_lot.lot import gauge, likelihood
 from napari_lot.lot.candidates import find_candidates
-from napari_lot.lot.caveats import agreement, caveats, unexplained
+from napari_lot.lot.caveats import NO_ATOMS_YET, agreement, caveats, unexplained, unfinished
 from napari_lot.lot.correction import ProbeCorrection
 from napari_lot.lot.handedness import Handedness
 from napari_lot.lot.image_model import ImageModel
@@ -103,8 +103,12 @@ def outcome(
     reason: str,
     seconds: dict[str, float],
     began: float,
+    converged: bool,
 ) -> Result:
-    """The result of a run that has ended for a ``reason``; ``began`` is when, by the clock of the solver."""
+    """The result of a run that has ended for a ``reason``; ``began`` is when, by the clock of the solver.
+
+    ``converged`` tells whether the fit came to its end, also where what followed it did not.
+    """
     mark = solver.clock()
     asked = _asked_for(solver, reason)
     state, problem, series, settings = solver.state, ready.problem, job.series, job.settings
@@ -198,13 +202,15 @@ def outcome(
     )
     fitted, withheld = result.agreement(), result.agreement(withheld=True)
     known = [f"{n} atoms", f"R {100 * fitted[0]:.2f} %" if fitted else "no R"]
-    warnings = list(caveats(agree, left_over, state.positions, job.spacing_A))
+    if not solver.condensed:  # that orbitals explain little, and crowd, follows from it
+        warnings = [NO_ATOMS_YET]
+    else:
+        warnings = [] if converged else [unfinished(reason, precision is not None)]
+        warnings += caveats(agree, left_over, state.positions, job.spacing_A)
     if precision is not None and settings.data.denoised:
         warnings.append(NOT_CALIBRATED)
     if damage.changed:
         warnings.append(damage.verdict)
-    if not solver.condensed:
-        warnings.append("the run ended before the orbitals had become atoms: the atoms are a first guess.")
     if withheld is not None:
         known.append(f"withheld R {100 * withheld[0]:.2f} % and correlation {withheld[1]:.3f}")
         warnings += [text] if fitted and (text := parted(fitted[0], withheld[0])) else []

@@ -114,13 +114,14 @@ def _run(job: Job, control: Control) -> Iterator[Snapshot]:
         clock,
     )
     hands = Handedness(solver, solver.adaptive)
-    reason = "converged"
+    reason, converged = "converged", False
     try:
         if job.start is None:
             for progress in solver.condense():
                 yield from live.after(progress, solver.state)
         for progress in solver.to_atoms():
             yield from live.after(progress, solver.state)
+        converged = True
         for progress in hands.compare():
             yield from live.after(progress, solver.state)
     except Stopped as stop:
@@ -140,7 +141,7 @@ def _run(job: Job, control: Control) -> Iterator[Snapshot]:
     seconds |= solver.seconds
     if paused:
         seconds["paused"] = paused
-    job.result = outcome(job, ready, solver, hands, reason, seconds, began)
+    job.result = outcome(job, ready, solver, hands, reason, seconds, began, converged)
     ready.problem.model.close()
     live.everything(job.result)
     yield live.snapshot("finished", solver.step, solver.step, solver.state, job.result.message)

@@ -46,6 +46,8 @@ class AtomLayers:
         Unit of the images, in words.
     noun : str
         What they are called: the orbitals of a running fit are no atoms yet.
+    on_refused : callable
+        Told when napari's tools or a script wanted to change the points of a layer.
     """
 
     def __init__(self, viewer: Any, streaming: Callable[[], AbstractContextManager[None]] = nullcontext) -> None:
@@ -62,11 +64,14 @@ class AtomLayers:
         self.intensity = "image units"
         self.settled = False
         self.noun = "orbitals"
+        self.on_refused: Callable[[], None] = lambda: None
+        self._on_tilt: NDArray[np.float64] = np.zeros((0, 3))
         self._coloring: Coloring | None = None
         self._coloring_of: tuple[Any, ...] = ()
 
     def remove(self) -> None:
         """Take both layers away, and forget whose atoms they showed."""
+        self.release()
         for buffer in (self.spheres, self.markers):
             if buffer is not None and buffer.layer in self.viewer.layers:
                 self.viewer.layers.remove(buffer.layer)
@@ -74,6 +79,12 @@ class AtomLayers:
         self.orbitals = self.result = self.kept = self._coloring = None
         self.settled = False
         self.noun = "orbitals"
+
+    def release(self) -> None:
+        """Whoever has the layers may do with their points what they like."""
+        for buffer in (self.spheres, self.markers):
+            if buffer is not None:
+                buffer.release()
 
     def own(self) -> dict[str, Any]:
         """The layers that are on screen, by name."""
@@ -87,11 +98,14 @@ class AtomLayers:
         self.spacing_A, self.settled = spacing_A, False
         self._take(orbitals)
         if self.spheres is None:
-            self.spheres = PointsBuffer(ATOMS, SPHERE * spacing_A, self._streaming, antialiasing=0, shading="spherical")
+            self.spheres = PointsBuffer(
+                ATOMS, SPHERE * spacing_A, self._streaming, self._on_spheres, antialiasing=0, shading="spherical"
+            )
             self.markers = PointsBuffer(
                 MARKERS,
                 RING * spacing_A,
                 self._streaming,
+                self._on_markers,
                 face_color="transparent",
                 border_color="#ffb000",
                 border_width=0.12,
@@ -138,7 +152,21 @@ class AtomLayers:
     def show_markers(self, on_tilt: NDArray[np.float64]) -> None:
         """Rings at (N, 3) (0, v, u) in Å."""
         if self.markers is not None:
+            self._on_tilt = on_tilt
             self.markers.show(self.viewer, on_tilt)
+
+    def _on_spheres(self, changed: bool) -> None:
+        if changed and self.spheres is not None and self.orbitals is not None and ATOMS in self.own():
+            if self.settled:
+                self.settle()
+            else:
+                self.spheres.show(self.viewer, self.orbitals.positions[:, ::-1], self.coloring().rgba())
+        self.on_refused()
+
+    def _on_markers(self, changed: bool) -> None:
+        if changed and MARKERS in self.own():
+            self.show_markers(self._on_tilt)
+        self.on_refused()
 
     # -- colours and sizes ------------------------------------------------------------------------------------
 

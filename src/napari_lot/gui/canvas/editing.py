@@ -19,6 +19,7 @@ from napari_lot.gui.canvas.points import AXES_3D, UNITS_3D, PointsBuffer
 
 EDITING, PEAKS = "Atoms (editing)", "Residual peaks"
 KEPT = "Atoms (edited, not used)"
+LAYER_DELETED = "The layer Atoms (editing) was deleted: Undo changes brings it back."
 NEW_COLOR = "#cc79a7"
 PEAK_COLOR = "#56b4e9"
 
@@ -162,28 +163,30 @@ class AtomEditor:
         self._remove_peaks()
 
     def _remove(self) -> None:
-        if self.layer is not None and self.there:
-            self.viewer.layers.remove(self.layer)
-        self.layer = None
+        # given up before it is taken away: so nobody takes it for a layer that a person has deleted
+        layer, self.layer = self.layer, None
+        if layer is not None and layer in self.viewer.layers:
+            self.viewer.layers.remove(layer)
 
     # -- residual peaks ---------------------------------------------------------------------------------------
 
-    def show_peaks(self, on_tilt: NDArray[np.float64]) -> None:
-        """Rings (M, 3) as (0, v, u) where the candidates appear on the shown tilt."""
-        if not len(on_tilt):
+    def show_peaks(self, places: NDArray[np.float64]) -> None:
+        """Rings (M, 3) at the candidates: as (0, v, u) where the shown tilt has them, or as z, y, x in 3-D."""
+        if not len(places):
             self._remove_peaks()
             return
         if self.peaks is None:
             self.peaks = PointsBuffer(
                 PEAKS,
                 0.9 * self._size_A,
+                spare=False,
                 face_color="transparent",
                 border_color=PEAK_COLOR,
                 border_width=0.12,
                 blending="translucent_no_depth",
                 projection_mode="all",
             )
-        self.peaks.show(self.viewer, on_tilt)
+        self.peaks.show(self.viewer, places)
 
     def _remove_peaks(self) -> None:
         if self.peaks is not None and self.peaks.layer is not None and self.peaks.layer in self.viewer.layers:

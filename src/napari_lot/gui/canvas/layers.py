@@ -17,10 +17,12 @@ from numpy.typing import NDArray
 
 from napari_lot.atoms import Orbitals
 from napari_lot.edit import Candidates, Held
+from napari_lot.gui.broken_off import did_not_end
 from napari_lot.gui.canvas.atom_layers import SPHERE, AtomLayers
 from napari_lot.gui.canvas.colors import coloring
 from napari_lot.gui.canvas.doubt_mark import DOUBT, DoubtMark
-from napari_lot.gui.canvas.editing import AtomEditor
+from napari_lot.gui.canvas.editing import LAYER_DELETED, AtomEditor
+from napari_lot.gui.canvas.guard import Refusal
 from napari_lot.gui.canvas.labels import angle_text, short_angle_text
 from napari_lot.gui.canvas.overlay import Projection
 from napari_lot.gui.canvas.probe_layers import ProbeLayers
@@ -29,6 +31,12 @@ from napari_lot.gui.canvas.views import RIGHT_HANDED, Views
 from napari_lot.job import ProbeSlices, Result
 from napari_lot.lot.local import Windows
 from napari_lot.series import TiltSeries
+
+OF_FINISHED = (
+    "Nothing has changed: an atom of a finished run is deleted in the doubt queue (N shows one, D deletes it and "
+    "refits what is around it)."
+)
+OF_UNFINISHED = "Nothing has changed: atoms of a run are deleted while it is paused, in the layer Atoms (editing)."
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -58,8 +66,12 @@ class WorkbenchLayers:
         self.editor = AtomEditor(viewer, self._on_edited)
         self.views = Views(viewer, self._own)
         self.atoms = AtomLayers(viewer, self.views.still.list_held)
+        self.atoms.on_refused = self._on_refused
+        self._refusal = Refusal()
         self.doubt = DoubtMark(viewer, self._doubt_place)
         self._tilt = 0
+        self.view_chosen = False
+        """Whether a person has chosen the view since a run was started: its atoms do not turn it then."""
         # where the view was before a doubtful atom was brought into its middle, and where it has been since
         self._center_before: tuple[float, ...] | None = None
         self._center_of_doubt: tuple[float, ...] | None = None
@@ -77,6 +89,7 @@ class WorkbenchLayers:
         self.viewer.layers.events.inserted.disconnect(self._on_layers)
         self.viewer.layers.events.removed.disconnect(self._on_layers)
         self.views.close()
+        self.atoms.release()
         for name, layer in self._own().items():
             layer.metadata[LEFT] = True
             if name == MEASURED:  # a stack like any other now, which the next workbench may take
@@ -172,7 +185,7 @@ class WorkbenchLayers:
             first = self.atoms.spheres is None
             self._stream(result.orbitals, spacing_A)
             self.settle_atoms()
-        if turn and first:
+        if turn and first and not self.view_chosen:
             yield
             self.look_at("atoms")
 
@@ -201,7 +214,7 @@ class WorkbenchLayers:
         """Stream orbitals into the coloured 3-D layer and onto the shown tilt."""
         first = self.atoms.spheres is None
         self._stream(orbitals, spacing_A)
-        if first and self.atoms.spheres is not None:
+        if first and self.atoms.spheres is not None and not self.view_chosen:
             self.look_at("atoms")
         elif self.view == "atoms":
             self.label_tilt()
@@ -244,7 +257,7 @@ class WorkbenchLayers:
             self.look_at(self.view, reset=False)
 
     def show_candidates(self, candidates: Candidates | None) -> None:
-        """Rings at residual peaks, in the overlay."""
+        """Rings at residual peaks, in the overlay and in 3-D."""
         self.editor.candidates = candidates
         self._show_markers()
         self.views.arrange(self.view or "markers", reset=False)
@@ -261,6 +274,11 @@ class WorkbenchLayers:
         self._show_markers()
         self.label_tilt()
         self.on_edit()
+
+    def _on_refused(self) -> None:
+        """Somebody wanted to change the atoms where they are only shown: say where that is done."""
+        ended = self.atoms.result is not None and not did_not_end(self.atoms.result)
+        self._refusal.say(OF_FINISHED if ended else OF_UNFINISHED)
 
     def color_atoms(self, by: str) -> None:
         """Colour the atoms by height, element, error bar or existence probability."""
@@ -285,7 +303,7 @@ class WorkbenchLayers:
         """Atoms on one tilt's measured image, (N, 3) as (0, v, u) in Å."""
         assert self.atoms.orbitals is not None
         assert self.projection is not None
-        layer = self.editor.layer
+        layer = self.editor.layer if self.editor.there else None
         edited = layer is not None and layer.data.ndim == 2 and layer.data.shape[1] == 3
         positions = np.asarray(layer.data)[:, ::-1] if layer is not None and edited else self.atoms.orbitals.positions
         return self.projection.on_tilt(positions, tilt)
@@ -295,6 +313,9 @@ class WorkbenchLayers:
         if self.atoms.markers is not None and self.atoms.orbitals is not None and self.view == "markers":
             self.atoms.show_markers(self.projected(self.tilt))
             self.editor.show_peaks(self.candidates_on(self.tilt))
+        elif self.view == "atoms" and self.editor.active:
+            found = self.editor.candidates
+            self.editor.show_peaks(np.zeros((0, 3)) if found is None else found.positions[:, ::-1])
 
     def mark_doubt(self, position: NDArray[np.float64]) -> None:
         """Ring an atom at x, y, z, and bring it to the middle of the views that show atoms."""
@@ -427,6 +448,8 @@ class WorkbenchLayers:
     def _on_layers(self, event: Any = None) -> None:
         self.views.sliders.update()
         self.label_tilt()
+        if event is not None and event.type == "removed" and event.value is self.editor.layer is not None:
+            self.on_edit()
 
     def _on_axis_labels(self, event: Any = None) -> None:
         # Whatever changes among the layers puts their own axis labels back on the sliders.
@@ -448,6 +471,8 @@ class WorkbenchLayers:
             exact = f"w {w:+.1f} Å".replace("-", "−")
             depth = exact if abs(w) < 9.95 else f"w {w:+.0f} Å".replace("-", "−")  # beside a slider is little room
             text = f"probe at depth {exact}" if self.probe.before is None else f"depth {exact}, % of peak before"
+        elif view == "atoms" and self.editor.active and not self.editor.there:
+            text = LAYER_DELETED
         elif view == "atoms" and self.editor.layer is not None:
             text = f"{len(self.editor.layer.data)} atoms, editing"
             text += "" if self.editor.colors is None else f"\ncoloured by {self.editor.colors.words}"

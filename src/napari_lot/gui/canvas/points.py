@@ -10,6 +10,8 @@ import numpy as np
 from napari.layers import Points
 from numpy.typing import NDArray
 
+from napari_lot.gui.canvas.guard import Guard
+
 UNITS_3D = ("angstrom",) * 3
 AXES_3D = ("z", "y", "x")
 ROOM, TOO_MUCH = 1.05, 1.3
@@ -29,6 +31,11 @@ class PointsBuffer:
         Of the layer: its name, the diameter of its points, and what else napari is told.
     streaming : callable
         Makes a context for changes of where points are, and in which colours.
+    spare : bool
+        Whether there are spare rows. Without, nothing is drawn of them, and other numbers of points make a new layer:
+        of rows without a size napari draws a dot of the border's colour in 3-D.
+    touched : callable
+        As for ``Guard``: napari's tools and scripts cannot change the points.
     """
 
     def __init__(
@@ -36,9 +43,14 @@ class PointsBuffer:
         name: str,
         size_A: float,
         streaming: Callable[[], AbstractContextManager[None]] = nullcontext,
+        touched: Callable[[bool], None] = lambda changed: None,
+        spare: bool = True,
         **options: Any,
     ) -> None:
         self.name = name
+        self.touched = touched
+        self.spare = spare
+        self._guard: Guard | None = None
         self.size_A = size_A
         self.streaming = streaming
         self.options = options
@@ -46,15 +58,27 @@ class PointsBuffer:
         self.visible = True
         self.count = 0
 
+    def release(self) -> None:
+        """The layer is nobody's now, or another's: its points may be changed."""
+        if self._guard is not None:
+            self._guard.release()
+        self._guard = None
+
+    def _on_touched(self, changed: bool) -> None:
+        if changed:
+            self.count = -1  # of its rows nothing is what it should be
+        self.touched(changed)
+
     def show(self, viewer: Any, zyx: NDArray[np.float64], colors: NDArray[np.float32] | None = None) -> None:
         """Put N points (N, 3) on screen, with RGBA colours (N, 4) or the layer's own."""
         n = len(zyx)
         layer = self.layer
         # A settled layer says something about each of its points: it cannot take others.
-        if layer is None or layer not in viewer.layers or len(layer.features.columns):
-            self._make(viewer, zyx, colors, _capacity(n))
+        settled = layer is not None and len(layer.features.columns)
+        if layer is None or layer not in viewer.layers or settled or not (self.spare or n == len(layer.data)):
+            self._make(viewer, zyx, colors, _capacity(n) if self.spare else n)
             return
-        if n > len(layer.data) or len(layer.data) > TOO_MUCH * _capacity(n):
+        if self.spare and (n > len(layer.data) or len(layer.data) > TOO_MUCH * _capacity(n)):
             self._change_capacity(layer, _capacity(n))
         capacity = len(layer.data)
         if n:  # else all rows wait, where they are
@@ -155,6 +179,8 @@ class PointsBuffer:
         )
         layer.editable = False
         _name_symbols(layer)
+        self.release()
+        self._guard = Guard(layer, self._on_touched)
         position = viewer.layers.index(old) if old is not None else None
         if old is not None:
             viewer.layers.remove(old)

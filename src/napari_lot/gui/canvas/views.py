@@ -23,7 +23,7 @@ PROBE_BEFORE, PROBE_CHANGE = "Probe (settings)", "Probe change"
 SHOWN = {
     "images": (MEASURED, CALCULATED, RESIDUAL),
     "markers": (MEASURED, MARKERS, PEAKS, DOUBT),
-    "atoms": (ATOMS, EDITING, DOUBT),
+    "atoms": (ATOMS, EDITING, PEAKS, DOUBT),
     "probe": (PROBE_BEFORE, PROBE, PROBE_CHANGE),
 }
 WORDS_PX = 56
@@ -140,7 +140,7 @@ class Views:
     def order(self) -> None:
         """Own layers to the top of the list, in reading order for the side-by-side view."""
         own, layers = self.own(), self.viewer.layers
-        shown = (*SHOWN["probe"], *SHOWN["images"], MARKERS, PEAKS, ATOMS, EDITING, DOUBT)
+        shown = (*SHOWN["probe"], *SHOWN["images"], MARKERS, ATOMS, EDITING, PEAKS, DOUBT)
         wanted = [own[n] for n in shown if n in own] + self._drawn()
         lowest = len(layers) - len(wanted)
         # only what is out of place: for each layer that moves napari arranges its scene anew

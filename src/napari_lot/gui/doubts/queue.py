@@ -20,7 +20,7 @@ from napari_lot.gui.state import WorkbenchState
 from napari_lot.gui.work.in_order import InOrder
 from napari_lot.gui.work.sentences import explained
 from napari_lot.job import Result
-from napari_lot.lot.local import Change, LocalFit, Patches
+from napari_lot.lot.local import Change, LocalFit, NothingMissing, Patches
 
 THREAD = "napari-lot doubts"
 DOUBTS = "doubts"
@@ -162,6 +162,11 @@ class DoubtQueue(QObject):
         def failed(error: BaseException) -> None:
             if generation == self._generation:
                 self.doing, self._deleting = "", None
+                if isinstance(error, NothingMissing):  # what somebody asked is answered: nothing has failed
+                    self.state.succeed(DOUBTS)
+                    self.said = str(error)
+                    self.changed.emit()
+                    return
                 self.said = self.state.fail(explained(error, doing), DOUBTS)
                 self.changed.emit()
 

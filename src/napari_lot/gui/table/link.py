@@ -124,7 +124,7 @@ class LinkedTable:
         return index if kept is None else kept[index]
 
     def _is_whole(self, layer: Points) -> bool:
-        """Whether the points are still the atoms: somebody may have deleted some of the layer's."""
+        """Whether the layer has a point for each atom: it is filled after the atoms are others."""
         return self.layers.atoms.orbitals is not None and len(layer.data) >= len(self.layers.atoms.orbitals)
 
     def _points(self, atoms: NDArray[np.int64]) -> NDArray[np.int64]:

@@ -2,6 +2,7 @@
 
 from napari_lot.lot.local.change import Change
 from napari_lot.lot.local.fit import LocalFit
+from napari_lot.lot.local.missing import NothingMissing
 from napari_lot.lot.local.windows import Patches, Windows
 
-__all__ = ["Change", "LocalFit", "Patches", "Windows"]
+__all__ = ["Change", "LocalFit", "NothingMissing", "Patches", "Windows"]

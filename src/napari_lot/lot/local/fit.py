@@ -19,6 +19,7 @@ from scipy.spatial import cKDTree
 
 from napari_lot.errors import InputError
 from napari_lot.job import Result
+from napari_lot.lot import population
 from napari_lot.lot.canvas import margin_A
 from napari_lot.lot.image_model import one_torch_thread
 from napari_lot.lot.local.atoms_table import OF_STATE, AtomsTable, Rows, Swap
@@ -307,6 +308,16 @@ class LocalFit:
     def price_added(self, added: Change) -> float:
         """What an atom whose addition was tried must gain to be believed one."""
         return float(self.known.price_of(added.after["height"][added.after["ids"] == added.atom], self.state)[0])
+
+    @property
+    def price_usual(self) -> float:
+        """What an atom of the usual height must gain to be believed one."""
+        return float(self.known.price_of(np.full(1, np.inf), self.state)[0])
+
+    def part_of_usual(self, added: Change) -> float:
+        """Height of an atom whose addition was tried over the usual one."""
+        height = added.after["height"][added.after["ids"] == added.atom][0]
+        return float(height / max(population.typical_height(self.state), 1e-300))
 
     def is_apart(self, added: Change, apart_A: float) -> bool:
         """Whether an atom whose addition was tried did not end within a distance of another."""

@@ -6,6 +6,7 @@ the atoms around it refitted, and one must be worth an atom's price then.
 
 from __future__ import annotations
 
+import math
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
@@ -33,31 +34,50 @@ MERGED = 0.45
 """Expected distances from an atom within which a new one is a part of it after the fit."""
 
 
+class NothingMissing(InputError):
+    """The images ask for no atom: an answer, and no failure."""
+
+
 def missing_atom(fit: LocalFit, center: Floats) -> tuple[Change, float]:
     """The addition near a place that gains most, tried and not made, and the significance of its peak of the residual.
 
     Raises
     ------
-    InputError
+    NothingMissing
         Everything around is taken, or nothing there is worth an atom.
     """
     points, score = peaks(fit, center)
     best: tuple[Change, float] | None = None
-    gained = most = 0.0
+    tried: tuple[float, Change] | None = None
+    gained = 0.0
     for point, significance in zip(points, score, strict=True):
         change = fit.add(point)
         gain = change.gain - fit.refit(point).gain  # what the atoms around gain by themselves is not the new one's
         if not fit.is_apart(change, MERGED * fit.spacing_A):
             continue
-        most = max(most, gain)
+        if tried is None or gain > tried[0]:
+            tried = gain, change
         if gain > gained and gain >= fit.price_added(change):
             best, gained = (change, float(significance)), gain
     if best is None:
-        raise InputError(
-            f"Around this atom the images ask for no other: the best place gains {most:.2g} in log-likelihood, too "
-            "little for one. Click on two tilts to add an atom all the same."
-        )
+        raise NothingMissing(_too_little(fit, tried))
     return best
+
+
+def _too_little(fit: LocalFit, tried: tuple[float, Change] | None) -> str:
+    """Why no atom is added: what the best place (gain, addition) gives, and what it would have to."""
+    if tried is None:
+        why = "what is tried there merges with an atom that is there"
+    else:
+        gain, change = tried
+        price, usual = fit.price_added(change), fit.price_usual
+        # so that what it is worth stays below in words, too
+        least, gains = math.ceil(price), "nothing" if gain <= 0 else f"{math.floor(10 * gain) / 10:.4g}"
+        why = f"the best place gains {gains} in log-likelihood, and an atom there must be worth {least}"
+        if least > math.ceil(usual):
+            part = f"{100 * fit.part_of_usual(change):.0f} %"
+            why += f", more than the usual {usual:.3g}, because it would have only {part} of the usual height"
+    return f"Around this atom the images ask for no other: {why}. Click on two tilts to add an atom all the same."
 
 
 def peaks(fit: LocalFit, center: Floats) -> tuple[Floats, Floats]:
@@ -73,7 +93,7 @@ def peaks(fit: LocalFit, center: Floats) -> tuple[Floats, Floats]:
     if len(fit.table):
         points = points[fit.tree.query(points)[0] >= CLOSEST * spacing]
     if not len(points):
-        raise InputError("Around this atom there is no room for another: delete or move one first.")
+        raise NothingMissing("Around this atom there is no room for another: delete or move one first.")
     tilts, n = fit.problem.fitted, len(points)
     origins, size = fit.near.origins(center), fit.near.size
     calculated = torch.from_numpy(cut(fit.calculated, origins, size, 1.0)[tilts])

@@ -30,6 +30,7 @@ from napari_lot.gui.canvas.layers import WorkbenchLayers
 from napari_lot.gui.canvas.views import ATOMS
 from napari_lot.gui.forms.drawer import grow_with_text, narrow
 from napari_lot.gui.forms.number_box import NumberBox
+from napari_lot.gui.forms.refusal_line import RefusalLine
 from napari_lot.gui.look import warning
 from napari_lot.gui.plots.of_structure import AXES, DISTANCES, DeviationPlot
 from napari_lot.gui.state import WorkbenchState
@@ -95,6 +96,9 @@ class CompareBox(QWidget):
         self.cutoff.setSuffix(" Å")
         self.cutoff.setValue(1.0)
         self.cutoff.setToolTip("Largest distance of a pair, 0.01 to 10 Å; a smaller one makes the RMSD look better.")
+        self.refusals = RefusalLine("compare_refusals")
+        self.refusals.watch("cutoff", "Cutoff", self.cutoff)
+        self.refusals.changed.connect(self._show)
         self.rotate = QCheckBox("remove the rotation, too")
         self.rotate.setObjectName("compare_rotate")
         self.rotate.setToolTip("Remove the best proper rotation with the shift; for runs that refined tilt angles.")
@@ -118,6 +122,7 @@ class CompareBox(QWidget):
         form.addRow("Compare with", self.source)
         form.addRow(self._file)
         form.addRow("Cutoff", self.cutoff)
+        form.addRow(self.refusals)
         form.addRow(self.rotate)
         buttons = QHBoxLayout()
         buttons.addWidget(self.go, 1)
@@ -225,7 +230,7 @@ class CompareBox(QWidget):
 
     def _start(self) -> None:
         result = self.layers.atoms.result
-        if result is None or self.task.running:
+        if result is None or self.task.running or self.refusals.said:
             return
         self.offer()  # a run may have gone from the list
         self._take_back()
@@ -287,8 +292,9 @@ class CompareBox(QWidget):
     def _show(self) -> None:
         busy, ready = self.task.running, self.layers.atoms.result is not None
         self._file.setVisible(self.source.currentText() == A_FILE)
-        self.go.setEnabled(ready and not busy)
-        tip = "Match the atoms of this run one to one with those of the second structure."
+        refused = next(iter(self.refusals.said.values()), "")
+        self.go.setEnabled(ready and not busy and not refused)
+        tip = refused or "Match the atoms of this run one to one with those of the second structure."
         self.go.setToolTip(tip if ready else "Needs a finished reconstruction (step 3).")
         self.stop.setVisible(busy)
         self.note.setVisible(bool(self.note.text()))

@@ -30,6 +30,7 @@ from napari_lot.gui.work.seldom import Seldom
 from napari_lot.job import Result, Snapshot, expected_spacing_A
 from napari_lot.series.detector import fitted_by
 
+NO_ERROR_BARS = "no error bars: how sure the atoms are is not known"
 STRUCTURE_TIP = "Distances of nearest neighbours, pair distribution g(r) and coordination numbers."
 COMPARE_TIP = "Matched, missing and false atoms, recall, precision, RMSD, and whether the mirror image fits better."
 
@@ -226,13 +227,17 @@ class InspectPanel(QWidget):
 
     def _doubts_of(self, result: Result) -> list[str]:
         """How sure the atoms are, which of them are worth a look, and where there should be others."""
+        known = result.sigma_A is not None or result.p_exists is not None
+        sure = "; ".join(part for part in ("" if known else NO_ERROR_BARS, summary(result)) if part)
         try:
             spacing_A = expected_spacing_A(result.settings.model)
         except InputError:
-            return [summary(result)]
-        ranking = self.ranking(result)
-        words = doubtful_words(ranking or rank(result, spacing_A), ranking is not None)
-        return ["; ".join(part for part in (summary(result), words) if part), asked_words(result, spacing_A)]
+            return [sure]
+        words = ""
+        if not did_not_end(result):  # whose atoms nobody can walk through
+            ranking = self.ranking(result)
+            words = doubtful_words(ranking or rank(result, spacing_A), ranking is not None, known)
+        return ["; ".join(part for part in (sure, words) if part), asked_words(result, spacing_A)]
 
     def _show_of_result(self, result: Result) -> None:
         """What only some runs have: the hand, a mixture of elements, a probe that the fit changed."""

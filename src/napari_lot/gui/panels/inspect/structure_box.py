@@ -13,6 +13,7 @@ from napari_lot.analysis.structure import REACH_A, Structure, analyse
 from napari_lot.gui.canvas.layers import WorkbenchLayers
 from napari_lot.gui.forms.drawer import narrow
 from napari_lot.gui.forms.number_box import NumberBox
+from napari_lot.gui.forms.refusal_line import RefusalLine
 from napari_lot.gui.plots.of_structure import COORDINATION, NEAREST, PAIRS, PARTIAL, StructurePlot
 from napari_lot.gui.state import WorkbenchState
 from napari_lot.gui.work.task import Task
@@ -45,6 +46,8 @@ class StructureBox(QWidget):
             f"Distance below which atoms are neighbours, up to {REACH_A:g} Å; emptied, it is the first minimum of g(r)."
         )
         self.cutoff.editingFinished.connect(self._on_cutoff)
+        self.refusals = RefusalLine("structure_refusals")
+        self.refusals.watch("cutoff", "Neighbours within", self.cutoff)
         self._asked: float | None = None
         self.text = QLabel()
         self.text.setObjectName("structure_text")
@@ -56,6 +59,7 @@ class StructureBox(QWidget):
         form.setContentsMargins(0, 0, 0, 0)
         form.addRow("Show", self.what)
         form.addRow("Neighbours within", self.cutoff)
+        form.addRow(self.refusals)
         layout = QVBoxLayout(self)
         layout.setContentsMargins(0, 0, 0, 0)
         layout.addLayout(form)

@@ -11,6 +11,7 @@ from qtpy.QtWidgets import QHBoxLayout, QLabel, QListWidget, QPushButton, QVBoxL
 from napari_lot.atoms import Orbitals
 from napari_lot.edit import Candidates
 from napari_lot.errors import InputError
+from napari_lot.gui.canvas.editing import LAYER_DELETED
 from napari_lot.gui.canvas.layers import WorkbenchLayers
 from napari_lot.gui.state import WorkbenchState
 from napari_lot.job import Control
@@ -183,6 +184,8 @@ class EditBox(QWidget):
         else:
             self.state.succeed(EDIT)
             self.count.setText(f"So far {edit.words}; Resume takes it." if edit else "Nothing is changed yet.")
+        if not self.layers.editor.there:
+            self.count.setText(f"{LAYER_DELETED} Resume goes on with the atoms of the pause.")
         if outdated:
             self.count.setText(f"{self.count.text()}\n{OUTDATED}")
         self._enable()
@@ -191,9 +194,7 @@ class EditBox(QWidget):
         there = self.layers.editor.there
         self.delete.setEnabled(there)
         self.delete.setToolTip(
-            "Remove the atoms that are selected in the layer Atoms (editing)."
-            if there
-            else "The layer was deleted: Undo changes brings it back."
+            "Remove the atoms that are selected in the layer Atoms (editing)." if there else LAYER_DELETED
         )
         self.find.setEnabled(not self._searching)
         self.find.setText("Searching…" if self._searching else "Find residual peaks")

@@ -249,6 +249,7 @@ class RunPanel(QWidget):
                 return self.make_job(series, settings)
             return self.make_job(series, settings, with_elements(atoms, settings.model.elements, settings.start.kind))
 
+        self.layers.view_chosen = False
         self.starting.start("Preparing the run", make, self._begin, self.state.fail)
 
     def _begin(self, job: RunnableJob) -> None:
@@ -368,6 +369,7 @@ class RunPanel(QWidget):
         finally:  # it is over, also where it cannot be shown
             self._timer.stop()
             self.runner = None
+            self.layers.view_chosen = False
             self.state.running = False
         if outcome is None or outcome.failure is not None:
             self._end_in_failure(outcome)

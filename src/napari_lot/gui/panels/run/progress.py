@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 import numpy as np
 from qtpy.QtWidgets import QLabel, QVBoxLayout, QWidget
@@ -18,6 +20,7 @@ from napari_lot.gui.state import History
 from napari_lot.job import Control, Result, Snapshot
 
 PAUSED = "%p %  ·  paused"
+DONE_BY_HAND = {"delete": "deleted", "add": "added", "move": "moved"}
 
 
 class ProgressView(QWidget):
@@ -124,11 +127,21 @@ class ProgressView(QWidget):
         return caveats
 
 
+def changes_since(decisions: Sequence[Mapping[str, Any]]) -> str:
+    """Decisions about the atoms of a result in a few words: '1 atom deleted, 2 added'; '' where none changed any."""
+    what = [decision["what"] for decision in decisions]
+    counts = [(what.count(verb), done) for verb, done in DONE_BY_HAND.items() if verb in what]
+    if not counts:
+        return ""
+    (n, done), *more = counts
+    return ", ".join([f"{n} {'atom' if n == 1 else 'atoms'} {done}", *(f"{n} {done}" for n, done in more)])
+
+
 def _changes(result: Result) -> str:
     """What the run's own last words do not know yet: what somebody has decided about its atoms since."""
-    changed = sum(decision["what"] != "keep" for decision in result.details.get("decisions", ()))
-    if not changed:
+    changes = changes_since(result.details.get("decisions", ()))
+    if not changes:
         return ""
     fitted = result.agreement()
     r = "" if fitted is None else f", R {100 * fitted[0]:.2f} %"
-    return f" Since then {changed} by hand: now {len(result.orbitals)} atoms{r}."
+    return f" Since then {changes} by hand: now {len(result.orbitals)} atoms{r}."
