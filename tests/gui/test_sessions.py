@@ -299,3 +299,36 @@ def test_a_run_that_was_broken_off_is_looked_at_exported_and_gone_on_with(
     hand.until(lambda: workbench.state.result_run == 2 and not workbench.state.running)
     np.testing.assert_allclose(given[0].positions, last.orbitals.positions)
     assert not child(workbench, "go_on").isVisible()
+    assert workbench.state.result.settings.start.kind == str(tmp_path / "again.lot.h5")
+    assert workbench.run.settings().start.kind == "grid", "the form stays as it was"
+
+
+def test_what_a_run_begins_with_is_the_sessions_own_and_a_grid_for_another_series(
+    workbench: Any, hand: Any, tmp_path: Path
+) -> None:
+    from napari_lot.series.sample import load_sample
+    from napari_lot.settings import settings_from_dict
+
+    series, model = load_sample(), {"elements": ("Pt",), "probe": "direct"}
+    for name, start, spacing_A in (("grid", "grid", None), ("file", "a.xyz", 3.0), ("layer", "layer guess", None)):
+        said = {"model": model | {"spacing_A": spacing_A}, "start": {"kind": start}}
+        write_session(tmp_path / f"{name}.lot.h5", Session(series, settings_from_dict(said)))
+
+    def opened(name: str) -> Any:
+        workbench.sessions.open(tmp_path / f"{name}.lot.h5")
+        hand.until(lambda: not workbench.state.reading and workbench.data.source.path.text().endswith(f"{name}.lot.h5"))
+        settings = workbench.run.settings()
+        return settings.start.kind, settings.model.spacing_A
+
+    assert opened("file") == ("a.xyz", 3.0)
+    assert opened("grid") == ("grid", None)
+    opened("layer")
+    workbench.viewer.add_points(np.zeros((2, 3)), name="another")
+    assert "'guess', which is not open" in child(workbench, "start").toolTip(), "and no other layer takes its place"
+    workbench.viewer.add_points(np.zeros((2, 3)), name="guess")
+    assert workbench.run.settings().start.kind == "layer guess"
+    assert opened("file") == ("a.xyz", 3.0)
+    open_step(workbench, hand, "data")
+    hand.click(child(workbench, "open_sample"))
+    hand.until(lambda: not workbench.state.reading and workbench.run.settings().start.kind == "grid")
+    assert workbench.run.settings().model.spacing_A is None

@@ -24,7 +24,7 @@ from napari_lot.gui.state import History
 from napari_lot.job import Result, Snapshot, expected_spacing_A
 from napari_lot.session import Autosave, Session, read_session
 from napari_lot.session.leftovers import give_up, left_behind, new_autosave
-from napari_lot.settings import REFINED_BY_DEFAULT, Settings
+from napari_lot.settings import Settings
 
 if TYPE_CHECKING:
     from napari_lot.gui.workbench import Workbench
@@ -236,7 +236,7 @@ class Sessions:
         lens = settings.microscope
         elements = [element for element in settings.model.elements if element != "X"]
         state.take_facts(lens, ", ".join(elements) or None, alone=True)
-        self._show_settings(settings)
+        bench.run.form.take_session(settings)
         try:
             spacing_A = expected_spacing_A(settings.model)
         except InputError:
@@ -263,15 +263,6 @@ class Sessions:
         bench.sections["inspect" if session.orbitals is not None else "run"].open()
         bench.run.update_buttons()
         bench.update_views()
-
-    def _show_settings(self, settings: Settings) -> None:
-        said = settings.model_dump(exclude_defaults=True)
-        values = {section: said.get(section, {}) for section in ("model", "start", "solver")}
-        chosen = set(settings.solver.refine or REFINED_BY_DEFAULT) - set(settings.solver.fix)
-        if values["solver"].pop("fix", None) or settings.solver.refine is not None:
-            values["solver"]["refine"] = tuple(chosen)
-        values["data"] = {"withhold": settings.data.withhold}
-        self.bench.run.form.take(values)
 
     def _show_result(self, result: Result, spacing_A: float, history: History) -> Iterator[None]:
         bench = self.bench
