@@ -202,6 +202,48 @@ def test_an_autosave_can_be_deleted_or_left(viewer: Any, hand: Any, own_autosave
     bench.shutdown()
 
 
+def test_an_autosave_is_called_by_its_series(viewer: Any, hand: Any, notified: Any, own_autosaves: Path) -> None:
+    from napari_lot.gui.forms.widgets import Bar
+    from napari_lot.gui.runs import differences
+    from napari_lot.gui.workbench import Workbench
+    from napari_lot.series.sample import load_sample
+    from napari_lot.settings import settings_from_dict
+
+    name = new_autosave().name.rsplit("_", 3)
+    path = own_autosaves / f"{name[0]}_4999999_{name[2]}_1.lot.h5"
+    settings = settings_from_dict({"model": {"elements": ("Pt",)}, "start": {"kind": str(path)}})
+    write_session(path, Session(load_sample(), settings))
+    assert differences(settings_from_dict({}), settings).endswith(
+        "Start from a grid of orbitals → atoms of an autosave"
+    )
+    bench = Workbench(viewer)
+    viewer.window.add_dock_widget(bench, area="right")
+    said: list[str] = []
+    bench.data.task.changed.connect(lambda: said.append(bench.data.task.what))
+    field = child(bench, "series_path")
+    hand.click(child(bench, "recovery_open"))
+    hand.until(lambda: bench.state.series is not None and not bench.state.reading)
+    assert set(said) == {"Opening the autosave"}
+    assert field.text() == "series.tif (autosave)"
+    assert str(path) in field.toolTip()
+    before = bench.state.series
+    hand.until(lambda: not bench.data.task.running)
+    open_step(bench, hand, "data")
+    hand.type(field, "series.tif (autosave)")  # with Enter it is read again
+    hand.until(lambda: bench.state.series is not before and not bench.state.reading)
+    assert notified() == []
+    field.setText("another.tif")
+    assert str(path) not in field.toolTip()
+    bench.shutdown()
+    # a name that does not fit is cut in its middle, and how far it is stays
+    bar = Bar()
+    bar.resize(160, 20)
+    bar.say("Reading a_name_that_is_much_longer_than_the_bar_is_wide.tif", " %p%")
+    assert bar.format().startswith("Read")
+    assert "…" in bar.format()
+    assert bar.format().endswith(" %p%")
+
+
 def test_a_session_without_element_and_distance_opens(workbench: Any, hand: Any, notified: Any, tmp_path: Path) -> None:
     """Its atoms are shown with a sentence about what is missing; without atoms its series is."""
     from dataclasses import replace

@@ -18,6 +18,7 @@ from napari_lot.gui.broken_off import did_not_end, last_state, place
 from napari_lot.gui.doubts.judging import Made
 from napari_lot.gui.forms.section import READY
 from napari_lot.gui.live import Outcome
+from napari_lot.gui.panels.data.reading import name_of_file
 from napari_lot.gui.panels.run.panel import FALLBACK_SPACING_A
 from napari_lot.gui.preferences import preferences
 from napari_lot.gui.state import History
@@ -212,11 +213,12 @@ class Sessions:
         if bench.state.running:
             bench.state.fail(f"{path}: not while a reconstruction is running: let it end first.")
             return
-        if not bench.data.may_open(path.name):
+        name = name_of_file(path)
+        if not bench.data.may_open(name):
             return
         task = bench.data.task
         begun = task.start(
-            f"Opening {path.name}",
+            f"Opening {name}",
             lambda progress: read_session(path, progress),
             lambda session: self._show(session, path),
             bench.state.fail,

@@ -24,6 +24,7 @@ from napari_lot.gui.state import WorkbenchState
 from napari_lot.gui.work.task import Task
 from napari_lot.progress import Progress
 from napari_lot.series import TiltSeries
+from napari_lot.session.leftovers import is_autosave
 from napari_lot.settings import Data
 
 USED_BY_THE_FIT = ("thickness_A",)
@@ -389,7 +390,10 @@ class DataPanel(QWidget):
         """Show the series of a session, with what was said of it; it is read already."""
         self.description.clear()
         self.angles.use_those_of_series()
-        self.source.path.setText(str(path))
+        if is_autosave(path):
+            self.source.show_as(f"{Path(series.source).name} (autosave)", path)
+        else:
+            self.source.path.setText(str(path))
         self.description.show_data(data)
         self.description.show_excluded(series.excluded)
         self._is_open(("session", path))
