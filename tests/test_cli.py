@@ -180,8 +180,16 @@ USAGE = {
     "unknown device": (["--device", "tpu"], "'tpu' is not one of 'auto', 'cpu', 'cuda', 'mps'"),
     "not built refine": (["--refine", "positions,affine"], "--refine: input should be 'positions'"),
     "not built fix": (["--fix", "affine"], "--fix: input should be 'positions'"),
-    "not built start": (["--start", "peaks", *SOURCE], "peaks: atoms are read from"),
+    "not built start": (["--start", "peaks", *SOURCE], "peaks: no such file of atoms: check the name"),
     "no number": (["--energy", "high"], "Invalid value for '--energy'"),
+    "comma": (
+        ["--pixel-size", "0,25"],
+        "'--pixel-size': must be a number; did you mean 0.25, with a point? (given: '0,25')",
+    ),
+    "comma set": (
+        ["--set", "data.thickness_A=30,5"],
+        "--set data.thickness_A: must be a number; did you mean 30.5, with a point? (given: '30,5')",
+    ),
     "no integer": (["--threads", "1.5"], "Invalid value for '--threads'"),
     "out of bounds": (["--semiangle", "500"], "--semiangle: input should be less than or equal to 200 (given: 500.0)"),
     "one number": (["--center", "5"], "--center: expected 2 numbers ROW,COL (given: '5')"),
@@ -190,7 +198,8 @@ USAGE = {
     "no element": (["--element", "Qq"], "--element: 'Qq' is no element symbol"),
     "element twice": (["--elements", "Pt,Pt"], "--elements: an element is named twice"),
     "both": (["--elements", "Pt,Fe", "--element", "Pt"], "--element and --elements were both given"),
-    "exclude word": (["--exclude", "1,two"], "--exclude: expected tilt numbers counted from 0"),
+    "exclude word": (["--exclude", "1,two"], "--exclude: '1,two' is not a list of numbers: give tilts from 0 on"),
+    "exclude range": (["--exclude", "1,5-3"], "--exclude: the range 5-3 is the wrong way round: give 3-5"),
     "exclude beyond": (["--exclude", "77"], "77"),
     "bad set": (["--set", "seed=1"], "--set: expected section.name=value"),
     "unknown set": (["--set", "solver.sede=1"], "--set solver.sede: there is no such setting (given: 1)"),
@@ -200,7 +209,7 @@ USAGE = {
     "missing config": (["--config", "no.yaml"], "no.yaml: cannot read the settings file"),
     "missing mask": (["--mask", "no.tif"], "no.tif: no such file"),
     "missing angles": (["--angles", "no.csv"], "no.csv: no such"),
-    "missing start": (["--start", "no.xyz"], "no.xyz: cannot read the file of atoms"),
+    "missing start": (["--start", "no.xyz"], "no.xyz: no such file of atoms"),
 }
 
 
@@ -395,6 +404,8 @@ def test_compare(tmp_path, capsys):
     assert ["precision", "1.00000"] in lines
     assert ["RMSD", "0.000", "pm"] in lines
     assert ["shift", "removed", "0.100,", "0.000,", "0.000", "Å"] in lines
+    assert run(["compare", str(tmp_path / "a.xyz"), str(tmp_path / "nowhere")]) == 2
+    assert "nowhere: no such file of atoms" in capsys.readouterr().err
 
 
 def test_devices_and_version(capsys):

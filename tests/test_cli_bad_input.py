@@ -43,7 +43,10 @@ CASES = {
     "angles in radians": ({"flags": {"--angles": "radians.csv"}}, "looks like radians: convert them to degrees"),
     "angles no numbers": ({"flags": {"--angles": "words.csv"}}, "words.csv: line 2 is not a number"),
     "one image": ({"images": lambda s: s[0]}, "this is a single image"),
-    "not a number": ({"images": with_nan}, "1 pixel is NaN or infinite, in tilt 2: mask these pixels or exclude"),
+    "not a number": (
+        {"images": with_nan},
+        "NaN or infinite, in tilt 2: mask these pixels (--mask) or exclude",
+    ),
     "infinite": ({"images": with_infinity}, "1 pixel is NaN or infinite, in tilt 5"),
     "all-zero tilt": ({"images": with_empty_tilt}, "the image of tilt 3 is"),
     "negative counts": ({"images": lambda s: s - 1, "flags": {"--counts": ""}}, "but counts cannot be negative"),

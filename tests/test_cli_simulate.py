@@ -122,11 +122,12 @@ def test_a_particle_is_made_where_no_file_is_given(tmp_path, capsys):
         (["one.xyz", "--particle", "fcc"], "ATOMS is given, and --particle"),
         (["one.xyz", "--element", "Pt"], "ATOMS is given, and --element"),
         ([], "There are no atoms: give a file ATOMS, or --particle KIND"),
-        (["--particle", "fcc", "--element", "Pt"], "A particle of kind fcc needs shells"),
+        (["--particle", "fcc", "--element", "Pt"], "A particle of kind fcc needs --shells"),
+        (["--particle", "decahedron", "--element", "Pt"], "A particle of kind decahedron needs --edge and --length."),
         (["--particle", "fcc", "--shells", "1"], "The particle needs an element"),
         (
             ["--particle", "fcc", "--shells", "1", "--notch", "1", "--element", "Pt"],
-            "--notch: a particle of kind fcc has",
+            "--notch: a particle of kind fcc has none; it has --shells, --lattice.",
         ),
         (
             ["--particle", "fcc", "--shells", "1", "--elements", "Pt,Co", "--fractions", "1"],

@@ -132,6 +132,10 @@ def test_the_gain_is_estimated_from_repeats(rates):
     assert found.mean() == pytest.approx(DETECTOR["gain"], rel=0.05)
     assert found.std() < 0.15 * DETECTOR["gain"]
     assert check_damage(recorded(rates, "same", 0), Detector()).gain is None, "known"
+    series = recorded(rates, "same", 0, True)
+    images = series.images.copy()
+    images[5] = images[0]
+    assert check_damage(series.with_changes(images=images), None).gain is None, "one image twice has no noise"
 
 
 def test_what_cannot_be_told(rates):

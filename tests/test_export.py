@@ -134,7 +134,7 @@ def test_bad_files_of_atoms_are_one_sentence(tmp_path, name):
 
 
 def test_missing_file_and_mat_without_atoms(tmp_path):
-    with pytest.raises(InputError, match="cannot read the file of atoms: No such file"):
+    with pytest.raises(InputError, match="no such file of atoms: check the name"):
         read_atoms(tmp_path / "no.xyz")
     scipy.io.savemat(tmp_path / "m.mat", {"volume": np.zeros((4, 5, 6))})
     with pytest.raises(InputError, match="no 3 by N array of atoms"):

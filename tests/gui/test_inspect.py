@@ -115,7 +115,7 @@ def test_a_points_layer_is_a_second_structure(done: Any, viewer: Any, hand: Any)
 
 def test_a_bad_reference_is_one_sentence(done: Any, hand: Any, notified: Any, tmp_path: Path) -> None:
     compare(done, hand, tmp_path / "nothing.xyz")
-    assert "nothing.xyz: cannot read the file of atoms" in notified()[-1]
+    assert "nothing.xyz: no such file of atoms" in notified()[-1]
     assert child(done, "compare_start").isEnabled()
 
 

@@ -46,6 +46,13 @@ def test_a_preview_changes_nothing_and_goes_again(prepare: Any, workbench: Any, 
     press(workbench, hand, "preview_step")
     assert "Preview" not in viewer.layers
     choose(workbench, hand, "Crop")
+    for button in ("preview_step", "apply_step"):  # all rows and columns, as it is offered
+        press(workbench, hand, button)
+        assert child(workbench, "prepare_said").text().startswith("Nothing to crop")
+        assert "Preview" not in viewer.layers
+        assert workbench.state.series is before
+    assert prepare.preparation.steps == []
+    assert "nothing" in child(workbench, "undo_step").toolTip().lower()
     hand.type(child(workbench, "crop_left"), "10")
     press(workbench, hand, "preview_step")
     corners = viewer.layers["Preview"].data[0]

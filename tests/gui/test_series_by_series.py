@@ -141,6 +141,20 @@ def test_a_file_that_fails_changes_nothing_of_what_is_open(workbench: Any, hand:
     hand.until(lambda: not workbench.state.reading)
     assert workbench.state.series.source.endswith("second.npz")
     assert workbench.state.series.pixel_size_A == 0.5
+    assert "film of 30 Å" in status(workbench), "all that stands there is meant for it"
+    # a value that the series before had is a value, too
+    read(workbench, hand, write_npz(tmp_path / "third.npz", pixel_size_A=None, angles_deg=None))
+    assert "In the fields stands what holds for second.npz" in child(workbench, "data_notes").text()
+    hand.choose(child(workbench, "angle_kind"), "start and step")
+    hand.type(child(workbench, "exclude"), "4", enter=False)
+    hand.click(apply)
+    hand.until(lambda: not workbench.state.reading)
+    series = workbench.state.series
+    assert (Path(series.source).name, series.pixel_size_A, series.excluded) == ("third.npz", 0.5, (4,))
+    assert series.angles_deg[0, 1] == -70
+    # one that says all by itself begins without any
+    series = read(workbench, hand, write_npz(tmp_path / "fourth.npz"))
+    assert (series.pixel_size_A, series.excluded, series.angles_deg[0, 1]) == (0.3, (), -60)
     assert "film" not in status(workbench)
     assert child(workbench, "thickness_A").text() == "estimated (Å)"
 
@@ -275,7 +289,8 @@ def test_the_summary_is_of_the_tilts_that_are_used(ready: Any, hand: Any) -> Non
     assert "34 of 36 tilts used, of 114 × 114 pixels, 0.25 Å, −62.0° to +70.0°" in status(ready)
     assert status(ready).endswith(" · without tilts 0, 1 · weight 3=0.5")
     assert "✓" in section.status.text()
-    for wrong in ("17-3", "0-99999999999", "-3", "3-x"):
+    for wrong in ("0-99999999999", "-3", "3-x", "17 - 3"):
         hand.type(child(ready, "exclude"), wrong, enter=False)
         hand.click(child(ready, "apply_data"))
-        assert f"'{wrong}' is not a list of numbers" in child(ready, "data_notes").text()
+        why = "range 17-3 is the wrong way round: give 3-17" if " " in wrong else f"'{wrong}' is not a list of numbers"
+        assert why in child(ready, "data_notes").text()

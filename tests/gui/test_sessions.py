@@ -202,6 +202,48 @@ def test_an_autosave_can_be_deleted_or_left(viewer: Any, hand: Any, own_autosave
     bench.shutdown()
 
 
+def test_an_autosave_is_called_by_its_series(viewer: Any, hand: Any, notified: Any, own_autosaves: Path) -> None:
+    from napari_lot.gui.forms.widgets import Bar
+    from napari_lot.gui.runs import differences
+    from napari_lot.gui.workbench import Workbench
+    from napari_lot.series.sample import load_sample
+    from napari_lot.settings import settings_from_dict
+
+    name = new_autosave().name.rsplit("_", 3)
+    path = own_autosaves / f"{name[0]}_4999999_{name[2]}_1.lot.h5"
+    settings = settings_from_dict({"model": {"elements": ("Pt",)}, "start": {"kind": str(path)}})
+    write_session(path, Session(load_sample(), settings))
+    assert differences(settings_from_dict({}), settings).endswith(
+        "Start from a grid of orbitals → atoms of an autosave"
+    )
+    bench = Workbench(viewer)
+    viewer.window.add_dock_widget(bench, area="right")
+    said: list[str] = []
+    bench.data.task.changed.connect(lambda: said.append(bench.data.task.what))
+    field = child(bench, "series_path")
+    hand.click(child(bench, "recovery_open"))
+    hand.until(lambda: bench.state.series is not None and not bench.state.reading)
+    assert set(said) == {"Opening the autosave"}
+    assert field.text() == "series.tif (autosave)"
+    assert str(path) in field.toolTip()
+    before = bench.state.series
+    hand.until(lambda: not bench.data.task.running)
+    open_step(bench, hand, "data")
+    hand.type(field, "series.tif (autosave)")  # with Enter it is read again
+    hand.until(lambda: bench.state.series is not before and not bench.state.reading)
+    assert notified() == []
+    field.setText("another.tif")
+    assert str(path) not in field.toolTip()
+    bench.shutdown()
+    # a name that does not fit is cut in its middle, and how far it is stays
+    bar = Bar()
+    bar.resize(160, 20)
+    bar.say("Reading a_name_that_is_much_longer_than_the_bar_is_wide.tif", " %p%")
+    assert bar.format().startswith("Read")
+    assert "…" in bar.format()
+    assert bar.format().endswith(" %p%")
+
+
 def test_a_session_without_element_and_distance_opens(workbench: Any, hand: Any, notified: Any, tmp_path: Path) -> None:
     """Its atoms are shown with a sentence about what is missing; without atoms its series is."""
     from dataclasses import replace
@@ -300,3 +342,36 @@ def test_a_run_that_was_broken_off_is_looked_at_exported_and_gone_on_with(
     hand.until(lambda: workbench.state.result_run == 2 and not workbench.state.running)
     np.testing.assert_allclose(given[0].positions, last.orbitals.positions)
     assert not child(workbench, "go_on").isVisible()
+    assert workbench.state.result.settings.start.kind == str(tmp_path / "again.lot.h5")
+    assert workbench.run.settings().start.kind == "grid", "the form stays as it was"
+
+
+def test_what_a_run_begins_with_is_the_sessions_own_and_a_grid_for_another_series(
+    workbench: Any, hand: Any, tmp_path: Path
+) -> None:
+    from napari_lot.series.sample import load_sample
+    from napari_lot.settings import settings_from_dict
+
+    series, model = load_sample(), {"elements": ("Pt",), "probe": "direct"}
+    for name, start, spacing_A in (("grid", "grid", None), ("file", "a.xyz", 3.0), ("layer", "layer guess", None)):
+        said = {"model": model | {"spacing_A": spacing_A}, "start": {"kind": start}}
+        write_session(tmp_path / f"{name}.lot.h5", Session(series, settings_from_dict(said)))
+
+    def opened(name: str) -> Any:
+        workbench.sessions.open(tmp_path / f"{name}.lot.h5")
+        hand.until(lambda: not workbench.state.reading and workbench.data.source.path.text().endswith(f"{name}.lot.h5"))
+        settings = workbench.run.settings()
+        return settings.start.kind, settings.model.spacing_A
+
+    assert opened("file") == ("a.xyz", 3.0)
+    assert opened("grid") == ("grid", None)
+    opened("layer")
+    workbench.viewer.add_points(np.zeros((2, 3)), name="another")
+    assert "'guess', which is not open" in child(workbench, "start").toolTip(), "and no other layer takes its place"
+    workbench.viewer.add_points(np.zeros((2, 3)), name="guess")
+    assert workbench.run.settings().start.kind == "layer guess"
+    assert opened("file") == ("a.xyz", 3.0)
+    open_step(workbench, hand, "data")
+    hand.click(child(workbench, "open_sample"))
+    hand.until(lambda: not workbench.state.reading and workbench.run.settings().start.kind == "grid")
+    assert workbench.run.settings().model.spacing_A is None

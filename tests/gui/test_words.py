@@ -24,6 +24,11 @@ from napari_lot.settings import Settings, settings_from_dict
         ("Reconstruct: solver.max_minutes: too small.", "Reconstruct: Time limit: too small."),
         ("a.npz: microscope.semiangle_mrad: too small.", "a.npz: Semi-angle: too small."),
         ("--tilt-axis: not a number.", "Tilt axis: not a number."),
+        (
+            "a.npz: 1 pixel is NaN: mask these pixels (--mask) or exclude these tilts (--exclude).",
+            "a.npz: 1 pixel is NaN: mask these pixels, or exclude these tilts, with Mask or Exclude tilts under 'More "
+            "about the data'.",
+        ),
         ("/data/my--energy.tif: no such file.", "my--energy.tif: no such file. Folder: /data"),
         ("/data/--out/a.tif: no such file.", "a.tif: no such file. Folder: /data/--out"),
         ("/a b/c: d/e.tif: line 3: no number.", "c: d/e.tif: line 3: no number. Folder: /a b"),

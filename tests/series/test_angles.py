@@ -74,6 +74,19 @@ def test_one_named_column(tmp_path, header):
     np.testing.assert_array_equal(read(tmp_path, "a.csv", f"{header}\n-60\n0\n60\n").values_deg[:, 1], [-60, 0, 60])
 
 
+@pytest.mark.parametrize(
+    "text",
+    [
+        "tilt;note\n-70,500;ok\n0,000;\n60,25;ok, but dark\n",
+        'note,tilt\na;b,-70.5\n,0\n"dark, drifts",60.25\n',
+        "tilt\tnote\n-70,5\tok\n0,0\tok\n60,25\tdrifts a lot\n",
+        "image theta_deg\na.tif -70.5\nb.tif 0\nc.tif 60.25\n",
+    ],
+)
+def test_words_in_columns_of_other_names_do_not_matter(tmp_path, text):
+    np.testing.assert_array_equal(read(tmp_path, "a.csv", text).values_deg[:, 1], [-70.5, 0, 60.25])
+
+
 def test_three_columns_without_a_header_are_resires(tmp_path):
     table = read(tmp_path, "a.txt", "0 -60 1\n0 0 1\n0 60 1\n")
     assert table.geometry == "resire"
@@ -125,6 +138,7 @@ def test_axis_from_an_mdoc_turns_as_imod_says():
         ("a.csv", "# nothing\n", "no angles in the file"),
         ("a.csv", "theta_deg\n", "no angles below the header"),
         ("a.csv", "theta_deg\n1\ntwo\n3\n", r"line 3 is not a number \('two'\)"),
+        ("a.csv", "note,tilt\nok,1\nok,two\n", r"line 3: tilt is not a number \('two'\)"),
         ("a.tlt", "1\n2\n3x\n", r"line 3 is not a number \('3x'\)"),
         ("a.csv", "psi_deg,theta_deg,phi_deg\n0,1,0\n0,2\n", "line 3 has 2 values where the others have 3"),
         ("a.csv", "alpha,beta\n1,2\n", r"no angle column in the header \(alpha,beta\)"),

@@ -111,6 +111,8 @@ def test_weights_of_several_tilts():
     [
         ("3", "'3' is no tilt and its weight"),
         ("a=1", "'a=1' is no tilt and its weight"),
+        ("=1", "'=1' is no tilt and its weight"),
+        ("22-20=0", "the range 22-20 is the wrong way round: give 20-22"),
         (180.5, "expected tilts and their weights, such as 3=0.5"),
         ("3=-1", "the weight of tilt 3 must be between 0 and 1000"),
         ("3=nan", "the weight of tilt 3 must be between"),

@@ -12,6 +12,7 @@ from contextlib import AbstractContextManager, nullcontext
 from typing import Annotated
 
 import typer
+from pydantic import ValidationError
 
 from napari_lot import __version__
 from napari_lot.cli.demo import demo
@@ -21,6 +22,7 @@ from napari_lot.cli.simulate import simulate
 from napari_lot.cli.tools import compare, devices, info
 from napari_lot.errors import InputError, LostRank
 from napari_lot.machine import processes, writes
+from napari_lot.settings import in_words
 
 PROGRAM = "napari-lot"
 OK, INTERNAL_ERROR, INPUT_ERROR = 0, 1, 2
@@ -76,11 +78,21 @@ def run(args: Sequence[str]) -> int:
     except Exception as error:
         usage = getattr(error, "format_message", None)  # typer's own errors: an unknown flag, a wrong kind of value
         if usage is not None:
+            _name_the_value(error)
             context = getattr(error, "ctx", None)
             path = context.command_path if context else PROGRAM
             return _fail(f"{usage().rstrip('.')}; see {path} --help.", INPUT_ERROR)
         return _fail(f"internal error: {type(error).__name__}: {error} (traceback in {_log(args)})", INTERNAL_ERROR)
     return code if isinstance(code, int) else OK
+
+
+def _name_the_value(error: Exception) -> None:
+    """Where typer says by pydantic that a value is no number, which it was, and what may have been meant."""
+    cause = error.__cause__
+    if isinstance(cause, ValidationError) and hasattr(error, "message"):
+        first = cause.errors()[0]
+        if first["type"] in ("float_parsing", "int_parsing"):
+            error.message = f"{in_words(cause)} (given: {first['input']!r})"
 
 
 def _together() -> AbstractContextManager[None]:

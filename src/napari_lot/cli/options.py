@@ -17,6 +17,7 @@ from pydantic.fields import FieldInfo
 
 from napari_lot.errors import InputError
 from napari_lot.settings import Settings, load_settings, settings_from_dict
+from napari_lot.settings.tilts import tilts_of
 
 DATA, PROBE, ATOMS, FIT, RUN = "Data", "Probe", "Atoms", "Fit", "Run"
 
@@ -208,16 +209,11 @@ def split_numbers(text: str, flag: str, names: Sequence[str]) -> list[float]:
 
 def tilt_numbers(text: str, flag: str) -> tuple[int, ...]:
     """``"3, 17, 20-22"`` -> ``(3, 17, 20, 21, 22)``."""
-    found: list[int] = []
-    for part in split_list(text, flag):
-        first, dash, last = part.partition("-")
-        try:
-            found += range(int(first), int(last) + 1) if dash else [int(part)]
-        except ValueError:
-            raise InputError(
-                f"{flag}: expected tilt numbers counted from 0, such as 3,17,20-22 (given: {text!r})."
-            ) from None
-    return tuple(found)
+    split_list(text, flag)  # nothing between two commas is a slip
+    try:
+        return tilts_of(text)
+    except ValueError as error:
+        raise InputError(f"{flag}: {error}.") from None
 
 
 def _flag_values(parameter: str, value: Any) -> Sequence[Any]:

@@ -10,7 +10,7 @@ import typer
 
 from napari_lot.cli import options as o
 from napari_lot.errors import InputError
-from napari_lot.simulate.settings import Checked, Kind, Multislice, Recipe, Recording
+from napari_lot.simulate.settings import Checked, Kind, Multislice, Recipe, Recording, SizeError
 
 Settings = TypeVar("Settings", bound=Checked)
 
@@ -161,9 +161,11 @@ def given(parameters: Mapping[str, Any], flags: Mapping[str, str]) -> dict[str, 
 
 def checked(model: type[Settings], parameters: Mapping[str, Any], flags: Mapping[str, str], **more: Any) -> Settings:
     """Settings of the flags that were given and ``more``; a wrong value is told by its flag."""
+    flag_by_field = {field: flag_of(name) for name, field in flags.items()}
     try:
         return model.checked(**given(parameters, flags), **more)
+    except SizeError as error:
+        raise InputError(error.sentence.format(*(flag_by_field[name] for name in error.names))) from None
     except InputError as error:
         field, colon, rest = str(error).partition(":")
-        flag = next((flag_of(name) for name, of in flags.items() if of == field), field)
-        raise InputError(f"{flag}{colon}{rest}") from None
+        raise InputError(f"{flag_by_field.get(field, field)}{colon}{rest}") from None

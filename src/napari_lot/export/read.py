@@ -50,6 +50,8 @@ def read_atoms(path: str | Path) -> Orbitals:
     """
     path = Path(path)
     suffix = path.suffix.lower()
+    if not path.exists():
+        raise InputError(f"{path}: no such file of atoms: check the name.")
     try:
         if suffix == ".mat":
             orbitals = _read_mat(path)

@@ -20,6 +20,7 @@ from napari_lot.gui.state import History
 from napari_lot.job import Result
 from napari_lot.series import TiltSeries
 from napari_lot.session.in_turn import InTurn
+from napari_lot.session.leftovers import is_autosave
 from napari_lot.settings import Settings
 
 KEPT_IN_MEMORY = 3
@@ -161,5 +162,7 @@ def _text(name: str, value: Any) -> str:
         unit = unit_of(name)
         return f"{value / FACTORS.get(unit, 1.0):g}{unit if unit == '°' else ' ' + unit}".strip()
     if name == "kind" and value != "grid":
+        if is_autosave(Path(value)):
+            return "atoms of an autosave"
         return f"atoms of the {value}" if value.startswith("layer ") else f"atoms of {Path(value).name}"
     return choice_text(name, value) if isinstance(value, str) else str(value)

@@ -18,13 +18,14 @@ from napari_lot.gui.broken_off import did_not_end, last_state, place
 from napari_lot.gui.doubts.judging import Made
 from napari_lot.gui.forms.section import READY
 from napari_lot.gui.live import Outcome
+from napari_lot.gui.panels.data.reading import name_of_file
 from napari_lot.gui.panels.run.panel import FALLBACK_SPACING_A
 from napari_lot.gui.preferences import preferences
 from napari_lot.gui.state import History
 from napari_lot.job import Result, Snapshot, expected_spacing_A
 from napari_lot.session import Autosave, Session, read_session
 from napari_lot.session.leftovers import give_up, left_behind, new_autosave
-from napari_lot.settings import REFINED_BY_DEFAULT, Settings
+from napari_lot.settings import Settings
 
 if TYPE_CHECKING:
     from napari_lot.gui.workbench import Workbench
@@ -212,11 +213,12 @@ class Sessions:
         if bench.state.running:
             bench.state.fail(f"{path}: not while a reconstruction is running: let it end first.")
             return
-        if not bench.data.may_open(path.name):
+        name = name_of_file(path)
+        if not bench.data.may_open(name):
             return
         task = bench.data.task
         begun = task.start(
-            f"Opening {path.name}",
+            f"Opening {name}",
             lambda progress: read_session(path, progress),
             lambda session: self._show(session, path),
             bench.state.fail,
@@ -236,7 +238,7 @@ class Sessions:
         lens = settings.microscope
         elements = [element for element in settings.model.elements if element != "X"]
         state.take_facts(lens, ", ".join(elements) or None, alone=True)
-        self._show_settings(settings)
+        bench.run.form.take_session(settings)
         try:
             spacing_A = expected_spacing_A(settings.model)
         except InputError:
@@ -263,15 +265,6 @@ class Sessions:
         bench.sections["inspect" if session.orbitals is not None else "run"].open()
         bench.run.update_buttons()
         bench.update_views()
-
-    def _show_settings(self, settings: Settings) -> None:
-        said = settings.model_dump(exclude_defaults=True)
-        values = {section: said.get(section, {}) for section in ("model", "start", "solver")}
-        chosen = set(settings.solver.refine or REFINED_BY_DEFAULT) - set(settings.solver.fix)
-        if values["solver"].pop("fix", None) or settings.solver.refine is not None:
-            values["solver"]["refine"] = tuple(chosen)
-        values["data"] = {"withhold": settings.data.withhold}
-        self.bench.run.form.take(values)
 
     def _show_result(self, result: Result, spacing_A: float, history: History) -> Iterator[None]:
         bench = self.bench

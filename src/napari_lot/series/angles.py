@@ -149,6 +149,13 @@ def _parse_columns(text: str, source: str) -> AngleTable:
     if header is not None and width == 1:
         header = [" ".join(header)]  # one column whose name has spaces, such as "angle (deg)"
     width = len(header) if header else width
+    if header is not None and not lines:
+        raise InputError(f"{source}: no angles below the header: give one line per image, in degrees.")
+    if header is not None:
+        named = _angle_columns(header, source)
+        noted = _beside_text([line for _, line in lines], title, width, decimals)
+        if noted is not None:
+            return AngleTable(_named_angles(noted, [n for n, _ in lines], named, header, source), "lot", source)
     for n, line in lines:
         cells = _split(line, decimals)
         if not all(_is_number(c) for c in cells):
@@ -161,11 +168,12 @@ def _parse_columns(text: str, source: str) -> AngleTable:
                 + ("correct that line." if "," not in line or len(cells) < width else _COMMAS)
             )
         rows.append([float(c) for c in cells])
-    if not rows:
-        raise InputError(f"{source}: no angles below the header: give one line per image, in degrees.")
     table = np.array(rows, dtype=np.float64)
     if header is not None:
-        return AngleTable(_named_columns(table, header, source), "lot", source)
+        angles = np.zeros((len(table), 3))
+        for column, which in named.items():
+            angles[:, which] = table[:, column]
+        return AngleTable(angles, "lot", source)
     if table.shape[1] == 1:
         return AngleTable(table[:, 0], "lot", source)
     if table.shape[1] == 3:
@@ -177,21 +185,49 @@ def _parse_columns(text: str, source: str) -> AngleTable:
     )
 
 
-def _named_columns(table: NDArray[np.float64], header: list[str], source: str) -> NDArray[np.float64]:
+def _angle_columns(header: list[str], source: str) -> dict[int, int]:
+    """By column that holds an angle, which of psi, theta, phi it is."""
     short = [re.sub(r"[\s_(\[]*(deg|degrees|°)?[)\]]*$", "", name) for name in header]
     if any(name.endswith(("_rad", "(rad)", "[rad]")) for name in header):
         raise InputError(f"{source}: the header says radians ({','.join(header)}): convert the angles to degrees.")
     wanted = {"psi": 0, "theta": 1, "phi": 2, "tilt": 1, "angle": 1, "tilt_angle": 1}
-    angles = np.zeros((len(table), 3))
-    found = False
-    for column, name in enumerate(short):
-        if name in wanted:
-            angles[:, wanted[name]] = table[:, column]
-            found = True
+    found = {column: wanted[name] for column, name in enumerate(short) if name in wanted}
     if not found:
         raise InputError(
             f"{source}: no angle column in the header ({','.join(header)}): name the columns psi_deg,theta_deg,phi_deg."
         )
+    return found
+
+
+def _beside_text(lines: list[str], title: str, width: int, decimal_commas: bool) -> list[list[str]] | None:
+    """The cells of lines with words in some columns, split as the ``title`` is; None where all are numbers.
+
+    None as well where a line has not as many cells as the title: what separates them is not certain then.
+    """
+    if width == 1 or all(_is_number(cell) for line in lines for cell in _split(line, decimal_commas)):
+        return None
+    separator = next((mark for mark in ",;\t" if mark in title), None)
+    rows = [
+        line.split() if separator is None else next(csv.reader([line], delimiter=separator, skipinitialspace=True))
+        for line in lines
+    ]
+    return rows if all(len(row) == width for row in rows) else None
+
+
+def _named_angles(
+    rows: list[list[str]], numbers: list[int], named: dict[int, int], header: list[str], source: str
+) -> NDArray[np.float64]:
+    """(T, 3) angles of the ``named`` columns, whatever stands in the others; ``numbers`` are those of the lines."""
+    angles = np.zeros((len(rows), 3))
+    for i, (n, row) in enumerate(zip(numbers, rows, strict=True)):
+        for column, which in named.items():
+            cell = row[column].strip().replace(",", ".")
+            if not _is_number(cell):
+                raise InputError(
+                    f"{source}: line {n}: {header[column]} is not a number ({row[column].strip()[:40]!r}): give one "
+                    "angle per image, in degrees."
+                )
+            angles[i, which] = float(cell)
     return angles
 
 

@@ -218,13 +218,13 @@ def checked_pixels(
     if bad_tilts:
         raise InputError(
             f"{source}: {bad_count} pixel{'s are' if bad_count > 1 else ' is'} NaN or infinite, "
-            f"in {tilt_list(bad_tilts)}: mask these pixels or exclude these tilts."
+            f"in {tilt_list(bad_tilts)}: mask these pixels (--mask) or exclude these tilts (--exclude)."
         )
     if flat:
         kind = "all zero" if all(value == 0 for _, value in flat) else "constant"
         raise InputError(
             f"{source}: the image of {tilt_list(t for t, _ in flat)} is {kind}: "
-            "leave it out, or put the measured image there."
+            "leave it out (--exclude), or put the measured image there."
         )
     if negative_tilts:
         raise InputError(
@@ -263,8 +263,8 @@ def duplicate_angles(
         same = [t for t in others if np.array_equal(images[first], images[t])]
         if same:
             caveats.append(
-                f"{source}: {tilt_list([first, *same])} hold the same image: leave out all but one, or check how the "
-                "stack was put together."
+                f"{source}: {tilt_list([first, *same])} hold the same image: leave out all but one (--exclude), or "
+                "check how the stack was put together."
             )
     steps = np.linalg.norm(np.diff(directions[used], axis=0), axis=1)
     moving = steps[steps > 1e-6]

@@ -37,6 +37,11 @@ def give_up(path: Path) -> None:
     _IN_USE.discard(path.name)
 
 
+def is_autosave(path: Path) -> bool:
+    """Whether a file is an autosave of a window: its name says who wrote it, and nothing to a person."""
+    return _NAME.fullmatch(path.name) is not None and path.parent.resolve() == autosave_folder().resolve()
+
+
 def left_behind(folder: Path | None = None) -> list[Path]:
     """Autosaves of processes that have ended, on this computer, and of closed workbenches of this one; newest first."""
     folder = folder or autosave_folder()

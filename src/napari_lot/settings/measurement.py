@@ -8,6 +8,7 @@ from typing import Any
 from pydantic import Field, field_validator
 
 from napari_lot.settings.section import Frozen
+from napari_lot.settings.tilts import tilts_of
 
 LARGEST_TILT_WEIGHT = 1000.0
 
@@ -85,8 +86,10 @@ class Data(Frozen):
 def _pairs(text: str) -> list[tuple[int, float]]:
     """``20-22=0.5`` as a weight for each of the tilts."""
     tilts, _, weight = text.partition("=")
-    first, _, last = tilts.partition("-")
     try:
-        return [(tilt, float(weight)) for tilt in range(int(first), int(last or first) + 1)]
+        factor = float(weight)
     except ValueError:
-        raise ValueError(f"{text.strip()!r} is no tilt and its weight, such as 3=0.5 or 20-22=0") from None
+        factor = None
+    if factor is None or not tilts.strip()[:1].isdigit():
+        raise ValueError(f"{text.strip()!r} is no tilt and its weight, such as 3=0.5 or 20-22=0")
+    return [(tilt, factor) for tilt in tilts_of(tilts)]

@@ -43,11 +43,23 @@ def in_words(error: ValidationError) -> str:
     """The first problem of some values, as a sentence begins after its place."""
     first = error.errors()[0]
     message = str(first["msg"]).removeprefix("Value error, ")
+    if first["type"] == "float_parsing":
+        message = f"must be a number{_with_a_point(first['input'])}"
     if first["type"] == "extra_forbidden":
         message = "there is no such setting"
     if isinstance(first["input"], float) and first["input"] != first["input"]:
         message = "must be a number"
     return f"{message[:1].lower()}{message[1:]}"
+
+
+def _with_a_point(text: Any) -> str:
+    """What was probably meant by a number that is none: ``0,25``."""
+    pointed = str(text).strip().replace(",", ".")
+    try:
+        float(pointed)
+    except ValueError:
+        return ""
+    return f"; did you mean {pointed}, with a point?"
 
 
 def settings_from_dict(

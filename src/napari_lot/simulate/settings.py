@@ -85,6 +85,14 @@ class Recording(Checked):
         return self.dose_e_per_A2 is not None and plain
 
 
+class SizeError(InputError):
+    """A size that a kind of particle lacks or has not: a sentence with a ``{}`` for each of the ``names``."""
+
+    def __init__(self, sentence: str, *names: str) -> None:
+        super().__init__(sentence.format(*names))
+        self.sentence, self.names = sentence, names
+
+
 class Recipe(Checked):
     """Kind and size of a particle; sizes that another kind has stay unset."""
 
@@ -120,10 +128,12 @@ class Recipe(Checked):
         for name in cls.model_fields:
             given = name != "kind" and getattr(recipe, name) is not None
             if given and name not in has:
-                raise InputError(f"{name}: a particle of kind {recipe.kind} has none; it has {', '.join(has)}.")
+                listed = ", ".join(["{}"] * len(has))
+                raise SizeError(f"{{}}: a particle of kind {recipe.kind} has none; it has {listed}.", name, *has)
         missing = [name for name in needs if getattr(recipe, name) is None]
         if missing:
-            raise InputError(f"A particle of kind {recipe.kind} needs {' and '.join(missing)}.")
+            listed = " and ".join(["{}"] * len(missing))
+            raise SizeError(f"A particle of kind {recipe.kind} needs {listed}.", *missing)
         return recipe
 
 

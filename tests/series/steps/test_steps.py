@@ -21,6 +21,7 @@ from napari_lot.series.steps import (
     TurnAxis,
     UseMask,
     apply_steps,
+    changed_by,
 )
 from napari_lot.series.steps.hot_pixels import find_hot_pixels
 from series.particle import atoms, images
@@ -296,3 +297,26 @@ def test_steps_are_recorded_in_order_and_travel_with_a_layer() -> None:
     array, options, _ = layer_data(series)
     again = series_from_layer_data(array, options["metadata"], options["scale"], units=options["units"])
     assert again.history == series.history
+
+
+def test_a_step_that_changes_nothing_is_told_from_one_that_does() -> None:
+    series = TiltSeries(CLEAN, THETAS, 0.5, tilt_axis_deg=3.0)
+    rows, columns = CLEAN.shape[1:]
+    painted = np.zeros((rows, columns), bool)
+    for step, words in (
+        (Crop((0, rows), (0, columns)), "Nothing to crop"),
+        (RemoveHotPixels(100), "No hot or dead pixels"),
+        (UseMask(painted), "Nothing is painted"),
+        (TurnAxis(3.0), "there already"),
+        (RemoveDrift(Drift(np.zeros((len(THETAS), 2)), series.center_px, "by hand")), "nothing to move"),
+    ):
+        if isinstance(step, RemoveDrift):  # it knows the centre afterwards
+            series = series.with_changes(center_known=True)
+        assert changed_by(step, series) is series
+        assert words in step.nothing_to_do
+    painted[3, 4] = True
+    for step in (Crop((0, rows - 1), (0, columns)), UseMask(painted), TurnAxis(4.0), SubtractBackground(0)):
+        after = changed_by(step, series)
+        assert after is not series
+        assert len(after.history) == 1
+    assert changed_by(UseMask(painted), UseMask(painted).apply(series)).history[0].startswith("Masked by hand")

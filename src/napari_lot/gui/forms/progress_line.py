@@ -39,5 +39,6 @@ class ProgressLine(QWidget):
         self.setVisible(task.running)
         if task.running:
             # a decoder that does not say how far it is is no 0 %
-            self.bar.setFormat(f"{task.what} %p%" if task.share > 0 else f"{task.what}…")
+            self.bar.say(task.what, " %p%" if task.share > 0 else "…")
+            self.bar.setToolTip(task.what)
             self.bar.setValue(round(100 * task.share))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from qtpy.QtCore import Qt
 from qtpy.QtWidgets import (
     QComboBox,
     QDoubleSpinBox,
@@ -21,6 +22,10 @@ from napari_lot.gui.forms.number_box import NumberBox
 class Bar(QProgressBar):
     """A bar that is drawn with what else has changed: Qt's own draws at once, and with it all of the canvas."""
 
+    def __init__(self, parent: QWidget | None = None) -> None:
+        super().__init__(parent)
+        self._said = ("", "")
+
     def setRange(self, *bounds: Any) -> None:
         self.setUpdatesEnabled(False)
         super().setRange(*bounds)
@@ -30,6 +35,22 @@ class Bar(QProgressBar):
         self.setUpdatesEnabled(False)
         super().setValue(value)
         self.setUpdatesEnabled(True)
+
+    def say(self, what: str, ending: str) -> None:
+        """Write what is done and an ``ending``, which stays whole where a long name does not fit and is cut."""
+        self._said = what, ending
+        self._write()
+
+    def resizeEvent(self, event: Any) -> None:
+        super().resizeEvent(event)
+        self._write()
+
+    def _write(self) -> None:
+        what, ending = self._said
+        if what:
+            words = self.fontMetrics()
+            room = self.width() - words.horizontalAdvance(ending.replace("%p", "100") + "MM")
+            self.setFormat(words.elidedText(what, Qt.TextElideMode.ElideMiddle, room) + ending)
 
 
 def button(name: str, text: str, tip: str = "") -> QPushButton:

@@ -106,6 +106,10 @@ def _window_words() -> dict[str, str]:
         "--overwrite": "tick 'replace what is there'",
         "--angles": "Tilt angles",
         "--mask": "Mask",
+        "mask these pixels (--mask) or exclude these tilts (--exclude)": (
+            "mask these pixels, or exclude these tilts, with Mask or Exclude tilts under 'More about the data'"
+        ),
+        "leave it out (--exclude)": "leave it out with Exclude tilts under 'More about the data'",
         "--element": "Element",
         "--fix": "Refine",
         "give an angle file": "under Tilt angles choose 'start and step', or an angle file",

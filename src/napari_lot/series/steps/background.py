@@ -25,6 +25,8 @@ class SubtractBackground:
 
     order: int = 1
 
+    nothing_to_do = "Nothing to take off: the background of each tilt is zero."
+
     def apply(self, series: TiltSeries, progress: Progress = nothing) -> TiltSeries:
         """The series without background; InputError where a tilt shows no vacuum to take it from."""
         if self.order not in ORDERS:

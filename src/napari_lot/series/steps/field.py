@@ -24,6 +24,8 @@ class Crop:
     rows: tuple[int, int]
     columns: tuple[int, int]
 
+    nothing_to_do = "Nothing to crop: these are all rows and columns that there are. Choose fewer of them."
+
     def apply(self, series: TiltSeries, progress: Progress = nothing) -> TiltSeries:
         """The cropped series; InputError where the range is empty or leaves the images."""
         assert series.center_px is not None
@@ -57,6 +59,8 @@ class Bin:
     """
 
     factor: int
+
+    nothing_to_do = "Nothing to bin: each pixel stays as it is."
 
     def apply(self, series: TiltSeries, progress: Progress = nothing) -> TiltSeries:
         """The binned series; InputError where too few pixels would be left."""

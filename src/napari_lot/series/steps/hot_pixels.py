@@ -113,6 +113,10 @@ class RemoveHotPixels:
     threshold: float = 6.0
     replace: bool = False
 
+    @property
+    def nothing_to_do(self) -> str:
+        return f"No hot or dead pixels were found (more than {self.threshold:g} σ from their neighbours)."
+
     def apply(self, series: TiltSeries, progress: Progress = nothing) -> TiltSeries:
         """The series without them; InputError where the threshold is out of range."""
         if not 3 <= self.threshold <= 100:
@@ -142,9 +146,7 @@ class RemoveHotPixels:
         part, name = max((count / max(pixels, 1), "field"), (of_specimen / max(specimen, 1), "specimen"))
         caveats = (f"{100 * part:.2g} % of the {name}'s pixels are hot or dead, {CAVEAT}",) if part > TOO_MANY else ()
         return series.after(
-            f"{where} {what} (more than {self.threshold:g} σ from their neighbours)."
-            if count
-            else f"No hot or dead pixels were found (more than {self.threshold:g} σ from their neighbours).",
+            f"{where} {what} (more than {self.threshold:g} σ from their neighbours)." if count else self.nothing_to_do,
             images=images,
             mask=series.mask if replace or not count else mask,
             warnings=(*series.warnings, *caveats),

@@ -24,6 +24,10 @@ class UseMask:
 
     painted: NDArray[np.bool_]
 
+    @property
+    def nothing_to_do(self) -> str:
+        return "What is painted is left out already." if self.painted.any() else "Nothing is painted."
+
     def apply(self, series: TiltSeries, progress: Progress = nothing) -> TiltSeries:
         """The masked series; InputError where the mask does not fit or leaves nothing."""
         shape = series.images.shape

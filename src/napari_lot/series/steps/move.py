@@ -36,6 +36,10 @@ class RemoveDrift:
     subpixel: bool = False
 
     @property
+    def nothing_to_do(self) -> str:
+        return f"Aligned {self.drift.how}, every tilt stays where it is: there is nothing to move."
+
+    @property
     def _moves(self) -> NDArray[np.float64]:
         drift = np.asarray(self.drift.drift_px, np.float64)
         return -drift if self.subpixel else -np.rint(drift)
@@ -112,6 +116,8 @@ class TurnAxis:
 
     angle_deg: float
     how: str = "by hand"
+
+    nothing_to_do = "The tilt axis is there already."
 
     def apply(self, series: TiltSeries, progress: Progress = nothing) -> TiltSeries:
         """The series with another tilt axis."""

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from typing import Any
 
 from qtpy.QtCore import Signal
@@ -11,11 +10,7 @@ from qtpy.QtWidgets import QFormLayout, QLineEdit, QPushButton, QVBoxLayout, QWi
 from napari_lot.errors import InputError
 from napari_lot.gui.forms.settings_form import SettingsForm
 from napari_lot.settings import Data
-
-MOST_TILTS = 1_000_000
-"""More than any series has: whoever mistypes a range is told so."""
-_DASH = re.compile(r"\s*[-−–]\s*")
-_TILTS = re.compile(r"(\d+)(?:-(\d+))?")
+from napari_lot.settings.tilts import tilts_of
 
 
 class DescriptionBox(QWidget):
@@ -90,18 +85,10 @@ class DescriptionBox(QWidget):
         value: float | None = self.more_form.fields["thickness_A"].value
         return value
 
-    def images(self, apart_from: dict[str, Any] | None = None) -> dict[str, Any]:
-        """What is said of noise and weights: used by the fit and the check for beam damage, not by the reader.
-
-        ``apart_from``: what stands there and says nothing, as of `typed`.
-        """
-        known = self.noise_form.values()
-        known |= {"tilt_weights": weights} if (weights := self.tilt_weights.text().strip()) else {}
-        return self._without(known, apart_from)
-
-    def _without(self, said: dict[str, Any], apart_from: dict[str, Any] | None) -> dict[str, Any]:
-        typed, old = self.typed(), apart_from or {}
-        return {name: value for name, value in said.items() if name not in old or typed[name] != old[name]}
+    def images(self) -> dict[str, Any]:
+        """What is said of noise and weights: used by the fit and the check for beam damage, not by the reader."""
+        weights = self.tilt_weights.text().strip()
+        return self.noise_form.values() | ({"tilt_weights": weights} if weights else {})
 
     def typed(self) -> dict[str, Any]:
         """All that stands in the fields, by name."""
@@ -117,8 +104,8 @@ class DescriptionBox(QWidget):
             if line.objectName() in typed:
                 line.setText(typed[line.objectName()])
 
-    def given(self, apart_from: dict[str, Any] | None = None) -> dict[str, Any]:
-        """What is said of the series, for the reader; ``apart_from`` as of `images`.
+    def given(self) -> dict[str, Any]:
+        """What is said of the series, for the reader.
 
         Raises
         ------
@@ -126,24 +113,15 @@ class DescriptionBox(QWidget):
             The tilts to leave out are no list of numbers.
         """
         given = self.form.values()
-        if excluded := self._excluded():
+        try:
+            excluded = tilts_of(self.exclude.text())
+        except ValueError as error:
+            raise InputError(f"Exclude tilts: {error}.") from None
+        if excluded:
             given["exclude"] = excluded
         if mask := self.mask.text().strip():
             given["mask"] = mask
-        return self._without(given, apart_from)
-
-    def _excluded(self) -> list[int]:
-        text = self.exclude.text()
-        tilts: list[int] = []
-        for word in _DASH.sub("-", text).replace(";", ",").replace(",", " ").split():
-            found = _TILTS.fullmatch(word)
-            first, last = (int(found[1]), int(found[2] or found[1])) if found else (1, 0)
-            if not first <= last < MOST_TILTS:
-                raise InputError(
-                    f"Exclude tilts: '{text}' is not a list of numbers: give tilts from 0 on, as in 3, 10-17."
-                )
-            tilts.extend(range(first, last + 1))
-        return tilts
+        return given
 
     def show_excluded(self, tilts: tuple[int, ...]) -> None:
         """Say which tilts are left out."""

@@ -24,12 +24,14 @@ from napari_lot.gui.state import WorkbenchState
 from napari_lot.gui.work.task import Task
 from napari_lot.progress import Progress
 from napari_lot.series import TiltSeries
+from napari_lot.session.leftovers import is_autosave
 from napari_lot.settings import Data
 
 USED_BY_THE_FIT = ("thickness_A",)
 """Of the fields, what the reader has no use for; a run takes it as it stands."""
 USED_AT_ONCE = (*USED_BY_THE_FIT, "gain", "offset", "read_noise", "denoised", "tilt_weights")
 """These a run takes as they stand; the reader looks for beam damage with them."""
+AGAIN = "Try again with these values"
 
 
 class DataPanel(QWidget):
@@ -154,7 +156,7 @@ class DataPanel(QWidget):
         same = None if source is not None and changed else nothing
         boxes = self.angles.refusals | self.description.refusals
         refused = next((f"{label_of(name)}: {why}" for name, why in boxes.items()), None)
-        self.apply.setText("Try again with these values" if another else "Apply changes")
+        self.apply.setText(AGAIN if another else "Apply changes")
         name = "the series" if source is None else reading.name_of(source) if another else "the series"
         offer(self.apply, waits or refused or same, f"Read {name} again with these values.")
         offer(
@@ -293,21 +295,16 @@ class DataPanel(QWidget):
         if self.state.running:
             return
         another = alone or source != self._described
-        afresh = alone or (another and self._applied is not None)
-        # Of one that could not be read, what has been typed since says something; the rest speaks of what is open.
-        old, old_angles = self._applied if afresh and self._applied is not None else ({}, None)
-        again = another and not alone and source == self._failed
-        mine = {n: v for n, v in self.description.typed().items() if v != old.get(n)} if again else {}
+        # One that could not be read is tried again with all that stands in the fields, whosever values they were.
+        afresh = alone or (another and self._applied is not None and source != self._failed)
         try:
             angles = None if alone else self.angles.wanted()
-            if afresh and not again:
-                given, images = {}, {}
-            else:
-                given, images = self.description.given(apart_from=old), self.description.images(apart_from=old)
+            given = {} if afresh else self.description.given()
+            images = {} if afresh else self.description.images()
         except InputError as error:
             self._is_not_read(source, str(error))
             return
-        look_for_own = afresh and angles is not None and not (again and self.angles.typed() != old_angles)
+        look_for_own = afresh and angles is not None
 
         def work(progress: Progress) -> tuple[bool, Any]:
             own = angles is None or (look_for_own and reading.has_angles(source))
@@ -324,7 +321,6 @@ class DataPanel(QWidget):
                 return
             if afresh:
                 self.description.clear()
-                self.description.restore(mine)
                 if own:
                     self.angles.use_those_of_series()
             self._is_read(source, another, alone, *found)
@@ -340,7 +336,13 @@ class DataPanel(QWidget):
     def _is_not_read(self, source: Source, sentence: str) -> None:
         """What was open stays, and so do its values; it can be tried again with others."""
         self._failed = source
-        self.note(failure(in_window_words(sentence)))
+        words = in_window_words(sentence)
+        if self._described not in (None, source):
+            words += (
+                f" In the fields stands what holds for {reading.name_of(self._described)}; '{AGAIN}' reads "
+                f"{reading.name_of(source)} with it."
+            )
+        self.note(failure(words))
         self._on_typed()
         self.state.fail(sentence)
 
@@ -388,7 +390,10 @@ class DataPanel(QWidget):
         """Show the series of a session, with what was said of it; it is read already."""
         self.description.clear()
         self.angles.use_those_of_series()
-        self.source.path.setText(str(path))
+        if is_autosave(path):
+            self.source.show_as(f"{Path(series.source).name} (autosave)", path)
+        else:
+            self.source.path.setText(str(path))
         self.description.show_data(data)
         self.description.show_excluded(series.excluded)
         self._is_open(("session", path))

@@ -149,10 +149,13 @@ class Preparation(QObject):
         self.task.start(what, work, done, self.fail)
 
     def take(self, found: tuple[Step, TiltSeries]) -> None:
-        """Do a step that has been worked out."""
+        """Do a step that has been worked out; one that changes nothing is none, and that is said."""
         if self.state.running:
             return
         step, after = found
+        if after is self.series:
+            self.say(step.nothing_to_do)
+            return
         self.steps = [*self.steps, step]
         self._set(after)
         self.tell("", step, after)

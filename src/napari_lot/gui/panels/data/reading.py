@@ -11,6 +11,7 @@ from napari_lot.gui.panels.data.source_box import MORE, Source
 from napari_lot.progress import Progress, nothing
 from napari_lot.series import TiltSeries
 from napari_lot.series.detector import detector_of
+from napari_lot.session.leftovers import is_autosave
 from napari_lot.settings import settings_from_dict
 
 
@@ -43,7 +44,12 @@ def name_of(source: Source) -> str:
         return str(what.name)
     if isinstance(what, tuple):
         return f"{Path(what[0]).name}{MORE}{len(what) - 1} more"
-    return Path(what).name
+    return name_of_file(Path(what))
+
+
+def name_of_file(path: Path) -> str:
+    """What a file is called: its name, but of an autosave, whose name says nothing to a person."""
+    return "the autosave" if is_autosave(path) else path.name
 
 
 def has_angles(source: Source) -> bool:

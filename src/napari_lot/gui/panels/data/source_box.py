@@ -40,9 +40,12 @@ class SourceBox(QWidget):
         self.on_source: Callable[[Source], None] = lambda source: None
         self.on_session: Callable[[Path], None] = lambda path: None
         self._several: tuple[str, ...] = ()
+        # what stands in the field of the path for a file whose own name says nothing
+        self._named: tuple[str, Path] | None = None
 
         self.path = QLineEdit(placeholderText="path of a tilt series, or drop it here")
         self.path.setObjectName("series_path")
+        self.path.textChanged.connect(self._on_path)
         self.path.returnPressed.connect(self._open_typed)
         self.browse = QPushButton("Open…")
         self.browse.setObjectName("open_series")
@@ -91,7 +94,7 @@ class SourceBox(QWidget):
         layers = self.layer.count() > 0
         none = "No open Image layer has a stack."
         tips = {
-            self.path: PATH_TIP,
+            self.path: PATH_TIP if self._stands_for is None else f"{self._stands_for}\n{PATH_TIP}",
             self.browse: "Choose a tilt series on disk, or all files of one that has an image in each.",
             self.sample: "A simulated tilt series of a platinum decahedron, 247 atoms, 36 tilts.",
             self.layer: "Image layers that are open in the viewer." if layers else none,
@@ -100,6 +103,15 @@ class SourceBox(QWidget):
         for widget, tip in tips.items():
             widget.setEnabled(not busy and (layers or widget is not self.use_layer))
             widget.setToolTip(why if busy else tip)
+
+    def _on_path(self) -> None:
+        if self._named is not None:
+            self._enable()
+
+    @property
+    def _stands_for(self) -> Path | None:
+        """The file whose name stands in the field in place of its path."""
+        return self._named[1] if self._named is not None and self.path.text().strip() == self._named[0] else None
 
     def _list_layers(self, event: Any = None) -> None:
         names = [
@@ -117,6 +129,12 @@ class SourceBox(QWidget):
         self.layer.setCurrentIndex(names.index(current) if current in names else len(names) - 1)
         self._enable()
 
+    def show_as(self, name: str, path: Path) -> None:
+        """Name an open file in words of our own; Enter reads it again, and the tooltip has its path."""
+        self._named = name, path
+        self.path.setText(name)
+        self._enable()
+
     def open_files(self, names: list[str]) -> None:
         """One file, or several with one image each."""
         self._several = tuple(names) if len(names) > 1 else ()
@@ -131,7 +149,9 @@ class SourceBox(QWidget):
 
     def _open_typed(self) -> None:
         text = self.path.text().strip()
-        if text and is_session(Path(text).expanduser()):
+        if self._stands_for is not None:
+            self.on_session(self._stands_for)
+        elif text and is_session(Path(text).expanduser()):
             self.on_session(Path(text).expanduser())
         elif self._several and text.startswith(self._several[0] + MORE):
             self.on_source(("file", self._several))

@@ -16,7 +16,7 @@ from napari_lot.gui.panels.data.step_form import TILT_AXIS, StepForm
 from napari_lot.progress import Progress, part
 from napari_lot.series import TiltSeries
 from napari_lot.series.alignment import find_tilt_axis
-from napari_lot.series.steps import Crop, Step, TurnAxis
+from napari_lot.series.steps import Crop, Step, TurnAxis, changed_by
 
 
 class StepsBox(QWidget):
@@ -80,7 +80,7 @@ class StepsBox(QWidget):
 
         def work(progress: Progress) -> tuple[Step, TiltSeries]:
             step = make(series, part(progress, 0.0, 0.7))
-            return step, step.apply(series, part(progress, 0.7, 1.0))
+            return step, changed_by(step, series, part(progress, 0.7, 1.0))
 
         return work
 
@@ -98,6 +98,9 @@ class StepsBox(QWidget):
         def show(found: tuple[Step, TiltSeries]) -> None:
             assert before is not None
             step, after = found
+            if after is before:
+                p.say(step.nothing_to_do)
+                return
             p.previewed = (wanted, step, after)
             if isinstance(step, Crop):
                 p.drawings.show_crop(before, step.rows, step.columns)
@@ -125,7 +128,11 @@ class StepsBox(QWidget):
         def show(found: Any) -> None:
             if found.told and use:
                 step = TurnAxis(round(found.angle_deg, 3), f"± {found.sigma_deg:.2f}°, as the images tell")
-                p.take((step, step.apply(series)))
+                after = changed_by(step, series)
+                p.take((step, after))
+                if after is series:
+                    p.say(f"{found.sentence} {step.nothing_to_do}")
+                    return
             elif found.told:
                 p.drawings.show_axis(series, found.angle_deg)
             p.say(found.sentence, caveat=not found.told)

@@ -9,7 +9,7 @@ from qtpy.QtWidgets import QCheckBox, QLabel, QVBoxLayout, QWidget
 from napari_lot.gui.canvas.drawings import AXIS, MASK
 from napari_lot.gui.forms.widgets import button, choice, offer, row
 from napari_lot.gui.panels.data.preparation import Preparation
-from napari_lot.series.steps import UseMask
+from napari_lot.series.steps import UseMask, changed_by
 
 
 class TiltsBox(QWidget):
@@ -100,4 +100,4 @@ class TiltsBox(QWidget):
         if painted is None or series is None or not p.may_change():
             return
         step = UseMask(painted.copy())
-        p.work("Mask", lambda progress: (step, step.apply(series, progress)), p.take)
+        p.work("Mask", lambda progress: (step, changed_by(step, series, progress)), p.take)

@@ -16,6 +16,8 @@ from napari_lot.gui.forms.file_field import FileField
 from napari_lot.gui.sources import atoms_from_layer
 
 GRID, LAYER, FILE = "a grid of orbitals", "atoms of a Points layer", "atoms of a file"
+OF_LAYER = "layer "
+"""Before a layer's name in the setting ``start.kind``."""
 
 
 class StartChoice(QWidget):
@@ -35,6 +37,9 @@ class StartChoice(QWidget):
         self.layer = QComboBox()
         self.layer.setObjectName("start_layer")
         self.layer.setSizeAdjustPolicy(QComboBox.SizeAdjustPolicy.AdjustToMinimumContentsLengthWithIcon)
+        # The layer that a session began with, while there is none of its name: no other one takes its place unasked.
+        self._absent = ""
+        self.layer.activated.connect(self._on_layer)
         self.layer.setToolTip("A 3-D Points layer: z, y, x in Å by its scale and units, 0 at the rotation centre.")
         self.file = FileField(
             "start",
@@ -77,24 +82,39 @@ class StartChoice(QWidget):
             self.layer.blockSignals(True)
             self.layer.clear()
             self.layer.addItems(names)
-            if chosen in names:
-                self.layer.setCurrentText(chosen)
+            self._choose(self._absent or chosen)
             self.layer.blockSignals(False)
             self.changed.emit()
+
+    def _choose(self, name: str) -> None:
+        """Choose a layer; where a session's is not there, none."""
+        there = self.layer.findText(name)
+        if there >= 0 or (name and name == self._absent):
+            self.layer.setCurrentIndex(there)
+
+    def _on_layer(self) -> None:
+        self._absent = ""
 
     def needs(self) -> str | None:
         """What is missing for a start, None where nothing is."""
         kind = self.kind.currentText()
         if kind == LAYER and not self.layer.currentText():
-            return "needs a 3-D Points layer to start from"
+            named = f"the layer {self._absent!r}, which is not open," if self._absent else "a 3-D Points layer"
+            return f"needs {named} to start from"
         if kind == FILE and self.file.is_empty:
             return "needs a file of atoms to start from"
         return None
 
     def take(self, kind: str) -> None:
-        """Choose what the setting ``start.kind`` names: grid, or a file."""
-        self.file.line.setText("" if kind == "grid" else kind)
-        self.kind.setCurrentText(GRID if kind == "grid" else FILE)
+        """Choose what the setting ``start.kind`` names: grid, a layer, or a file."""
+        of_layer = kind.startswith(OF_LAYER)
+        self._absent = kind.removeprefix(OF_LAYER) if of_layer else ""
+        if of_layer:
+            self.layer.setPlaceholderText(f"{self._absent} (not open)")
+            self._choose(self._absent)
+        self.file.line.setText("" if of_layer or kind == "grid" else kind)
+        self.kind.setCurrentText(LAYER if of_layer else GRID if kind == "grid" else FILE)
+        self.changed.emit()
 
     @property
     def setting(self) -> str:
@@ -102,7 +122,7 @@ class StartChoice(QWidget):
         kind = self.kind.currentText()
         if kind == GRID:
             return "grid"
-        return f"layer {self.layer.currentText()}" if kind == LAYER else str(self.file.path)
+        return f"{OF_LAYER}{self.layer.currentText()}" if kind == LAYER else str(self.file.path)
 
     def reader(self) -> Callable[[], Orbitals | None]:
         """What gets the atoms to start from, None for a grid; for a thread, and it raises InputError where it cannot.

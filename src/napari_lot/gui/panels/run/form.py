@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 from pydantic import ValidationError
@@ -34,6 +35,8 @@ class RunForm(QWidget):
         self.state = state
         # What a preset has set beyond the fields of this form.
         self.extras: dict[str, dict[str, Any]] = {}
+        # The distance of neighbours that a session has set.
+        self._came_with_session: float | None = None
         self.model = SettingsForm(Model, ["probe", "spacing_A", "likelihood"], unset={"spacing_A": "from the element"})
         self.element = QLineEdit(placeholderText="Pt")
         self.element.setObjectName("element")
@@ -197,8 +200,8 @@ class RunForm(QWidget):
         """Whether the model that is chosen has a microscope."""
         return bool(self.model.fields["probe"].value != "direct")
 
-    def needs(self) -> str | None:
-        """What is still missing for a start, None where nothing is."""
+    def needs(self, atoms: bool = False) -> str | None:
+        """What is still missing for a start, None where nothing is; ``atoms``: those to start from are given."""
         if self.state.reading:
             return f"{self.state.reading[0].lower()}{self.state.reading[1:]}: wait, or cancel"
         if self.state.series is None:
@@ -216,10 +219,31 @@ class RunForm(QWidget):
             return f"Element: {why.rstrip('.')}"
         if self.orbital.missing:
             return "needs the CSV file of the orbital"
-        return self.begin.needs()
+        return None if atoms else self.begin.needs()
 
-    def settings(self) -> Settings:
-        """The settings of the run that Start would begin.
+    def begin_anew(self) -> None:
+        """Another series: atoms to start from were those of the last one, and so was the distance of its session."""
+        self.begin.take("grid")
+        spacing_A = self.model.fields["spacing_A"]
+        if self._came_with_session is not None and spacing_A.value == self._came_with_session:
+            spacing_A.value = None
+        self._came_with_session = None
+
+    def take_session(self, settings: Settings) -> None:
+        """Take over what a session says of this step; what is not there to be refined stays as it is by default."""
+        said = settings.model_dump(exclude_defaults=True)
+        values = {section: said.get(section, {}) for section in ("model", "start", "solver")}
+        # A preset leaves these as they are where it says nothing of them; they would be those of another session.
+        values["start"]["kind"] = settings.start.kind
+        values["model"]["spacing_A"] = self._came_with_session = settings.model.spacing_A
+        chosen = set(settings.solver.refine or REFINED_BY_DEFAULT) - set(settings.solver.fix)
+        if values["solver"].pop("fix", None) or settings.solver.refine is not None:
+            values["solver"]["refine"] = tuple(chosen)
+        values["data"] = {"withhold": settings.data.withhold}
+        self.take(values)
+
+    def settings(self, atoms_of: Path | None = None) -> Settings:
+        """The settings of the run that Start would begin; ``atoms_of``: it starts from the atoms of this file.
 
         Raises
         ------
@@ -238,7 +262,7 @@ class RunForm(QWidget):
             {
                 "microscope": self.state.microscope.model_dump(),
                 "model": model,
-                "start": values["start"] | {"kind": self.begin.setting},
+                "start": values["start"] | {"kind": str(atoms_of or self.begin.setting)},
                 "solver": values["solver"] | own,
                 "data": data,
             },

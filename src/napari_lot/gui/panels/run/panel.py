@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import time
 from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -12,7 +13,7 @@ from qtpy.QtCore import QTimer
 from qtpy.QtWidgets import QComboBox, QHBoxLayout, QLabel, QPushButton, QVBoxLayout, QWidget
 
 from napari_lot.errors import InputError
-from napari_lot.export import with_elements
+from napari_lot.export import read_atoms, with_elements
 from napari_lot.gui.broken_off import did_not_end
 from napari_lot.gui.canvas.layers import WorkbenchLayers
 from napari_lot.gui.forms.preset_row import PresetRow
@@ -76,6 +77,7 @@ class RunPanel(QWidget):
         self.unsettled: Callable[[], str | None] = lambda: None
         self.on_end: Callable[[Outcome | None], None] = lambda outcome: None
         self._spacing_A = FALLBACK_SPACING_A
+        self._has_series = False
         self._drawn_at = self._told_at = 0.0
         # How the run that is shown ended, or one after it that left no result: a section's state and a sentence.
         self.ended: tuple[str, str] | None = None
@@ -173,10 +175,10 @@ class RunPanel(QWidget):
         """The settings of the run that Start would begin; InputError where a value cannot be used."""
         return self.form.settings()
 
-    def needs(self) -> str | None:
-        """What is still missing for a start, None where nothing is."""
+    def needs(self, atoms: bool = False) -> str | None:
+        """What is still missing for a start, None where nothing is; ``atoms``: those to start from are given."""
         before = self.unsettled() if self.state.series is not None and not self.state.reading else None
-        return before or self.form.needs()
+        return before or self.form.needs(atoms)
 
     def _on_series(self) -> None:
         # How runs of another series went says nothing of this one.
@@ -184,6 +186,9 @@ class RunPanel(QWidget):
         self.progress.hide()
         self.edited.hide()
         self.table.clear()
+        if not self.state.again and self._has_series:
+            self.form.begin_anew()
+        self._has_series = self.state.series is not None
         self.update_buttons()
 
     def _on_starting(self) -> None:
@@ -226,18 +231,23 @@ class RunPanel(QWidget):
     def _go_on(self) -> None:
         if self.broken_off is None:
             return
-        self.form.begin.take(str(self.broken_off))
-        if self.start_button.isEnabled():
-            self._start()
+        needs = self.needs(atoms=True)
+        if needs is None:
+            self._start_from(self.broken_off)
         else:
-            self.state.fail(f"Not yet: {self.start_button.toolTip()}")
+            self.state.fail(f"Not yet: {needs}.")
 
     def _start(self) -> None:
+        self._start_from(None)
+
+    def _start_from(self, path: Path | None) -> None:
+        """Begin a run with the atoms of a file, which the form does not name, or with what it says."""
         series = self.state.series
         if series is None or self.runner is not None:
             return
         try:
-            settings, read = self.settings(), self.form.begin.reader()
+            settings = self.form.settings(path)
+            read = self.form.begin.reader() if path is None else partial(read_atoms, path)
             self._spacing_A = expected_spacing_A(settings.model)
         except InputError as error:
             self.state.fail(str(error))
