@@ -46,7 +46,7 @@ def command(series: Path, out: Path, processes: int = 1, **values: object) -> li
 ENVIRONMENT = {**os.environ, "OMP_NUM_THREADS": "1"}
 
 
-@pytest.mark.parametrize("model", ["rigid", "adaptive"])
+@pytest.mark.parametrize("model", ["rigid", pytest.param("adaptive", marks=pytest.mark.slow)])
 def test_two_processes_find_the_atoms_of_one(series, tmp_path, model):
     found = []
     for processes in (1, 2):

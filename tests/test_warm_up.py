@@ -4,6 +4,8 @@ import os
 import subprocess
 import sys
 
+import pytest
+
 from napari_lot import warm_up
 
 RUN = """
@@ -21,6 +23,7 @@ print(len(compiled))
 """
 
 
+@pytest.mark.slow
 def test_a_second_process_has_nothing_to_compile(tmp_path, monkeypatch):
     environment = {**os.environ, "NUMBA_CACHE_DIR": str(tmp_path / "numba"), "XDG_CACHE_HOME": str(tmp_path)}
     counts = []

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gc
+import threading
 import time
 import weakref
 from collections.abc import Iterator
@@ -110,11 +111,11 @@ def test_closed_while_images_are_prepared(ready: Any, viewer: Any, hand: Any) ->
 def test_closed_while_structures_are_compared_and_measured(
     ready: Any, viewer: Any, hand: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    began = []
+    began, closing = [], threading.Event()
 
     def slow(*_: Any) -> None:
         began.append(True)
-        time.sleep(1.0)
+        assert closing.wait(30.0)
 
     monkeypatch.setattr("napari_lot.gui.panels.inspect.compare_box.check_hands", slow)
     monkeypatch.setattr("napari_lot.gui.panels.inspect.structure_box.analyse", slow)
@@ -127,6 +128,7 @@ def test_closed_while_structures_are_compared_and_measured(
     hand.click(child(ready, "show_compare"))
     hand.type(child(ready, "compare_path"), str(sample_truth_path()))
     hand.until(lambda: len(began) >= 2)
+    threading.Timer(0.5, closing.set).start()
     close(viewer, ready, hand)
 
 

@@ -202,6 +202,7 @@ def run(series, probe, **solver):
     return job.result
 
 
+@pytest.mark.slow
 def test_aberrations_are_found_and_atoms_with_them(aberrated):
     particle, lens, series = aberrated
     # the kernel that changes with depth has tests of its own above, and takes long
