@@ -63,6 +63,7 @@ def test_report_and_everything(ready: Any, hand: Any, notified: Any, tmp_path: P
         hand.choose(child(ready, "export_kind"), kind)
         hand.type(child(ready, "export_path"), str(path), enter=False)
         hand.click(child(ready, "export_save"))
+        hand.until(lambda: not ready.export.saving)
 
     save("Report, JSON", tmp_path / "run.json")
     report = json.loads((tmp_path / "run.json").read_text())
@@ -81,6 +82,7 @@ def test_report_and_everything(ready: Any, hand: Any, notified: Any, tmp_path: P
     assert (folder / "atoms.csv").read_text() == "precious"
     hand.tick(child(ready, "export_overwrite"))
     hand.click(child(ready, "export_save"))
+    hand.until(lambda: not ready.export.saving)
     assert len(read_atoms(folder / "atoms.csv")) == 247
 
 

@@ -89,6 +89,7 @@ def test_a_cancelled_run_leaves_the_result_of_the_one_before(
     open_step(ready, hand, "export")
     hand.type(child(ready, "export_path"), str(tmp_path / "a.xyz"), enter=False)
     hand.click(child(ready, "export_save"))
+    hand.until(lambda: not ready.export.saving)
     assert len(read_atoms(tmp_path / "a.xyz")) == 247
     assert "(run 1)" in child(ready, "export_note").text()
     again = child(ready, "show_result_again")
