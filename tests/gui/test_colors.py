@@ -13,6 +13,8 @@ from test_ends import run
 
 from napari_lot.gui.canvas.colors import rounded
 
+pytestmark = pytest.mark.slow  # part of `make test-all`
+
 
 def choices(workbench: Any) -> list[str]:
     box = child(workbench, "color_by")

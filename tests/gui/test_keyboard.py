@@ -20,6 +20,8 @@ from qtpy.QtWidgets import (
 from steps import child, open_step
 from test_robust import finished
 
+pytestmark = pytest.mark.slow  # part of `make test-all`
+
 DRAWERS = {
     "data": ("more_data", "prepare_images"),
     "probe": ("more_aberrations",),

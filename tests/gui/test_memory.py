@@ -16,6 +16,8 @@ from steps import child
 from napari_lot.atoms import Orbitals
 from napari_lot.gui.work import heap
 
+pytestmark = pytest.mark.slow  # part of `make test-all`
+
 OURS_AND_DRAWN = {"napari_lot", "napari", "vispy", "pyqtgraph", "psygnal", "superqt"}
 CACHED = {"pyqtgraph.Point.Point"}  # in a cache of a hundred vectors
 UPDATES = 20

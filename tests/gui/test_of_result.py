@@ -17,6 +17,8 @@ from napari_lot.gui.canvas.views import PROBE_BEFORE
 from napari_lot.job import ProbeSlices
 from napari_lot.physics.probe import probe_slices
 
+pytestmark = pytest.mark.slow  # part of `make test-all`
+
 SENTENCE = "Tilt sense: undecidable; the stand-in has no depth."
 FITTED = {"energy_eV": 3e5, "semiangle_mrad": 25.0, "defocus_A": -20.0, "c12_A": 8.0, "phi12_deg": 30.0}
 

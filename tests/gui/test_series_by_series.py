@@ -10,6 +10,8 @@ import pytest
 import tifffile
 from steps import child, open_step
 
+pytestmark = pytest.mark.slow  # part of `make test-all`
+
 IMAGES = np.random.default_rng(0).random((5, 24, 24)).astype(np.float32) + 1
 THETAS = np.linspace(-60, 60, 5)
 
