@@ -5,8 +5,11 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
+import pytest
 from steps import child, open_step
 from test_ends import run
+
+pytestmark = pytest.mark.slow  # part of `make test-all`
 
 
 def sliders(viewer: Any) -> dict[str, Any]:
