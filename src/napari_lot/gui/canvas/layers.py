@@ -33,10 +33,10 @@ from napari_lot.lot.local import Windows
 from napari_lot.series import TiltSeries
 
 OF_FINISHED = (
-    "Nothing has changed: an atom of a finished run is deleted in the doubt queue (N shows one, D deletes it and "
-    "refits what is around it)."
+    "Not changed: the doubt queue deletes atoms of a finished run (N shows one, D deletes it and refits what is around "
+    "it)."
 )
-OF_UNFINISHED = "Nothing has changed: atoms of a run are deleted while it is paused, in the layer Atoms (editing)."
+OF_UNFINISHED = "Not changed: pause the run, and edit its atoms in the layer Atoms (editing)."
 
 P = ParamSpec("P")
 R = TypeVar("R")
