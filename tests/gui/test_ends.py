@@ -11,6 +11,8 @@ from steps import child, open_step
 
 from napari_lot.export import read_atoms
 
+pytestmark = pytest.mark.slow  # part of `make test-all`
+
 
 def run(workbench: Any, hand: Any, button: str = "finish", **how: Any) -> None:
     """Start a stand-in and end it by a button; '' waits for its own end."""
