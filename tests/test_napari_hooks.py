@@ -31,13 +31,18 @@ def manifest():
     return yaml.safe_load(resources.files("napari_lot").joinpath("napari.yaml").read_text(encoding="utf-8"))
 
 
+def printed_by(code):
+    """What a program prints in a process of its own, which has imported nothing before."""
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, timeout=120)
+    return done.stdout.strip()
+
+
 def test_nothing_of_napari_or_qt_is_imported():
     code = (
         "import sys; from napari_lot import napari_hooks as h; h.sample_pt_deca(); "
         "print([m for m in sys.modules if m.split('.')[0] in ('napari', 'qtpy', 'PyQt6', 'PySide6', 'vispy')])"
     )
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, timeout=120)
-    assert done.stdout.strip() == "[]"
+    assert printed_by(code) == "[]"
 
 
 def test_what_reads_files_is_imported_when_a_file_is_read():
@@ -45,8 +50,7 @@ def test_what_reads_files_is_imported_when_a_file_is_read():
         "import sys; from napari_lot import napari_hooks as h; h.get_series_reader('a.mrc'); "
         "print([m for m in ('h5py', 'mrcfile', 'tifffile', 'scipy', 'pydantic') if m in sys.modules])"
     )
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, timeout=120)
-    assert done.stdout.strip() == "[]"
+    assert printed_by(code) == "[]"
 
 
 def commands():
@@ -64,8 +68,7 @@ def test_torch_is_imported_with_the_workbench_and_not_before():
         "from napari_lot import napari_hooks as h; h.sample_pt_deca(); h.get_series_reader('a.mrc'); "
         "print([m for m in ('torch', 'numba') if m in sys.modules])"
     )
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, timeout=120)
-    assert done.stdout.strip() == "[]"
+    assert printed_by(code) == "[]"
 
 
 def test_sample_is_one_image_layer():

@@ -47,7 +47,7 @@ class Watched(TorchDispatchMode):
 case = of.Case(*of.CASES[name])
 model, leaf = case.model(), case.leaves()
 atoms, others = case.seen(leaf)
-scene = Scene.of(model, *model._arguments(of.TILTS, *atoms, others["focus_A"], others["shapes"]))
+scene = Scene.of(model, model._seen(of.TILTS, *atoms, others["focus_A"], others["shapes"]))
 card = road.DeviceRoad(Device(torch.device("card", 0), memory_gb=1.0, triton=False))
 with FakeTensorMode(allow_non_fake_inputs=True), Watched():
     at, tilts = road._Scene(card, model, scene), range(len(of.TILTS))

@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 
 from napari_lot.errors import InputError
-from napari_lot.gui.forms.words import FACTORS, choice_text, label_of, unit_of
+from napari_lot.gui.forms.words import FACTORS, OF_LAYER, choice_text, label_of, unit_of
 from napari_lot.gui.state import History
 from napari_lot.job import Result
 from napari_lot.series import TiltSeries
@@ -164,5 +164,5 @@ def _text(name: str, value: Any) -> str:
     if name == "kind" and value != "grid":
         if is_autosave(Path(value)):
             return "atoms of an autosave"
-        return f"atoms of the {value}" if value.startswith("layer ") else f"atoms of {Path(value).name}"
+        return f"atoms of the {value}" if value.startswith(OF_LAYER) else f"atoms of {Path(value).name}"
     return choice_text(name, value) if isinstance(value, str) else str(value)

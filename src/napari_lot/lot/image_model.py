@@ -35,7 +35,7 @@ from napari_lot.lot.render.differentiable import Fitted, Render
 from napari_lot.lot.render.gradients import BY_AMPLITUDE, together
 from napari_lot.lot.render.reference import reference_images
 from napari_lot.lot.render.road import Road
-from napari_lot.lot.render.scene import Measured, Scene
+from napari_lot.lot.render.scene import Measured, Scene, Seen
 from napari_lot.lot.render.spectra import PairTransfer
 from napari_lot.lot.spread import compact
 from napari_lot.lot.spread.window import COARSE, FINE, Window
@@ -289,10 +289,10 @@ class ImageModel:
         backend : "cpu" (float32 windows, compiled, or of the model's device) or "reference" (plain torch, the dtype of
             ``positions``)
         """
-        arguments = self._arguments(tilts, positions, height, width, shifts_px, rotations, focus_A, shapes)
+        seen = self._seen(tilts, positions, height, width, shifts_px, rotations, focus_A, shapes)
         if backend == "reference":
-            return reference_images(self, *arguments)
-        result: Tensor = Render.apply(*arguments, self)  # type: ignore[no-untyped-call]
+            return reference_images(self, seen)
+        result: Tensor = Render.apply(self, *seen)  # type: ignore[no-untyped-call]
         return result
 
     def loss(
@@ -315,11 +315,11 @@ class ImageModel:
         ``images``, and without their memory.
         """
         orbitals = (positions, height, width, shifts_px, rotations, focus_A, shapes)
-        *seen, members = self._arguments(measured.tilts, *orbitals)
-        loss, calculated = Fitted.apply(*seen, scale, background, members, self, measured)  # type: ignore[no-untyped-call]
+        seen = self._seen(measured.tilts, *orbitals)
+        loss, calculated = Fitted.apply(self, measured, scale, background, *seen)  # type: ignore[no-untyped-call]
         return loss, calculated
 
-    def _arguments(
+    def _seen(
         self,
         tilts: Any,
         positions: Tensor,
@@ -329,8 +329,8 @@ class ImageModel:
         rotations: Tensor | None,
         focus_A: Tensor | None,
         shapes: Shapes | None,
-    ) -> tuple[Tensor, Tensor, Tensor | None, Tensor, Tensor, Tensor | None, tuple[NDArray[np.int64], ...]]:
-        """What a road takes: positions, amplitudes, 1 / width^2, matrices, offsets, filters and members."""
+    ) -> Seen:
+        """What a road takes."""
         index = torch.as_tensor(np.asarray(tilts, dtype=np.int64))
         dtype = positions.dtype
         k, pixel = self.canvas.oversampling, self.canvas.pixel_size_A
@@ -359,7 +359,7 @@ class ImageModel:
             if inv_s2.dim() == 0:
                 inv_s2 = inv_s2.expand(len(positions))
         filters, members = self._filters(shapes, inv_s2 is None)
-        return positions, amplitude, inv_s2, matrices, offsets, filters, members
+        return Seen(positions, amplitude, inv_s2, matrices, offsets, filters, members)
 
     def _filters(self, shapes: Shapes | None, by_window: bool) -> tuple[Tensor | None, tuple[NDArray[np.int64], ...]]:
         """Filters (S, V, U // 2 + 1) that make what is spread into the orbitals, and the orbitals of each."""
@@ -398,13 +398,13 @@ class ImageModel:
         shifts, turned = (None if part is None else part[own] for part in (shifts_px, rotations))
         focus = others.get("focus_A")
         one = torch.ones(len(positions), dtype=torch.float64)
-        seen = (shifts, turned, None if focus is None else focus[own], others.get("shapes"))
-        arguments = self._arguments(np.asarray(tilts, np.int64)[own], positions.detach(), one, width, *seen)
-        scene = Scene.of(self, *arguments)
+        orbitals = (positions.detach(), one, width, shifts, turned, None if focus is None else focus[own])
+        seen = self._seen(np.asarray(tilts, np.int64)[own], *orbitals, others.get("shapes"))
+        scene = Scene.of(self, seen)
         found = self.road.back(self, scene, weights[own], BY_AMPLITUDE)
         amplitude = together(self, scene, len(one), torch.float64, BY_AMPLITUDE, found).amplitude
         assert amplitude is not None
-        response = amplitude * arguments[1]  # amplitudes of unit heights, to which they are proportional
+        response = amplitude * seen.amplitude  # amplitudes of unit heights, to which they are proportional
         return torch.from_numpy(self.ranks.total([response.numpy()])[0])
 
     def run(self, work: Callable[[int], Any], count: int) -> list[Any]:

@@ -160,15 +160,16 @@ def _expect_maximise(x: Floats, s2: Floats, strengths: Floats) -> Mixture:
     here = _Species(mean, np.maximum(variance, _floor(mean)), np.full(k, 1.0 / k))
     before = -np.inf
     for _ in range(_ROUNDS // 3):
-        first, score, _ = _better(here, x, s2)
-        second, of_first, _ = _better(first, x, s2)
+        first, score, belongs = _better(here, x, s2)
         if score - before < 1e-8 * max(abs(score), 1.0):
             break
         before = score
+        second, of_first, _ = _better(first, x, s2)
         far = _further(here, first, second)
         reached, there, _ = _better(far, x, s2)
         here = reached if there > of_first else second
-    _, score, belongs = _better(here, x, s2)
+    else:
+        _, score, belongs = _better(here, x, s2)
     mean, variance, part = here
     order = np.argsort(mean[:, 0], kind="stable")
     bic = ((2 * d + 1) * k - 1) * np.log(n) - 2 * score

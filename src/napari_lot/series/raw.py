@@ -104,7 +104,7 @@ def plausible_pixel_size(value_A: float | None) -> float | None:
 
 def known_facts(values: Mapping[str, Any]) -> dict[str, Any]:
     """What a file says of microscope and specimen under the names of the settings, plain numbers and text only."""
-    from napari_lot.settings.microscope import Microscope
+    from napari_lot.settings import Microscope
 
     wanted = (*Microscope.model_fields, "source_sigma_A", "element", "elements")
     facts: dict[str, Any] = {}

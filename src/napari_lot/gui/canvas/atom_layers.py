@@ -113,10 +113,13 @@ class AtomLayers:
                 projection_mode="all",
             )
             self.spheres.visible = visible
-        colors = self.coloring()
+        self._stream()
+        self._show_color_bar(self.coloring())
+
+    def _stream(self) -> None:
+        assert self.spheres is not None
         assert self.orbitals is not None
-        self.spheres.show(self.viewer, self.orbitals.positions[:, ::-1], colors.rgba())
-        self._show_color_bar(colors)
+        self.spheres.show(self.viewer, self.orbitals.positions[:, ::-1], self.coloring().rgba())
 
     def change(self, result: Result) -> None:
         """Take over a result in which single atoms were changed, in the layers that are there."""
@@ -160,7 +163,7 @@ class AtomLayers:
             if self.settled:
                 self.settle()
             else:
-                self.spheres.show(self.viewer, self.orbitals.positions[:, ::-1], self.coloring().rgba())
+                self._stream()
         self.on_refused()
 
     def _on_markers(self, changed: bool) -> None:

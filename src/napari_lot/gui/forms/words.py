@@ -14,6 +14,9 @@ UNITS = {"eV": "keV", "mrad": "mrad", "A": "Å", "deg": "°", "px": "px", "minut
 FACTORS = {"keV": 1000.0}
 """How many of a setting's units one of the window's is, where these differ: files give energies in eV."""
 
+OF_LAYER = "layer "
+"""Before a layer's name in the setting ``start.kind``."""
+
 # What a person calls a setting, where the field's own name says it badly.
 LABELS = {
     "energy_eV": "Energy",

@@ -8,13 +8,11 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
 import torch
-from numpy.typing import NDArray
 from torch import Tensor
 
 from napari_lot.lot.render.gradients import Wanted, together
-from napari_lot.lot.render.scene import Measured, Scene
+from napari_lot.lot.render.scene import Measured, Scene, Seen
 
 if TYPE_CHECKING:
     from napari_lot.lot.image_model import ImageModel
@@ -24,26 +22,18 @@ class Render(torch.autograd.Function):
     """Images (n, V, U) as one differentiable operation; everything else is plain torch around it."""
 
     @staticmethod
-    def forward(
-        ctx: Any,
-        positions: Tensor,
-        amplitude: Tensor,
-        inv_s2: Tensor | None,
-        matrices: Tensor,
-        offsets: Tensor,
-        filters: Tensor | None,
-        members: tuple[NDArray[np.int64], ...],
-        model: ImageModel,
-    ) -> Tensor:
-        scene = Scene.of(model, positions, amplitude, inv_s2, matrices, offsets, filters, members)
-        ctx.model, ctx.scene, ctx.count, ctx.dtype = model, scene, len(amplitude), positions.dtype
+    def forward(ctx: Any, model: ImageModel, *seen: Any) -> Tensor:
+        """``seen``: the parts of a ``Seen``, of which autograd takes each by itself."""
+        of = Seen(*seen)
+        scene = Scene.of(model, of)
+        ctx.model, ctx.scene, ctx.count, ctx.dtype = model, scene, len(of.amplitude), of.positions.dtype
         return model.road.images(model, scene)
 
     @staticmethod
     def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor | None, ...]:
-        model, scene, wanted = ctx.model, ctx.scene, ctx.needs_input_grad[:6]
+        model, scene, wanted = ctx.model, ctx.scene, ctx.needs_input_grad[1:7]
         parts = model.road.back(model, scene, gradients[0], wanted)
-        return *together(model, scene, ctx.count, ctx.dtype, wanted, parts), None, None
+        return None, *together(model, scene, ctx.count, ctx.dtype, wanted, parts), None
 
 
 class Fitted(torch.autograd.Function):
@@ -55,26 +45,17 @@ class Fitted(torch.autograd.Function):
 
     @staticmethod
     def forward(
-        ctx: Any,
-        positions: Tensor,
-        amplitude: Tensor,
-        inv_s2: Tensor | None,
-        matrices: Tensor,
-        offsets: Tensor,
-        filters: Tensor | None,
-        scale: Tensor,
-        background: Tensor,
-        members: tuple[NDArray[np.int64], ...],
-        model: ImageModel,
-        measured: Measured,
+        ctx: Any, model: ImageModel, measured: Measured, scale: Tensor, background: Tensor, *seen: Any
     ) -> tuple[Tensor, Tensor]:
-        scene = Scene.of(model, positions, amplitude, inv_s2, matrices, offsets, filters, members)
-        wanted: Wanted = ctx.needs_input_grad[:6]
+        """``seen`` as for ``Render``."""
+        of = Seen(*seen)
+        scene = Scene.of(model, of)
+        wanted: Wanted = ctx.needs_input_grad[4:10]
         levels = (scale.detach().numpy(), background.detach().numpy())
         found, calculated, parts = model.road.fitted(model, scene, measured, *levels, wanted)
-        both = together(model, scene, len(amplitude), positions.dtype, wanted, parts)
+        both = together(model, scene, len(of.amplitude), of.positions.dtype, wanted, parts)
         by_tilt = torch.from_numpy(found)
-        ctx.found = (*both, by_tilt[:, 1].to(scale.dtype), by_tilt[:, 2].to(background.dtype))
+        ctx.found = (by_tilt[:, 1].to(scale.dtype), by_tilt[:, 2].to(background.dtype), *both)
         images = torch.from_numpy(calculated)
         ctx.mark_non_differentiable(images)
         return by_tilt[:, 0].sum(), images
@@ -83,4 +64,4 @@ class Fitted(torch.autograd.Function):
     def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor | None, ...]:
         by_loss = gradients[0]
         scaled = [None if g is None else g * by_loss.to(g.dtype) for g in ctx.found]
-        return *scaled, None, None, None
+        return None, None, *scaled, None

@@ -4,28 +4,19 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
 import torch
-from numpy.typing import NDArray
 from torch import Tensor
 
+from napari_lot.lot.render.scene import Seen
 from napari_lot.lot.spread import reference
 
 if TYPE_CHECKING:
     from napari_lot.lot.image_model import ImageModel
 
 
-def reference_images(
-    model: ImageModel,
-    positions: Tensor,
-    amplitude: Tensor,
-    inv_s2: Tensor | None,
-    matrices: Tensor,
-    offsets: Tensor,
-    filters: Tensor | None,
-    members: tuple[NDArray[np.int64], ...],
-) -> Tensor:
-    """Images (n, V, U) by plain torch and autograd, in the dtype of ``positions``; arguments as for a road's scene."""
+def reference_images(model: ImageModel, seen: Seen) -> Tensor:
+    """Images (n, V, U) by plain torch and autograd, in the dtype of the positions."""
+    positions, amplitude, inv_s2, matrices, offsets, filters, members = seen
     poly = torch.from_numpy(model.poly).to(positions.dtype)
     rows, columns = model.canvas.shape
     complex_dtype = torch.complex128 if positions.dtype == torch.float64 else torch.complex64

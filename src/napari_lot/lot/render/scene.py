@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Literal, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -16,6 +16,22 @@ if TYPE_CHECKING:
 
 Floats = NDArray[np.float64]
 Images = NDArray[np.float32]
+
+
+class Seen(NamedTuple):
+    """Orbitals as tensors, and where tilts show them: what gradients are asked by, and the orbitals of each filter.
+
+    ``positions`` (N, 3), ``amplitude`` (N,), ``inv_s2`` (N,) of orbitals that are spread as Gaussians, ``matrices``
+    (n, 3, 3), ``offsets`` (n, 3), ``filters`` (S, V, U // 2 + 1) and their ``members``.
+    """
+
+    positions: Tensor
+    amplitude: Tensor
+    inv_s2: Tensor | None
+    matrices: Tensor
+    offsets: Tensor
+    filters: Tensor | None
+    members: tuple[NDArray[np.int64], ...]
 
 
 @dataclass(frozen=True)
@@ -43,32 +59,23 @@ class Scene:
     offsets: Floats
 
     @classmethod
-    def of(
-        cls,
-        model: ImageModel,
-        positions: Tensor,
-        amplitude: Tensor,
-        inv_s2: Tensor | None,
-        matrices: Tensor,
-        offsets: Tensor,
-        filters: Tensor | None,
-        members: tuple[NDArray[np.int64], ...],
-    ) -> Scene:
+    def of(cls, model: ImageModel, seen: Seen) -> Scene:
         """From tensors, as ``ImageModel`` has them."""
 
         def array(tensor: Tensor) -> Floats:
             return np.ascontiguousarray(tensor.detach().numpy(), dtype=np.float64)
 
-        places, strong = array(positions), array(amplitude)
+        places, strong = array(seen.positions), array(seen.amplitude)
         wide, half = None, 0
-        if inv_s2 is not None:
-            wide = array(inv_s2)
+        if seen.inv_s2 is not None:
+            wide = array(seen.inv_s2)
             half = half_window(model, wide)
+        filters, members = seen.filters, seen.members
         if filters is None:
             members = (np.arange(len(strong)),)
         atoms = tuple(Atoms(places[m], strong[m], None if wide is None else wide[m], half) for m in members)
         seen_as = None if filters is None else np.ascontiguousarray(filters.detach().numpy(), dtype=np.float32)
-        return cls(atoms, seen_as, members, array(matrices), array(offsets))
+        return cls(atoms, seen_as, members, array(seen.matrices), array(seen.offsets))
 
 
 def half_window(model: ImageModel, inv_s2: Floats) -> int:

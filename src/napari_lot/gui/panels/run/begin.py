@@ -13,11 +13,10 @@ from napari_lot.atoms import Orbitals
 from napari_lot.errors import InputError
 from napari_lot.export import read_atoms
 from napari_lot.gui.forms.file_field import FileField
+from napari_lot.gui.forms.words import OF_LAYER
 from napari_lot.gui.sources import atoms_from_layer
 
 GRID, LAYER, FILE = "a grid of orbitals", "atoms of a Points layer", "atoms of a file"
-OF_LAYER = "layer "
-"""Before a layer's name in the setting ``start.kind``."""
 
 
 class StartChoice(QWidget):
