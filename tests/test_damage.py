@@ -158,6 +158,16 @@ def test_one_angle_on_two_different_views(silicon):
     assert "tilts 0 and 3 have one angle, yet are less alike than neighbouring tilts" in found.verdict
 
 
+def test_a_copy_of_an_image_is_no_evidence(rates):
+    made = recorded(rates, "moved", 0)
+    images = made.images.copy()
+    first, other = find_repeats(made)[0]
+    images[other] = images[first]
+    found = check_damage(made.with_changes(images=images), Detector())
+    assert found.changed is None
+    assert f"tilts {first} and {other} are equal to the last digit" in found.verdict
+
+
 def test_which_tilts_are_repeats():
     images = np.random.default_rng(0).random((7, 20, 20))
     thetas = [0.0, 0.05, 30, 60, 30.2, 0, 60]

@@ -11,7 +11,7 @@ from stand_in import StandInJob
 from steps import child, open_step
 
 from napari_lot.edit import Candidates
-from napari_lot.gui.canvas.editing import LAYER_DELETED
+from napari_lot.gui.canvas.editing import LAYER_DELETED, PEAKS
 from napari_lot.job import Control, Job, Snapshot
 from napari_lot.simulate.images import simulate_series
 from napari_lot.simulate.particles import amorphous_sphere
@@ -240,6 +240,24 @@ def test_enter_takes_the_first_peak_of_the_list(paused: Any, hand: Any) -> None:
         QTest.keyClick(peaks, Qt.Key.Key_Return)
         np.testing.assert_allclose(layer.data[-1], place[::-1])
     assert len(layer.data) == 249
+
+
+def test_peaks_are_only_suggestions(paused: Any, hand: Any, notified: Any) -> None:
+    """Delete took rings away while the list of peaks kept them."""
+    from napari_lot.gui.canvas.layers import OF_PEAKS
+
+    paused.job.candidates = Candidates(
+        np.array([[0.0, 0.0, 30.0], [0.0, 0.0, -30.0]]), np.ones(2), np.array([9.0, 5.0])
+    )
+    hand.click(child(paused, "edit_find"))
+    hand.until(lambda: child(paused, "edit_peaks").count() == 2)
+    rings = paused.viewer.layers[PEAKS]
+    places = rings.data.copy()
+    rings.selected_data = {0}
+    rings.remove_selected()
+    assert notified()[-1] == OF_PEAKS
+    rings.data = places + 1.0
+    assert np.array_equal(paused.viewer.layers[PEAKS].data, places)
 
 
 def test_a_click_looks_again_where_atoms_have_changed_since(paused: Any, hand: Any) -> None:

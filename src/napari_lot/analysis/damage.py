@@ -99,14 +99,25 @@ def check_damage(series: TiltSeries, detector: Detector | None, denoised: bool =
     if detector is not None:
         read = detector.read_variance * detector.gain**2
         noise = (detector.gain, detector.offset, read)
-    pairs, unlike = [], []
+    pairs, unlike, equal = [], [], []
     for first, *others in repeats:
         for other in others:
+            if np.array_equal(series.images[first], series.images[other]):
+                equal.append((first, other))
+                continue
             found = _compare(series, first, other, noise)
             if found is not None:
                 pairs.append((first, other, found))
                 if _unlike(series, first, found.correlation):
                     unlike.append((first, other))
+    if equal and not pairs:
+        a, b = equal[0]
+        return Damage(
+            None,
+            f"cannot tell whether the beam changed the specimen: the images of tilts {a} and {b} are equal to the last "
+            "digit: a copy, or without noise.",
+            repeats,
+        )
     return _judge(repeats, tuple(pairs), unlike, denoised)
 
 

@@ -32,15 +32,18 @@ class AtomEditor:
     viewer : napari.viewer.Viewer
     on_change : callable
         Called after points were added, moved or removed.
+    on_refused : callable
+        Called where somebody wants to change the residual peaks.
     """
 
-    def __init__(self, viewer: Any, on_change: Callable[[], None]) -> None:
+    def __init__(self, viewer: Any, on_change: Callable[[], None], on_refused: Callable[[], None]) -> None:
         self.viewer = viewer
-        self.on_change = on_change
+        self.on_change, self.on_refused = on_change, on_refused
         self.layer: Points | None = None
         self.before: Orbitals | None = None
         self.candidates: Candidates | None = None
         self.peaks: PointsBuffer | None = None
+        self._places = np.zeros((0, 3))
         self._size_A = 1.0
         self.colors: Coloring | None = None
 
@@ -175,10 +178,12 @@ class AtomEditor:
         if not len(places):
             self._remove_peaks()
             return
+        self._places = places
         if self.peaks is None:
             self.peaks = PointsBuffer(
                 PEAKS,
                 0.9 * self._size_A,
+                touched=self._on_peaks_touched,
                 spare=False,
                 face_color="transparent",
                 border_color=PEAK_COLOR,
@@ -187,6 +192,11 @@ class AtomEditor:
                 projection_mode="all",
             )
         self.peaks.show(self.viewer, places)
+
+    def _on_peaks_touched(self, changed: bool) -> None:
+        if changed:
+            self.show_peaks(self._places)
+        self.on_refused()
 
     def _remove_peaks(self) -> None:
         if self.peaks is not None and self.peaks.layer is not None and self.peaks.layer in self.viewer.layers:

@@ -37,6 +37,9 @@ OF_FINISHED = (
     "it)."
 )
 OF_UNFINISHED = "Not changed: pause the run, and edit its atoms in the layer Atoms (editing)."
+OF_PEAKS = (
+    "Not changed: rings are where an atom could be added; with Add this atom or Add at a click one becomes an atom."
+)
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -63,11 +66,11 @@ class WorkbenchLayers:
         self.stacks = Stacks(viewer)
         self.probe = ProbeLayers(viewer)
         self.on_edit: Callable[[], None] = lambda: None
-        self.editor = AtomEditor(viewer, self._on_edited)
+        self._refusal = Refusal()
+        self.editor = AtomEditor(viewer, self._on_edited, lambda: self._refusal.say(OF_PEAKS))
         self.views = Views(viewer, self._own)
         self.atoms = AtomLayers(viewer, self.views.still.list_held)
         self.atoms.on_refused = self._on_refused
-        self._refusal = Refusal()
         self.doubt = DoubtMark(viewer, self._doubt_place)
         self._tilt = 0
         self.view_chosen = False

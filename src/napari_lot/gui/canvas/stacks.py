@@ -22,6 +22,7 @@ LEFT = "napari_lot_left"
 """In the metadata of a layer whose workbench is closed."""
 
 SAMPLE = 400_000
+ROUND = (1, 1.5, 2, 2.5, 3, 4, 5, 6, 10)
 # Cool-warm (Moreland 2009): diverging, equal lightness steps on both sides of a light middle.
 _COOL_WARM = [
     (0.230, 0.299, 0.754),
@@ -188,8 +189,8 @@ class Stacks:
             self.layers[name].refresh(thumbnail=False, extent=False, highlight=False)
 
     def limit_residual(self, residual: NDArray[np.float32]) -> None:
-        """Symmetric limits around zero from the 99.5th percentile of |residual|."""
-        top = float(np.quantile(np.abs(sample(residual)), 0.995)) or 1e-6
+        """Symmetric limits around zero: the 99.5th percentile of |residual|, up to the next round number."""
+        top = round_up(float(np.quantile(np.abs(sample(residual)), 0.995)) or 1e-6)
         self._residual_limits = (-top, top)
         if self.has(RESIDUAL):
             self.layers[RESIDUAL].contrast_limits_range = self._residual_limits
@@ -204,6 +205,12 @@ def sample(stack: NDArray[np.float32]) -> NDArray[np.float32]:
     t = max(1, len(stack) // 12)
     step = max(1, int(np.sqrt(stack[::t].size / SAMPLE)))
     return stack[::t, ::step, ::step]
+
+
+def round_up(value: float) -> float:
+    """The next round number: between limits that are none, the colour bar may find room for no number but 0."""
+    power = 10.0 ** np.floor(np.log10(value))
+    return float(power * next(step for step in ROUND if step * power >= value * (1 - 1e-6)))
 
 
 def limits(lo: float, hi: float) -> tuple[float, float]:
