@@ -186,7 +186,7 @@ def test_the_bar_of_residuals_has_room_for_numbers(top: float) -> None:
     from napari_lot.gui.canvas.stacks import round_up
 
     high = round_up(top)
-    assert top <= high * (1 + 1e-6) < 1.7 * top
+    assert top <= high * (1 + 1e-6) < 1.35 * top
     ticks = np.asarray(_get_ticks_talbot(-high, high, 90 / 96, 2))
     assert (np.abs(ticks) <= high * (1 + 1e-9)).sum() >= 3
 

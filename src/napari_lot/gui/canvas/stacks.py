@@ -22,7 +22,7 @@ LEFT = "napari_lot_left"
 """In the metadata of a layer whose workbench is closed."""
 
 SAMPLE = 400_000
-ROUND = (1, 1.5, 2, 2.5, 3, 4, 5, 6, 10)
+ROUND = (1, 1.25, 1.5, 2, 2.5, 3, 3.5, 4, 5, 6, 7.5, 10)
 # Cool-warm (Moreland 2009): diverging, equal lightness steps on both sides of a light middle.
 _COOL_WARM = [
     (0.230, 0.299, 0.754),
