@@ -89,7 +89,7 @@ def main() -> None:
     run(solver.condense())
     solver.condensed = True
     run(solver.passes("refine", solver.settings.refine_passes, GROUPS, cosine=True))
-    solver.evidence.proposals(solver.state)  # the level of the noise
+    solver.evidence.look_at_noise(solver.state)
     run(solver.fit("refine", STEPS, GROUPS))
     start = solver.state
     solver.evidence.images_and_weights(start)

@@ -343,6 +343,25 @@ def test_settled_points_change_in_their_layer(viewer: Any, qtbot: Any, visible: 
     assert layer.extent.data[1] == pytest.approx(places.max(0))
 
 
+def test_atoms_that_are_on_screen_are_not_drawn_again(viewer: Any) -> None:
+    """While a long pass goes on there are new images of the same atoms."""
+    layers = make_layers(viewer)
+    layers.show_series(small_series())
+    atoms = Orbitals.create(np.arange(12.0).reshape(4, 3))
+    layers.show_atoms(atoms, 3.0)
+    drawn: list[Any] = []
+    viewer.layers["Atoms"].events.set_data.connect(drawn.append)
+    layers.show_atoms(atoms, 3.0)
+    assert not drawn
+    layers.show_atoms(Orbitals.create(atoms.positions + 1.0), 3.0)
+    assert drawn
+    layers.show_atoms(atoms, 3.0)
+    assert np.array_equal(viewer.layers["Atoms"].data[:4], atoms.positions[:, ::-1])
+    viewer.layers.remove("Atoms")
+    layers.show_atoms(atoms, 3.0)
+    assert np.array_equal(viewer.layers["Atoms"].data[:4], atoms.positions[:, ::-1]), "somebody had deleted it"
+
+
 def test_atoms_of_a_run_are_only_looked_at(viewer: Any, qtbot: Any, notified: Any) -> None:
     """Delete, a drag or a script would change the picture alone: table and files would still have all atoms."""
     from qtpy.QtCore import Qt

@@ -10,7 +10,7 @@ import short_run
 
 from napari_lot.edit import Edit
 from napari_lot.job import Control, Job
-from napari_lot.lot import population
+from napari_lot.lot import evidence, population
 from napari_lot.lot.candidates import APART, LEAST_SIGNIFICANCE, find_candidates
 from napari_lot.lot.editing import apply_edit
 from napari_lot.lot.evidence import Evidence
@@ -91,7 +91,8 @@ def test_a_gap_that_neighbours_have_moved_into_is_found(settled):
     groups = ("positions", "height")
     gone = whole.select(np.arange(len(whole.height)) != row)
     curvature = settled.evidence.curvatures(gone, groups)
-    *_, (fitted, _, _) = polish.lbfgs(settled.problem, gone, groups, curvature, 60, 1e-9)
+    *_, last = polish.lbfgs(settled.problem, gone, groups, curvature, 60, 1e-9)
+    fitted = last.state
     assert np.linalg.norm(fitted.positions - gone.positions, axis=1).max() > 0.1, "neighbours have moved"
     settled.state = fitted
     try:
@@ -117,3 +118,20 @@ def test_who_does_not_wait_any_more_gets_no_answer_and_the_fit_stays(settled):
     np.testing.assert_array_equal(settled.state.positions, before.positions)
     np.testing.assert_array_equal(settled.state.height, before.height)
     assert (settled.evidence.variance, settled.evidence.inflation) == noise
+
+
+@pytest.mark.parametrize("enough", [10**9, 500])
+def test_the_noise_is_told_by_some_of_the_places(settled, enough, monkeypatch):
+    def judge():
+        return Evidence(settled.problem, settled.hull, settled.spacing_A, settled.settings, settled.evidence.one_height)
+
+    monkeypatch.setattr(evidence, "ENOUGH", enough)
+    every, some = judge(), judge()
+    points, _, _ = every.proposals(settled.state)
+    some.look_at_noise(settled.state)
+    assert some.variance == every.variance
+    if enough > len(points):
+        assert some.inflation == every.inflation
+    else:
+        assert some.inflation != every.inflation
+        assert some.inflation == pytest.approx(every.inflation, rel=0.15)

@@ -7,6 +7,7 @@ import re
 import threading
 import time
 from dataclasses import replace
+from itertools import pairwise
 
 import numpy as np
 import pytest
@@ -17,6 +18,7 @@ from napari_lot.atoms import Orbitals
 from napari_lot.errors import InputError
 from napari_lot.export.methods import methods_text
 from napari_lot.job import Control, Job
+from napari_lot.lot import fitting
 from napari_lot.lot import prepare as lot_prepare
 from napari_lot.lot import run as lot_run
 from napari_lot.lot.caveats import NO_ATOMS_YET, unfinished
@@ -274,6 +276,32 @@ def test_cancel_leaves_nothing(direct, every_snapshot, stage):
             control.cancel()
     assert snapshot.stage == "finished"
     assert job.result is None
+
+
+def test_a_long_pass_is_told_of_in_parts(direct, every_snapshot, monkeypatch):
+    monkeypatch.setattr(fitting, "PART", 200)
+    job = Job(direct, settings(**SHORT))
+    seen = [s for s in job.run() if s.stage in ("refine", "polish")]
+    same = [b for a, b in pairwise(seen) if b.orbitals is a.orbitals]
+    assert len(same) > 10
+    assert all(0 < len(s.tilts) < len(ANGLES) for s in same), "new images of the same atoms"
+    assert [s.step for s in seen] == sorted(s.step for s in seen)
+    assert np.isfinite([s.loss for s in seen[1:]]).all()
+
+
+def test_a_run_ends_in_the_midst_of_a_pass(direct, every_snapshot, monkeypatch):
+    monkeypatch.setattr(fitting, "PART", 200)
+    job, control, before = Job(direct, settings(**SHORT)), Control(), None
+    for snapshot in job.run(control):
+        if control.stop_request is None and before is not None and snapshot.orbitals is before.orbitals:
+            control.finish()
+            asked = snapshot
+        elif control.stop_request is not None:
+            break
+        before = snapshot
+    assert snapshot.stage == "finished", "the pass did not go on to its end"
+    assert snapshot.step == asked.step
+    assert job.result.stop_reason == "finished early"
 
 
 def test_time_is_up(direct):

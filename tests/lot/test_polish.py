@@ -28,7 +28,7 @@ def curvatures(state, tilts):
 
 def fit(problem, state, groups, steps=200, tolerance=1e-9, priors=None):
     path = list(lbfgs(problem, state, groups, curvatures(state, len(problem)), steps, tolerance, priors))
-    return path[-1][0], path
+    return path[-1].state, path
 
 
 @pytest.mark.parametrize("groups", [EVERY, ("positions", "height", "center"), ("background",)])
@@ -74,7 +74,7 @@ def test_linear_parameters_as_by_dense_least_squares():
     wanted = np.linalg.lstsq(design, problem.observed.numpy().astype(float).ravel(), rcond=None)[0]
     np.testing.assert_allclose(found.height, wanted[:5], rtol=1e-3)
     np.testing.assert_allclose(found.background, wanted[5:], rtol=1e-3)
-    losses = [loss for _, loss, _ in path]
+    losses = [step.loss for step in path]
     assert np.all(np.diff(losses) <= 0)
     residual = design @ wanted - problem.observed.numpy().ravel()
     assert losses[-1] == pytest.approx(0.5 * residual @ residual, rel=1e-5)
@@ -131,7 +131,8 @@ def test_everything_at_once_returns_to_the_truth():
     np.testing.assert_allclose(found.height, truth.height, rtol=5e-3)
     np.testing.assert_allclose(found.width, truth.width, rtol=3e-3)
     # what it hands out is what belongs to the state that it hands out
-    state, loss, calculated = path[len(path) // 2]
+    step = path[len(path) // 2]
+    state, loss, calculated = step.state, step.loss, step.calculated
     again = problem.evaluate(state, np.arange(5), ())
     np.testing.assert_array_equal(again.calculated, calculated)
     assert again.loss == pytest.approx(loss, rel=1e-6)
@@ -183,7 +184,7 @@ def test_a_fit_ends_where_atoms_stand_still(monkeypatch):
     found, path = fit(problem, state, groups, tolerance=1e-30)
     assert len(path) < 60
     np.testing.assert_allclose(found.positions, truth.positions, atol=2e-4)
-    steps = [path[k + 1][0].positions - path[k][0].positions for k in range(len(path) - 1)]
+    steps = [path[k + 1].state.positions - path[k].state.positions for k in range(len(path) - 1)]
     moves = [np.sqrt((step**2).sum(1).mean()) for step in steps[-polish.STILL_STEPS :]]
     assert max(moves) < polish.STILL_A
 
@@ -195,3 +196,29 @@ def test_a_fit_ends_where_atoms_stand_still(monkeypatch):
     monkeypatch.setattr(polish, "STILL_A", 0.0)
     fit(problem, state, groups, tolerance=1e-30)
     assert len(evaluations) - with_stop > 1.3 * with_stop
+
+
+def test_a_pass_in_parts_is_the_same_fit_told_of_more_often():
+    truth = make_state()
+    problem = make_problem(truth, noise=0.05)
+    begin = truth.copy()
+    begin.positions = truth.positions + np.random.default_rng(3).normal(0, 0.1, truth.positions.shape)
+    tilts = len(problem)
+    args = problem, begin, EVERY, curvatures(begin, tilts), 8, 1e-9
+    whole, parts = list(lbfgs(*args)), list(lbfgs(*args, parts=3))
+    accepted = [step for step in parts if step.accepted]
+    assert all(step.accepted for step in whole)
+    assert len(accepted) == len(whole)
+    for one, other in zip(accepted, whole, strict=True):
+        np.testing.assert_allclose(one.state.positions, other.state.positions, atol=1e-5)
+        assert one.loss == pytest.approx(other.loss, rel=1e-6)
+        assert np.array_equal(one.tilts, np.arange(tilts))
+        np.testing.assert_allclose(one.calculated, other.calculated, atol=1e-4)
+    first = next(k for k, step in enumerate(parts) if step.accepted)
+    before = parts[:first]
+    assert [list(step.tilts) for step in before[:2]] == [[0, 1], [2, 3]], "the last part comes with the step"
+    for step in parts:
+        if not step.accepted:
+            assert step.calculated.shape == (len(step.tilts), *problem.observed.shape[1:])
+    later = [step.state for step in parts[first:]]
+    assert all(any(state is step.state for step in accepted) for state in later), "no state but an accepted one"

@@ -83,8 +83,8 @@ def _fitted(
     curvature, problem, settings = judge.curvatures(state, GROUPS), fit.problem, fit.settings
     path = polish.lbfgs(problem, state, GROUPS, curvature, settings.birth_steps, settings.tolerance)
     found = state, problem.evaluate(state, np.arange(len(problem)), ()).calculated
-    for there, _, calculated in path:
-        found = there, calculated
+    for step in path:
+        found = step.state, step.calculated
         if not wanted():
             return None
     return found

@@ -21,7 +21,10 @@ Floats = NDArray[np.float64]
 STEPS = {"own_width": 0.01, "distortion": 1e-3, "focus": 3.0}
 """Changes of the parameters (Å, or numbers) by which finite differences of the images are taken."""
 
-
+GRID = 0.28
+"""Of places for another atom, in neighbour distances."""
+PLACES_OF_AN_ATOM, ENOUGH = 55, 100_000
+"""Places for another atom around each, about; and so many whose median tells the noise to half a percent."""
 SLAB_POINTS = 200_000
 """Places for another atom that are looked at together: memory, against calls."""
 
@@ -192,13 +195,19 @@ class Evidence:
         With g the back-projected weighted residual and A the curvature of the likelihood for a unit atom there, the
         best height of an added atom is g / A, its significance g / sqrt(A) standard deviations. Sets ``inflation``.
         """
+        return self._asked_for(state, self._surroundings(state, GRID * self.spacing_A))
+
+    def look_at_noise(self, state: State) -> None:
+        """Set ``variance`` and ``inflation`` as ``proposals`` does, from as many places as a median needs."""
+        wider = max(1.0, PLACES_OF_AN_ATOM * len(state.positions) / ENOUGH) ** (1 / 3)
+        self._asked_for(state, self._surroundings(state, wider * GRID * self.spacing_A))
+
+    def _asked_for(self, state: State, points: Floats) -> tuple[Floats, Floats, Floats]:
+        """What the residual asks for at some points (M, 3)."""
         model = self.problem.model
         n = len(self.problem)
         calculated, weight = self.images_and_weights(state)
         residual = weight * (self.problem.observed - calculated)
-        # candidates: a grid through the surroundings of the orbitals, not closer than an atom can be
-        constant = 0.28 * self.spacing_A
-        points = self._surroundings(state, constant)
         if len(points) == 0:
             return np.zeros((0, 3)), np.zeros(0), np.zeros(0)
         width = torch.tensor(state.typical_width, dtype=torch.float64)
@@ -220,6 +229,7 @@ class Evidence:
         return points, height, score
 
     def _surroundings(self, state: State, constant_A: float) -> Floats:
+        """A grid (M, 3) of such a constant around the orbitals, not closer than an atom can be."""
         if not len(state.positions):
             return np.zeros((0, 3))
         lo, hi = state.positions.min(0) - 1.5 * self.spacing_A, state.positions.max(0) + 1.5 * self.spacing_A

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -24,6 +24,9 @@ PER_ATOM = ("positions", "height")
 MOST_OVERSAMPLING = 4
 GRID_STAGES = ("start", "heights", "positions", "merge")
 """Stages in which several orbitals stand for one atom: there is nothing to edit."""
+PART, LEAST_OF_A_PART = 600_000, 4
+"""Orbitals seen by tilts, about, after which a pass is told of: some tenths of a second on two cores. And tilts of such
+a part for each thread at least: threads that have none left wait for the last one."""
 LEAST_STEPS, FAR = 8, 0.02
 """Steps after which, and change of the images by what orbitals share above which, its curvature is calculated anew."""
 
@@ -47,7 +50,10 @@ def refined_groups(settings: Solver, isolated: bool) -> set[str]:
 
 @dataclass(frozen=True)
 class Progress:
-    """What one mini-batch leaves for a consumer; arrays are not changed afterwards."""
+    """What one mini-batch leaves for a consumer, or a part of a pass; arrays are not changed afterwards.
+
+    Without ``stepped`` the state is the one of before, and the images are those of a step that is tried.
+    """
 
     stage: str
     step: int
@@ -55,6 +61,7 @@ class Progress:
     tilts: NDArray[np.int64]
     calculated: NDArray[np.float32]
     loss: float
+    stepped: bool = True
 
 
 def row_order(positions: NDArray[np.float64]) -> NDArray[np.int64]:
@@ -154,8 +161,10 @@ class Fit:
         while steps > 0 and groups and len(self.state.height):
             fitting = self.problem.model
             for progress in self._descend(steps, groups):
-                steps -= 1
                 yield progress
+                if not progress.stepped:
+                    continue
+                steps -= 1
                 if self._poll_and_take_edit():
                     steps = max(steps, self.settings.birth_steps)  # what was added has not been fitted yet
                     break
@@ -163,6 +172,7 @@ class Fit:
                     break  # the sampling of the windows no longer suits the width: set it anew, and go on
             else:
                 steps = 0
+            self.state = replace(self.state)  # another one than was told of
             gauge.fix(self.problem, self.state, groups, self.refine)
             fitting.set_width(self.state.typical_width)
         self.seconds[stage] = self.seconds.get(stage, 0.0) + self.clock() - began
@@ -194,7 +204,6 @@ class Fit:
 
     def _descend(self, steps: int, groups: tuple[str, ...]) -> Iterator[Progress]:
         """Quasi-Newton steps, begun again where what all orbitals share has moved far from where its curvature was."""
-        tilts = self.problem.model.ranks.own(len(self.problem))
         while steps > 0:
             priors = self.evidence.priors(self.state, groups)
             curvature = self.evidence.curvatures(self.state, groups)
@@ -206,17 +215,40 @@ class Fit:
                     curvature[name] = shared.diagonal(self.state, name)
             begun = self.state
             path = polish.lbfgs(
-                self.problem, begun, groups, curvature, steps, self.settings.tolerance, priors, shared=shared
+                self.problem,
+                begun,
+                groups,
+                curvature,
+                steps,
+                self.settings.tolerance,
+                priors,
+                shared=shared,
+                parts=self._parts(),
             )
-            for taken, (state, loss, calculated) in enumerate(path, start=1):
-                self.state = state
-                self.step += 1
-                steps -= 1
-                yield Progress(self.stage, self.step, max(self.steps_total, self.step + 1), tilts, calculated, loss)
-                if taken >= LEAST_STEPS and shared.moved(begun, state) > FAR:
+            taken = 0
+            for step in path:
+                if step.accepted:
+                    self.state = step.state
+                    self.step += 1
+                    steps -= 1
+                    taken += 1
+                total = max(self.steps_total, self.step + 1)
+                yield Progress(self.stage, self.step, total, step.tilts, step.calculated, step.loss, step.accepted)
+                if step.accepted and taken >= LEAST_STEPS and shared.moved(begun, step.state) > FAR:
                     break
             else:
                 return
+
+    def _parts(self) -> int:
+        """In how many parts a whole pass is told of, so that nobody waits long for the next; the same each time.
+
+        Not where processes or a graphics card share the tilts out: they want many at once.
+        """
+        model, tilts = self.problem.model, len(self.problem)
+        if model.ranks.size > 1 or model.device is not None:
+            return 1
+        wanted = len(self.state.height) * tilts / PART
+        return int(np.clip(round(wanted), 1, max(1, tilts // (LEAST_OF_A_PART * model.threads))))
 
     def geometry(self) -> tuple[str, ...]:
         """What of each image is refined besides its shift and angles, where the settings ask for it."""

@@ -8,13 +8,14 @@ orbitals share, and what trades places there, has its whole curvature (``shared`
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Generator, Iterator, Mapping
+from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
 from napari_lot.lot.prior import Prior
-from napari_lot.lot.problem import Problem, State
+from napari_lot.lot.problem import Evaluation, Problem, State
 from napari_lot.lot.shared import WHOLLY_SHARED, SharedModes
 
 Floats = NDArray[np.float64]
@@ -26,6 +27,30 @@ ROUNDING = 1e-6
 """Part of the loss that single precision may lose (Hager & Zhang, SIAM J. Optim. 16, 170, 2005: approximate Wolfe)."""
 MEMORY = 20
 """Pairs of steps and changes of gradient that are kept."""
+
+
+@dataclass(frozen=True)
+class Step:
+    """What a fit has come to.
+
+    Attributes
+    ----------
+    state : State
+        After the last step that was accepted.
+    loss : float
+        Of the images alone.
+    tilts : (n,) indices
+    calculated : (n, V, U)
+        Images of these tilts: of ``state``, or where nothing was ``accepted`` yet, of the step that is tried.
+    accepted : bool
+        Whether the state is another one than before.
+    """
+
+    state: State
+    loss: float
+    tilts: NDArray[np.int64]
+    calculated: NDArray[np.float32]
+    accepted: bool = True
 
 
 def pack(state: State, groups: tuple[str, ...]) -> Floats:
@@ -58,35 +83,41 @@ def lbfgs(
     priors: Mapping[str, Prior] | None = None,
     memory: int = MEMORY,
     shared: SharedModes | None = None,
-) -> Iterator[tuple[State, float, NDArray[np.float32]]]:
-    """Yield (state, loss, calculated) after every accepted step; the loss is that of the images alone.
+    parts: int = 1,
+) -> Iterator[Step]:
+    """Yield every accepted step, and where the tilts are calculated in several ``parts``, what is between these.
 
     Ends after ``iterations`` steps, when the predicted gain of a step is below ``tolerance`` times the loss, when no
     step helps, or when several steps in a row have moved the atoms by less than anybody can see (near noise-free data
     single precision ends before the loss does).
     """
-    tilts = np.arange(len(problem))
+    every = np.arange(len(problem))
     asked = tuple("shifts" if g == "center" else g for g in groups)
     scale = 1.0 / np.sqrt(np.concatenate([np.maximum(curvature[g].ravel(), 1e-30) for g in groups]))
 
-    def value(vector: Floats) -> tuple[float, Floats, NDArray[np.float32]]:
+    def value(vector: Floats, now: State, at: float) -> Generator[Step, None, tuple[float, Floats, Evaluation]]:
         there = unpack(state, groups, vector * scale)
-        found = problem.evaluate(there, tilts, asked)
+        found: list[Evaluation] = []
+        for some in np.array_split(every, parts):
+            found.append(problem.evaluate(there, some, asked))
+            if len(found) < parts:
+                yield Step(now, at, found[-1].tilts, found[-1].calculated, accepted=False)
+        whole = problem.together(there, found)
         if "center" in groups:
-            found.gradients["center"] = found.gradients["shifts"].sum(0)
-        total = found.loss
+            whole.gradients["center"] = whole.gradients["shifts"].sum(0)
+        total = whole.loss
         for name, prior in (priors or {}).items():
             total += prior.cost(getattr(there, name))
-            found.gradients[name] += prior.gradient(getattr(there, name))
-        gradient = np.concatenate([found.gradients[g].ravel() for g in groups])
-        return total, gradient * scale, found.calculated
+            whole.gradients[name] += prior.gradient(getattr(there, name))
+        gradient = np.concatenate([whole.gradients[g].ravel() for g in groups])
+        return total, gradient * scale, whole
 
     inverse = _first_inverse(state, groups, scale, shared)
     x = pack(state, groups) / scale
-    loss, g, calculated = value(x)
+    loss, g, whole = yield from value(x, state, np.nan)
     pairs: deque[tuple[Floats, Floats, float]] = deque(maxlen=memory)
     where = _place_of(state, groups, "positions")
-    still = 0
+    still, accepted = 0, state
     for _ in range(iterations):
         direction = -_inverse_hessian(g, pairs, inverse)
         slope = float(direction @ g)
@@ -99,7 +130,7 @@ def lbfgs(
         step = 1.0 if pairs else 0.3
         for _ in range(12):
             trial = x + step * direction
-            new_loss, new_g, new_calculated = value(trial)
+            new_loss, new_g, new_whole = yield from value(trial, accepted, loss)
             if new_loss <= loss + 1e-4 * step * slope:
                 break
             # where single precision no longer tells the losses apart, slopes still tell whether a step is one down
@@ -116,8 +147,9 @@ def lbfgs(
         s, y = trial - x, new_g - g
         if s @ y > 1e-10 * np.sqrt((s @ s) * (y @ y)):
             pairs.append((s, y, 1.0 / float(s @ y)))
-        x, loss, g, calculated = trial, new_loss, new_g, new_calculated
-        yield unpack(state, groups, x * scale), loss, calculated
+        x, loss, g, whole = trial, new_loss, new_g, new_whole
+        accepted = unpack(state, groups, x * scale)
+        yield Step(accepted, loss, whole.tilts, whole.calculated)
         if where.stop > where.start:
             moved = float(np.sqrt(3.0 * np.mean((s * scale)[where] ** 2)))
             still = still + 1 if moved < STILL_A else 0

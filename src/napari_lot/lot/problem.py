@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, Literal
 
@@ -265,6 +266,19 @@ class Problem:
         found = torch.autograd.grad(loss, [leaf[name] for name in groups]) if groups else ()
         gradients = {name: gradient.numpy().astype(np.float64) for name, gradient in zip(groups, found, strict=True)}
         return Evaluation(float(loss.detach()), gradients, calculated.detach().numpy(), tilts)
+
+    def together(self, state: State, parts: Sequence[Evaluation]) -> Evaluation:
+        """What ``evaluate`` has found of one state, of some tilts after others, as one."""
+        if len(parts) == 1:
+            return parts[0]
+        gradients = {}
+        for name in parts[0].gradients:
+            of_parts = [part.gradients[name] for part in parts]
+            of_tilts = _of_tilts(name, getattr(state, name))
+            gradients[name] = np.concatenate(of_parts) if of_tilts else np.sum(of_parts, axis=0)
+        calculated = np.concatenate([part.calculated for part in parts])
+        tilts = np.concatenate([part.tilts for part in parts])
+        return Evaluation(sum(part.loss for part in parts), gradients, calculated, tilts)
 
     def loss(self, calculated: NDArray[np.float32], tilts: NDArray[np.int64]) -> float:
         """Loss of given images (n, V, U) of some tilts, scale and background included."""

@@ -161,7 +161,7 @@ class Reconstruction(PopulationFit):
         yield from self.passes("refine", s.refine_passes, groups, cosine=True)
         groups += self.geometry()
         if len(self.state.height):
-            self.evidence.proposals(self.state)  # sets the level of the noise
+            self.evidence.look_at_noise(self.state)
         yield from self.fit("refine", s.birth_steps, groups)
         if self.population_is_free:
             yield from self._mend_population(groups)

@@ -12,6 +12,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from napari_lot.atoms import Orbitals
 from napari_lot.edit import Candidates, Edit, Held
 from napari_lot.job import Control, ProbeSlices, Result, Snapshot
 from napari_lot.lot.candidates import find_candidates
@@ -65,6 +66,15 @@ def _run(job: Job, control: Control) -> Iterator[Snapshot]:
 
     solver: Reconstruction | None = None
 
+    def end_where_asked() -> None:
+        reason = control.stop_request
+        if reason is None and limit is not None and clock() - began > 60 * limit:
+            reason = "time limit"
+        if ranks.size > 1:  # all end alike
+            reason = REASONS[int(ranks.agree(REASONS.index(reason)))]
+        if reason is not None:
+            raise Stopped(reason)
+
     def poll() -> None:
         nonlocal paused
         if control.pause_requested:
@@ -74,13 +84,7 @@ def _run(job: Job, control: Control) -> Iterator[Snapshot]:
             else:
                 control.wait_while_paused(held(job, ready, solver), partial(_search, solver, control, ready))
             paused += time.perf_counter() - mark
-        reason = control.stop_request
-        if reason is None and limit is not None and clock() - began > 60 * limit:
-            reason = "time limit"
-        if ranks.size > 1:  # all end alike
-            reason = REASONS[int(ranks.agree(REASONS.index(reason)))]
-        if reason is not None:
-            raise Stopped(reason)
+        end_where_asked()
 
     def poll_early() -> None:
         # whoever wants what there is gets a first guess, unless already the grid takes longer than anybody waits
@@ -121,6 +125,8 @@ def _run(job: Job, control: Control) -> Iterator[Snapshot]:
                 yield from live.after(progress, solver.state)
         for progress in solver.to_atoms():
             yield from live.after(progress, solver.state)
+            if not progress.stepped:  # in the midst of a pass, where nothing else asks
+                end_where_asked()
         converged = True
         for progress in hands.compare():
             yield from live.after(progress, solver.state)
@@ -190,6 +196,8 @@ class _Live:
         self.stage = ""
         self.loss = np.nan
         self.result: Result | None = None
+        # The same object while a pass goes on: who shows it sees that no atom has changed.
+        self._of: tuple[State, Orbitals] | None = None
 
     def after(self, progress: Progress, state: State) -> Iterator[Snapshot]:
         for j, image in zip(progress.tilts, progress.calculated, strict=True):
@@ -199,9 +207,14 @@ class _Live:
         if progress.stage == self.stage and now - self.last < apart:
             return
         self.last, self.stage = now, progress.stage
-        self.loss = progress.loss / max(progress.calculated.size, 1)
+        if progress.stepped:
+            self.loss = progress.loss / max(progress.calculated.size, 1)
         worked = time.thread_time()
-        snapshot = self.snapshot(progress.stage, progress.step, progress.steps_total, state, STAGES[progress.stage])
+        if progress.stepped or self._of is None or self._of[0] is not state:
+            self._of = state, orbitals_of(self.job, self.ready, state)
+        snapshot = self.snapshot(
+            progress.stage, progress.step, progress.steps_total, state, STAGES[progress.stage], atoms=self._of[1]
+        )
         self.cost = time.thread_time() - worked
         yield snapshot
 
@@ -210,14 +223,21 @@ class _Live:
         self.r, self.result = result.r_factor.copy(), result
 
     def snapshot(
-        self, stage: str, step: int, total: int, state: State, message: str, probe: ProbeSlices | None = None
+        self,
+        stage: str,
+        step: int,
+        total: int,
+        state: State,
+        message: str,
+        probe: ProbeSlices | None = None,
+        atoms: Orbitals | None = None,
     ) -> Snapshot:
         tilts, calculated = self._new_images(state)
         return Snapshot(
             stage=stage,
             step=step,
             steps_total=max(total, 1),
-            orbitals=orbitals_of(self.job, self.ready, state),
+            orbitals=orbitals_of(self.job, self.ready, state) if atoms is None else atoms,
             loss=float(self.loss),
             r_factor=self.r.copy(),
             tilts=tilts,

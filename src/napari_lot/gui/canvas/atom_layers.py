@@ -66,6 +66,8 @@ class AtomLayers:
         self.noun = "orbitals"
         self.on_refused: Callable[[], None] = lambda: None
         self._on_tilt: NDArray[np.float64] = np.zeros((0, 3))
+        # what is on screen, where nothing else has been since
+        self._streamed: Orbitals | None = None
         self._coloring: Coloring | None = None
         self._coloring_of: tuple[Any, ...] = ()
 
@@ -76,7 +78,7 @@ class AtomLayers:
             if buffer is not None and buffer.layer in self.viewer.layers:
                 self.viewer.layers.remove(buffer.layer)
         self.spheres = self.markers = None
-        self.orbitals = self.result = self.kept = self._coloring = None
+        self.orbitals = self.result = self.kept = self._coloring = self._streamed = None
         self.settled = False
         self.noun = "orbitals"
 
@@ -93,8 +95,13 @@ class AtomLayers:
 
     # -- what is shown ----------------------------------------------------------------------------------------
 
-    def show(self, orbitals: Orbitals, spacing_A: float, visible: bool) -> None:
-        """Stream orbitals into the spheres; ``visible`` is for a layer that has to be made."""
+    def show(self, orbitals: Orbitals, spacing_A: float, visible: bool) -> bool:
+        """Stream orbitals into the spheres; ``visible`` is for a layer that has to be made.
+
+        False where just these are on screen: while a pass goes on there are new images, and no other atoms.
+        """
+        if orbitals is self._streamed and ATOMS in self.own():
+            return False
         self.spacing_A, self.settled = spacing_A, False
         self._take(orbitals)
         if self.spheres is None:
@@ -114,7 +121,9 @@ class AtomLayers:
             )
             self.spheres.visible = visible
         self._stream()
+        self._streamed = orbitals
         self._show_color_bar(self.coloring())
+        return True
 
     def _stream(self) -> None:
         assert self.spheres is not None
@@ -148,7 +157,7 @@ class AtomLayers:
         if self.result is not None:
             kept = slice(None) if self.kept is None else self.kept
             features |= {name: values[kept] for name, values in self.result.columns.items()}
-        self.settled = True
+        self.settled, self._streamed = True, None
         self.spheres.settle(self.viewer, atoms.positions[:, ::-1], colors.rgba(), features, self._diameters())
         self._show_color_bar(colors)
 

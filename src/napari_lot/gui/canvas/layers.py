@@ -223,8 +223,7 @@ class WorkbenchLayers:
             self.label_tilt()
 
     def _stream(self, orbitals: Orbitals, spacing_A: float) -> None:
-        if len(orbitals):
-            self.atoms.show(orbitals, spacing_A, visible=self.view == "atoms")
+        if len(orbitals) and self.atoms.show(orbitals, spacing_A, visible=self.view == "atoms"):
             self._show_markers()
 
     @_still
