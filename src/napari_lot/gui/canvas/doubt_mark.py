@@ -16,7 +16,7 @@ COLOR = "#56b4e9"
 
 
 class DoubtMark:
-    """A layer of one point; it comes with ``show`` and goes with ``remove``.
+    """A layer of one point, which comes with ``show`` and goes with ``remove``, and a view with it in the middle.
 
     Parameters
     ----------
@@ -29,6 +29,9 @@ class DoubtMark:
         self.viewer, self.place = viewer, place
         self.layer: Points | None = None
         self.position: NDArray[np.float64] | None = None
+        # where the view was before the atom was brought into its middle, and where it has been since
+        self._before: tuple[float, ...] | None = None
+        self._since: tuple[float, ...] | None = None
 
     @property
     def is_there(self) -> bool:
@@ -70,3 +73,19 @@ class DoubtMark:
         if self.is_there:
             self.viewer.layers.remove(self.layer)
         self.layer = self.position = None
+
+    def center(self) -> None:
+        """Bring the atom into the middle of the view."""
+        if self.position is not None:
+            camera = self.viewer.scene.camera
+            if tuple(camera.center) != self._since:  # framed anew, or moved by hand
+                self._before = tuple(camera.center)
+            camera.center = tuple(float(x) for x in self.place(self.position))
+            self._since = tuple(camera.center)
+
+    def put_back_view(self) -> None:
+        """The view as it was, unless somebody has moved it since."""
+        camera = self.viewer.scene.camera
+        if self._before is not None and tuple(camera.center) == self._since:
+            camera.center = self._before
+        self._before = self._since = None

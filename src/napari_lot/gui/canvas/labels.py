@@ -1,4 +1,4 @@
-"""What the window says about tilts. No Qt, no napari."""
+"""What is said on the canvas about what it shows. No Qt, no napari."""
 
 from __future__ import annotations
 
@@ -26,3 +26,21 @@ def short_angle_text(series: TiltSeries, tilt: int) -> str:
     if series.rotations is not None:
         return angle_text(series, tilt).removeprefix("tilted by ")
     return f"{float(series.angles_deg[tilt][1]):+.1f}°".replace("-", "−")
+
+
+def tilt_text(series: TiltSeries, tilt: int) -> str:
+    """'tilt 3   θ = −22.0°'; tilts are counted from 0, as the slider and every message do."""
+    left_out = "   left out" if tilt in series.excluded else ""
+    return f"tilt {tilt}   {angle_text(series, tilt)}{left_out}"
+
+
+def depth_texts(w_A: float, compared: bool) -> tuple[str, str]:
+    """'probe at depth w +3.5 Å' for the canvas, and 'w +3.5 Å' for the slider, beside which is little room."""
+    exact = f"w {w_A:+.1f} Å".replace("-", "−")
+    short = exact if abs(w_A) < 9.95 else f"w {w_A:+.0f} Å".replace("-", "−")
+    return (f"depth {exact}, % of peak before" if compared else f"probe at depth {exact}"), short
+
+
+def atoms_text(count: int, noun: str, colored_by: str | None) -> str:
+    """'247 atoms' and in another line what their colours mean."""
+    return f"{count} {noun}" if colored_by is None else f"{count} {noun}\ncoloured by {colored_by}"

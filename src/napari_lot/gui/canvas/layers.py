@@ -23,7 +23,7 @@ from napari_lot.gui.canvas.colors import coloring
 from napari_lot.gui.canvas.doubt_mark import DOUBT, DoubtMark
 from napari_lot.gui.canvas.editing import LAYER_DELETED, AtomEditor
 from napari_lot.gui.canvas.guard import Refusal
-from napari_lot.gui.canvas.labels import angle_text, short_angle_text
+from napari_lot.gui.canvas.labels import atoms_text, depth_texts, short_angle_text, tilt_text
 from napari_lot.gui.canvas.overlay import Projection
 from napari_lot.gui.canvas.probe_layers import ProbeLayers
 from napari_lot.gui.canvas.stacks import AXES_4D, CALCULATED, LEFT, MEASURED, RESIDUAL, ROLE, Stacks, is_copy
@@ -75,9 +75,6 @@ class WorkbenchLayers:
         self._tilt = 0
         self.view_chosen = False
         """Whether a person has chosen the view since a run was started: its atoms do not turn it then."""
-        # where the view was before a doubtful atom was brought into its middle, and where it has been since
-        self._center_before: tuple[float, ...] | None = None
-        self._center_of_doubt: tuple[float, ...] | None = None
         viewer.dims.events.current_step.connect(self._on_step)
         viewer.dims.events.ndisplay.connect(self._on_ndisplay)
         viewer.dims.events.axis_labels.connect(self._on_axis_labels)
@@ -329,10 +326,7 @@ class WorkbenchLayers:
     def unmark_doubt(self) -> None:
         """Take the ring away, and put the view where it was, unless somebody has moved it since."""
         self.doubt.remove()
-        camera = self.viewer.scene.camera
-        if self._center_before is not None and tuple(camera.center) == self._center_of_doubt:
-            camera.center = self._center_before
-        self._center_before = self._center_of_doubt = None
+        self.doubt.put_back_view()
 
     def _doubt_place(self, position: NDArray[np.float64]) -> NDArray[np.float64]:
         """Where the ring is drawn, z, y, x: in 3-D at the atom, else where the shown tilt has it."""
@@ -341,12 +335,8 @@ class WorkbenchLayers:
         return self.projection.on_tilt(position[None], self.tilt)[0]
 
     def _center_on_doubt(self) -> None:
-        if self.doubt.position is not None and self.view in ("atoms", "markers"):
-            camera = self.viewer.scene.camera
-            if tuple(camera.center) != self._center_of_doubt:  # framed anew, or moved by hand
-                self._center_before = tuple(camera.center)
-            camera.center = tuple(float(x) for x in self._doubt_place(self.doubt.position))
-            self._center_of_doubt = tuple(camera.center)
+        if self.view in ("atoms", "markers"):
+            self.doubt.center()
 
     # -- probe ------------------------------------------------------------------------------------------------
 
@@ -466,18 +456,15 @@ class WorkbenchLayers:
         view, t = self.view, self.tilt
         text, depth = "", "w"
         if view in ("images", "markers"):
-            text = f"tilt {t}   {angle_text(self.series, t)}"  # counted from 0, as the slider and every message do
-            text += "   left out" if t in self.series.excluded else ""
+            text = tilt_text(self.series, t)
         elif view == "probe":
             w = self.viewer.dims.point[-3] if self.viewer.dims.ndim >= 3 else 0.0
-            exact = f"w {w:+.1f} Å".replace("-", "−")
-            depth = exact if abs(w) < 9.95 else f"w {w:+.0f} Å".replace("-", "−")  # beside a slider is little room
-            text = f"probe at depth {exact}" if self.probe.before is None else f"depth {exact}, % of peak before"
+            text, depth = depth_texts(w, compared=self.probe.before is not None)
         elif view == "atoms" and self.editor.active and not self.editor.there:
             text = LAYER_DELETED
         elif view == "atoms" and self.editor.layer is not None:
-            text = f"{len(self.editor.layer.data)} atoms, editing"
-            text += "" if self.editor.colors is None else f"\ncoloured by {self.editor.colors.words}"
+            colors = self.editor.colors
+            text = atoms_text(len(self.editor.layer.data), "atoms, editing", None if colors is None else colors.words)
         elif view == "atoms" and self.atoms.orbitals is not None:
-            text = f"{len(self.atoms.orbitals)} {self.atoms.noun}\ncoloured by {self.atoms.coloring().words}"
+            text = atoms_text(len(self.atoms.orbitals), self.atoms.noun, self.atoms.coloring().words)
         self.views.say(text, (f"tilt {short_angle_text(self.series, t)}", depth))
