@@ -209,6 +209,30 @@ def test_residual_is_measured_minus_calculated_on_symmetric_limits(viewer: Any) 
     layers.close()
 
 
+def test_images_that_nobody_looks_at_wait_until_somebody_does(viewer: Any, monkeypatch: Any) -> None:
+    from napari_lot.gui.canvas import stacks
+
+    monkeypatch.setattr(stacks, "WRITTEN_S", 1e6)
+    layers = make_layers(viewer)
+    series = small_series()
+    layers.show_series(series)
+    every, first = np.arange(len(series)), series.images * np.float32(0.9)
+    list(layers.show_calculated(every, first))
+    layers.look_at("images")
+    layers.set_tilt(1)
+    residual, shown = viewer.layers["Residual"], viewer.layers["Calculated"]
+    later = series.images * np.float32(0.5)
+    list(layers.show_calculated(every, later))
+    assert np.array_equal(shown.data[1, 0], later[1]), "what is looked at is new at once"
+    assert np.array_equal(shown.data[3, 0], first[3]), "else the test says nothing"
+    layers.set_tilt(3)
+    assert np.array_equal(shown.data[3, 0], later[3])
+    assert np.array_equal(residual._slice.image.view, series.images[3] - later[3]), "on screen, too"
+    layers.settle_atoms()
+    assert np.array_equal(shown.data[:, 0], later)
+    assert np.array_equal(residual.data[:, 0], series.images - later)
+
+
 def test_a_deleted_layer_comes_back(viewer: Any) -> None:
     layers = make_layers(viewer)
     series = small_series()

@@ -95,3 +95,18 @@ def test_what_is_drawn_seldom_comes_at_once_and_at_last(qtbot):
     assert calls == [1, 3, 5]
     seldom.catch_up()
     assert calls == [1, 3, 5, 6]
+
+
+def test_two_things_that_are_drawn_seldom_take_turns(qtbot):
+    calls: list[str] = []
+    one, other = (Seldom(lambda name=name: calls.append(name), 0.2) for name in ("one", "other"))
+    one.wish()
+    other.wish()
+    assert calls == ["one", "other"], "at first at once"
+    qtbot.wait(300)
+    one.wish()
+    other.wish()
+    assert calls == ["one", "other", "one"]
+    qtbot.wait(150)
+    other.wish()
+    assert calls == ["one", "other", "one", "other"]

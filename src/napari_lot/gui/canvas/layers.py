@@ -226,6 +226,7 @@ class WorkbenchLayers:
     @_still
     def settle_atoms(self) -> None:
         """Nothing more will stream: the atoms' layer gets its own size, and what napari saves with it."""
+        self.stacks.write()
         if self.atoms.spheres is not None and self.atoms.orbitals is not None:
             self.atoms.settle()
             self.views.order()
@@ -237,6 +238,7 @@ class WorkbenchLayers:
     def begin_editing(self, held: Held) -> None:
         """A run is paused: its exact atoms in a layer of their own, and where they are on the tilts."""
         assert self.series is not None
+        self.stacks.write()
         self.projection = Projection.of(self.series, held.rotations, held.offset_A)
         self.show_atoms(held.orbitals, self.atoms.spacing_A)
         colors = coloring(self.atoms.color_by, held.orbitals, intensity=self.atoms.intensity)
@@ -431,6 +433,7 @@ class WorkbenchLayers:
             self.viewer.scene.camera.orientation = RIGHT_HANDED
 
     def _on_step(self, event: Any = None) -> None:
+        self.stacks.look_at(self.tilt)
         self.label_tilt()
         # Whoever takes layers away moves the slider, too: it moves what is there, and makes nothing anew.
         if self.view == "markers" and self.atoms.markers is not None and self.atoms.markers.layer in self.viewer.layers:

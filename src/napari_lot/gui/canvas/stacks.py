@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from typing import Any
 
 import numpy as np
@@ -21,6 +22,8 @@ ROLE = "napari_lot_role"
 LEFT = "napari_lot_left"
 """In the metadata of a layer whose workbench is closed."""
 
+WRITTEN_S = 2.0
+"""Between writing into the stacks images that nobody looks at: while a run goes on there are new ones all the time."""
 SAMPLE = 400_000
 ROUND = (1, 1.25, 1.5, 2, 2.5, 3, 3.5, 4, 5, 6, 7.5, 10)
 # Cool-warm (Moreland 2009): diverging, equal lightness steps on both sides of a light middle.
@@ -74,6 +77,9 @@ class Stacks:
         self._calculated: NDArray[np.float32] | None = None
         self._residual: NDArray[np.float32] | None = None
         self._is_ours = True
+        # images of tilts that are not on screen, and when those before them were put into the stacks
+        self._waiting: dict[int, NDArray[np.float32]] = {}
+        self._written_at = -float("inf")
         self._residual_limits: tuple[float, float] | None = None
         self._limits = (0.0, 1.0)
 
@@ -135,6 +141,8 @@ class Stacks:
                 self.viewer.layers.remove(self.layers[name])
             self.layers.pop(name, None)
         self._calculated = self._residual = None
+        self._waiting.clear()
+        self._written_at = -float("inf")
         self._residual_limits = None
 
     def show_calculated(self, tilts: NDArray[np.int64], calculated: NDArray[np.float32], shown_tilt: int) -> None:
@@ -155,19 +163,41 @@ class Stacks:
         if not self._is_ours:  # what a result holds is not painted over
             self.show_all(self._calculated.copy(), self._residual.copy())
             self._is_ours = True
-        for tilt, image in zip(tilts, calculated, strict=True):  # in place: fresh memory costs more than the numbers
-            self._calculated[tilt] = image
-            np.subtract(series.images[tilt], image, out=self._residual[tilt])
+        self._waiting.update(zip(tilts.tolist(), calculated, strict=True))
+        if time.monotonic() - self._written_at > WRITTEN_S:
+            self.write()
+            self._written_at = time.monotonic()
         if self._residual_limits is None:
             self.limit_residual(self._residual[tilts])
         if shown_tilt in tilts:
-            for name in (CALCULATED, RESIDUAL):
-                if self.has(name):
-                    self.layers[name].refresh(thumbnail=False, extent=False, highlight=False)
+            self.write(shown_tilt)
+            self._draw()
+
+    def write(self, tilt: int | None = None) -> bool:
+        """Put calculated images that wait, of one tilt or of all, into the stacks; True where there were any."""
+        series, calculated, residual = self._series, self._calculated, self._residual
+        if series is None or calculated is None or residual is None:
+            return False
+        found = [t for t in self._waiting if tilt is None or t == tilt]
+        for t in found:  # in place: fresh memory costs more than the numbers
+            calculated[t] = self._waiting.pop(t)
+            np.subtract(series.images[t], calculated[t], out=residual[t])
+        return bool(found)
+
+    def look_at(self, tilt: int) -> None:
+        """Another tilt is on screen: its images may be waiting."""
+        if self._waiting and self.write(tilt):
+            self._draw()
+
+    def _draw(self) -> None:
+        for name in (CALCULATED, RESIDUAL):
+            if self.has(name):
+                self.layers[name].refresh(thumbnail=False, extent=False, highlight=False)
 
     def show_all(self, calculated: NDArray[np.float32], residual: NDArray[np.float32]) -> None:
         """Show what a run leaves, all tilts at once, in the layers that are there; the arrays are not copied."""
         self._calculated, self._residual, self._is_ours = calculated, residual, False
+        self._waiting.clear()
         if self._residual_limits is None:
             self.limit_residual(residual)
         for name, stack in ((CALCULATED, calculated), (RESIDUAL, residual)):
@@ -185,8 +215,7 @@ class Stacks:
             for tilt, window in enumerate(windows.slices(old.shape[1:])):
                 old[tilt][window] = new[tilt][window]
         self.restore(visible=False)
-        for name in (CALCULATED, RESIDUAL):
-            self.layers[name].refresh(thumbnail=False, extent=False, highlight=False)
+        self._draw()
 
     def limit_residual(self, residual: NDArray[np.float32]) -> None:
         """Symmetric limits around zero: the 99.5th percentile of |residual|, up to the next round number."""

@@ -7,6 +7,9 @@ from collections.abc import Callable
 
 from qtpy.QtCore import QObject, QTimer
 
+APART_S = 0.1
+"""Two such things are not drawn in one turn, where that can be helped: the window would answer to nobody for longer."""
+
 
 class Seldom(QObject):
     """Calls something at once where it was not called lately, else with a later wish.
@@ -21,6 +24,8 @@ class Seldom(QObject):
         Time between calls, at least.
     """
 
+    _any_called_at = -float("inf")
+
     def __init__(self, call: Callable[[], None], least_s: float = 1.0, parent: QObject | None = None) -> None:
         super().__init__(parent)
         self._call = call
@@ -33,7 +38,9 @@ class Seldom(QObject):
 
     def wish(self) -> None:
         """Something has changed."""
-        if time.monotonic() - self._called_at >= self._least_s:
+        now = time.monotonic()
+        first, due = self._called_at == -float("inf"), now - self._called_at >= self._least_s
+        if first or (due and now - Seldom._any_called_at >= APART_S):
             self._do()
         elif not self._timer.isActive():
             self._timer.start()
@@ -51,4 +58,4 @@ class Seldom(QObject):
     def _do(self) -> None:
         self._timer.stop()
         self._call()
-        self._called_at = time.monotonic()
+        self._called_at = Seldom._any_called_at = time.monotonic()
