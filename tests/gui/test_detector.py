@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pytest
 from steps import child
 from test_series_by_series import read, write_npz
 
@@ -60,3 +61,34 @@ def test_a_contradiction_is_told_in_the_windows_words(workbench: Any, hand: Any,
     hand.type(child(workbench, "read_noise"), "3")
     hand.click(child(workbench, "apply_data"))
     assert "Read noise is 3, but without a gain" in notified()[-1]
+
+
+@pytest.mark.parametrize(
+    ("line", "typed", "said"),
+    [
+        ("tilt_weights", "abc", "Tilt weights: 'abc' is no tilt and its weight, such as 3=0.5 or 20-22=0."),
+        ("tilt_weights", "99=1", "Tilt weights: there is no tilt 99: they are counted from 0 to 4."),
+        ("tilt_weights", "3=-1", "Tilt weights: the weight of tilt 3 must be between 0 and 1000."),
+        ("exclude", "5-3", "Exclude tilts: the range 5-3 is the wrong way round: give 3-5."),
+        ("exclude", "1, 5", "Exclude tilts: there is no tilt 5: they are counted from 0 to 4."),
+    ],
+)
+def test_tilts_that_are_none_are_said_at_their_field_and_start_waits(
+    workbench: Any, hand: Any, tmp_path: Path, line: str, typed: str, said: str
+) -> None:
+    read(workbench, hand, repeated(tmp_path / "a.npz", 1.0))
+    hand.type(child(workbench, "energy_eV"), "300")
+    hand.type(child(workbench, "semiangle_mrad"), "25")
+    hand.type(child(workbench, "neighbour_distance_A"), "2.5")
+    start = workbench.run.start_button
+    hand.until(start.isEnabled)
+    hand.click(child(workbench, "more_data"))
+    hand.type(child(workbench, line), typed, enter=False)
+    refused = child(workbench, "tilts_refused")
+    assert said in refused.text()
+    assert refused.isVisible()
+    assert not start.isEnabled()
+    assert said.partition(": ")[2].rstrip(".") in start.toolTip()
+    hand.type(child(workbench, line), "", enter=False)
+    assert refused.isHidden()
+    assert start.isEnabled()

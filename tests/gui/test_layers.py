@@ -233,6 +233,41 @@ def test_images_that_nobody_looks_at_wait_until_somebody_does(viewer: Any, monke
     assert np.array_equal(residual.data[:, 0], series.images - later)
 
 
+def test_images_that_come_back_are_framed_in_their_boxes(viewer: Any, qtbot: Any) -> None:
+    """Beside each other they have a third of the canvas each; the zoom of one alone would cut all of them off."""
+    layers = make_layers(viewer)
+    series = small_series()
+    layers.show_series(series)
+    every = np.arange(len(series))
+    list(layers.show_calculated(every, series.images))
+    layers.look_at("images")
+    qtbot.wait(50)
+    zoom = viewer.scene.camera.zoom
+    for name in ("Measured", "Residual", "Calculated"):
+        viewer.layers.remove(viewer.layers[name])
+    list(layers.show_calculated(every, series.images))
+    qtbot.wait(50)
+    assert viewer.canvas.grid.enabled
+    assert viewer.scene.camera.zoom == pytest.approx(zoom, rel=0.05)
+
+
+def test_atoms_that_were_deleted_come_back_to_be_seen(viewer: Any) -> None:
+    """The layer was made while something else was looked at."""
+    layers = make_layers(viewer)
+    layers.show_series(small_series())
+    layers.view_chosen = True
+    atoms = Orbitals.create(np.arange(12.0).reshape(4, 3))
+    layers.show_atoms(atoms, 3.0)
+    assert not viewer.layers["Atoms"].visible
+    layers.look_at("atoms")
+    viewer.layers.remove("Atoms")
+    layers.settle_atoms()
+    assert viewer.layers["Atoms"].visible
+    viewer.layers.remove("Atoms")
+    layers.show_atoms(atoms, 3.0)
+    assert viewer.layers["Atoms"].visible
+
+
 def test_a_deleted_layer_comes_back(viewer: Any) -> None:
     layers = make_layers(viewer)
     series = small_series()

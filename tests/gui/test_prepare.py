@@ -91,6 +91,23 @@ def test_steps_are_applied_in_order_and_undone_to_what_was_read(
     assert not child(workbench, "undo_step").isEnabled()
 
 
+def test_two_clicks_are_one_step(prepare: Any, workbench: Any, hand: Any, monkeypatch: Any) -> None:
+    from qtpy.QtWidgets import QApplication
+
+    monkeypatch.setattr(QApplication, "doubleClickInterval", lambda: 60_000)
+    choose(workbench, hand, "Bin")
+    press(workbench, hand, "apply_step")
+    hand.click(child(workbench, "apply_step"))
+    assert not workbench.state.reading
+    assert workbench.state.series.images.shape == (36, 57, 57)
+    hand.type(child(workbench, "bin_factor"), "3")
+    press(workbench, hand, "apply_step")
+    assert workbench.state.series.images.shape == (36, 19, 19), "another step is meant"
+    press(workbench, hand, "undo_step")
+    press(workbench, hand, "apply_step")
+    assert workbench.state.series.images.shape == (36, 19, 19), "so is one that was taken back"
+
+
 def test_a_step_that_cannot_be_done_is_explained(prepare: Any, workbench: Any, hand: Any, notified: Any) -> None:
     before = workbench.state.series
     choose(workbench, hand, "Bin")

@@ -27,20 +27,20 @@ def own(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 def test_of_many_orders_the_last_is_done_and_none_after_the_end(qtbot: Any) -> None:
     latest, seen, gate = Latest("test"), [], threading.Event()
     latest.done.connect(lambda order, value: seen.append((order, value)))
-    first = latest.ask(lambda: gate.wait(5) and "first")
+    first = latest.ask(lambda _: gate.wait(5) and "first")
     qtbot.waitUntil(lambda: latest._order is None)
     for k in range(20):
-        last = latest.ask(lambda k=k: k)
+        last = latest.ask(lambda _, k=k: k)
     gate.set()
     qtbot.waitUntil(lambda: len(seen) == 2)
     assert seen == [(first, "first"), (last, 19)]
     assert latest.is_newest(last)
     assert not latest.is_newest(first)
-    latest.ask(lambda: 1 / 0)
+    latest.ask(lambda _: 1 / 0)
     qtbot.waitUntil(lambda: len(seen) == 3)
     assert isinstance(seen[-1][1], ZeroDivisionError)
     latest.stop()
-    latest.ask(lambda: "late")
+    latest.ask(lambda _: "late")
     qtbot.wait(50)
     assert len(seen) == 3
     assert not [t for t in threading.enumerate() if t.name == "napari-lot test"]
@@ -49,7 +49,7 @@ def test_of_many_orders_the_last_is_done_and_none_after_the_end(qtbot: Any) -> N
 def test_what_is_on_its_way_at_the_end_does_not_arrive(qtbot: Any) -> None:
     latest, seen = Latest("test"), []
     latest.done.connect(lambda order, value: seen.append(value))
-    latest.ask(lambda: "on its way")
+    latest.ask(lambda _: "on its way")
     end = time.monotonic() + 5
     while latest._order is not None and time.monotonic() < end:
         time.sleep(0.01)  # no event is processed meanwhile
@@ -81,6 +81,51 @@ def test_the_probe_shown_is_that_of_the_last_value(viewer: Any, workbench: Any, 
     assert data.shape == (41, 128, 128)
     assert np.allclose(data, 100 * panel.probe.images / panel.probe.images.max(), atol=1e-3)
     hand.until(lambda: "for the probe at every depth" in panel.numbers.text(), 20)
+
+
+def test_work_is_told_when_nobody_wants_it_any_more(qtbot: Any) -> None:
+    latest, seen = Latest("test"), []
+    latest.done.connect(lambda order, value: seen.append(value))
+    begun = threading.Event()
+
+    def long(wanted: Any) -> str:
+        begun.set()
+        end = time.monotonic() + 20
+        while wanted() and time.monotonic() < end:
+            time.sleep(0.01)
+        return "given up"
+
+    latest.ask(long)
+    assert begun.wait(5)
+    latest.ask(lambda _: "next")
+    qtbot.waitUntil(lambda: "next" in seen, timeout=5000)
+    begun.clear()
+    latest.ask(long)
+    assert begun.wait(5)
+    began = time.monotonic()
+    latest.stop()
+    assert time.monotonic() - began < 3
+
+
+def test_a_defocus_that_is_too_large_is_said_and_the_next_value_is_drawn(
+    viewer: Any, workbench: Any, hand: Any, own: Path
+) -> None:
+    """A beam of hundreds of Å took minutes: what was typed meanwhile waited, and the old probe stayed on the canvas."""
+    hand.click(child(workbench, "open_sample"))
+    hand.until(workbench.run.start_button.isEnabled)
+    open_step(workbench, hand, "probe")
+    panel = workbench.probe
+    hand.until(lambda: "Probe" in viewer.layers)
+    for defocus, widest in (("2000", 101), ("5000", 251)):
+        hand.type(child(panel, "defocus_A"), defocus)
+        hand.until(lambda: f"The beam is up to {widest} Å wide" in panel.numbers.text())  # noqa: B023
+    assert panel.section.isHidden()
+    assert "Probe" not in viewer.layers
+    assert not workbench.view_buttons["probe"].isEnabled()
+    hand.type(child(panel, "defocus_A"), "0")
+    hand.until(lambda: "Probe" in viewer.layers)
+    assert "wide" not in panel.numbers.text()
+    assert workbench.view_buttons["probe"].isEnabled()
 
 
 def test_an_energy_in_the_wrong_unit_is_a_question(workbench: Any, hand: Any, own: Path) -> None:

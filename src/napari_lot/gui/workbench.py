@@ -118,6 +118,7 @@ class Workbench(QWidget):
         self.state.running_changed.connect(self._on_running)
         self.state.result_changed.connect(self._on_result)
         self.probe.probe_changed.connect(self._on_probe)
+        self.probe.probe_gone.connect(self._on_no_probe)
         self.probe.refused.connect(self.run.update_buttons)
         self.run.on_snapshot = self._on_snapshot
         self.run.on_change = self._update_steps
@@ -300,6 +301,12 @@ class Workbench(QWidget):
         if first and self.state.series is None:
             self.layers.look_at("probe")
         self.update_views()
+
+    def _on_no_probe(self) -> None:
+        """The values have none: what is on the canvas is another's, unless a run has left it."""
+        if self.layers.atoms.result is None and not self.state.running:
+            self.layers.remove_probe()
+            self.update_views()
 
     def _on_running(self) -> None:
         if self.state.running:

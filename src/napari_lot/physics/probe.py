@@ -152,11 +152,18 @@ def depth_basis(
     )
 
 
-def probe_slices(microscope: Microscope | None, depth_A: ArrayLike, extent_px: int, pixel_size_A: float) -> ProbeSlices:
+def probe_slices(
+    microscope: Microscope | None,
+    depth_A: ArrayLike,
+    extent_px: int,
+    pixel_size_A: float,
+    depth_range_A: tuple[float, float] | None = None,
+) -> ProbeSlices:
     """Probe intensity |psi(r; w)|^2 for display: (D, n, n) float32, centred at [n // 2, n // 2], unit sum per slice.
 
     ``extent_px`` is n; ``microscope`` None is direct projection, a single lit pixel. A probe that is wider than the
-    window is cut off by it, not folded back into it.
+    window is cut off by it, not folded back into it. ``depth_range_A`` is for who takes some depths after others: the
+    range of all, so that they come as they would together.
 
     Raises
     ------
@@ -170,7 +177,8 @@ def probe_slices(microscope: Microscope | None, depth_A: ArrayLike, extent_px: i
         images = np.zeros((len(depth), extent_px, extent_px))
         images[:, extent_px // 2, extent_px // 2] = 1.0
     else:
-        radius = optics.probe_radius_A(microscope, (float(depth.min()), float(depth.max())))
+        reach = depth_range_A or (float(depth.min()), float(depth.max()))
+        radius = optics.probe_radius_A(microscope, reach)
         canvas = fft.next_fast_len(max(extent_px, min(int(np.ceil(3.0 * radius / pixel_size_A)), _WIDEST)), real=True)
         start = canvas // 2 - extent_px // 2
         window = slice(start, start + extent_px)

@@ -119,7 +119,7 @@ class AtomLayers:
                 blending="translucent_no_depth",
                 projection_mode="all",
             )
-            self.spheres.visible = visible
+        self.spheres.visible = visible
         self._stream()
         self._streamed = orbitals
         self._show_color_bar(self.coloring())

@@ -219,8 +219,13 @@ class WorkbenchLayers:
         elif self.view == "atoms":
             self.label_tilt()
 
+    @property
+    def _shows_atoms(self) -> bool:
+        """Whether the atoms' layer is to be seen if it has to be made."""
+        return self.view == "atoms" and not self.editor.active
+
     def _stream(self, orbitals: Orbitals, spacing_A: float) -> None:
-        if len(orbitals) and self.atoms.show(orbitals, spacing_A, visible=self.view == "atoms"):
+        if len(orbitals) and self.atoms.show(orbitals, spacing_A, visible=self._shows_atoms):
             self._show_markers()
 
     @_still
@@ -228,6 +233,7 @@ class WorkbenchLayers:
         """Nothing more will stream: the atoms' layer gets its own size, and what napari saves with it."""
         self.stacks.write()
         if self.atoms.spheres is not None and self.atoms.orbitals is not None:
+            self.atoms.spheres.visible = self._shows_atoms
             self.atoms.settle()
             self.views.order()
             self._select_main()
@@ -353,6 +359,12 @@ class WorkbenchLayers:
             if self.view == "probe":
                 self.look_at("probe")
             self._select_main()
+
+    def remove_probe(self) -> None:
+        """There is none: whoever looks at it sees the images instead."""
+        self.probe.remove()
+        if self.view == "probe":
+            self.look_at("images" if self.series is not None else "probe")
 
     # -- ways to look -----------------------------------------------------------------------------------------
 

@@ -57,6 +57,13 @@ class ProbeLayers:
         self.slices, self.before = probe, before
         return self.restore(visible)
 
+    def remove(self) -> None:
+        """There is no probe any more."""
+        for layer in self.own().values():
+            self.viewer.layers.remove(layer)
+        self.layers.clear()
+        self.slices = self.before = None
+
     def restore(self, visible: bool) -> bool:
         """Bring the layers to what is to be shown; True where any was added."""
         probe, before = self.slices, self.before

@@ -94,6 +94,7 @@ class Views:
                 for layer, visible in turned:
                     layer.visible = visible
         grid.stride, grid.shape, grid.spacing = 1, (1, -1), 4
+        reset = reset or (side_by_side and not grid.enabled)  # boxes are smaller than the canvas that was framed
         grid.enabled = side_by_side
         for layer in self._drawn():
             _show_drawn(layer, view == "markers" or (view == "images" and not grid.enabled))

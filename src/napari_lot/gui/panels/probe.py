@@ -6,6 +6,7 @@ from collections.abc import Callable
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 from qtpy.QtCore import QTimer, Signal
 from qtpy.QtWidgets import QLabel, QPushButton, QVBoxLayout, QWidget
 
@@ -38,6 +39,10 @@ PREVIEW_SLICES = 41
 WINDOW_STEP = 1.25
 CHANGES_MS = 20
 """Changes that come together (a value and the bounds of another) are one; a person does not notice."""
+LATE_MS = 500
+"""After which it is said that the probe on screen is not yet that of the values."""
+BLOCK = 3
+"""Slices between which it is asked whether they are still wanted: at a large defocus each takes a fifth of a second."""
 REST_MS = 400
 """Time without a change after which the rank is worked out: it takes longer than the probe."""
 BASIS_TOLERANCE = 1e-4
@@ -48,6 +53,7 @@ class ProbePanel(QWidget):
     """Form of the microscope with the probe it makes: slices as a layer, a section as a plot, its limits as numbers."""
 
     probe_changed = Signal(object)
+    probe_gone = Signal()
     refused = Signal()
 
     def __init__(self, state: WorkbenchState, parent: QWidget | None = None) -> None:
@@ -84,6 +90,10 @@ class ProbePanel(QWidget):
         self._timer.setSingleShot(True)
         self._timer.setInterval(CHANGES_MS)
         self._timer.timeout.connect(self._compute)
+        self._late = QTimer(self)
+        self._late.setSingleShot(True)
+        self._late.setInterval(LATE_MS)
+        self._late.timeout.connect(self._say_late)
         self._rest = QTimer(self)
         self._rest.setSingleShot(True)
         self._rest.setInterval(REST_MS)
@@ -109,6 +119,7 @@ class ProbePanel(QWidget):
         """Stop the timer and stop listening."""
         self._timer.stop()
         self._rest.stop()
+        self._late.stop()
         self._slices.stop()
         self._ranks.stop()
         self.state.microscope_changed.disconnect(self._fill)
@@ -161,7 +172,8 @@ class ProbePanel(QWidget):
         self._timer.start()
 
     def _on_result(self) -> None:
-        if self.state.result is not None:  # its probe is on the canvas
+        result = self.state.result
+        if result is not None and result.probe.images.size:  # its probe is on the canvas; what was broken off has none
             self._is_newest = False
 
     def depth_range_A(self) -> tuple[float, float]:
@@ -173,12 +185,16 @@ class ProbePanel(QWidget):
             half = depth_of_focus_A(self.state.microscope)
         return -half, half
 
+    def cone_A(self, low: float, high: float) -> float:
+        """Widest that the cone of the beam is at any depth, in Å."""
+        m = self.state.microscope
+        away = max(abs(low - m.defocus_A), abs(high - m.defocus_A)) + 2 * m.focal_spread_A
+        return 2e-3 * (m.semiangle_mrad or 0.0) * away
+
     def window_A(self, low: float, high: float) -> float:
         """Width in Å that holds the probe at every depth: the cone of the beam, the source, a few Airy rings."""
         m = self.state.microscope
-        away = max(abs(low - m.defocus_A), abs(high - m.defocus_A)) + 2 * m.focal_spread_A
-        cone = 2e-3 * (m.semiangle_mrad or 0.0) * away
-        width = min(1.5 * cone + 2 * m.source_size_A + 8 * rayleigh_limit_A(m), MAX_WINDOW_A)
+        width = min(1.5 * self.cone_A(low, high) + 2 * m.source_size_A + 8 * rayleigh_limit_A(m), MAX_WINDOW_A)
         # in steps, so that the picture does not change its size with every value
         return float(WINDOW_STEP ** np.ceil(np.log(width) / np.log(WINDOW_STEP)))
 
@@ -187,7 +203,7 @@ class ProbePanel(QWidget):
         self._rest.stop()
         microscope, series = self.state.microscope, self.state.series
         if not self.state.has_probe:
-            self._slices.ask(lambda: None)
+            self._slices.ask(lambda _: None)
             self._show_none(f"Enter the {' and the '.join(self.state.missing_of_probe)} to see the probe.")
             return
         low, high = self.depth_range_A()
@@ -202,15 +218,31 @@ class ProbePanel(QWidget):
                 f"<br>⚠ Pixels of {series.pixel_size_A:g} Å are coarser than the probe's "
                 f"Nyquist step of {nyquist:.3f} Å, and no source size blurs them."
             )
+        widest = self.cone_A(low, high)
+        if series is not None and widest > (field := min(series.images.shape[1:]) * series.pixel_size_A):
+            text += (
+                f"<br>⚠ The beam is up to {widest:.0f} Å wide within the specimen, wider than the images "
+                f"({field:.0f} Å): check defocus and semi-angle."
+            )
+        if widest > MAX_WINDOW_A:
+            self._slices.ask(lambda _: None)
+            self._show_none(f"{text}<br>There is no picture of a beam of more than {MAX_WINDOW_A:.0f} Å.")
+            return
         self._said = text
         self.numbers.setText(text)
+        self._late.start()
         depth, pixel = np.linspace(low, high, PREVIEW_SLICES), self.window_A(low, high) / PREVIEW_PIXELS
-        self._slices.ask(lambda: probe_slices(microscope, depth, PREVIEW_PIXELS, pixel))
+        self._slices.ask(slices_of(microscope, depth, pixel))
 
     def _show_none(self, why: str) -> None:
+        self._late.stop()
         self.probe = None
         self.section.hide()
         self.numbers.setText(why)
+        self.probe_gone.emit()
+
+    def _say_late(self) -> None:
+        self.numbers.setText(f"{self._said}<br>Calculating the probe; what is shown is the one before…")
 
     def _on_slices(self, order: int, value: object) -> None:
         if not self._slices.is_newest(order) or value is None:
@@ -221,6 +253,8 @@ class ProbePanel(QWidget):
             self._show_none(in_window_words(str(value)))
             return
         assert isinstance(value, ProbeSlices)
+        self._late.stop()
+        self.numbers.setText(self._said)
         self.probe = value
         self.section.show_probe(value)
         self.section.show()
@@ -229,7 +263,8 @@ class ProbePanel(QWidget):
         self._rest.start()
 
     def _ask_rank(self) -> None:
-        self._ranks.ask(rank_of(self.state.microscope, self.depth_range_A()))
+        find = rank_of(self.state.microscope, self.depth_range_A())
+        self._ranks.ask(lambda _: find())
 
     def _on_rank(self, order: int, value: object) -> None:
         if self._ranks.is_newest(order) and isinstance(value, int) and self.probe is not None:
@@ -237,6 +272,23 @@ class ProbePanel(QWidget):
             self.numbers.setText(
                 f"{self._said}<br>{many} for the probe at every depth, to {BASIS_TOLERANCE:g} of its peak"
             )
+
+
+def slices_of(
+    microscope: Microscope, depth_A: NDArray[np.float64], pixel_size_A: float
+) -> Callable[[Callable[[], bool]], ProbeSlices | None]:
+    """What calculates slices at some depths (D,); None where they are not wanted any more."""
+    reach = float(depth_A[0]), float(depth_A[-1])
+
+    def calculate(wanted: Callable[[], bool]) -> ProbeSlices | None:
+        images = []
+        for k in range(0, len(depth_A), BLOCK):
+            if not wanted():
+                return None
+            images.append(probe_slices(microscope, depth_A[k : k + BLOCK], PREVIEW_PIXELS, pixel_size_A, reach).images)
+        return ProbeSlices(np.concatenate(images), depth_A, float(pixel_size_A))
+
+    return calculate
 
 
 def rank_of(microscope: Microscope, depth_range_A: tuple[float, float]) -> Callable[[], int]:

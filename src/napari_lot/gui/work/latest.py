@@ -27,14 +27,17 @@ class Latest(QObject):
         super().__init__(parent)
         self._name = name
         self._lock = threading.Condition()
-        self._order: tuple[int, Callable[[], Any]] | None = None
+        self._order: tuple[int, Callable[[Callable[[], bool]], Any]] | None = None
         self._number = 0
         self._stopped = False
         self._thread: threading.Thread | None = None
         self._came.connect(self._hand_over)
 
-    def ask(self, work: Callable[[], Any]) -> int:
-        """Do this next, whatever waits; the number under which its value comes."""
+    def ask(self, work: Callable[[Callable[[], bool]], Any]) -> int:
+        """Do this next, whatever waits; the number under which its value comes.
+
+        Work is called with a function that tells whether its value is still wanted: what takes long asks now and then.
+        """
         with self._lock:
             self._number += 1
             self._order = (self._number, work)
@@ -68,7 +71,7 @@ class Latest(QObject):
                 self._order = None
             value: Any
             try:
-                value = work()
+                value = work(lambda number=number: not self._stopped and self.is_newest(number))
             except Exception as error:  # it is for the window to say
                 value = error
             if not self._stopped:

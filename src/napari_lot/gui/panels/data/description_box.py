@@ -4,11 +4,14 @@ from __future__ import annotations
 
 from typing import Any
 
+from pydantic import ValidationError
 from qtpy.QtCore import Signal
-from qtpy.QtWidgets import QFormLayout, QLineEdit, QPushButton, QVBoxLayout, QWidget
+from qtpy.QtWidgets import QFormLayout, QLabel, QLineEdit, QPushButton, QVBoxLayout, QWidget
 
 from napari_lot.errors import InputError
 from napari_lot.gui.forms.settings_form import SettingsForm
+from napari_lot.gui.forms.words import label_of
+from napari_lot.gui.look import warning
 from napari_lot.settings import Data
 from napari_lot.settings.tilts import tilts_of
 
@@ -46,6 +49,11 @@ class DescriptionBox(QWidget):
         assert isinstance(rows, QFormLayout)
         rows.addRow("Exclude tilts", self.exclude)
         rows.addRow("Tilt weights", self.tilt_weights)
+        self.of_tilts = QLabel()  # why what stands in the two lines above is not taken
+        self.of_tilts.setObjectName("tilts_refused")
+        self.of_tilts.setWordWrap(True)
+        self.of_tilts.hide()
+        rows.addRow(self.of_tilts)
         rows.addRow("Mask", self.mask)
         rows.addRow(self.noise_form)
         self.more_form.hide()
@@ -62,6 +70,9 @@ class DescriptionBox(QWidget):
         layout.addWidget(self.more_form)
         self.more_form.changed.connect(self.thickness_changed)
         self.noise_form.changed.connect(self._on_images)
+        self.tilts: int | None = None
+        for line in (self.exclude, self.tilt_weights):
+            line.textChanged.connect(lambda _: self._look_at_tilts())
         self.tilt_weights.textChanged.connect(self._on_images)
         for line in (self.exclude, self.mask):
             line.textChanged.connect(lambda _: self.changed.emit())
@@ -77,7 +88,33 @@ class DescriptionBox(QWidget):
     @property
     def refusals(self) -> dict[str, str]:
         """By name, why what was typed into a field is not taken."""
-        return {**self.form.refusals, **self.more_form.refusals, **self.noise_form.refusals}
+        forms = {**self.form.refusals, **self.more_form.refusals, **self.noise_form.refusals}
+        return forms | self._refused_tilts()
+
+    def speak_of(self, tilts: int | None) -> None:
+        """How many tilts the series has that the fields describe; None where that is not known."""
+        if tilts != self.tilts:
+            self.tilts = tilts
+            self._look_at_tilts()
+
+    def _refused_tilts(self) -> dict[str, str]:
+        """Why the tilts in the lines are none, by the name of the line."""
+        found = {}
+        for line, read in ((self.exclude, tilts_of), (self.tilt_weights, _weighed)):
+            try:
+                beyond = [t for t in read(line.text()) if self.tilts is not None and t >= self.tilts]
+            except ValueError as error:
+                found[line.objectName()] = f"{error}."
+            else:
+                if beyond and self.tilts:
+                    last = self.tilts - 1
+                    found[line.objectName()] = f"there is no tilt {beyond[0]}: they are counted from 0 to {last}."
+        return found
+
+    def _look_at_tilts(self) -> None:
+        lines = [warning(f"{label_of(name)}: {why}") for name, why in self._refused_tilts().items()]
+        self.of_tilts.setText("<br>".join(lines))
+        self.of_tilts.setVisible(bool(lines))
 
     @property
     def thickness_A(self) -> float | None:
@@ -146,6 +183,14 @@ class DescriptionBox(QWidget):
     def _on_images(self, *_: Any) -> None:
         self.images_changed.emit()
         self.changed.emit()
+
+
+def _weighed(text: str) -> tuple[int, ...]:
+    """Tilts that are given weights, ``3=0.5, 20-22=0``; ValueError where it is something else."""
+    try:
+        return tuple(tilt for tilt, _ in Data(tilt_weights=text).tilt_weights)
+    except ValidationError as error:
+        raise ValueError(error.errors()[0]["msg"].removeprefix("Value error, ")) from None
 
 
 def _line(name: str, placeholder: str, tip: str) -> QLineEdit:

@@ -154,6 +154,8 @@ class DataPanel(QWidget):
             else None
         )
         same = None if source is not None and changed else nothing
+        series = self.state.series
+        self.description.speak_of(len(series) if series is not None and self._speaks_of_open else None)
         boxes = self.angles.refusals | self.description.refusals
         refused = next((f"{label_of(name)}: {why}" for name, why in boxes.items()), None)
         self.apply.setText(AGAIN if another else "Apply changes")

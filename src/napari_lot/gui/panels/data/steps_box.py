@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable
 from typing import Any
 
-from qtpy.QtWidgets import QVBoxLayout, QWidget
+from qtpy.QtWidgets import QApplication, QVBoxLayout, QWidget
 
 from napari_lot.gui.forms.progress_line import ProgressLine
 from napari_lot.gui.forms.widgets import button, offer, row, text
@@ -32,7 +33,7 @@ class StepsBox(QWidget):
         self.apply = button("apply_step", "Apply")
         self.apply.clicked.connect(self._on_apply)
         self.undo = button("undo_step", "Undo")
-        self.undo.clicked.connect(lambda: preparation.undo())
+        self.undo.clicked.connect(self._on_undo)
         self.progress = ProgressLine("prepare", preparation.task, "Stop; the series stays as it is.")
         self.said = text("prepare_said")
         self.done = text("prepare_history")
@@ -44,6 +45,9 @@ class StepsBox(QWidget):
         layout.addWidget(self.progress)
         layout.addWidget(self.said)
         layout.addWidget(self.done)
+        # what was applied last, and when a step ended
+        self._asked: Any = None
+        self._ended_at = -float("inf")
         preparation.said.connect(self._say)
         preparation.new_series.connect(self._on_series)
         preparation.changed.connect(self._enable)
@@ -69,6 +73,7 @@ class StepsBox(QWidget):
         series = self.preparation.series
         if series is None:
             return
+        self._ended_at = time.monotonic()
         self.form.fit_to(series)
         lines = [f"{i}. {sentence}" for i, sentence in enumerate(series.history, 1)]
         self.done.setText("<br>".join(lines))
@@ -110,13 +115,20 @@ class StepsBox(QWidget):
 
         p.work("Preview", self._work(), show)
 
+    def _on_undo(self) -> None:
+        self._asked = None
+        self.preparation.undo()
+
     def _on_apply(self) -> None:
-        p = self.preparation
-        if not p.may_change():
+        p, wanted = self.preparation, self.form.wanted()
+        # the second click of two: what the first one asked for may have ended by now
+        again = time.monotonic() - self._ended_at < 1e-3 * QApplication.doubleClickInterval()
+        if (again and wanted == self._asked) or not p.may_change():
             return
+        self._asked = wanted
         if self.form.operation == TILT_AXIS:
             self._find_axis(use=True)
-        elif p.previewed is not None and p.previewed[0] == self.form.wanted():
+        elif p.previewed is not None and p.previewed[0] == wanted:
             p.take(p.previewed[1:])
         else:
             p.work(self.form.operation, self._work(), p.take)
