@@ -79,7 +79,7 @@ def test_tilts_that_are_none_are_said_at_their_field_and_start_waits(
     read(workbench, hand, repeated(tmp_path / "a.npz", 1.0))
     hand.type(child(workbench, "energy_eV"), "300")
     hand.type(child(workbench, "semiangle_mrad"), "25")
-    hand.type(child(workbench, "neighbour_distance_A"), "2.5")
+    child(workbench, "element").setText("Pt")
     start = workbench.run.start_button
     hand.until(start.isEnabled)
     hand.click(child(workbench, "more_data"))

@@ -146,22 +146,23 @@ class WorkbenchLayers:
 
     def _add_stacks(self) -> Iterator[None]:
         """Those that there are images for and that are not on screen, in a turn each."""
-        tilt, added = self.tilt, False
+        # napari frames the first one that comes, as if it had the canvas for itself
+        tilt, added, framed = self.tilt, False, self.stacks.has(MEASURED)
         with self.views.still.held():
             while self.stacks.restore_one(visible=self.view == "images"):
                 added = True
                 self.set_tilt(tilt)  # whoever looks in the turn between finds it where it was
                 yield
         if added:
-            self._arrange_again(tilt)
+            self._arrange_again(tilt, reset=not framed)
 
     @_still
-    def _arrange_again(self, tilt: int) -> None:
+    def _arrange_again(self, tilt: int, reset: bool) -> None:
         """After stacks were added: they take their places, and the slider its own."""
         self.set_tilt(tilt)
         self.views.order()
         if self.view in ("images", "markers"):
-            self.look_at(self.view, reset=False)
+            self.look_at(self.view, reset=reset)
         self._select_main()
 
     def show_result(self, result: Result, spacing_A: float) -> None:
