@@ -58,6 +58,8 @@ def keys(found: dict[str, Any]) -> dict[str, float]:
         "first_atoms_cold_s",
         "first_orbitals_s",
         "first_orbitals_cold_s",
+        "settled_s",
+        "settled_cold_s",
     )
     out |= {name: start[name] for name in names if name in start}
     for name in ("atoms", "tilts", "pixels"):

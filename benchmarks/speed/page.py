@@ -262,8 +262,10 @@ def _start(part: dict[str, Any]) -> list[str]:
         ("import_added_cpu_s", "the same as CPU time, which other programs change less"),
         ("first_orbitals_s", "first orbitals"),
         ("first_atoms_s", "first atoms"),
+        ("settled_s", "the grid has condensed, all are fitted as atoms"),
         ("first_orbitals_cold_s", "first orbitals, nothing compiled yet"),
         ("first_atoms_cold_s", "first atoms, nothing compiled yet"),
+        ("settled_cold_s", "condensed, nothing compiled yet"),
     ):
         if key in part:
             rows.append((words, part[key]))
