@@ -3,8 +3,8 @@
 - *import added*: wall time of a fresh Python that imports napari and sets up its plugins as napari does at its start,
   and then imports this package's hooks (which napari does no earlier than when a file is opened), less the same without
   this package among the installed ones; the median over pairs of runs. PyTorch must not have been imported by then.
-- *first atoms*: the bundled sample in a fresh process, from the click on Start until a snapshot with as many orbitals as
-  there are atoms, within a tenth, is in the layer; *first orbitals* until any is; *settled* until the grid has
+- *first atoms*: the bundled sample in a fresh process, from the click on Start until a snapshot with as many orbitals
+  as there are atoms, within a tenth, is in the layer; *first orbitals* until any is; *settled* until the grid has
   condensed and all are fitted as atoms. With compiled kernels in numba's cache, and once with an empty cache, as after
   an installation.
 """
