@@ -317,9 +317,10 @@ def test_no_name_of_a_file_makes_the_dock_wider(workbench: Any, hand: Any, tmp_p
 
 
 def test_words_are_copied_as_they_were_written(workbench: Any, hand: Any, tmp_path: Path) -> None:
-    from qtpy.QtCore import Qt
+    from qtpy.QtCore import QPoint, Qt
+    from qtpy.QtGui import QContextMenuEvent
     from qtpy.QtTest import QTest
-    from qtpy.QtWidgets import QApplication
+    from qtpy.QtWidgets import QApplication, QMenu
 
     read(workbench, hand, tmp_path / f"{LONG}.tif")
     notes, clipboard = child(workbench, "data_notes"), QApplication.clipboard()
@@ -328,6 +329,20 @@ def test_words_are_copied_as_they_were_written(workbench: Any, hand: Any, tmp_pa
     notes.setFocus()
     QTest.keyClick(notes, Qt.Key.Key_C, Qt.KeyboardModifier.ControlModifier)
     assert f"{LONG}.tif: no such file" in clipboard.text()
+    clipboard.clear()
+    place = QPoint(20, 5)
+    asked = QContextMenuEvent(QContextMenuEvent.Reason.Mouse, place, notes.mapToGlobal(place))
+    QApplication.sendEvent(notes, asked)
+    menu = notes.findChild(QMenu)
+    menu.actions()[0].trigger()
+    menu.close()
+    assert f"{LONG}.tif: no such file" in clipboard.text()
+    notes.setSelection(0, 0)
+    QTest.mousePress(notes, Qt.MouseButton.LeftButton, Qt.KeyboardModifier.NoModifier, QPoint(1, 1))
+    QTest.mouseMove(notes, notes.rect().bottomRight())
+    QTest.mouseRelease(notes, Qt.MouseButton.LeftButton, Qt.KeyboardModifier.NoModifier, notes.rect().bottomRight())
+    if clipboard.supportsSelection():
+        assert f"{LONG}.tif: no such file" in clipboard.text(clipboard.Mode.Selection)
 
 
 def test_a_refusal_goes_with_what_was_refused(workbench: Any, hand: Any, tmp_path: Path) -> None:

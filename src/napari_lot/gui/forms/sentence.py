@@ -61,6 +61,6 @@ class Sentence(QLabel):
         # Qt's own menu copies what is drawn.
         if self.hasSelectedText():
             menu = QMenu(self)
-            menu.addAction("Copy", self._copy)
+            menu.addAction("Copy").triggered.connect(lambda: self._copy())
             menu.aboutToHide.connect(menu.deleteLater)
             menu.popup(event.globalPos())
