@@ -427,7 +427,8 @@ def test_a_layer_that_was_deleted_is_no_edit_and_comes_back(paused: Any, hand: A
     assert words.text.startswith("247 atoms, editing")
     paused.viewer.layers[EDITING].remove([0])
     paused.viewer.layers.remove(EDITING)
-    assert words.text == LAYER_DELETED
+    assert words.text.replace("\n", " ") == LAYER_DELETED
+    assert max(map(len, words.text.splitlines())) < 45, "it lies beside the colour bar"
     assert child(paused, "edit_count").text().startswith(LAYER_DELETED)
     assert not child(paused, "edit_delete").isEnabled()
     hand.click(child(paused, "edit_undo"))
@@ -439,6 +440,18 @@ def test_a_layer_that_was_deleted_is_no_edit_and_comes_back(paused: Any, hand: A
     hand.click(child(paused, "pause"))
     hand.until(lambda: not paused.state.running, 60)
     assert paused.job.edits == []
+
+
+def test_what_an_action_says_leaves_the_sum_and_goes_with_the_next(paused: Any, hand: Any) -> None:
+    layer, count = paused.viewer.layers[EDITING], child(paused, "edit_count")
+    layer.remove([0, 1])
+    removed = "So far 0 added, 0 moved, 2 removed; Resume takes it."
+    assert count.text() == removed
+    layer.selected_data = set()
+    hand.click(child(paused, "edit_delete"))
+    assert count.text() == f"{removed}\nNothing is selected: click or box atoms in Atoms 3D first."
+    hand.click(child(paused, "edit_find"))
+    assert count.text() == removed
 
 
 def test_before_there_are_atoms_it_is_said_why_nothing_can_be_edited(ready: Any, hand: Any) -> None:

@@ -198,3 +198,25 @@ def test_napari_opens_and_saves_our_files(ready: Any, viewer: Any, hand: Any, tm
     (again,) = viewer.open(tmp_path / "series.npz", plugin="napari-lot")
     assert again.scale == pytest.approx(opened[0].scale)
     np.testing.assert_array_equal(again.metadata["napari_lot_series"]["angles_deg"], ready.state.series.angles_deg)
+
+
+def test_a_name_that_no_file_can_have_is_said_where_it_stands(
+    ready: Any, hand: Any, notified: Any, tmp_path: Path
+) -> None:
+    run_to_the_end(ready, hand)
+    open_step(ready, hand, "export")
+    path, where, button = child(ready, "export_path"), child(ready, "export_where"), child(ready, "export_save")
+    for name in (300 * "n", 254 * "n", f"{300 * 'n'}.xyz"):
+        path.setText(str(tmp_path / name))
+        assert "File name too long. Choose another name" in where.text()
+        assert not button.isEnabled()
+        assert "File name too long" in button.toolTip()
+        assert path.text() == str(tmp_path / name)
+    path.setText("~nobody-of-this-name/a.xyz")
+    assert "Nobody here is called nobody-of-this-name" in where.text()
+    path.setText(str(tmp_path / (200 * "n")))
+    assert where.text() == f"{tmp_path / (200 * 'n')}.xyz"
+    assert button.isEnabled()
+    hand.qtbot.wait(50)
+    assert ready.scroll.widget().minimumSizeHint().width() <= MINIMUM_WIDTH - 14, "nothing is cut off"
+    assert notified() == []

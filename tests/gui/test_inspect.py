@@ -258,7 +258,7 @@ def test_the_table_filters_and_copies(done: Any, hand: Any) -> None:
     assert lines[0].split("\t")[:5] == ["id", "element", "x (Å)", "y (Å)", "z (Å)"]
     assert float(lines[1].split("\t")[2]) == pytest.approx(result.orbitals.positions[0, 0], abs=6e-4)
     rows.filter.setText("nonsense > 5")
-    assert "nonsense is no column of numbers" in rows.count.text()
+    assert "nonsense is no column of numbers" in rows.mistake.text()
     assert rows.model.rowCount() == 2, "what was shown stays"
     hand.type(rows.filter, "Au", enter=False)
     assert rows.model.rowCount() == 0

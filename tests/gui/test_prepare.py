@@ -231,6 +231,7 @@ def test_steps_stay_when_the_series_is_read_again(prepare: Any, workbench: Any, 
 def test_a_painted_mask_is_not_used(prepare: Any, workbench: Any, hand: Any, viewer: Any, each: bool) -> None:
     hand.choose(child(workbench, "mask_for"), "each tilt" if each else "every tilt")
     assert not child(workbench, "use_mask").isEnabled()
+    assert child(workbench, "use_mask").toolTip() == f"Press {child(workbench, 'paint_mask').text()} first."
     hand.click(child(workbench, "paint_mask"))
     layer = viewer.layers["Mask (painted = not used)"]
     assert layer.data.shape == ((36, 1, 114, 114) if each else (114, 114))

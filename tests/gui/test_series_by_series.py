@@ -10,6 +10,8 @@ import pytest
 import tifffile
 from steps import child, open_step
 
+from napari_lot.gui.workbench import MINIMUM_WIDTH
+
 pytestmark = pytest.mark.slow  # part of `make test-all`
 
 IMAGES = np.random.default_rng(0).random((5, 24, 24)).astype(np.float32) + 1
@@ -296,3 +298,81 @@ def test_the_summary_is_of_the_tilts_that_are_used(ready: Any, hand: Any) -> Non
         hand.click(child(ready, "apply_data"))
         why = "range 17-3 is the wrong way round: give 3-17" if " " in wrong else f"'{wrong}' is not a list of numbers"
         assert why in child(ready, "data_notes").text()
+
+
+LONG = "20240312_PtNP_sample3_area12_300kV_25mrad_HAADF_tiltseries_aligned_v2"
+
+
+def test_no_name_of_a_file_makes_the_dock_wider(workbench: Any, hand: Any, tmp_path: Path) -> None:
+    path = tmp_path / f"{LONG}.tif"
+    tifffile.imwrite(path, IMAGES)
+    path.with_suffix(".csv").write_text("theta_deg\n" + "\n".join(map(str, THETAS)))
+    hand.type(child(workbench, "pixel_size_A"), "0.3")
+    assert read(workbench, hand, path) is not None
+    assert f"{LONG}.tif" in workbench.sections["data"].status.text()
+    read(workbench, hand, tmp_path / f"{LONG}_{100 * 'n'}.tif")
+    assert f"{LONG}_{100 * 'n'}.tif: no such file" in child(workbench, "data_notes").text()
+    hand.qtbot.wait(50)
+    assert workbench.scroll.widget().minimumSizeHint().width() <= MINIMUM_WIDTH - 14
+
+
+def test_words_are_copied_as_they_were_written(workbench: Any, hand: Any, tmp_path: Path) -> None:
+    from qtpy.QtCore import QPoint, Qt
+    from qtpy.QtGui import QContextMenuEvent
+    from qtpy.QtTest import QTest
+    from qtpy.QtWidgets import QApplication, QMenu
+
+    read(workbench, hand, tmp_path / f"{LONG}.tif")
+    notes, clipboard = child(workbench, "data_notes"), QApplication.clipboard()
+    hand.reach(notes)
+    notes.setSelection(0, len(LONG) + 40)
+    notes.setFocus()
+    QTest.keyClick(notes, Qt.Key.Key_C, Qt.KeyboardModifier.ControlModifier)
+    assert f"{LONG}.tif: no such file" in clipboard.text()
+    clipboard.clear()
+    place = QPoint(20, 5)
+    asked = QContextMenuEvent(QContextMenuEvent.Reason.Mouse, place, notes.mapToGlobal(place))
+    QApplication.sendEvent(notes, asked)
+    menu = notes.findChild(QMenu)
+    menu.actions()[0].trigger()
+    menu.close()
+    assert f"{LONG}.tif: no such file" in clipboard.text()
+    notes.setSelection(0, 0)
+    QTest.mousePress(notes, Qt.MouseButton.LeftButton, Qt.KeyboardModifier.NoModifier, QPoint(1, 1))
+    QTest.mouseMove(notes, notes.rect().bottomRight())
+    QTest.mouseRelease(notes, Qt.MouseButton.LeftButton, Qt.KeyboardModifier.NoModifier, notes.rect().bottomRight())
+    if clipboard.supportsSelection():
+        assert f"{LONG}.tif: no such file" in clipboard.text(clipboard.Mode.Selection)
+
+
+def test_a_refusal_goes_with_what_was_refused(workbench: Any, hand: Any, tmp_path: Path) -> None:
+    read(workbench, hand, write_npz(tmp_path / "first.npz", images=np.round(100 * IMAGES)))
+    notes = child(workbench, "data_notes")
+    said = notes.text()
+    hand.click(child(workbench, "more_data"))
+    hand.type(child(workbench, "mask"), str(tmp_path / "nowhere.tif"), enter=False)
+    hand.click(child(workbench, "apply_data"))
+    hand.until(lambda: not workbench.state.reading)
+    assert "nowhere.tif: no such file" in notes.text()
+    hand.click(child(workbench, "discard_data"))
+    assert child(workbench, "mask").text() == ""
+    assert notes.text() == said
+    assert notes.isVisible() == bool(said)
+
+
+def test_after_a_failure_it_is_said_what_the_fields_hold(workbench: Any, hand: Any, tmp_path: Path) -> None:
+    read(workbench, hand, write_npz(tmp_path / "first.npz"))
+    read(workbench, hand, write_npz(tmp_path / "second.npz", angles_deg=None))
+    notes = child(workbench, "data_notes")
+    held = "In the fields stands what holds for first.npz; 'Try again with these values' reads second.npz with it."
+    assert notes.text().endswith(f".<br>{held}")
+    hand.choose(child(workbench, "angle_kind"), "from a file")
+    hand.type(child(workbench, "angle_path"), str(tmp_path / "nowhere.csv"), enter=False)
+    now = "'Try again with these values' reads second.npz with what stands in the fields."
+    assert notes.text().endswith(f".<br>{now}")
+    hand.click(child(workbench, "apply_data"))
+    hand.until(lambda: not workbench.state.reading)
+    assert "nowhere.csv: no such file" in notes.text()
+    assert notes.text().endswith(f"Folder: {tmp_path}.<br>{now}")
+    hand.choose(child(workbench, "angle_kind"), "from the series")
+    assert notes.text().endswith(held)

@@ -78,6 +78,26 @@ def test_filters() -> None:
         ("17,23", np.isin(by["id"], [17, 23])),
     ):
         assert np.array_equal(rows_that_match(some, text), np.flatnonzero(expected)), text
-    for text, why in (("?", "no element, id or comparison"), ("q > 1", "no column"), ("z > up", "is no number")):
+    for text, why in (
+        ("?", "no element, id or comparison"),
+        ("q > 1", "no column"),
+        ("z > up", "is no number"),
+        ("z > 5 or", "leave out"),
+    ):
         with pytest.raises(InputError, match=why):
             rows_that_match(some, text)
+
+
+def test_a_mistake_in_the_filter_does_not_widen_the_table(qtbot) -> None:
+    table = AtomsTable(lambda atoms: None)
+    qtbot.addWidget(table)
+    table.show_atoms(columns(300))
+    table.show()
+    for typed in ("foo < 3", 60 * "x" + " < 3", "z > 5 or"):
+        table.filter.setText(typed)
+        assert table.mistake.isVisible()
+        assert table.mistake.text().startswith("Filter: ")
+        assert table.minimumSizeHint().width() < 300
+    assert table.count.text() == "300 atoms", "what is shown is still all"
+    table.filter.setText("z > 5")
+    assert not table.mistake.isVisible()

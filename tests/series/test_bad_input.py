@@ -59,7 +59,8 @@ def test_empty_file(tmp_path, thetas, untouched):
 @pytest.mark.parametrize("name", ["a.jpg", "a.dm5", "series", "a.tif.bak"])
 def test_unknown_type(name, tmp_path, thetas, untouched):
     (tmp_path / name).write_bytes(b"something")
-    refused("unknown file type .*: give a tilt series as .*tif", untouched(tmp_path / name), angles=thetas)
+    kind = "'.*'" if "." in name else r"\(the name has no ending\)"
+    refused(f"unknown file type {kind}: give a tilt series as .*tif", untouched(tmp_path / name), angles=thetas)
 
 
 @pytest.mark.parametrize(
@@ -239,6 +240,13 @@ def test_a_tilt_without_an_image(value, kind, tmp_path, stack, thetas, untouched
     path = save(tmp_path, stack, untouched)
     refused(f"the image of tilts 3, 5 is {kind}: leave it out", path, angles=thetas, pixel_size_A=0.3)
     assert read_series(path, angles=thetas, pixel_size_A=0.3, exclude=(3, 5)).excluded == (3, 5)
+
+
+def test_nothing_but_zeros(tmp_path, stack, thetas, untouched):
+    path = save(tmp_path, 0 * stack, untouched)
+    refused("holds nothing but zeros: copy or export", path, angles=thetas, pixel_size_A=0.3)
+    words = "all tilts that are used hold nothing but zeros"
+    refused(words, path, angles=thetas, pixel_size_A=0.3, exclude=(1,))
 
 
 def test_negative_counts(tmp_path, stack, thetas, untouched):

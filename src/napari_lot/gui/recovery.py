@@ -6,8 +6,9 @@ from collections.abc import Callable
 from datetime import datetime
 from pathlib import Path
 
-from qtpy.QtWidgets import QFrame, QGridLayout, QLabel, QPushButton, QWidget
+from qtpy.QtWidgets import QFrame, QGridLayout, QPushButton, QWidget
 
+from napari_lot.gui.forms.sentence import Sentence
 from napari_lot.gui.unsaved import ask
 
 
@@ -23,9 +24,7 @@ class RecoveryBar(QFrame):
     def __init__(self, parent: QWidget | None = None) -> None:
         super().__init__(parent)
         self.setObjectName("recovery")
-        self.text = QLabel()
-        self.text.setObjectName("recovery_text")
-        self.text.setWordWrap(True)
+        self.text = Sentence("recovery_text")
         self.open = QPushButton("Open it")
         self.open.setObjectName("recovery_open")
         self.open.setToolTip("Show its series, settings and atoms in the workbench.")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import stat
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -67,6 +68,22 @@ def with_ending(path: Path, kind: Kind) -> Path:
         return path
     stem = path.name[: -len(SUFFIX)] if path.name.lower().endswith(SUFFIX) else path.stem
     return path.with_name(stem + kind.endings[0])
+
+
+def is_folder(path: Path) -> bool:
+    """Whether there is a folder.
+
+    Raises
+    ------
+    InputError
+        The system refuses to look there: a name that is too long, a folder that nobody may read.
+    """
+    try:
+        return stat.S_ISDIR(path.stat().st_mode)
+    except (FileNotFoundError, NotADirectoryError):
+        return False
+    except OSError as error:
+        raise InputError(f"Nothing can be written there: {error.strerror}. Choose another name or folder.") from None
 
 
 def check(what: str, path: Path, overwrite: bool) -> None:

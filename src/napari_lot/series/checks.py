@@ -220,6 +220,9 @@ def checked_pixels(
             f"{source}: {bad_count} pixel{'s are' if bad_count > 1 else ' is'} NaN or infinite, "
             f"in {tilt_list(bad_tilts)}: mask these pixels (--mask) or exclude these tilts (--exclude)."
         )
+    if len(flat) == len(used) and all(value == 0 for _, value in flat):
+        what = "holds" if len(used) == len(images) else "the images of all tilts that are used hold"
+        raise InputError(f"{source}: {what} nothing but zeros: copy or export the series again.")
     if flat:
         kind = "all zero" if all(value == 0 for _, value in flat) else "constant"
         raise InputError(

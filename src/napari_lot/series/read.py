@@ -165,9 +165,8 @@ def read_series(
 def _reader_of(path: Path) -> Reader:
     reader = READERS.get(path.suffix.lower())
     if reader is None:
-        raise InputError(
-            f"{path}: unknown file type '{path.suffix}': give a tilt series as {', '.join(sorted(READERS))}."
-        )
+        ending = f"'{path.suffix}'" if path.suffix else "(the name has no ending)"
+        raise InputError(f"{path}: unknown file type {ending}: give a tilt series as {', '.join(sorted(READERS))}.")
     return reader
 
 

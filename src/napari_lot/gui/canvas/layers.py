@@ -477,7 +477,7 @@ class WorkbenchLayers:
             w = self.viewer.dims.point[-3] if self.viewer.dims.ndim >= 3 else 0.0
             text, depth = depth_texts(w, compared=self.probe.before is not None)
         elif view == "atoms" and self.editor.active and not self.editor.there:
-            text = LAYER_DELETED
+            text = LAYER_DELETED.replace(": ", ":\n")  # the colour bar lies beside it
         elif view == "atoms" and self.editor.layer is not None:
             colors = self.editor.colors
             text = atoms_text(len(self.editor.layer.data), "atoms, editing", None if colors is None else colors.words)

@@ -8,6 +8,7 @@ from typing import Any
 from qtpy.QtWidgets import QComboBox, QHBoxLayout, QInputDialog, QLabel, QPushButton, QVBoxLayout, QWidget
 
 from napari_lot.errors import InputError
+from napari_lot.gui.forms.sentence import Sentence
 from napari_lot.presets import Preset, delete_preset, load_preset, presets, presets_folder, save_preset
 
 NONE = "none"
@@ -51,9 +52,7 @@ class PresetRow(QWidget):
         self.save.setToolTip(f"Keep the settings of this step under a name, in {presets_folder(kind)}.")
         self.remove = QPushButton("Delete")
         self.remove.setObjectName(f"{kind}_preset_delete")
-        self.about = QLabel()
-        self.about.setObjectName(f"{kind}_preset_about")
-        self.about.setWordWrap(True)
+        self.about = Sentence(f"{kind}_preset_about")
         self.about.hide()
         row = QHBoxLayout()
         label = QLabel("Preset")

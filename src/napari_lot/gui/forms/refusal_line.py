@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from qtpy.QtCore import Signal
-from qtpy.QtWidgets import QLabel, QWidget
+from qtpy.QtWidgets import QWidget
 
 from napari_lot.gui.forms.number_box import NumberBox
+from napari_lot.gui.forms.sentence import Sentence
 from napari_lot.gui.look import warning
 
 
-class RefusalLine(QLabel):
+class RefusalLine(Sentence):
     """A line for each watched box that does not take what stands in it; hidden while there is none.
 
     ``changed`` tells that other lines are there. A box that is hidden with the page or row that it lies in does not
@@ -19,10 +20,8 @@ class RefusalLine(QLabel):
     changed = Signal()
 
     def __init__(self, name: str = "refusals", parent: QWidget | None = None) -> None:
-        super().__init__(parent)
+        super().__init__(name, parent)
         self._boxes: dict[str, tuple[str, NumberBox]] = {}
-        self.setObjectName(name)
-        self.setWordWrap(True)
         self.hide()
 
     def watch(self, name: str, label: str, box: NumberBox) -> None:

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from qtpy.QtCore import QEvent, QObject, Qt
 from qtpy.QtGui import QIcon
-from qtpy.QtWidgets import QLabel, QSizePolicy, QVBoxLayout, QWidget
+from qtpy.QtWidgets import QSizePolicy, QVBoxLayout, QWidget
 from superqt import QCollapsible
 
+from napari_lot.gui.forms.sentence import Sentence
 from napari_lot.gui.look import AMBER, BLUE, GREEN
 
 _UNLIMITED = 16_777_215  # QWIDGETSIZE_MAX
@@ -36,8 +37,7 @@ class Section(QCollapsible):
         )
         button.setToolTip("Open or close this step.")
         button.setAutoDefault(True)  # Enter does what Space does
-        self.status = QLabel()
-        self.status.setWordWrap(True)
+        self.status = Sentence()
         self.status.setTextInteractionFlags(Qt.TextInteractionFlag.TextSelectableByMouse)
         self.status.setContentsMargins(8, 0, 4, 2)
         layout = self.layout()

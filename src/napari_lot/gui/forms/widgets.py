@@ -10,13 +10,13 @@ from qtpy.QtWidgets import (
     QDoubleSpinBox,
     QFormLayout,
     QHBoxLayout,
-    QLabel,
     QProgressBar,
     QPushButton,
     QWidget,
 )
 
 from napari_lot.gui.forms.number_box import NumberBox
+from napari_lot.gui.forms.sentence import Sentence
 
 
 class Bar(QProgressBar):
@@ -86,11 +86,9 @@ def number(name: str, low: float, high: float, value: float, unit: str, tip: str
     return box
 
 
-def text(name: str) -> QLabel:
+def text(name: str) -> Sentence:
     """Words that wrap; hidden until there are some."""
-    label = QLabel()
-    label.setObjectName(name)
-    label.setWordWrap(True)
+    label = Sentence(name)
     label.hide()
     return label
 

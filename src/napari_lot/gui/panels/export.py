@@ -28,9 +28,21 @@ from napari_lot.gui.canvas.layers import WorkbenchLayers
 from napari_lot.gui.canvas.picture import take_picture
 from napari_lot.gui.forms.progress_line import ProgressLine
 from napari_lot.gui.forms.refusal_line import RefusalLine
+from napari_lot.gui.forms.sentence import Sentence
 from napari_lot.gui.forms.widgets import number
-from napari_lot.gui.look import failure
-from napari_lot.gui.saving import CANVAS, EVERYTHING, KINDS, SESSION, WITH_ATOMS, Figures, check, save, with_ending
+from napari_lot.gui.look import failure, warning
+from napari_lot.gui.saving import (
+    CANVAS,
+    EVERYTHING,
+    KINDS,
+    SESSION,
+    WITH_ATOMS,
+    Figures,
+    check,
+    is_folder,
+    save,
+    with_ending,
+)
 from napari_lot.gui.state import WorkbenchState
 from napari_lot.gui.work.task import Task
 from napari_lot.progress import Progress
@@ -61,6 +73,7 @@ class ExportPanel(QWidget):
         self.make_session: Callable[[], Session] = self._session
         self.on_saved: Callable[[str, Path], None] = lambda kind, path: None
         self._folder = folder
+        self._no_place = ""
         self._task = Task("saving", self)
         self.progress = ProgressLine("export", self._task, "Stop saving; what is there stays as it is.")
         self.kind = QComboBox()
@@ -74,9 +87,7 @@ class ExportPanel(QWidget):
         self.path.setToolTip(
             "File to write; for everything: a folder, new or empty. A name alone lies in the folder that is offered."
         )
-        self.where = QLabel()
-        self.where.setObjectName("export_where")
-        self.where.setWordWrap(True)
+        self.where = Sentence("export_where")
         self.browse = QPushButton("Choose…")
         self.browse.setObjectName("export_browse")
         self.browse.setToolTip("Choose where to save.")
@@ -107,9 +118,7 @@ class ExportPanel(QWidget):
         self.copy = QPushButton("Copy the methods paragraph")
         self.copy.setObjectName("copy_methods")
         self.copy.clicked.connect(self._copy_methods)
-        self.note = QLabel()
-        self.note.setObjectName("export_note")
-        self.note.setWordWrap(True)
+        self.note = Sentence("export_note")
         layout = QGridLayout(self)
         layout.setContentsMargins(0, 0, 0, 0)
         for line, (text, widget) in enumerate((("Save", self.kind), ("as", self.path))):
@@ -157,7 +166,7 @@ class ExportPanel(QWidget):
 
     def _enable(self) -> None:
         result, busy = self.state.result, self.saving
-        refused = next(iter(self.refusals.said.values()), "")
+        refused = next(iter(self.refusals.said.values()), self._no_place)
         cannot = f"{self._task.what}: wait, or cancel." if busy else ""
         if not cannot and result is None:
             cannot = "Needs a finished reconstruction (step 3)."
@@ -208,30 +217,53 @@ class ExportPanel(QWidget):
         self._show_where()
 
     def _target(self) -> Path | None:
-        """What would be written, in full; None where no name is given."""
+        """What would be written, in full; None where no name is given.
+
+        Raises
+        ------
+        InputError
+            No file can have that name.
+        """
         text, kind = self.path.text().strip(), KINDS[self.kind.currentText()]
         if not text:
             return None
-        path = self._offered / Path(text).expanduser()
-        return path if path.suffix or path.is_dir() else with_ending(path, kind)
+        try:
+            path = self._offered / Path(text).expanduser()
+        except RuntimeError:
+            raise InputError(f"Nobody here is called {Path(text).parts[0][1:]}: give another folder.") from None
+        folder = is_folder(path)
+        path = path if path.suffix or folder else with_ending(path, kind)
+        is_folder(path)  # with its ending, a name may be too long
+        return path
 
     def _show_where(self) -> None:
         """The place in full where the field does not say it: in a narrow window a path is seen in part."""
-        target = self._target()
-        # a long path may be broken after every folder
-        self.where.setText("" if target is None else str(target).replace(os.sep, f"{os.sep}\u200b"))
-        self.where.setVisible(target is not None)
+        self._no_place = ""
+        try:
+            target = self._target()
+            self.where.setText("" if target is None else str(target))
+        except InputError as error:
+            self._no_place = str(error)
+            self.where.setText(warning(self._no_place))
+        self.where.setVisible(bool(self.where.text()))
+        self._enable()
+
+    def _start_folder(self) -> str:
+        """Where a dialog begins."""
+        try:
+            return str(self._target() or self._offered)
+        except InputError:
+            return str(self._offered)
 
     def _browse(self) -> None:
         what = self.kind.currentText()
         if what == EVERYTHING:
-            folder = QFileDialog.getExistingDirectory(self, "Save into", str(self._target() or self._offered))
+            folder = QFileDialog.getExistingDirectory(self, "Save into", self._start_folder())
             if folder:
                 self.path.setText(folder)
             return
         endings = " ".join(f"*{ending}" for ending in KINDS[what].endings)
-        start = str(self._target() or self._offered)
-        name, _ = QFileDialog.getSaveFileName(self, "Save", start, f"{endings};;All files (*)")
+        name, _ = QFileDialog.getSaveFileName(self, "Save", self._start_folder(), f"{endings};;All files (*)")
         if name:
             self.path.setText(str(with_ending(Path(name), KINDS[what])))
             self.overwrite.setChecked(True)  # the dialog has asked

@@ -8,10 +8,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 from qtpy.QtCore import QTimer, Signal
-from qtpy.QtWidgets import QLabel, QPushButton, QVBoxLayout, QWidget
+from qtpy.QtWidgets import QPushButton, QVBoxLayout, QWidget
 
 from napari_lot.errors import InputError
 from napari_lot.gui.forms.preset_row import PresetRow
+from napari_lot.gui.forms.sentence import Sentence
 from napari_lot.gui.forms.settings_form import SettingsForm
 from napari_lot.gui.forms.words import in_window_words
 from napari_lot.gui.plots.basic import ProbeSection
@@ -72,9 +73,7 @@ class ProbePanel(QWidget):
         self.more_button.setAutoDefault(True)  # Enter does what Space does
         self.more_button.setToolTip("Astigmatism, coma, fifth order and focal spread.")
         self.more_button.toggled.connect(self._show_more)
-        self.numbers = QLabel()
-        self.numbers.setObjectName("probe_numbers")
-        self.numbers.setWordWrap(True)
+        self.numbers = Sentence("probe_numbers")
         self.section = ProbeSection()
         self.section.hide()
         layout = QVBoxLayout(self)

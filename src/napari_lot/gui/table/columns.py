@@ -124,6 +124,8 @@ def _words(text: str) -> list[str]:
 def _named(by_name: dict[str, Column], word: str) -> NDArray[np.bool_]:
     if word.isdigit():
         return np.asarray(by_name["id"].values == int(word))
+    if word.lower() in ("and", "or", "not"):
+        raise InputError(f"Filter: leave out '{word}': comparisons hold all at once, elements and ids one or another.")
     symbols = by_name["element"].values
     if word.isalpha():
         return np.asarray(symbols == word.capitalize())

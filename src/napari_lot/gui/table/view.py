@@ -23,6 +23,7 @@ from qtpy.QtWidgets import (
 )
 
 from napari_lot.errors import InputError
+from napari_lot.gui.forms.sentence import Sentence
 from napari_lot.gui.look import FOCUS
 from napari_lot.gui.table.columns import Column, rows_that_match
 from napari_lot.gui.table.model import AtomsModel
@@ -61,6 +62,8 @@ class AtomsTable(QWidget):
         self.copy.clicked.connect(self.copy_rows)
         self.count = QLabel()
         self.count.setObjectName("atoms_count")
+        self.mistake = Sentence("atoms_filter_mistake")
+        self.mistake.hide()
         self.view = QTableView()
         self.view.setObjectName("atoms_table")
         self.view.setModel(self.model)
@@ -88,11 +91,13 @@ class AtomsTable(QWidget):
         layout = QVBoxLayout(self)
         layout.setContentsMargins(4, 4, 4, 4)
         layout.addLayout(top)
+        layout.addWidget(self.mistake)
         layout.addWidget(self.view, 1)
 
     def show_atoms(self, columns: list[Column]) -> None:
         """Other atoms, or more columns of the same."""
         if not columns:
+            self.mistake.hide()
             self.model.columns = []
             self.model.keep(np.zeros(0, np.int64))
             self._count()
@@ -118,8 +123,10 @@ class AtomsTable(QWidget):
         try:
             kept = rows_that_match(self.model.columns, self.filter.text())
         except InputError as error:
-            self.count.setText(str(error))
+            self.mistake.setText(str(error))
+            self.mistake.show()
             return
+        self.mistake.hide()
         self.model.keep(kept)
         self._count()
 

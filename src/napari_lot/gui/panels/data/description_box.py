@@ -6,9 +6,10 @@ from typing import Any
 
 from pydantic import ValidationError
 from qtpy.QtCore import Signal
-from qtpy.QtWidgets import QFormLayout, QLabel, QLineEdit, QPushButton, QVBoxLayout, QWidget
+from qtpy.QtWidgets import QFormLayout, QLineEdit, QPushButton, QVBoxLayout, QWidget
 
 from napari_lot.errors import InputError
+from napari_lot.gui.forms.sentence import Sentence
 from napari_lot.gui.forms.settings_form import SettingsForm
 from napari_lot.gui.forms.words import label_of
 from napari_lot.gui.look import warning
@@ -49,9 +50,7 @@ class DescriptionBox(QWidget):
         assert isinstance(rows, QFormLayout)
         rows.addRow("Exclude tilts", self.exclude)
         rows.addRow("Tilt weights", self.tilt_weights)
-        self.of_tilts = QLabel()  # why what stands in the two lines above is not taken
-        self.of_tilts.setObjectName("tilts_refused")
-        self.of_tilts.setWordWrap(True)
+        self.of_tilts = Sentence("tilts_refused")  # why what stands in the two lines above is not taken
         self.of_tilts.hide()
         rows.addRow(self.of_tilts)
         rows.addRow("Mask", self.mask)

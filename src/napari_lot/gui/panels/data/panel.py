@@ -8,10 +8,11 @@ from typing import Any
 
 from pydantic import ValidationError
 from qtpy.QtCore import Qt, QTimer
-from qtpy.QtWidgets import QHBoxLayout, QLabel, QPushButton, QVBoxLayout, QWidget
+from qtpy.QtWidgets import QHBoxLayout, QPushButton, QVBoxLayout, QWidget
 
 from napari_lot.errors import InputError
 from napari_lot.gui.forms.progress_line import ProgressLine
+from napari_lot.gui.forms.sentence import Sentence
 from napari_lot.gui.forms.widgets import offer
 from napari_lot.gui.forms.words import in_window_words, label_of
 from napari_lot.gui.look import failure, warning
@@ -31,6 +32,7 @@ USED_BY_THE_FIT = ("thickness_A",)
 """Of the fields, what the reader has no use for; a run takes it as it stands."""
 USED_AT_ONCE = (*USED_BY_THE_FIT, "gain", "offset", "read_noise", "denoised", "tilt_weights")
 """These a run takes as they stand; the reader looks for beam damage with them."""
+READ = "read"
 AGAIN = "Try again with these values"
 
 
@@ -59,6 +61,9 @@ class DataPanel(QWidget):
         self._applied: tuple[dict[str, Any], Any] | None = None
         # What could not be read, and may be tried again with other values.
         self._failed: Source | None = None
+        # Why, in words, while the notes say so, and what the notes said when the open series was read.
+        self._why = ""
+        self._of_open = ""
         self.setAcceptDrops(True)
 
         self.source = SourceBox(state, viewer)
@@ -78,13 +83,9 @@ class DataPanel(QWidget):
         beside.setContentsMargins(0, 0, 0, 0)
         beside.addWidget(self.apply, 1)
         beside.addWidget(self.discard)
-        self.notes = QLabel()
-        self.notes.setObjectName("data_notes")
-        self.notes.setWordWrap(True)
+        self.notes = Sentence("data_notes")
         self.notes.hide()
-        self.pixels = QLabel()
-        self.pixels.setObjectName("pixels_note")
-        self.pixels.setWordWrap(True)
+        self.pixels = Sentence("pixels_note")
         self.pixels.hide()
         self.notes.setTextInteractionFlags(Qt.TextInteractionFlag.TextSelectableByMouse)
         self.prepare = PreparePanel(state, viewer)
@@ -200,6 +201,8 @@ class DataPanel(QWidget):
             return {}
 
     def _on_typed(self) -> None:
+        if self._why:
+            self._say_why()
         self._enable()
         self.on_typed()
 
@@ -209,6 +212,9 @@ class DataPanel(QWidget):
             return
         fields, angles = self._applied
         self._failed = None
+        if self._why:
+            self.note(self._of_open)
+            self.state.succeed(READ)
         self.description.restore(fields)
         self.angles.restore(angles)
         self.source.path.setText(self._path)
@@ -246,8 +252,13 @@ class DataPanel(QWidget):
 
     def note(self, text: str) -> None:
         """Say something under the form, or nothing."""
+        self._why = ""
         self.notes.setText(text)
         self.notes.setVisible(bool(text))
+
+    def _note_of_open(self, text: str) -> None:
+        self._of_open = text
+        self.note(text)
 
     # -- reading ----------------------------------------------------------------------------------------------
 
@@ -338,15 +349,24 @@ class DataPanel(QWidget):
     def _is_not_read(self, source: Source, sentence: str) -> None:
         """What was open stays, and so do its values; it can be tried again with others."""
         self._failed = source
-        words = in_window_words(sentence)
-        if self._described not in (None, source):
-            words += (
-                f" In the fields stands what holds for {reading.name_of(self._described)}; '{AGAIN}' reads "
-                f"{reading.name_of(source)} with it."
-            )
-        self.note(failure(words))
+        self._why = in_window_words(sentence)
         self._on_typed()
-        self.state.fail(sentence)
+        self.state.fail(sentence, READ)
+
+    def _say_why(self) -> None:
+        """Why the last one could not be read, and what another try would read it with, as the fields stand now."""
+        why, source = self._why, self._failed
+        lines = [failure(why if why.endswith((".", "?", "!")) else f"{why}.")]
+        if source is not None and self._described not in (None, source):
+            name = reading.name_of(source)
+            lines.append(
+                f"'{AGAIN}' reads {name} with what stands in the fields."
+                if self._differs()
+                else f"In the fields stands what holds for {reading.name_of(self._described)}; '{AGAIN}' reads {name} "
+                "with it."
+            )
+        self.note("<br>".join(lines))
+        self._why = why
 
     def _is_read(
         self,
@@ -367,7 +387,7 @@ class DataPanel(QWidget):
         notes += [warning(verdict) if changed else verdict for verdict, changed in damage]
         if not self.angles.of_series:
             notes.append(f"Tilt angles {self.angles.kind.currentText()} as given here, whatever the file says.")
-        self.note("<br>".join(notes))
+        self._note_of_open("<br>".join(notes))
         self._say_pixels()
         self._enable()
 
@@ -401,7 +421,7 @@ class DataPanel(QWidget):
         self._is_open(("session", path))
         self.prepare.preparation.begin(series, again=False)
         self.state.set_series(series)
-        self.note("<br>".join(warning(in_window_words(w)) for w in series.warnings))
+        self._note_of_open("<br>".join(warning(in_window_words(w)) for w in series.warnings))
         self._enable()
 
     def _is_open(self, source: Source) -> None:

@@ -53,7 +53,7 @@ class TiltsBox(QWidget):
         painted = self.preparation.drawings.layer(MASK) is not None
         offer(
             self.use_mask,
-            why or (None if painted else "Press Paint first."),
+            why or (None if painted else "Press Paint mask first."),
             "What is painted is not used any more.",
         )
 

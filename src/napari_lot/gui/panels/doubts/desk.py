@@ -5,11 +5,12 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from qtpy.QtCore import Qt
-from qtpy.QtWidgets import QGridLayout, QLabel, QPushButton, QScrollArea, QSizePolicy, QVBoxLayout, QWidget
+from qtpy.QtWidgets import QGridLayout, QPushButton, QScrollArea, QSizePolicy, QVBoxLayout, QWidget
 
 from napari_lot.analysis.doubts_queue import signed
 from napari_lot.gui.doubts.queue import ALL_SEEN, DOUBTFUL_SEEN, DoubtQueue
 from napari_lot.gui.doubts.words import gain_text
+from napari_lot.gui.forms.sentence import Sentence
 from napari_lot.gui.panels.doubts.words import BUTTONS, COST_TIP
 
 LEAST_WIDTH = 300
@@ -29,11 +30,10 @@ class Desk(QWidget):
 
     def __init__(self, press: Callable[[str], object], parent: QWidget | None = None) -> None:
         super().__init__(parent)
-        self.title, self.why, self.facts, self.cost, self.said, self.hint = (QLabel() for _ in range(6))
+        self.title, self.why, self.facts, self.cost, self.said, self.hint = (Sentence() for _ in range(6))
         for name in ("title", "why", "facts", "cost", "hint", "said"):
             label = getattr(self, name)
             label.setObjectName(f"doubt_{name}")
-            label.setWordWrap(True)
             label.setTextFormat(Qt.TextFormat.PlainText)
         self.cost.setToolTip(COST_TIP)
         font = self.title.font()

@@ -14,7 +14,6 @@ from qtpy.QtWidgets import (
     QFileDialog,
     QFormLayout,
     QHBoxLayout,
-    QLabel,
     QLineEdit,
     QPushButton,
     QVBoxLayout,
@@ -31,6 +30,7 @@ from napari_lot.gui.canvas.views import ATOMS
 from napari_lot.gui.forms.drawer import grow_with_text, narrow
 from napari_lot.gui.forms.number_box import NumberBox
 from napari_lot.gui.forms.refusal_line import RefusalLine
+from napari_lot.gui.forms.sentence import Sentence
 from napari_lot.gui.look import warning
 from napari_lot.gui.plots.of_structure import AXES, DISTANCES, DeviationPlot
 from napari_lot.gui.state import WorkbenchState
@@ -132,9 +132,7 @@ class CompareBox(QWidget):
         self.figures = self._label("compare_figures")
         self.figures.setTextInteractionFlags(Qt.TextInteractionFlag.TextSelectableByMouse)
         self.hand = self._label("compare_hand")
-        self.legend = QLabel()
-        self.legend.setObjectName("compare_legend")
-        self.legend.setWordWrap(True)
+        self.legend = Sentence("compare_legend")
         self.what = QComboBox()
         self.what.setObjectName("compare_what")
         self.what.addItems([DISTANCES, AXES])
@@ -176,10 +174,8 @@ class CompareBox(QWidget):
         layout.addWidget(self.outcome)
 
     @staticmethod
-    def _label(name: str) -> QLabel:
-        label = QLabel()
-        label.setObjectName(name)
-        label.setWordWrap(True)
+    def _label(name: str) -> Sentence:
+        label = Sentence(name)
         label.setTextFormat(Qt.TextFormat.PlainText)
         return label
 

@@ -18,6 +18,7 @@ from napari_lot.gui.canvas.labels import angle_text, short_angle_text
 from napari_lot.gui.canvas.layers import WorkbenchLayers
 from napari_lot.gui.canvas.sizes import SIZES
 from napari_lot.gui.forms.drawer import Drawer, narrow
+from napari_lot.gui.forms.sentence import Sentence
 from napari_lot.gui.forms.words import in_window_words
 from napari_lot.gui.panels.inspect.compare_box import CompareBox
 from napari_lot.gui.panels.inspect.structure_box import StructureBox
@@ -50,23 +51,15 @@ class InspectPanel(QWidget):
         self._seldom = Seldom(self._follow, parent=self)
         self.bars = TiltBars(self._go_to)
         self.histogram = ColorHistogram()
-        self.text = QLabel()
-        self.text.setObjectName("tilt_text")
-        self.text.setWordWrap(True)
-        self.sure = QLabel()
-        self.sure.setObjectName("atoms_text")
-        self.sure.setWordWrap(True)
+        self.text = Sentence("tilt_text")
+        self.sure = Sentence("atoms_text")
         # "p < 0.95" is no tag: what Qt takes for HTML is not left to its guess
         self.sure.setTextFormat(Qt.TextFormat.PlainText)
-        self.hands = QLabel()
-        self.hands.setObjectName("handedness_text")
-        self.hands.setWordWrap(True)
+        self.hands = Sentence("handedness_text")
         self.hands.setTextFormat(Qt.TextFormat.PlainText)
         self.strengths = StrengthHistogram()
         self.widths = WidthHistogram()
-        self.probe = QLabel()
-        self.probe.setObjectName("probe_text")
-        self.probe.setWordWrap(True)
+        self.probe = Sentence("probe_text")
         self.probes = ProbeComparison()
         self.look_at_probe = QPushButton("Show the probe before and after")
         self.look_at_probe.setObjectName("show_probe_change")
@@ -102,9 +95,7 @@ class InspectPanel(QWidget):
             label.setBuddy(box)
             rows.addWidget(label, i, 0)
             rows.addWidget(box, i, 1)
-        self.size_text = QLabel()
-        self.size_text.setObjectName("size_text")
-        self.size_text.setWordWrap(True)
+        self.size_text = Sentence("size_text")
         self.table = LinkedTable(self.layers)
         self.show_table = QPushButton("Table of atoms")
         self.show_table.setObjectName("show_table")

@@ -7,13 +7,14 @@ from collections.abc import Callable
 import numpy as np
 from numpy.typing import NDArray
 from qtpy.QtCore import Qt
-from qtpy.QtWidgets import QComboBox, QFormLayout, QLabel, QVBoxLayout, QWidget
+from qtpy.QtWidgets import QComboBox, QFormLayout, QVBoxLayout, QWidget
 
 from napari_lot.analysis.structure import REACH_A, Structure, analyse
 from napari_lot.gui.canvas.layers import WorkbenchLayers
 from napari_lot.gui.forms.drawer import narrow
 from napari_lot.gui.forms.number_box import NumberBox
 from napari_lot.gui.forms.refusal_line import RefusalLine
+from napari_lot.gui.forms.sentence import Sentence
 from napari_lot.gui.plots.of_structure import COORDINATION, NEAREST, PAIRS, PARTIAL, StructurePlot
 from napari_lot.gui.state import WorkbenchState
 from napari_lot.gui.work.task import Task
@@ -49,9 +50,7 @@ class StructureBox(QWidget):
         self.refusals = RefusalLine("structure_refusals")
         self.refusals.watch("cutoff", "Neighbours within", self.cutoff)
         self._asked: float | None = None
-        self.text = QLabel()
-        self.text.setObjectName("structure_text")
-        self.text.setWordWrap(True)
+        self.text = Sentence("structure_text")
         self.text.setTextFormat(Qt.TextFormat.PlainText)
         narrow(self.what)
         self.plot = StructurePlot()

@@ -6,13 +6,14 @@ from collections.abc import Generator
 from typing import Any
 
 import numpy as np
-from qtpy.QtWidgets import QHBoxLayout, QLabel, QListWidget, QPushButton, QVBoxLayout, QWidget
+from qtpy.QtWidgets import QHBoxLayout, QListWidget, QPushButton, QVBoxLayout, QWidget
 
 from napari_lot.atoms import Orbitals
 from napari_lot.edit import Candidates
 from napari_lot.errors import InputError
 from napari_lot.gui.canvas.editing import LAYER_DELETED
 from napari_lot.gui.canvas.layers import WorkbenchLayers
+from napari_lot.gui.forms.sentence import Sentence
 from napari_lot.gui.state import WorkbenchState
 from napari_lot.job import Control
 
@@ -39,12 +40,8 @@ class EditBox(QWidget):
         self._taking = False
         self._asked: Orbitals | None = None
         self._click_wanted: tuple[int, np.ndarray] | None = None
-        self.words = QLabel()
-        self.words.setObjectName("edit_text")
-        self.words.setWordWrap(True)
-        self.count = QLabel()
-        self.count.setObjectName("edit_count")
-        self.count.setWordWrap(True)
+        self.words = Sentence("edit_text")
+        self.count = Sentence("edit_count")
         self.delete = QPushButton("Delete selected")
         self.delete.setObjectName("edit_delete")
         self.delete.setToolTip("Delete the selected atoms of a paused run.")
@@ -165,7 +162,7 @@ class EditBox(QWidget):
 
     def _delete(self) -> None:
         if not self.layers.editor.delete_selected():
-            self.count.setText("Nothing is selected: click or box atoms in Atoms 3D first.")
+            self._say("Nothing is selected: click or box atoms in Atoms 3D first.")
 
     def _undo(self) -> None:
         self.layers.editor.undo()
@@ -177,18 +174,23 @@ class EditBox(QWidget):
         outdated = not self._taking and self.layers.editor.candidates is not None and self._outdated
         if outdated:
             self._forget_peaks()
+        self._say(OUTDATED if outdated else "")
+        self._enable()
+
+    def _say(self, more: str = "") -> None:
+        """The sum of all changes, and below it what the last action has to say."""
+        if self.control is None or not self.layers.editor.active:
+            return
         try:
             edit = self.control.difference(self.layers.editor.atoms())
         except InputError as error:
-            self.count.setText(f"⚠ {error}")
+            words = f"⚠ {error}"
         else:
             self.state.succeed(EDIT)
-            self.count.setText(f"So far {edit.words}; Resume takes it." if edit else "Nothing is changed yet.")
+            words = f"So far {edit.words}; Resume takes it." if edit else "Nothing is changed yet."
         if not self.layers.editor.there:
-            self.count.setText(f"{LAYER_DELETED} Resume goes on with the atoms of the pause.")
-        if outdated:
-            self.count.setText(f"{self.count.text()}\n{OUTDATED}")
-        self._enable()
+            words = f"{LAYER_DELETED} Resume goes on with the atoms of the pause."
+        self.count.setText(f"{words}\n{more}" if more else words)
 
     def _enable(self) -> None:
         there = self.layers.editor.there
@@ -211,6 +213,7 @@ class EditBox(QWidget):
             self.state.fail(str(error), EDIT)
             return
         self._searching = True
+        self._say()
         self._forget_peaks()
         self._enable()
 
@@ -227,7 +230,7 @@ class EditBox(QWidget):
             if self._click_wanted is not None:
                 self._find()
             else:
-                self.count.setText(f"{self.count.text()}\n{OUTDATED}")
+                self._say(OUTDATED)
             return
         if isinstance(found, str):
             self.state.fail(found, EDIT)
@@ -260,7 +263,7 @@ class EditBox(QWidget):
         self.peaks.setVisible(bool(len(found)))
         self.add.setVisible(bool(len(found)))
         if not len(found):
-            self.count.setText("No residual peak is worth an atom: the images ask for no other.")
+            self._say("No residual peak is worth an atom: the images ask for no other.")
 
     def _forget_peaks(self) -> None:
         """They were found beside atoms that are no more, or are looked for again: none may be added."""
@@ -321,8 +324,6 @@ class EditBox(QWidget):
             return
         row = found.near(self.layers.candidates_on(tilt)[:, 1:], at, CLICK_REACH * self.spacing_A)
         if row is None:
-            self.count.setText(
-                f"No residual peak within {CLICK_REACH * self.spacing_A:.1f} Å of the click on tilt {tilt}."
-            )
+            self._say(f"No residual peak within {CLICK_REACH * self.spacing_A:.1f} Å of the click on tilt {tilt}.")
         else:
             self._take(row)

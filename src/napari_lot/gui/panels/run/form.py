@@ -11,6 +11,7 @@ from qtpy.QtWidgets import QCheckBox, QFormLayout, QGridLayout, QLabel, QLineEdi
 
 from napari_lot.agreement import expected_spacing_A
 from napari_lot.errors import InputError
+from napari_lot.gui.forms.sentence import Sentence
 from napari_lot.gui.forms.settings_form import SettingsForm, choices_of
 from napari_lot.gui.forms.words import in_window_words, label_of
 from napari_lot.gui.look import warning
@@ -42,9 +43,7 @@ class RunForm(QWidget):
         self.element.setObjectName("element")
         self.element.setMaxLength(40)
         self.element.setToolTip(Model.model_fields["elements"].description or "")
-        self.element_note = QLabel()
-        self.element_note.setObjectName("element_note")
-        self.element_note.setWordWrap(True)
+        self.element_note = Sentence("element_note")
         self.element_note.hide()
         rows = self.model.layout()
         assert isinstance(rows, QFormLayout)
@@ -120,9 +119,7 @@ class RunForm(QWidget):
         more = QWidget()
         layout = QVBoxLayout(more)
         layout.setContentsMargins(0, 0, 0, 0)
-        self.extra_note = QLabel()
-        self.extra_note.setObjectName("preset_extras")
-        self.extra_note.setWordWrap(True)
+        self.extra_note = Sentence("preset_extras")
         self.extra_note.hide()
         for title, parts in (
             ("Refine", (boxes,)),

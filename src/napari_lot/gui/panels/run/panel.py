@@ -19,6 +19,7 @@ from napari_lot.gui.canvas.layers import WorkbenchLayers
 from napari_lot.gui.forms.preset_row import PresetRow
 from napari_lot.gui.forms.progress_line import ProgressLine
 from napari_lot.gui.forms.section import CAVEAT, DONE
+from napari_lot.gui.forms.sentence import Sentence
 from napari_lot.gui.live import Outcome, RunnableJob, Runner
 from napari_lot.gui.panels.run.editing import EditBox
 from napari_lot.gui.panels.run.form import RunForm
@@ -87,9 +88,7 @@ class RunPanel(QWidget):
         self.edit = EditBox(state, layers)
         self.progress = ProgressView()
         self.table = RunTable(state, layers)
-        self.edited = QLabel()
-        self.edited.setObjectName("edited")
-        self.edited.setWordWrap(True)
+        self.edited = Sentence("edited")
         self.edited.hide()
         self.go_on = QPushButton("Go on with it")
         self.go_on.setObjectName("go_on")

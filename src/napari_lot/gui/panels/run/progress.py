@@ -7,9 +7,10 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
-from qtpy.QtWidgets import QLabel, QVBoxLayout, QWidget
+from qtpy.QtWidgets import QVBoxLayout, QWidget
 
 from napari_lot.gui.broken_off import did_not_end
+from napari_lot.gui.forms.sentence import Sentence
 from napari_lot.gui.forms.widgets import Bar
 from napari_lot.gui.forms.words import in_window_words
 from napari_lot.gui.live import Pace, time_text
@@ -31,16 +32,12 @@ class ProgressView(QWidget):
         self._pace = Pace()
         self._paused_s = 0.0
         self._paused_since: float | None = None
-        self.stage = QLabel()
-        self.stage.setObjectName("stage")
-        self.stage.setWordWrap(True)
+        self.stage = Sentence("stage")
         self.bar = Bar()
         self.bar.setObjectName("progress")
         self.bar.setTextVisible(True)
         self.bar.setMinimumHeight(20)
-        self.detail = QLabel()
-        self.detail.setObjectName("detail")
-        self.detail.setWordWrap(True)
+        self.detail = Sentence("detail")
         self.plot = ConvergencePlot()
         layout = QVBoxLayout(self)
         layout.setContentsMargins(0, 0, 0, 0)

@@ -20,6 +20,7 @@ from qtpy.QtWidgets import (
 from napari_lot.atoms import Orbitals
 from napari_lot.gui.canvas.layers import WorkbenchLayers
 from napari_lot.gui.forms.progress_line import ProgressLine
+from napari_lot.gui.forms.sentence import Sentence
 from napari_lot.gui.runs import KEPT_IN_MEMORY, Run, Runs
 from napari_lot.gui.state import WorkbenchState
 from napari_lot.gui.unsaved import ask, may_go
@@ -69,9 +70,7 @@ class RunTable(QWidget):
         header.setSectionResizeMode(QHeaderView.ResizeMode.ResizeToContents)
         header.setSectionResizeMode(END, QHeaderView.ResizeMode.Stretch)
         header.setMinimumSectionSize(30)
-        self.changes = QLabel()
-        self.changes.setObjectName("run_changes")
-        self.changes.setWordWrap(True)
+        self.changes = Sentence("run_changes")
         self.changes.setTextFormat(Qt.TextFormat.PlainText)
         self.remove = QPushButton("Remove from the list")
         self.remove.setObjectName("run_remove")
