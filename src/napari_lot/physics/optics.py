@@ -176,7 +176,7 @@ def probe_intensity(
 
     Returns
     -------
-    (D, V, U) float64
+    (D, V, U) float64, or float32 where ``single``
         Unit sum per depth.
 
     Raises
@@ -189,7 +189,7 @@ def probe_intensity(
     # values at the pixels: a whole number of finer pixels, fine enough that the intensity itself is not aliased
     over = max(1, int(np.ceil(pixel_size_A * 4.0 * semiangle / wavelength + 4.0 / min(shape))))
     fine = (over * shape[0], over * shape[1])
-    images = np.empty((len(depth), *shape))
+    images = np.empty((len(depth), *shape), np.float32 if single else np.float64)
     together = max(1, (1 << 22) // (fine[0] * fine[1]))  # depths a time: spectra of at most some 32 MB
     for start in range(0, len(depth), together):
         part = slice(start, start + together)
@@ -227,16 +227,16 @@ def probe_transfer(
 
     Returns
     -------
-    (D, V, U // 2 + 1) complex128
+    (D, V, U // 2 + 1) complex128, or complex64 where ``single``
         On the rfft2 grid, P(0; w) = 1.
     """
     depth = np.atleast_1d(np.asarray(depth_A, np.float64))
     wavelength, _ = require_probe(microscope)
     nodes, weights = _focal_average(microscope, depth)
-    out = np.zeros((len(depth), shape[0], shape[1] // 2 + 1), np.complex128)
-    fine, wave, phase, lit = _fine_wave(microscope, shape, pixel_size_A)
     kind = np.complex64 if single else np.complex128
-    blur = _source_transfer(microscope, shape, pixel_size_A)
+    out = np.zeros((len(depth), shape[0], shape[1] // 2 + 1), kind)
+    fine, wave, phase, lit = _fine_wave(microscope, shape, pixel_size_A)
+    blur = _source_transfer(microscope, shape, pixel_size_A).astype(np.float32 if single else np.float64)
     for at, weight in zip(nodes, weights.T, strict=True):
         flown = np.zeros(fine, kind)
         flown[lit] = wave * np.exp(-1j * (wavelength * at * phase)).astype(kind)
@@ -244,7 +244,7 @@ def probe_transfer(
         spectrum = _crop(fft.rfft2(amplitude.real**2 + amplitude.imag**2), fine, shape)
         spectrum = (spectrum.conj() if mirrored else spectrum) * blur
         for d in np.flatnonzero(weight):
-            out[d] += weight[d] * spectrum
+            out[d] += float(weight[d]) * spectrum
     return out
 
 
@@ -332,7 +332,7 @@ def _crop(spectrum: NDArray[np.complex128], fine: tuple[int, int], shape: tuple[
     v, u = shape
     half = u // 2 + 1
     low = (v + 1) // 2
-    out = np.empty((v, half), np.complex128)
+    out = np.empty((v, half), spectrum.dtype)
     out[:low] = spectrum[:low, :half]
     out[low:] = spectrum[fine[0] - (v - low) :, :half]
     if v % 2 == 0:

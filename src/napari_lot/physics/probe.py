@@ -180,11 +180,10 @@ def probe_slices(
         reach = depth_range_A or (float(depth.min()), float(depth.max()))
         radius = optics.probe_radius_A(microscope, reach)
         canvas = fft.next_fast_len(max(extent_px, min(int(np.ceil(3.0 * radius / pixel_size_A)), _WIDEST)), real=True)
-        start = canvas // 2 - extent_px // 2
-        window = slice(start, start + extent_px)
-        images = optics.probe_intensity(microscope, depth, (canvas, canvas), pixel_size_A, centred=True, single=True)
-        images = images[:, window, window]
-        images = images / images.sum((1, 2), keepdims=True)
+        images = optics.probe_intensity(microscope, depth, (canvas, canvas), pixel_size_A, single=True)
+        window = np.arange(-(extent_px // 2), extent_px - extent_px // 2)  # the optical axis is at [0, 0]
+        images = np.ascontiguousarray(images[:, window[:, None], window])
+        images = images / images.sum((1, 2), keepdims=True, dtype=np.float64)
     return ProbeSlices(images.astype(np.float32), depth, float(pixel_size_A))
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import numpy as np
@@ -19,6 +20,7 @@ from napari_lot.gui.plots.basic import ProbeSection
 from napari_lot.gui.state import WorkbenchState
 from napari_lot.gui.work.latest import Latest
 from napari_lot.job import ProbeSlices
+from napari_lot.machine import usable_cores
 from napari_lot.physics.optics import depth_of_focus_A, probe_radius_A, rayleigh_limit_A, wavelength_A
 from napari_lot.physics.probe import depth_basis, probe_slices
 from napari_lot.settings import Microscope
@@ -42,8 +44,9 @@ CHANGES_MS = 20
 """Changes that come together (a value and the bounds of another) are one; a person does not notice."""
 LATE_MS = 500
 """After which it is said that the probe on screen is not yet that of the values."""
-BLOCK = 3
-"""Slices between which it is asked whether they are still wanted: at a large defocus each takes a fifth of a second."""
+BLOCK, MOST_THREADS = 5, 4
+"""Slices that are calculated together, before which it is asked whether they are still wanted: at a large defocus each
+takes a fifth of a second. And threads that do."""
 REST_MS = 400
 """Time without a change after which the rank is worked out: it takes longer than the probe."""
 BASIS_TOLERANCE = 1e-4
@@ -280,12 +283,16 @@ def slices_of(
     reach = float(depth_A[0]), float(depth_A[-1])
 
     def calculate(wanted: Callable[[], bool]) -> ProbeSlices | None:
-        images = []
-        for k in range(0, len(depth_A), BLOCK):
+        def block(start: int) -> NDArray[np.float32] | None:
             if not wanted():
                 return None
-            images.append(probe_slices(microscope, depth_A[k : k + BLOCK], PREVIEW_PIXELS, pixel_size_A, reach).images)
-        return ProbeSlices(np.concatenate(images), depth_A, float(pixel_size_A))
+            part = depth_A[start : start + BLOCK]
+            return probe_slices(microscope, part, PREVIEW_PIXELS, pixel_size_A, reach).images
+
+        with ThreadPoolExecutor(min(usable_cores(), MOST_THREADS)) as threads:
+            images = [found for found in threads.map(block, range(0, len(depth_A), BLOCK)) if found is not None]
+        whole = sum(map(len, images)) == len(depth_A)
+        return ProbeSlices(np.concatenate(images), depth_A, float(pixel_size_A)) if whole else None
 
     return calculate
 
