@@ -8,6 +8,8 @@ from the rotation centre, downstream positive; the focal plane lies at w = defoc
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from scipy import constants, fft
@@ -236,7 +238,8 @@ def probe_transfer(
     kind = np.complex64 if single else np.complex128
     out = np.zeros((len(depth), shape[0], shape[1] // 2 + 1), kind)
     fine, wave, phase, lit = _fine_wave(microscope, shape, pixel_size_A)
-    blur = _source_transfer(microscope, shape, pixel_size_A).astype(np.float32 if single else np.float64)
+    blur: NDArray[Any] = _source_transfer(microscope, shape, pixel_size_A)
+    blur = blur.astype(np.float32) if single else blur
     for at, weight in zip(nodes, weights.T, strict=True):
         flown = np.zeros(fine, kind)
         flown[lit] = wave * np.exp(-1j * (wavelength * at * phase)).astype(kind)
