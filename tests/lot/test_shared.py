@@ -106,6 +106,6 @@ def test_a_fit_needs_far_fewer_steps_than_one_number_at_a_time():
     losses = {}
     for name, modes in (("shared", shared), ("alone", None)):
         path = lbfgs(problem, begin, groups, curvature, 15, 1e-9, shared=modes)
-        losses[name] = [loss for _, loss, _ in path][-1]
+        losses[name] = [step.loss for step in path][-1]
     assert losses["shared"] < 1e-3 * first
     assert losses["shared"] < 0.1 * losses["alone"]
