@@ -14,6 +14,8 @@ from steps import child, open_step
 from napari_lot.export import read_atoms
 from napari_lot.settings import REFINED_BY_DEFAULT, Solver
 
+pytestmark = pytest.mark.slow  # part of `make test-all`
+
 
 def finish(workbench: Any, hand: Any, button: str = "finish") -> None:
     hand.click(child(workbench, "start"))

@@ -17,6 +17,7 @@ from napari_lot.export.methods import methods_text
 from napari_lot.gui.workbench import MINIMUM_WIDTH
 
 
+@pytest.mark.slow
 def test_every_kind_is_saved(ready: Any, viewer: Any, hand: Any, notified: Any, tmp_path: Path) -> None:
     run_to_the_end(ready, hand, knows_errors=True)
     for kind, name in (
@@ -116,6 +117,7 @@ def test_an_ending_of_another_format_is_refused(ready: Any, hand: Any, notified:
     assert len(read_atoms(tmp_path / "atoms.extxyz")) == 247
 
 
+@pytest.mark.slow
 def test_docks_of_atoms_go_with_another_series(ready: Any, viewer: Any, hand: Any) -> None:
     run_to_the_end(ready, hand)
     open_step(ready, hand, "inspect")
@@ -162,6 +164,7 @@ def test_preferences_are_used(viewer: Any, qtbot: Any, tmp_path: Path) -> None:
         own.reconstruction.autosave_s = 60.0
 
 
+@pytest.mark.slow
 def test_plots_follow_the_theme(ready: Any, viewer: Any, hand: Any) -> None:
     run_to_the_end(ready, hand)
 
@@ -180,6 +183,7 @@ def test_plots_follow_the_theme(ready: Any, viewer: Any, hand: Any) -> None:
     assert brightness()[0] < 0.3
 
 
+@pytest.mark.slow
 def test_napari_opens_and_saves_our_files(ready: Any, viewer: Any, hand: Any, tmp_path: Path) -> None:
     """Drag and drop and File > Save, by napari's public functions."""
     run_to_the_end(ready, hand, knows_errors=True)

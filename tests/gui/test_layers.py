@@ -179,16 +179,16 @@ def test_streaming_leaves_no_atom_behind(viewer: Any, qtbot: Any) -> None:
     layers.close()
 
 
-@pytest.mark.parametrize("top", np.geomspace(0.01, 9.9, 40))
-def test_the_bar_of_residuals_has_room_for_numbers(top: float) -> None:
+def test_the_bar_of_residuals_has_room_for_numbers() -> None:
     from vispy.visuals.axis import _get_ticks_talbot
 
     from napari_lot.gui.canvas.stacks import round_up
 
-    high = round_up(top)
-    assert top <= high * (1 + 1e-6) < 1.35 * top
-    ticks = np.asarray(_get_ticks_talbot(-high, high, 90 / 96, 2))
-    assert (np.abs(ticks) <= high * (1 + 1e-9)).sum() >= 3
+    for top in np.geomspace(0.01, 9.9, 40):
+        high = round_up(top)
+        assert top <= high * (1 + 1e-6) < 1.35 * top
+        ticks = np.asarray(_get_ticks_talbot(-high, high, 90 / 96, 2))
+        assert (np.abs(ticks) <= high * (1 + 1e-9)).sum() >= 3, top
 
 
 def test_residual_is_measured_minus_calculated_on_symmetric_limits(viewer: Any) -> None:

@@ -24,6 +24,8 @@ from napari_lot.series.sample import load_sample
 from napari_lot.session import Session, write_session
 from napari_lot.settings import Settings
 
+pytestmark = pytest.mark.slow  # part of `make test-all`
+
 
 class Turns(QObject):
     """Counts the turns of the event loop, and in which of them layers came."""
