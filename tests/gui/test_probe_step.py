@@ -118,7 +118,7 @@ def test_a_defocus_that_is_too_large_is_said_and_the_next_value_is_drawn(
     hand.until(lambda: "Probe" in viewer.layers)
     for defocus, widest in (("2000", 101), ("5000", 251)):
         hand.type(child(panel, "defocus_A"), defocus)
-        hand.until(lambda: f"The beam is up to {widest} Å wide" in panel.numbers.text())  # noqa: B023
+        hand.until(lambda widest=widest: f"The beam is up to {widest} Å wide" in panel.numbers.text())
     assert panel.section.isHidden()
     assert "Probe" not in viewer.layers
     assert not workbench.view_buttons["probe"].isEnabled()

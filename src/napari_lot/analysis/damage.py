@@ -110,23 +110,20 @@ def check_damage(series: TiltSeries, detector: Detector | None, denoised: bool =
                 pairs.append((first, other, found))
                 if _unlike(series, first, found.correlation):
                     unlike.append((first, other))
-    if equal and not pairs:
-        a, b = equal[0]
-        return Damage(
-            None,
-            f"cannot tell whether the beam changed the specimen: the images of tilts {a} and {b} are equal to the last "
-            "digit: a copy, or without noise.",
-            repeats,
-        )
-    return _judge(repeats, tuple(pairs), unlike, denoised)
+    return _judge(repeats, tuple(pairs), unlike, equal, denoised)
 
 
 def _judge(
     repeats: tuple[tuple[int, ...], ...],
     pairs: tuple[tuple[int, int, Difference], ...],
     unlike: list[tuple[int, int]],
+    equal: list[tuple[int, int]],
     denoised: bool,
 ) -> Damage:
+    if equal and not pairs:
+        a, b = equal[0]
+        why = f"the images of tilts {a} and {b} are equal to the last digit: a copy, or without noise."
+        return Damage(None, f"cannot tell whether the beam changed the specimen: {why}", repeats)
     if not pairs:
         return Damage(
             None, "cannot tell whether the beam changed the specimen: repeated images hardly overlap.", repeats

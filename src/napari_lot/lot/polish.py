@@ -38,7 +38,7 @@ class Step:
     state : State
         After the last step that was accepted.
     loss : float
-        Of the images alone.
+        Of the images, and the cost of the priors; NaN before the first pass has ended.
     tilts : (n,) indices
     calculated : (n, V, U)
         Images of these tilts: of ``state``, or where nothing was ``accepted`` yet, of the step that is tried.
