@@ -62,14 +62,14 @@ def get_series_reader(path: PathOrPaths) -> Callable[[PathOrPaths], list[LayerDa
 
 
 def read_series_layers(path: PathOrPaths, raw: RawSeries | None = None) -> list[LayerData]:
-    """The series as one 4-D image layer [tilt, 1, v, u] in Å.
+    """The series as one 4-D image layer [tilt, 1, v, u] in Å; pixels that are not numbers are masked.
 
     Raises
     ------
     InputError
         As ``read_series``; napari shows the sentence as a notification.
     """
-    return [layer_data(read_series(_single(path) or path, raw=raw))]
+    return [layer_data(read_series(_single(path) or path, mask_nonfinite=True, raw=raw))]
 
 
 def read_session_layers(path: PathOrPaths) -> list[LayerData]:

@@ -222,8 +222,7 @@ def bad_inputs(folder: Path) -> dict[str, tuple[Path, str]]:
         (place / "angles.csv").write_text(text)
         return write_stack(place / "series.tif", images)
 
-    nan, zero = good.copy(), good.copy()
-    nan[3, 5, 5] = np.nan
+    zero = good.copy()
     zero[4] = 0
     truncated = case("truncated", good)
     truncated.write_bytes(truncated.read_bytes()[: good.nbytes // 2])
@@ -235,7 +234,6 @@ def bad_inputs(folder: Path) -> dict[str, tuple[Path, str]]:
         "truncated": (truncated, "truncated or damaged"),
         "count": (case("count", good[:30]), "36"),
         "single": (case("single", good[0]), "stack"),
-        "nan": (case("nan", nan), "NaN"),
         "zero": (case("zero", zero), "tilt 4"),
         "pixel size": (case("pixel", good), "pixel size"),
         "no angles": (write_stack(folder / "alone.tif", good), "angle"),
@@ -260,6 +258,20 @@ def test_bad_files_are_notified_and_nothing_is_lost(
         assert workbench.state.series is series, name
         assert "Measured" in viewer.layers
         assert (path.read_bytes() if path.exists() else None) == before
+
+
+def test_pixels_that_are_no_numbers_are_masked_and_told_of(
+    workbench: Any, viewer: Any, hand: Any, notified: Any, tmp_path: Path
+) -> None:
+    images = load_sample().images.copy()
+    images[3, 5, 5:7] = np.nan
+    hand.type(child(workbench, "pixel_size_A"), "0.25")
+    (tmp_path / "angles.csv").write_text("\n".join(str(a) for a in np.linspace(-70, 70, 36)) + "\n")
+    hand.type(child(workbench, "series_path"), str(write_stack(tmp_path / "series.tif", images)))
+    assert not notified()
+    series = workbench.state.series
+    assert list(zip(*np.nonzero(~series.mask), strict=True)) == [(3, 5, 5), (3, 5, 6)]
+    assert "2 pixels are NaN or infinite, in tilt 3: they are masked" in child(workbench, "data_notes").text()
 
 
 def test_a_missing_pixel_size_can_be_typed(workbench: Any, viewer: Any, hand: Any, tmp_path: Path) -> None:

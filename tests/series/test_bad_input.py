@@ -14,6 +14,7 @@ import tifffile
 
 from napari_lot.errors import InputError
 from napari_lot.series import TiltSeries, read_series
+from napari_lot.series.layer import series_from_layer_data
 from series.writers import WRITERS, write_hdf5, write_mat5, write_mat73, write_mrc, write_npz, write_tiff
 
 
@@ -226,6 +227,39 @@ def test_not_a_number_says_how_many_and_where(tmp_path, stack, thetas, untouched
     refused("3 pixels are NaN or infinite, in tilts 1, 4: mask these", path, angles=thetas, pixel_size_A=0.3)
     mask = np.isfinite(stack)
     assert np.isfinite(read_series(path, angles=thetas, pixel_size_A=0.3, mask=mask).images).all()
+
+
+def test_not_a_number_can_be_masked_with_a_warning(tmp_path, stack, thetas, untouched):
+    stack[1, 2, 3] = np.nan
+    stack[4, :2, 0] = -np.inf
+    stack[5] = np.nan
+    path = save(tmp_path, stack, untouched)
+    mask = np.ones(stack.shape[1:], bool)
+    mask[2, 3] = False
+    series = read_series(path, angles=thetas, pixel_size_A=0.3, mask=mask, exclude=[5], mask_nonfinite=True)
+    expected = np.broadcast_to(mask, stack.shape).copy()
+    expected[4, :2, 0] = False
+    assert (series.mask == expected).all()
+    assert np.isfinite(series.images).all()
+    assert [w for w in series.warnings if "NaN" in w] == [
+        f"{path}: 2 pixels are NaN or infinite, in tilt 4: they are masked, not used."
+    ]
+
+
+def test_nothing_is_masked_where_all_are_numbers(tmp_path, stack, thetas, untouched):
+    path = save(tmp_path, stack, untouched)
+    series = read_series(path, angles=thetas, pixel_size_A=0.3, mask_nonfinite=True)
+    assert series.mask is None
+    assert not series.warnings
+
+
+def test_a_layers_pixels_that_are_no_numbers_are_masked_when_asked(stack, thetas):
+    stack[2, 3, 1] = np.nan
+    with pytest.raises(InputError, match="1 pixel is NaN or infinite, in tilt 2: mask"):
+        series_from_layer_data(stack, name="a", angles=thetas, pixel_size_A=0.3)
+    series = series_from_layer_data(stack, name="a", angles=thetas, pixel_size_A=0.3, mask_nonfinite=True)
+    assert list(zip(*np.nonzero(~series.mask), strict=True)) == [(2, 3, 1)]
+    assert series.warnings == ("a: 1 pixel is NaN or infinite, in tilt 2: it is masked, not used.",)
 
 
 def test_values_beyond_float32(tmp_path, stack, thetas, untouched):

@@ -1,4 +1,7 @@
-"""Where a series can come from, each as ``(series, microscope or None, element or None)``; atoms of a layer. No Qt."""
+"""Where a series can come from, each as ``(series, microscope or None, element or None)``; atoms of a layer. No Qt.
+
+Pixels that are not numbers are masked, and a warning below the series says so: who sees the images can judge that.
+"""
 
 from __future__ import annotations
 
@@ -26,7 +29,7 @@ Found = tuple[TiltSeries, Microscope | None, str | None]
 
 def from_file(path: Path | list[Path], given: dict[str, Any], angles: Any, progress: Progress = nothing) -> Found:
     """Read a file, or several with one image each; ``given`` and ``angles`` (see ``read_series``) win."""
-    series = read_series(path, angles=angles, progress=progress, **given)
+    series = read_series(path, angles=angles, mask_nonfinite=True, progress=progress, **given)
     return series, *_known(series.metadata, series.source)
 
 
@@ -35,7 +38,14 @@ def from_layer(layer: Any, given: dict[str, Any], angles: Any, progress: Progres
     if angles is None and KEY not in layer.metadata and layer.source.path:
         angles = find_angle_file(layer.source.path)
     series = series_from_layer_data(
-        layer.data, layer.metadata, layer.scale, units=layer.units, name=layer.name, angles=angles, **given
+        layer.data,
+        layer.metadata,
+        layer.scale,
+        units=layer.units,
+        name=layer.name,
+        angles=angles,
+        mask_nonfinite=True,
+        **given,
     )
     return series, *_known(series.metadata, layer.name)
 

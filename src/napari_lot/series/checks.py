@@ -184,6 +184,30 @@ def check_enough(directions: NDArray[np.float64], used: NDArray[np.int64], sourc
         )
 
 
+def mask_of_finite(
+    images: NDArray[Any], mask: NDArray[np.bool_] | None, excluded: Sequence[int], source: str
+) -> tuple[NDArray[np.bool_] | None, list[str]]:
+    """The mask (T, V, U) without what is NaN or infinite, and the warning that says so; as it was where nothing is."""
+    if images.dtype.kind != "f":
+        return mask, []
+    wrong_of: dict[int, int] = {}
+    for t, image in enumerate(images):  # one tilt at a time keeps memory flat
+        wrong = ~np.isfinite(image)
+        if mask is not None:
+            wrong &= mask[t]
+        if t in excluded or not wrong.any():
+            continue
+        if not wrong_of:
+            mask = np.ones(images.shape, bool) if mask is None else mask.copy()
+        mask[t] &= ~wrong  # type: ignore[index]
+        wrong_of[t] = int(np.count_nonzero(wrong))
+    if not wrong_of:
+        return mask, []
+    count = sum(wrong_of.values())
+    are, they = ("s are", "they are") if count > 1 else (" is", "it is")
+    return mask, [f"{source}: {count} pixel{are} NaN or infinite, in {tilt_list(wrong_of)}: {they} masked, not used."]
+
+
 def checked_pixels(
     images: NDArray[np.float32], mask: NDArray[np.bool_] | None, used: NDArray[np.int64], counts: bool, source: str
 ) -> tuple[NDArray[np.float32], list[str]]:

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from napari_lot.errors import InputError
-from napari_lot.series.checks import check_stack_shape
+from napari_lot.series.checks import check_mask, check_stack_shape, mask_of_finite
 from napari_lot.series.raw import plausible_pixel_size, unit_in_A
 from napari_lot.series.read import AngleSource, angle_values, read_mask
 from napari_lot.series.tilt_series import TiltSeries
@@ -75,6 +75,7 @@ def series_from_layer_data(
     mask: str | Path | NDArray[Any] | None = None,
     counts: bool | None = None,
     exclude: Sequence[int] = (),
+    mask_nonfinite: bool = False,
 ) -> TiltSeries:
     """A tilt series from an image layer: [tilt, v, u] or [tilt, 1, v, u].
 
@@ -90,7 +91,7 @@ def series_from_layer_data(
     name : str
         The layer's name, for messages.
     angles : path, array or function of the number of tilts, optional
-        As for ``read_series``.
+        As for ``read_series``, and ``mask_nonfinite``.
 
     Raises
     ------
@@ -131,6 +132,10 @@ def series_from_layer_data(
         geometry["angles_deg"] = np.zeros((len(images), 3))
     if same_shape and angles is None:
         values["warnings"] = tuple(facts.get("warnings", ()))
+    if mask_nonfinite:
+        mask = check_mask(values["mask"], images.shape, name)
+        values["mask"], masked = mask_of_finite(images, mask, values["excluded"], name)
+        values["warnings"] = (*values.get("warnings", ()), *masked)
     return TiltSeries(images=images, **geometry, **values)
 
 

@@ -14,7 +14,7 @@ from napari_lot.errors import InputError
 from napari_lot.progress import Progress, nothing, part
 from napari_lot.series.angles import AngleTable, Geometry, read_angles, to_lot_angles
 from napari_lot.series.arrays import read_npy, read_npz
-from napari_lot.series.checks import check_angles, check_mask, check_stack_shape
+from napari_lot.series.checks import check_angles, check_mask, check_stack_shape, mask_of_finite
 from napari_lot.series.raw import RawSeries, check_readable
 from napari_lot.series.rosetta import MODULES, read_rosetta
 from napari_lot.series.several import by_name, images_in, read_several
@@ -59,6 +59,7 @@ def read_series(
     counts: bool | None = None,
     geometry: Geometry | None = None,
     exclude: Sequence[int] = (),
+    mask_nonfinite: bool = False,
     raw: RawSeries | None = None,
     progress: Progress = nothing,
 ) -> TiltSeries:
@@ -86,6 +87,8 @@ def read_series(
         Whose convention the file's or side file's angles follow, where it cannot be told from their names.
     exclude : sequence of int
         Tilts not to use, counted from 0; their pixels may be anything.
+    mask_nonfinite : bool
+        Mask pixels that are NaN or infinite and warn of them; else they are refused, for nobody may read a warning.
     raw : RawSeries, optional
         What the file's reader has found already (see ``stack_with_angles``): it is not read again.
     progress : callable
@@ -125,6 +128,9 @@ def read_series(
     centre = center_px if center_px is not None else raw.center_px
     known = centre is not None
     warnings = raw.warnings
+    if mask_nonfinite:
+        mask_array, masked = mask_of_finite(images, mask_array, tuple(exclude) or raw.excluded, str(path))
+        warnings += tuple(masked)
     if transposed:
         images = images.transpose(0, 2, 1)
         mask_array = None if mask_array is None else mask_array.transpose(0, 2, 1)
