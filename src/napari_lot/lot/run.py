@@ -140,9 +140,10 @@ def _run(job: Job, control: Control) -> Iterator[Snapshot]:
             solver.take(edit)
             solver.fit_briefly()
     if reason == "cancelled" or (reason != "converged" and not len(solver.state.height)):
-        ready.problem.model.close()
         why = "Cancelled" if reason == "cancelled" else "Ended before there was an atom"
-        yield live.snapshot("finished", solver.step, solver.step, solver.state, f"{why}; no result was kept.")
+        last = live.snapshot("finished", solver.step, solver.step, solver.state, f"{why}; no result was kept.")
+        ready.problem.model.close()
+        yield last
         return
     seconds |= solver.seconds
     if paused:
@@ -192,7 +193,7 @@ class _Live:
         self.r = np.full(len(job.series), np.nan)
         self.fresh: dict[int, NDArray[np.float32]] = {}
         self.last = 0.0
-        self.cost = 0.0
+        self.cost, self.drawn = 0.0, 0.0
         self.stage = ""
         self.loss = np.nan
         self.result: Result | None = None
@@ -209,13 +210,13 @@ class _Live:
         self.last, self.stage = now, progress.stage
         if progress.stepped:
             self.loss = progress.loss / max(progress.calculated.size, 1)
-        worked = time.thread_time()
+        worked, self.drawn = time.thread_time(), 0.0
         if progress.stepped or self._of is None or self._of[0] is not state:
             self._of = state, orbitals_of(self.job, self.ready, state)
         snapshot = self.snapshot(
             progress.stage, progress.step, progress.steps_total, state, STAGES[progress.stage], atoms=self._of[1]
         )
-        self.cost = time.thread_time() - worked
+        self.cost = time.thread_time() - worked + self.drawn
         yield snapshot
 
     def everything(self, result: Result) -> None:
@@ -256,12 +257,20 @@ class _Live:
         tilts = np.array(sorted(fresh), np.int64)
         images = np.empty((len(tilts), *self.job.series.images.shape[1:]), np.float32)
         observed, weights = ready.problem.observed.numpy(), ready.problem.weights
-        for j, image in zip(tilts, images, strict=True):
+        model = ready.problem.model
+
+        def draw(k: int) -> float:
+            began, j = time.thread_time(), int(tilts[k])
             counting = EVERYWHERE if weights is None else weights[j].numpy()
-            calculated = np.ascontiguousarray(fresh[int(j)], np.float32)
+            calculated = np.ascontiguousarray(fresh[j], np.float32)
             self.r[j] = shown(
-                observed[j], calculated, counting, float(state.background[j]), ready.unit, ready.zero, image
+                observed[j], calculated, counting, float(state.background[j]), ready.unit, ready.zero, images[k]
             )
+            return time.thread_time() - began
+
+        # the fit stands still meanwhile, so its threads are free
+        drawn = sum(model.run(draw, len(tilts)))
+        self.drawn = drawn / model.threads if model.threads > 1 else 0.0  # one thread is this one
         return tilts, images
 
 
