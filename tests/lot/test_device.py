@@ -161,8 +161,9 @@ def test_batches_of_any_size_agree(tilts, monkeypatch):
     device.most_tilts = tilts
     monkeypatch.setattr(device, "entries", lambda _: 7)  # windows at once
     parts = case.model(device)
-    assert_alike(case.fitted(parts, "poisson", True), whole[0], 1e-6)
-    assert_alike(case.rendered(parts), whole[1], 1e-6)
+    # to single precision: a library of transforms rounds another number of them at once in another way
+    assert_alike(case.fitted(parts, "poisson", True), whole[0], 5e-6)
+    assert_alike(case.rendered(parts), whole[1], 5e-6)
 
 
 def test_the_window_and_the_measured_images_may_change():

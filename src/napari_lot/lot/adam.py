@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import numba as nb
@@ -11,6 +12,15 @@ from numpy.typing import NDArray
 from napari_lot.lot.spread.common import OPTIONS
 
 Floats = NDArray[np.float64]
+Run = Callable[[Callable[[int], Any], int], Any]
+ROWS_AT_ONCE = 65536
+"""Rows of a step that a thread takes in one go."""
+
+
+def one_by_one(work: Callable[[int], Any], count: int) -> None:
+    """Without threads."""
+    for k in range(count):
+        work(k)
 
 
 class Adam:
@@ -26,17 +36,31 @@ class Adam:
         self._second: dict[str, Floats] = {}
         self._count: dict[str, Floats] = {}
 
-    def step(self, name: str, gradient: Floats, rate: float, size: int, rows: Any = None) -> Floats:
-        """Change to add to the given rows of a group with ``size`` rows in all; to all where none are given."""
+    def step(
+        self, name: str, gradient: Floats, rate: float, size: int, rows: Any = None, run: Run = one_by_one
+    ) -> Floats:
+        """Change to add to the given rows of a group with ``size`` rows in all; to all where none are given.
+
+        ``run(work, count)`` calls ``work(0..count-1)``, in threads if it likes.
+        """
         shape = (size, *gradient.shape[1:])
         if name not in self._first or self._first[name].shape != shape:
             self._first[name], self._second[name] = np.zeros(shape), np.zeros(shape)
             self._count[name] = np.zeros(size)
-        which = np.arange(size) if rows is None else np.asarray(rows, np.int64)
-        flat = np.ascontiguousarray(gradient).reshape(len(which), -1)
+        which = None if rows is None else np.asarray(rows, np.int64)
+        flat = np.ascontiguousarray(gradient).reshape(size if which is None else len(which), -1)
         change = np.empty_like(flat)
         memory = (self._first[name].reshape(size, -1), self._second[name].reshape(size, -1), self._count[name])
-        _step(*memory, which, flat, float(rate), self.beta1, self.beta2, change)
+
+        def some(k: int) -> None:
+            part = slice(k * ROWS_AT_ONCE, min((k + 1) * ROWS_AT_ONCE, len(flat)))
+            these = np.arange(part.start, part.stop) if which is None else which[part]
+            _step(*memory, these, flat[part], float(rate), self.beta1, self.beta2, change[part])
+
+        if len(flat) <= ROWS_AT_ONCE:
+            some(0)
+        else:
+            run(some, -(-len(flat) // ROWS_AT_ONCE))
         return change.reshape(gradient.shape)
 
     def select(self, names: tuple[str, ...], index: Any) -> None:

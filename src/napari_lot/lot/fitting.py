@@ -276,14 +276,16 @@ class Fit:
         found = self.problem.evaluate(state, tilts, asked)
         g = found.gradients
         n, t = len(state.height), len(self.problem)
-        typical = max(population.typical_height(state), 1e-12)
         state = state.select(slice(None))
+        run = self.problem.model.run
         if "positions" in g:
-            state.positions = state.positions + self.adam.step("positions", g["positions"], rate * s.position_step_A, n)
+            change = self.adam.step("positions", g["positions"], rate * s.position_step_A, n, run=run)
+            state.positions = np.add(state.positions, change, out=change)
         if "height" in g:
             mean = float(state.height.mean())
-            change = self.adam.step("height", g["height"], rate * s.height_step * mean, n)
-            state.height = np.maximum(state.height + change, 0.0)
+            change = self.adam.step("height", g["height"], rate * s.height_step * mean, n, run=run)
+            change += state.height
+            state.height = np.maximum(change, 0.0, out=change)
         if "width" in g:
             change = self.adam.step("width", g["width"], rate * s.width_step_A, len(state.width))
             state.width = np.clip(state.width + change, 0.15, 2.0)
@@ -307,6 +309,7 @@ class Fit:
             state.scale = state.scale.copy()
             state.scale[tilts] += self.adam.step("scale", g["scale"], rate * s.scale_step, t, tilts)
         if "background" in g:
+            typical = max(population.typical_height(self.state), 1e-12)
             state.background = state.background.copy()
             state.background[tilts] += self.adam.step("background", g["background"], rate * 0.02 * typical, t, tilts)
         self.state = state

@@ -35,7 +35,7 @@ from napari_lot.lot.render.differentiable import Fitted, Render
 from napari_lot.lot.render.gradients import BY_AMPLITUDE, together
 from napari_lot.lot.render.reference import reference_images
 from napari_lot.lot.render.road import Road
-from napari_lot.lot.render.scene import Measured, Scene, Seen
+from napari_lot.lot.render.scene import ALL, Measured, Members, Scene, Seen
 from napari_lot.lot.render.spectra import PairTransfer
 from napari_lot.lot.spread import compact
 from napari_lot.lot.spread.window import COARSE, FINE, Window
@@ -356,27 +356,27 @@ class ImageModel:
             spread2 = (width**2 + self.extra2).clamp_min((0.5 * pixel) ** 2)
             amplitude = height * width**2 / spread2
             inv_s2 = pixel**2 / spread2
-            if inv_s2.dim() == 0:
-                inv_s2 = inv_s2.expand(len(positions))
+            inv_s2 = inv_s2.expand(len(positions))
         filters, members = self._filters(shapes, inv_s2 is None)
         return Seen(positions, amplitude, inv_s2, matrices, offsets, filters, members)
 
-    def _filters(self, shapes: Shapes | None, by_window: bool) -> tuple[Tensor | None, tuple[NDArray[np.int64], ...]]:
+    def _filters(self, shapes: Shapes | None, by_window: bool) -> tuple[Tensor | None, tuple[Members, ...]]:
         """Filters (S, V, U // 2 + 1) that make what is spread into the orbitals, and the orbitals of each."""
         if shapes is None or not (self.shaped or by_window):
             return None, ()
         q2 = torch.from_numpy(self.q2)
-        of = shapes.species.numpy()
-        members = [np.flatnonzero(of == s) for s in range(len(shapes.width))]
+        of, kinds = shapes.species.numpy(), len(shapes.width)
+        there = [len(of) > 0] if kinds == 1 else [bool((of == s).any()) for s in range(kinds)]
         filters = []
-        for s, some in enumerate(members):
-            if len(some):
+        for s in range(kinds):
+            if there[s]:
                 b = shapes.width[s]
                 spread = 1.0 / self._window_seen if by_window else torch.exp(np.pi**2 * q2 * (b**2 + self.extra2))
                 filters.append(self.orbital.form_factor(q2, b, shapes.learnt[s]) * spread)
         if not filters:
             return torch.zeros(0, *q2.shape), ()
-        return torch.stack(filters), tuple(some for some in members if len(some))
+        members = (ALL,) if kinds == 1 else tuple(np.flatnonzero(of == s) for s in range(kinds) if there[s])
+        return torch.stack(filters), members
 
     def adjoint(
         self,

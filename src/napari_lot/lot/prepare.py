@@ -127,9 +127,10 @@ def prepare(job: Job, poll: Callable[[], None] = lambda: None) -> Prepared:
             f"{series.source}: no atoms in the field: no point is brighter than the background in all tilts; "
             "check the images, the angles, the mask and the rotation centre."
         )
-    depth = np.einsum("tj,nj->tn", rotations[:, 2], points)
     margin = 2.0 + 3.0 * (settings.solver.tilt_defocus_A or 0.0)
-    reach = (float(depth.min()) - margin, float(depth.max()) + margin)
+    # tilt by tilt: of all at once there are a billion with millions of points
+    depths = [points @ toward for toward in rotations[:, 2]]
+    reach = (min(float(d.min()) for d in depths) - margin, max(float(d.max()) for d in depths) + margin)
     width = settings.start.width_A if job.start is None else float(np.median(job.start.width))
     device, notes = trusted(settings.solver.device, settings.solver.device_memory_gb)
     model = ImageModel(

@@ -207,7 +207,8 @@ class Problem:
             return leaf[name] if name in leaf else torch.from_numpy(getattr(state, name))[index]
 
         which = torch.from_numpy(state.width_of)
-        width = part("width")[which]
+        # one width for all stays one number: of a million orbitals it is nothing to gather, and a sum to share out
+        width = part("width") if len(state.width) == 1 else part("width")[which]
         own = "own_width" in leaf or bool(state.own_width.any())
         if own:
             width = width + part("own_width")
@@ -259,12 +260,12 @@ class Problem:
             value = torch.from_numpy(getattr(state, name))
             if _of_tilts(name, getattr(state, name)):
                 value = value[index]
-            leaf[name] = value.detach().clone().requires_grad_(name in groups)
+            leaf[name] = value.detach().requires_grad_(name in groups)  # read, never written
         with torch.set_grad_enabled(bool(groups)):
             seen, others = self._seen(state, tilts, leaf)
             loss, calculated = self.model.loss(measured, leaf["scale"], leaf["background"], *seen, **others)
         found = torch.autograd.grad(loss, [leaf[name] for name in groups]) if groups else ()
-        gradients = {name: gradient.numpy().astype(np.float64) for name, gradient in zip(groups, found, strict=True)}
+        gradients = {name: np.asarray(g.numpy(), np.float64) for name, g in zip(groups, found, strict=True)}
         return Evaluation(float(loss.detach()), gradients, calculated.detach().numpy(), tilts)
 
     def together(self, state: State, parts: Sequence[Evaluation]) -> Evaluation:

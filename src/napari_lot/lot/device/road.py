@@ -188,7 +188,7 @@ class _Found:
     def add(self, tilts: range, slopes: _Slopes) -> None:
         """Those of a batch."""
         for total, part in zip(self.sums.atoms, slopes.atoms, strict=True):
-            total += part.cpu().numpy()
+            total += part[:, : total.shape[1]].cpu().numpy()
         matrices, offsets = slopes.matrices.cpu().numpy(), slopes.offsets.cpu().numpy()
         self.of_tilts |= {j: (matrices[i], offsets[i]) for i, j in enumerate(tilts)}
         if self.sums.filters is not None:

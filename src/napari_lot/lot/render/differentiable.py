@@ -63,5 +63,7 @@ class Fitted(torch.autograd.Function):
     @staticmethod
     def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor | None, ...]:
         by_loss = gradients[0]
-        scaled = [None if g is None else g * by_loss.to(g.dtype) for g in ctx.found]
+        # by far the usual case: of a loss itself, whose gradients nothing needs to copy
+        as_found = float(by_loss) == 1.0
+        scaled = [g if g is None or as_found else g * by_loss.to(g.dtype) for g in ctx.found]
         return None, None, *scaled, None

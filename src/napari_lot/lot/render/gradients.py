@@ -15,6 +15,8 @@ if TYPE_CHECKING:
 
 Wanted = tuple[bool, bool, bool, bool, bool, bool]
 """Whether gradients are by positions, amplitudes, widths, matrices, offsets, filters."""
+ROWS_AT_ONCE = 65536
+"""Orbitals whose gradients a worker adds up in one go: a few MB, less than a cache."""
 BY_AMPLITUDE: Wanted = (False, True, False, False, False, False)
 
 
@@ -25,10 +27,12 @@ def level_of(wanted: Wanted) -> int:
 
 
 class Sums:
-    """Gradients that one worker adds up over its tilts: of the orbitals of each group (N_s, 5), by the filters."""
+    """Gradients that one worker adds up over its tilts: of the orbitals of each group (N_s, 4 or 5), by the filters."""
 
     def __init__(self, scene: Scene, by_filter: bool) -> None:
-        self.atoms = [np.zeros((len(atoms.amplitude), 5)) for atoms in scene.atoms]
+        # amplitude, place and, of what is spread as a Gaussian, width
+        columns = [4 if atoms.inv_s2 is None else 5 for atoms in scene.atoms]
+        self.atoms = [np.zeros((len(a.amplitude), n)) for a, n in zip(scene.atoms, columns, strict=True)]
         self.filters = np.zeros_like(scene.filters) if by_filter and scene.filters is not None else None
 
 
@@ -55,36 +59,70 @@ def together(
     wanted: Wanted,
     parts: Parts,
 ) -> Found:
-    """The gradients of all workers."""
-    atoms = [np.zeros((len(atoms.amplitude), 5)) for atoms in scene.atoms]
+    """The gradients of all workers; their sums are used up."""
     tilts = len(scene.matrices)
     g_matrices, g_offsets = np.zeros((tilts, 3, 3)), np.zeros((tilts, 3))
     filters = None
     for sums, others in parts:
-        for total, part in zip(atoms, sums.atoms, strict=True):
-            total += part
         if sums.filters is not None:
             filters = sums.filters.astype(np.float64) + (0.0 if filters is None else filters)
         for j, (g_matrix, g_offset) in others.items():
             g_matrices[j], g_offsets[j] = g_matrix, g_offset
-    g_atom = np.zeros((count, 5))
-    for some, part in zip(scene.members, atoms, strict=False):
-        g_atom[some] = part
-
-    def tensor(array: Floats, wished: bool) -> Tensor | None:
-        return torch.from_numpy(np.ascontiguousarray(array)).to(dtype) if wished else None
-
     by_filter = None
     if wanted[5] and scene.filters is not None:
         by_filter = np.zeros(scene.filters.shape) if filters is None else _by_filter(filters, model.canvas.shape)
+    places, amplitude, wide = _of_orbitals(model, scene, count, wanted, parts)
+
+    def tensor(array: Floats | None) -> Tensor | None:
+        return None if array is None else torch.from_numpy(array).to(dtype)
+
     return Found(
-        tensor(g_atom[:, 1:4], wanted[0]),
-        tensor(g_atom[:, 0], wanted[1]),
-        tensor(g_atom[:, 4], wanted[2]),
-        tensor(g_matrices, wanted[3]),
-        tensor(g_offsets, wanted[4]),
+        tensor(places),
+        tensor(amplitude),
+        tensor(wide),
+        tensor(g_matrices) if wanted[3] else None,
+        tensor(g_offsets) if wanted[4] else None,
         None if by_filter is None else torch.from_numpy(by_filter),
     )
+
+
+def _of_orbitals(
+    model: ImageModel, scene: Scene, count: int, wanted: Wanted, parts: Parts
+) -> tuple[Floats | None, Floats | None, Floats | None]:
+    """Gradients by positions (N, 3), amplitudes (N,) and widths (N,), as far as wanted, of all workers.
+
+    Of millions of orbitals this is as much work for the memory as finding them: shared out, and nothing twice.
+    """
+    # what no worker has seen has no gradient
+    new = np.empty if parts and any(isinstance(some, slice) for some in scene.members) else np.zeros
+    places = new((count, 3)) if wanted[0] else None
+    amplitude = new(count) if wanted[1] else None
+    wide = new(count) if wanted[2] else None
+    pieces = [
+        (s, some, slice(first, first + ROWS_AT_ONCE))
+        for s, some in enumerate(scene.members if parts else ())
+        for first in range(0, len(scene.atoms[s].amplitude), ROWS_AT_ONCE)
+    ]
+
+    def add(k: int) -> None:
+        s, some, rows = pieces[k]
+        total, *others = (sums.atoms[s][rows] for sums, _ in parts)
+        for other in others:
+            total += other
+        to = rows if isinstance(some, slice) else some[rows]
+        if places is not None:
+            places[to] = total[:, 1:4]
+        if amplitude is not None:
+            amplitude[to] = total[:, 0]
+        if wide is not None:
+            wide[to] = total[:, 4] if total.shape[1] > 4 else 0.0
+
+    if len(pieces) < 2:
+        for k in range(len(pieces)):
+            add(k)
+    else:
+        model.run(add, len(pieces))
+    return places, amplitude, wide
 
 
 def _by_filter(products: Floats, shape: tuple[int, int]) -> Floats:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch import Tensor
 
-from napari_lot.lot.render.scene import Seen
+from napari_lot.lot.render.scene import ALL, Seen
 from napari_lot.lot.spread import reference
 
 if TYPE_CHECKING:
@@ -22,7 +22,9 @@ def reference_images(model: ImageModel, seen: Seen) -> Tensor:
     complex_dtype = torch.complex128 if positions.dtype == torch.float64 else torch.complex64
     spectra = model.spectra if inv_s2 is None else model.spectra * model.sharpen
     transfer = torch.from_numpy(spectra).to(complex_dtype)
-    groups: list[Any] = [slice(None)] if filters is None else [torch.from_numpy(some) for some in members]
+    groups: list[Any] = (
+        [ALL] if filters is None else [m if isinstance(m, slice) else torch.from_numpy(m) for m in members]
+    )
     images = []
     for matrix, offset in zip(matrices, offsets, strict=True):
         spectrum = torch.zeros(rows, columns // 2 + 1, dtype=complex_dtype)

@@ -16,6 +16,9 @@ if TYPE_CHECKING:
 
 Floats = NDArray[np.float64]
 Images = NDArray[np.float32]
+Members = NDArray[np.int64] | slice
+"""Which orbitals a group has; ``ALL`` where there is one, so that nothing is copied."""
+ALL = slice(None)
 
 
 class Seen(NamedTuple):
@@ -31,7 +34,7 @@ class Seen(NamedTuple):
     matrices: Tensor
     offsets: Tensor
     filters: Tensor | None
-    members: tuple[NDArray[np.int64], ...]
+    members: tuple[Members, ...]
 
 
 @dataclass(frozen=True)
@@ -54,7 +57,7 @@ class Scene:
 
     atoms: tuple[Atoms, ...]
     filters: NDArray[np.float32] | None
-    members: tuple[NDArray[np.int64], ...]
+    members: tuple[Members, ...]
     matrices: Floats
     offsets: Floats
 
@@ -72,7 +75,7 @@ class Scene:
             half = half_window(model, wide)
         filters, members = seen.filters, seen.members
         if filters is None:
-            members = (np.arange(len(strong)),)
+            members = (ALL,)
         atoms = tuple(Atoms(places[m], strong[m], None if wide is None else wide[m], half) for m in members)
         seen_as = None if filters is None else np.ascontiguousarray(filters.detach().numpy(), dtype=np.float32)
         return cls(atoms, seen_as, members, array(seen.matrices), array(seen.offsets))
