@@ -255,8 +255,8 @@ def test_a_run_with_every_unknown_ends_at_the_atoms(orbital):
 
     found = compare(job.result.orbitals, atoms)
     assert (found.recall, found.precision) == (1, 1)
-    # what a wrong shape leaves over a focus may take up
-    assert (job.result.details["tilt_defocus_A"] is None) == (orbital == "learnt")
+    if orbital == "learnt":  # what a wrong shape leaves over a focus may take up
+        assert job.result.details["tilt_defocus_A"] is None
     assert {"distortion", "own_widths"} < set(job.result.details["refined"])
     assert np.shape(job.result.details["distortion"]) == (12, 4)
     assert (job.result.details["learnt_orbital"] is not None) == (orbital == "learnt")

@@ -262,6 +262,21 @@ def test_a_layers_pixels_that_are_no_numbers_are_masked_when_asked(stack, thetas
     assert series.warnings == ("a: 1 pixel is NaN or infinite, in tilt 2: it is masked, not used.",)
 
 
+@pytest.mark.parametrize("masked", [False, True])
+@pytest.mark.parametrize(("field", "warned"), [("particle", False), ("inverted", True), ("film", False)])
+def test_dark_atoms_on_a_bright_ground_are_warned_of(field, warned, masked):
+    rng = np.random.default_rng(2)
+    v, u = np.mgrid[-32:32, -32:32]
+    thickness = {"particle": np.exp(-(u**2 + v**2) / 200.0), "film": np.ones((64, 64))}
+    clean = 1.0 - thickness["particle"] if field == "inverted" else thickness[field]
+    images = (clean + rng.normal(0.0, 1.0, (9, 64, 64))).astype(np.float32)
+    mask = np.ones((64, 64), bool)
+    mask[:, :6] = False
+    images[:, ~mask] = -99.0 if masked else images[:, ~mask]
+    series = TiltSeries(images, np.linspace(-60, 60, 9), 0.3, mask=mask if masked else None)
+    assert any("atoms must be bright on dark" in text for text in series.warnings) == warned
+
+
 def test_values_beyond_float32(tmp_path, stack, thetas, untouched):
     wide = stack.astype(np.float64)
     wide[6, 1, 1] = 1e300

@@ -69,6 +69,31 @@ def row_order(positions: NDArray[np.float64]) -> NDArray[np.int64]:
     return np.lexsort((positions[:, 0], np.floor(positions[:, 1] / 2.0)))
 
 
+def mini_batches(directions: NDArray[np.float64], count: int, rng: np.random.Generator) -> Iterator[NDArray[np.int64]]:
+    """Tilts in ``count`` batches, each drawn at random from all over the tilt range; indices in order.
+
+    Far above or below the focal plane an atom is sharp in few tilts, which are neighbours: of batches drawn from all
+    tilts alike, many would have none of them.
+
+    Parameters
+    ----------
+    directions : (T, 3)
+        Of the beam in the specimen, of each tilt.
+    """
+    spread = directions - directions.mean(0)
+    along = spread @ np.linalg.svd(spread, full_matrices=False)[2][0]
+    in_order = np.argsort(along, kind="stable")
+    batches: list[list[int]] = [[] for _ in range(count)]
+    for first in range(0, len(in_order), count):
+        stratum = in_order[first : first + count]
+        # the last one has fewer tilts than there are batches
+        for tilt, k in zip(stratum, rng.permutation(count), strict=False):
+            batches[k].append(int(tilt))
+    for batch in batches:
+        if batch:
+            yield np.sort(np.array(batch, np.int64))
+
+
 class Fit:
     """Fits a ``State`` to a ``Problem``; its stages are generators of ``Progress`` that may be stopped between steps.
 
@@ -140,11 +165,10 @@ class Fit:
         steps = count * batches
         done = 0
         for _ in range(count if len(self.state.height) else 0):
-            order = self.rng.permutation(fitted)
-            for tilts in np.array_split(order, batches):
+            for tilts in mini_batches(self.problem.model.rotations.numpy()[fitted, 2], batches, self.rng):
                 self._poll_and_take_edit()
                 slow = 0.5 * (1 + np.cos(np.pi * done / steps)) if cosine else 1.0
-                progress = self._mini_batch(np.sort(tilts), groups, max(slow, 0.01))
+                progress = self._mini_batch(fitted[tilts], groups, max(slow, 0.01))
                 done += 1
                 yield progress
             gauge.fix(self.problem, self.state, groups, self.refine)

@@ -11,6 +11,9 @@ from numpy.typing import NDArray
 from napari_lot.errors import InputError
 
 MIN_TILTS = 3
+BLOCKS, BRIGHTER_EDGE = 8, 0.8
+"""Blocks along a side of an image, and how much brighter than its middle the outermost are where atoms are dark, in
+standard deviations of the blocks: a particle on vacuum has -2 to -1, a film that fills the field about 0."""
 PIXEL_SIZE_RANGE_A = (1e-3, 100.0)
 
 
@@ -264,9 +267,40 @@ def checked_pixels(
         for t in to_clean:
             np.nan_to_num(images[t], copy=False, nan=0.0, posinf=0.0, neginf=0.0)
     caveats = [f"{source}: the mask leaves nothing of {tilt_list(dark)}: not used."] if dark else []
+    if _dark_on_bright(images, mask, used):
+        caveats.append(
+            f"{source}: the images are brighter at their edges than in their middle: atoms must be bright on dark, as "
+            "in HAADF images; invert bright-field images first."
+        )
     if counts and brightest < 1:
         caveats.append(f"{source}: the largest value is {brightest:g}, too small for electron counts: check 'counts'.")
     return images, caveats
+
+
+def _dark_on_bright(images: NDArray[np.float32], mask: NDArray[np.bool_] | None, used: NDArray[np.int64]) -> bool:
+    """Whether most images (T, V, U) in use are clearly darker in the middle than along the edges, noise averaged."""
+    rows, columns = (size // BLOCKS for size in images.shape[1:])
+    if min(rows, columns) < 1:
+        return False
+    inner = np.zeros((BLOCKS, BLOCKS), bool)
+    inner[BLOCKS // 4 : -BLOCKS // 4, BLOCKS // 4 : -BLOCKS // 4] = True
+    outer = np.ones((BLOCKS, BLOCKS), bool)
+    outer[1:-1, 1:-1] = False
+
+    def block_sums(image: NDArray[Any]) -> NDArray[np.float64]:
+        part = image[: BLOCKS * rows, : BLOCKS * columns].reshape(BLOCKS, rows, BLOCKS, columns)
+        return np.asarray(part.sum((1, 3), dtype=np.float64))
+
+    found = []
+    for t in used:
+        image = images[t]
+        count = np.full((BLOCKS, BLOCKS), float(rows * columns)) if mask is None else block_sums(mask[t])
+        total = block_sums(image if mask is None else np.where(mask[t], image, 0))
+        seen = count > 0
+        if (seen & inner).any() and (seen & outer).any():
+            mean = total / np.maximum(count, 1.0)
+            found.append((mean[seen & outer].mean() - mean[seen & inner].mean()) / max(float(mean[seen].std()), 1e-30))
+    return bool(found) and float(np.median(found)) > BRIGHTER_EDGE
 
 
 def duplicate_angles(
