@@ -13,6 +13,12 @@ from numpy.typing import NDArray
 class Orbitals:
     """Local orbitals in the specimen frame (one per atom once a run has converged).
 
+    >>> atoms = Orbitals.create([[0, 0, 0], [0, 0, 2.7]], height=1.0, width=0.5, elements=("Pt",))
+    >>> len(atoms), atoms.symbols
+    (2, ['Pt', 'Pt'])
+    >>> atoms.integrated.round(3)
+    array([0.785, 0.785])
+
     Attributes
     ----------
     positions : (N, 3) float64

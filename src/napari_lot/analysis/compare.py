@@ -117,6 +117,12 @@ def compare(found: Orbitals, truth: Orbitals, cutoff_A: float = 1.0, rotate: boo
     they stand and, where these leave atoms without a partner, from the shifts of largest overlap (``registration``).
     Another start is taken where it pairs clearly more atoms (``CLEARLY_MORE``).
 
+    >>> truth = Orbitals.create([[0, 0, 0], [2.7, 0, 0], [0, 2.7, 0], [0, 0, 2.7]])
+    >>> found = truth.take([0, 1, 2])
+    >>> c = compare(found, truth, cutoff_A=1.0)
+    >>> c.recall, c.precision
+    (0.75, 1.0)
+
     Parameters
     ----------
     found, truth : Orbitals

@@ -67,6 +67,13 @@ def settings_from_dict(
 ) -> Settings:
     """Validate nested settings; every problem becomes one sentence.
 
+    >>> settings = settings_from_dict({"model": {"elements": ["Pt"]}, "microscope": {"energy_eV": 300e3}})
+    >>> settings.model.elements, settings.microscope.energy_eV
+    (('Pt',), 300000.0)
+    >>> settings_from_dict({"solver": {"batch_tilts": 0}})
+    Traceback (most recent call last):
+    napari_lot.errors.InputError: settings: solver.batch_tilts: input should be greater than or equal to 1 (given: 0).
+
     Parameters
     ----------
     values : dict

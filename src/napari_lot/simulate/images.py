@@ -38,6 +38,11 @@ def simulate_series(
 ) -> TiltSeries:
     """Tilt series of the orbitals (Eqs. 2-10, continuous depth).
 
+    >>> atoms = Orbitals.create([[0, 0, -1.35], [0, 0, 1.35]], elements=("Pt",))
+    >>> series = simulate_series(atoms, [-60, 0, 60], 0.4, Microscope(energy_eV=300e3, semiangle_mrad=25))
+    >>> len(series), series.pixel_size_A
+    (3, 0.4)
+
     Parameters
     ----------
     orbitals : Orbitals
