@@ -128,9 +128,9 @@ def prepare(job: Job, poll: Callable[[], None] = lambda: None) -> Prepared:
             "check the images, the angles, the mask and the rotation centre."
         )
     margin = 2.0 + 3.0 * (settings.solver.tilt_defocus_A or 0.0)
-    # tilt by tilt: of all at once there are a billion with millions of points
-    depths = [points @ toward for toward in rotations[:, 2]]
-    reach = (min(float(d.min()) for d in depths) - margin, max(float(d.max()) for d in depths) + margin)
+    # one tilt at a time: of millions of points all tilts at once take gigabytes
+    ends = np.array([(depth.min(), depth.max()) for depth in (points @ toward for toward in rotations[:, 2])])
+    reach = (float(ends[:, 0].min()) - margin, float(ends[:, 1].max()) + margin)
     width = settings.start.width_A if job.start is None else float(np.median(job.start.width))
     device, notes = trusted(settings.solver.device, settings.solver.device_memory_gb)
     model = ImageModel(

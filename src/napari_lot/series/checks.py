@@ -193,22 +193,19 @@ def mask_of_finite(
     """The mask (T, V, U) without what is NaN or infinite, and the warning that says so; as it was where nothing is."""
     if images.dtype.kind != "f":
         return mask, []
-    wrong_of: dict[int, int] = {}
-    for t, image in enumerate(images):  # one tilt at a time keeps memory flat
-        wrong = ~np.isfinite(image)
-        if mask is not None:
-            wrong &= mask[t]
-        if t in excluded or not wrong.any():
-            continue
-        if not wrong_of:
-            mask = np.ones(images.shape, bool) if mask is None else mask.copy()
-        mask[t] &= ~wrong  # type: ignore[index]
-        wrong_of[t] = int(np.count_nonzero(wrong))
+    wrong_of: dict[int, NDArray[np.bool_]] = {}
+    for t, image in enumerate(images):
+        wrong = ~np.isfinite(image) if mask is None else ~np.isfinite(image) & mask[t]
+        if t not in excluded and wrong.any():
+            wrong_of[t] = wrong
     if not wrong_of:
         return mask, []
-    count = sum(wrong_of.values())
+    usable = np.ones(images.shape, bool) if mask is None else mask.copy()
+    for t, wrong in wrong_of.items():
+        usable[t] &= ~wrong
+    count = sum(int(np.count_nonzero(wrong)) for wrong in wrong_of.values())
     are, they = ("s are", "they are") if count > 1 else (" is", "it is")
-    return mask, [f"{source}: {count} pixel{are} NaN or infinite, in {tilt_list(wrong_of)}: {they} masked, not used."]
+    return usable, [f"{source}: {count} pixel{are} NaN or infinite, in {tilt_list(wrong_of)}: {they} masked, not used."]
 
 
 def checked_pixels(

@@ -115,7 +115,7 @@ def _of_orbitals(
         if amplitude is not None:
             amplitude[to] = total[:, 0]
         if wide is not None:
-            wide[to] = total[:, 4] if total.shape[1] > 4 else 0.0
+            wide[to] = total[:, 4]  # asked for only where orbitals are spread as Gaussians
 
     if len(pieces) < 2:
         for k in range(len(pieces)):
