@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -14,11 +15,15 @@ from napari_lot.lot import population
 from napari_lot.lot.adam import Adam
 from napari_lot.lot.fitting import PER_ATOM, Fit, Progress
 from napari_lot.lot.hull import Hull, grid
+from napari_lot.lot.melting import Aside, set_aside
 from napari_lot.lot.problem import Problem, State
 from napari_lot.physics.elements import weakest_contrast
 from napari_lot.settings import Solver
 
 Floats = NDArray[np.float64]
+
+MELT_SURROUNDINGS = 1.1
+"""Expected nearest-neighbour distances around what has melted in which orbitals move along: the first shell."""
 
 
 class PopulationFit(Fit):
@@ -35,6 +40,8 @@ class PopulationFit(Fit):
     ----------
     settled : State or None
         What counts if the run is stopped now, while a change of the population is tried out.
+    aside : Aside or None
+        What stands still while ``state`` and ``problem`` are those of some places.
     """
 
     def __init__(
@@ -53,6 +60,12 @@ class PopulationFit(Fit):
         self.elements = elements
         self.weakest = weakest_contrast(elements)
         self.settled: State | None = None
+        self.aside: Aside | None = None
+
+    @property
+    def whole(self) -> State:
+        """The state of all orbitals, also while those of some places are fitted by themselves."""
+        return self.state if self.aside is None else self.aside.joined(self.state)
 
     def take(self, edit: Edit) -> None:
         since = len(self.by_hand)
@@ -65,12 +78,15 @@ class PopulationFit(Fit):
         for _ in range(s.birth_rounds if len(self.state.height) else 0):
             before, since = self.state, len(self.by_hand)
             places = self.evidence.proposals(self.state)
-            if not self._deaths() + self._doubles() + self._births(*places):
+            changed, merged = self._deaths(), self._doubles()
+            changed += self._births(*places)
+            if not changed + merged:
                 break
             yield from self.fit("birth", s.birth_steps, groups)
-            if self._deaths():
+            if died := self._deaths():
                 yield from self.fit("birth", s.birth_steps, groups)
-            if not self._worth_it(before, since):
+            # where only halves were merged another round would find what this one has found
+            if not self._worth_it(before, since) or not changed + died:
                 break
 
     def _worth_it(self, before: State, since: int) -> bool:
@@ -88,24 +104,29 @@ class PopulationFit(Fit):
             self.adam = Adam()
         return gain > 0
 
-    def _melt(self) -> int:
-        """Put the grid back where orbitals crowd or are too weak, so that several of them can find a new arrangement.
+    def _melt(self, most: int) -> tuple[int, NDArray[np.bool_]]:
+        """Put the grid back where orbitals are doubtful, so that several of them can find a new arrangement.
 
         A single birth or death cannot mend a place where the neighbours of a missing atom have moved into its gap.
-        Returns how many orbitals were taken out.
+        Nothing melts where it would be more than ``most`` orbitals. Returns how many were taken out, and which (N,) are
+        the grid's or near it.
         """
         s, state = self.settings, self.state
         reach = 0.9 * self.spacing_A
         crowded, weak, _ = self._crowded_and_weak()
-        doubtful = state.positions[crowded | weak]
+        doubtful = state.positions[crowded | weak | self._odd()]
+        nothing = 0, np.zeros(len(state.height), bool)
         if len(doubtful) == 0:
-            return 0
-        melted = _distance(state.positions, doubtful) < reach
+            return nothing
+        distance = _distance(state.positions, doubtful)
+        melted = distance < reach
+        if melted.sum() > most:
+            return nothing
         if melted.mean() > s.melt_part:
             # Melting mends isolated places. Where the images leave a large part in doubt, the residual prefers
             # arrangements that explain the errors of the images.
             self._note(f"no melt: {melted.sum()} of {len(melted)} orbitals are in doubt")
-            return 0
+            return nothing
         low, high = doubtful.min(0) - reach, doubtful.max(0) + reach
         points = grid(self.hull, low, high, s.melt_grid * self.spacing_A)
         points = points[_distance(points, state.positions[melted]) < reach]
@@ -113,12 +134,41 @@ class PopulationFit(Fit):
             points = points[_distance(points, state.positions[~melted]) > 0.55 * self.spacing_A]
         points = points[self.by_hand.is_open(points)]
         if len(points) == 0:
-            return 0
+            return nothing
         height = state.height[melted].sum() / len(points)
         self._note(f"melt: {melted.sum()} of {len(melted)} orbitals, {len(points)} in their place")
         self.state = state.select(~melted).add(points, np.full(len(points), height))
         self.adam = Adam()
-        return int(melted.sum())
+        near = distance[~melted] < reach + MELT_SURROUNDINGS * self.spacing_A
+        return int(melted.sum()), np.concatenate([near, np.ones(len(points), bool)])
+
+    def _by_themselves(self, near: NDArray[np.bool_], work: Callable[[], Iterator[Progress]]) -> Iterator[Progress]:
+        """Fit positions and heights of some orbitals, while what else there is stands still."""
+        refine, whole = self.refine, self.problem
+        self.aside, self.problem, self.state = set_aside(self.problem, self.state, near)
+        self.refine = refine & {"positions", "heights"}
+        try:
+            for progress in work():
+                yield replace(progress, calculated=progress.calculated + self.aside.images[progress.tilts])
+        finally:
+            self.state = self.whole
+            self.aside, self.problem, self.refine = None, whole, refine
+            self.adam = Adam()
+
+    def _odd(self) -> NDArray[np.bool_]:
+        """Which heights (N,) no atom of a single element has, and no noise explains.
+
+        One that is too high has swallowed a neighbour, with others moved towards the gap; one that is too low is a part
+        of an atom.
+        """
+        s, state, judge = self.settings, self.state, self.evidence
+        if not judge.one_height or len(state.height) < 2:
+            return np.zeros(len(state.height), bool)
+        typical = population.typical_height(state)
+        _, weight = judge.images_and_weights(state)
+        sigma = judge.inflation / np.sqrt(judge.curvature(state, state.positions, weight.numpy()))
+        off = np.abs(state.height - typical)
+        return np.asarray(off > np.maximum(s.odd * typical, s.birth_significance * sigma))
 
     def _crowded_and_weak(self) -> tuple[NDArray[np.bool_], NDArray[np.bool_], NDArray[np.int64]]:
         """Which orbitals are too close to another, which are too weak for their element, and the nearest of each."""

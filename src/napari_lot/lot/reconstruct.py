@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator, Iterator
 from dataclasses import replace
 
 import numpy as np
@@ -162,6 +162,9 @@ class Reconstruction(PopulationFit):
         groups += self.geometry()
         if len(self.state.height):
             self.evidence.look_at_noise(self.state)
+        if self.population_is_free:
+            # first of all: around a wrong arrangement the whole is fitted for nothing
+            yield from self._mend_places()
         yield from self.fit("refine", s.birth_steps, groups)
         if self.population_is_free:
             yield from self._mend_population(groups)
@@ -235,21 +238,34 @@ class Reconstruction(PopulationFit):
 
     def _mend_population(self, groups: tuple[str, ...]) -> Iterator[Progress]:
         """Births, deaths and new arrangements, while the images ask for them."""
-        s = self.settings
         yield from self._births_and_deaths(groups)
-        for _ in range(s.melt_rounds):
-            before, since = self.state, len(self.by_hand)
-            if not self._melt():
+        for _ in range(self.settings.melt_rounds):
+            if not (yield from self._mend_places()):
                 break
-            self.settled = before  # what counts if the run is stopped while places are molten
-            yield from self.condense()
-            yield from self.passes("refine", s.refine_passes, groups, cosine=True)
-            yield from self.fit("refine", s.birth_steps, groups)
+            yield from self.fit("refine", self.settings.birth_steps, groups)
             yield from self._births_and_deaths(groups)
+        self._prune()
+
+    def _mend_places(self) -> Generator[Progress, None, bool]:
+        """Melt doubtful places and let them condense anew, while that pays; whether anything has changed."""
+        mended, most = False, len(self.state.height)
+        for _ in range(self.settings.melt_rounds):
+            before, since = self.state, len(self.by_hand)
+            melted, near = self._melt(most)
+            if not melted:
+                break
+            most = melted // 2  # places that come back are not mended this way
+            self.settled = before  # what counts if the run is stopped while places are molten
+            yield from self._by_themselves(near, self._condense_again)
             self.settled = None
             if not self._worth_it(before, since):
                 break
-        self._prune()
+            mended = True
+        return mended
+
+    def _condense_again(self) -> Iterator[Progress]:
+        yield from self.condense()
+        yield from self.passes("merge", self.settings.refine_passes, ("positions", "height"), cosine=True)
 
     def tells_species(self) -> bool:
         """Give every orbital the element that its scattering strength speaks for; False where none or one is named.

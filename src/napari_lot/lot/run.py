@@ -122,14 +122,14 @@ def _run(job: Job, control: Control) -> Iterator[Snapshot]:
     try:
         if job.start is None:
             for progress in solver.condense():
-                yield from live.after(progress, solver.state)
+                yield from live.after(progress, solver.whole)
         for progress in solver.to_atoms():
-            yield from live.after(progress, solver.state)
+            yield from live.after(progress, solver.whole)
             if not progress.stepped:  # in the midst of a pass, where nothing else asks
                 end_where_asked()
         converged = True
         for progress in hands.compare():
-            yield from live.after(progress, solver.state)
+            yield from live.after(progress, solver.whole)
     except Stopped as stop:
         reason = STOP_REASONS.get(str(stop), str(stop))
     job.stop_reason = reason
@@ -160,7 +160,7 @@ OTHER_WORK = "the run is at work that needs the atoms as they are: resume, and p
 
 def held(job: Job, ready: Prepared, solver: Reconstruction) -> Held:
     """What a paused run shows: its exact state, and how its atoms appear on the measured images."""
-    state, problem, series = solver.state, ready.problem, job.series
+    state, problem, series = solver.whole, ready.problem, job.series
     expected = series.center_px or ready.center
     offset = np.array([ready.center[1] - expected[1], ready.center[0] - expected[0]]) + state.shifts
     rotations = problem.projections(state)

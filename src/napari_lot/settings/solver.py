@@ -100,7 +100,7 @@ class Solver(Frozen):
         "many times as bright.",
     )
     refine_passes: int = Field(6, ge=0, le=10000, description="Passes of the final fit.")
-    melt_rounds: int = Field(1, ge=0, le=100, description="Rounds in which crowded places go back to a grid, at most.")
+    melt_rounds: int = Field(4, ge=0, le=100, description="Rounds in which doubtful places go back to a grid, at most.")
     melt_part: float = Field(
         0.2, ge=0, le=1, description="Nothing is melted where more than this part of the orbitals would be."
     )
@@ -115,6 +115,13 @@ class Solver(Frozen):
     )
     weak: float = Field(
         0.6, ge=0, le=1, description="Orbitals of a single element below this part of a typical height are doubtful."
+    )
+    odd: float = Field(
+        0.25,
+        ge=0,
+        le=10,
+        description="Orbitals of a single element whose height departs by more than this part from a typical one, and "
+        "by more than birth_significance standard deviations, are doubtful.",
     )
     aliasing: float = Field(
         1e-2,
