@@ -45,6 +45,7 @@ def run(series, stage, *actions, solver=None, start=None):
     """
     if stage == "birth" and start is None:
         start = one_twice(short_run.small_particle())
+        solver = {"melt_rounds": 0, **(solver or {})}  # which would mend the double before
     values = {"model": {"probe": "direct", "elements": ["Pt"]}, "solver": {**SHORT, **(solver or {})}}
     job, control = Job(series, settings_from_dict(values), start=start), Control()
     todo, failed, stages = list(actions), [], []

@@ -86,7 +86,8 @@ class PopulationFit(Fit):
             if died := self._deaths():
                 yield from self.fit("birth", s.birth_steps, groups)
             # where only halves were merged another round would find what this one has found
-            if not self._worth_it(before, since) or not changed + died:
+            by_hand = len(self.by_hand) - since
+            if not self._worth_it(before, since) or not changed + died + by_hand:
                 break
 
     def _worth_it(self, before: State, since: int) -> bool:
