@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import errno
+import os
 import threading
 import time
 from collections.abc import Callable
@@ -43,7 +45,7 @@ class Autosave:
         self,
         path: str | Path,
         session: Session,
-        interval_s: float = 60.0,
+        interval_s: float = 20.0,
         embed_images: bool = True,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
@@ -89,6 +91,18 @@ class Autosave:
         state = replace(self.session, state=self._written, history=self.history)
         self._writing.do(lambda: self._write(state))
         return True
+
+    @property
+    def complaint(self) -> str:
+        """Why the last write failed, as a sentence; '' where it did not."""
+        if self.failure is None:
+            return ""
+        why = self.failure.strerror or str(self.failure)
+        kept = "the one before is kept" if self.path.is_file() else "there is none yet"
+        return (
+            f"{self.path}: the autosave cannot be written ({why}), {kept}; the run goes on: make room, or what it "
+            "finds is lost if it breaks off."
+        )
 
     @property
     def history(self) -> np.ndarray[Any, np.dtype[np.float64]]:
@@ -143,3 +157,5 @@ class Autosave:
             self.failure = None
         except OSError as error:
             self.failure = error
+        except MemoryError:
+            self.failure = OSError(errno.ENOMEM, os.strerror(errno.ENOMEM))

@@ -33,6 +33,7 @@ from napari_lot.job import ProbeSlices, Result, Snapshot
 from napari_lot.progress import Progress, counted, nothing, part
 from napari_lot.series.checks import check_stack_shape
 from napari_lot.series.tilt_series import TiltSeries
+from napari_lot.session.careful import writing
 from napari_lot.session.encode import get, get_json, plain, put, put_text, same_images
 from napari_lot.settings import Settings, settings_from_dict
 
@@ -140,15 +141,20 @@ def write_session(path: str | Path, session: Session, embed_images: bool = True,
 
 
 def _write(path: Path, session: Session, embed_images: bool, progress: Progress) -> None:
-    with h5py.File(path, "w") as file:
+    with writing(path) as (file, disk):
+
+        def watched(share: float) -> None:
+            disk.check()
+            progress(share)
+
         now = datetime.now().astimezone().isoformat(timespec="seconds")
         file.attrs.update({"format": FORMAT, "schema": SCHEMA, "version": __version__, "saved": now})
-        _write_series(file.create_group("series"), session.series, embed_images, part(progress, 0.0, 0.5))
+        _write_series(file.create_group("series"), session.series, embed_images, part(watched, 0.0, 0.5))
         put_text(file, "settings", session.settings.model_dump_json(indent=1))
         given = {name: sorted(getattr(session.settings, name).model_fields_set) for name in Settings.model_fields}
         put_text(file, "settings_given", json.dumps(given))
         if session.result is not None:
-            _write_result(file.create_group("result"), session.result, session.series, part(progress, 0.5, 1.0))
+            _write_result(file.create_group("result"), session.result, session.series, part(watched, 0.5, 1.0))
         if session.state is not None:
             _write_fields(file.create_group("state"), session.state)
         file.create_dataset("history", data=np.asarray(session.history, np.float64).reshape(-1, 3))
