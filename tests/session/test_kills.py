@@ -25,4 +25,4 @@ def test_the_page_counts_what_was_lost():
     assert "| any moment | 1 | 0 | 1 | 0.70 | 0.70 |" in text
     assert "| during a save | 1 | 1 | 0 | 31.00 | 31.00 |" in text
     assert "Of 2 files 1 opened" in text
-    assert "went on with 1 of the 2 that were tried" in text
+    assert "made of 1 of the 2 that were tried the same atoms" in text

@@ -22,6 +22,7 @@ from napari_lot.settings import facts_as_settings
 if TYPE_CHECKING:
     from napari_lot.atoms import Orbitals
     from napari_lot.job import Result, Snapshot
+    from napari_lot.result import Checkpoint
     from napari_lot.series.tilt_series import TiltSeries
     from napari_lot.settings import Settings
 
@@ -100,6 +101,7 @@ def run_job(
     began: float,
     command: str,
     read_seconds: float = 0.0,
+    checkpoint: Checkpoint | None = None,
 ) -> int:
     """Reconstruct and write; the exit code. What a crash leaves of the run is said on stderr."""
     from napari_lot.cli.progress import finish_on_interrupt, follow
@@ -107,7 +109,7 @@ def run_job(
     from napari_lot.session import Autosave, Session
 
     control = Control()
-    job = Job(measured, settings, begin_at)
+    job = Job(measured, settings, begin_at, checkpoint)
     if not writes():  # one of several processes, of which another shows and writes
         with finish_on_interrupt(control):
             for _ in job.run(control):

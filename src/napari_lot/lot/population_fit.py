@@ -35,6 +35,8 @@ class PopulationFit(Fit):
     ----------
     settled : State or None
         What counts if the run is stopped now, while a change of the population is tried out.
+    kept : dict
+        States that a later one will be compared with, and how many edits there were.
     """
 
     def __init__(
@@ -53,6 +55,7 @@ class PopulationFit(Fit):
         self.elements = elements
         self.weakest = weakest_contrast(elements)
         self.settled: State | None = None
+        self.kept: dict[str, tuple[State, int]] = {}
 
     def take(self, edit: Edit) -> None:
         since = len(self.by_hand)
@@ -63,15 +66,18 @@ class PopulationFit(Fit):
     def _births_and_deaths(self, groups: tuple[str, ...]) -> Iterator[Progress]:
         s = self.settings
         for _ in range(s.birth_rounds if len(self.state.height) else 0):
-            before, since = self.state, len(self.by_hand)
-            places = self.evidence.proposals(self.state)
+            self.kept["births"] = self.state, len(self.by_hand)
+            places = self._proposals()
             if not self._deaths() + self._doubles() + self._births(*places):
                 break
             yield from self.fit("birth", s.birth_steps, groups)
             if self._deaths():
                 yield from self.fit("birth", s.birth_steps, groups)
-            if not self._worth_it(before, since):
+            if not self._worth_it(*self.kept["births"]):
                 break
+
+    def _proposals(self) -> tuple[Floats, Floats, Floats]:
+        return self.evidence.proposals(self.state)
 
     def _worth_it(self, before: State, since: int) -> bool:
         """True where the population is worth its cost, compared with an earlier one; else that one is back.

@@ -126,6 +126,9 @@ def _run(job: Job, control: Control) -> Iterator[Snapshot]:
         control.take_edit,
         clock,
     )
+    if job.checkpoint is not None:
+        solver.go_on_from(job.checkpoint)
+    live.solver = solver
     hands = Handedness(solver, solver.adaptive)
     reason, converged = "converged", False
     try:
@@ -206,6 +209,7 @@ class _Live:
         self.stage = ""
         self.loss = np.nan
         self.result: Result | None = None
+        self.solver: Reconstruction | None = None
         # The same object while a pass goes on: who shows it sees that no atom has changed.
         self._of: tuple[State, Orbitals] | None = None
 
@@ -255,6 +259,7 @@ class _Live:
             probe=probe,
             elapsed_s=time.perf_counter() - self.began,
             message=message,
+            checkpoint=None if self.solver is None else self.solver.checkpoint,
         )
 
     def _new_images(self, state: State) -> tuple[NDArray[np.int64], NDArray[np.float32]]:

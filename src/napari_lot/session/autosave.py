@@ -81,13 +81,18 @@ class Autosave:
         are_atoms = snapshot.stage not in NOT_ATOMS
         if are_atoms and len(snapshot.orbitals):
             self._unsaved = RunState.of(snapshot)
-        if self._clock() - self._last < self.interval_s or (self._has_atoms and not are_atoms) or self._closed:
+        if self._clock() - self._last < self.interval_s or self._writing.busy or self._closed:
             return False
-        if self._writing.busy or not len(snapshot.orbitals):
+        found: RunState | None = RunState.of(snapshot) if len(snapshot.orbitals) else None
+        if self._has_atoms and not are_atoms:  # the last atoms stay, and where the run is goes with them
+            found, last = None, self._unsaved or self._written
+            if last is not None and last.checkpoint is not snapshot.checkpoint:
+                found = replace(last, checkpoint=snapshot.checkpoint)
+        if found is None:
             return False
         self._has_atoms |= are_atoms
         self._last = self._clock()
-        self._written, self._unsaved = RunState.of(snapshot), None
+        self._written, self._unsaved = found, None
         state = replace(self.session, state=self._written, history=self.history)
         self._writing.do(lambda: self._write(state))
         return True

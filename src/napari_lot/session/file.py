@@ -31,6 +31,7 @@ from napari_lot.errors import InputError
 from napari_lot.files import write_whole
 from napari_lot.job import ProbeSlices, Result, Snapshot
 from napari_lot.progress import Progress, counted, nothing, part
+from napari_lot.result import Checkpoint
 from napari_lot.series.checks import check_stack_shape
 from napari_lot.series.tilt_series import TiltSeries
 from napari_lot.session.careful import writing
@@ -38,6 +39,7 @@ from napari_lot.session.encode import get, get_json, plain, put, put_text, same_
 from napari_lot.settings import Settings, settings_from_dict
 
 SUFFIX = ".lot.h5"
+WORDS = "words"
 FORMAT, SCHEMA = "napari-lot session", 1
 # While a grid condenses its orbitals are no atoms yet, and of the mirrored twin they are those of the other hand.
 NOT_ATOMS = ("prepare", "start", "heights", "positions", "merge", "handedness")
@@ -55,6 +57,7 @@ class RunState:
     r_factor: NDArray[np.float64]
     elapsed_s: float
     message: str
+    checkpoint: Checkpoint | None = None
 
     @classmethod
     def of(cls, snapshot: Snapshot) -> RunState:
@@ -203,6 +206,8 @@ def _write_fields(
             continue
         if isinstance(item, Orbitals | ProbeSlices):
             _write_fields(group.create_group(f.name), item)
+        elif isinstance(item, Checkpoint):
+            put(group.create_group(f.name), {**item.numbers, WORDS: item.words})
         else:
             own[f.name] = item
     put(group, own, progress)
@@ -323,6 +328,10 @@ def _read_fields(group: h5py.Group, kind: type, progress: Progress = nothing) ->
     values = get(group, progress)
     inner: Mapping[str, type] = {"orbitals": Orbitals, "probe": ProbeSlices, "probe_before": ProbeSlices}
     for name, item in group.items():
-        if isinstance(item, h5py.Group) and name in inner:
+        if name == "checkpoint":
+            numbers = get(item)
+            words = numbers.pop(WORDS, {})
+            values[name] = Checkpoint(numbers, words)
+        elif isinstance(item, h5py.Group) and name in inner:
             values[name] = inner[name](**_read_fields(item, inner[name]))
     return {name: value for name, value in values.items() if name in names}
