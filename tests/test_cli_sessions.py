@@ -1,14 +1,17 @@
 """Sessions in the terminal: written while a run goes on, gone on with, and exported from."""
 
 import time
+from dataclasses import replace
 
 import ase.io
 import numpy as np
 import pytest
 
+from napari_lot import __version__
 from napari_lot.cli.app import run
 from napari_lot.export import read_atoms
-from napari_lot.session import read_session
+from napari_lot.result import Checkpoint
+from napari_lot.session import RunState, read_session, write_session
 from quick_job import QuickJob
 
 PROBE = ["--energy", "3e5", "--semiangle", "25", "--element", "Pt"]
@@ -77,10 +80,6 @@ def test_a_crash_leaves_an_autosave_to_go_on_with(quick, series, tmp_path, capsy
 
 
 def test_resume_begins_anew_where_there_were_no_atoms(quick, series, tmp_path, capsys):
-    from dataclasses import replace
-
-    from napari_lot.session import RunState, write_session
-
     session = read_session(done(series, tmp_path / "out"))
     state = RunState(session.orbitals, "positions", 4, 90, 1.0, np.zeros(9), 1.0, "")
     write_session(tmp_path / "early.lot.h5", replace(session, result=None, state=state))
@@ -90,6 +89,23 @@ def test_resume_begins_anew_where_there_were_no_atoms(quick, series, tmp_path, c
     assert run(["export", str(tmp_path / "early.lot.h5"), str(tmp_path / "a.cif")]) == 2
     assert run(["resume", str(series), "--out", str(tmp_path / "c")]) == 2
     assert "not a session" in capsys.readouterr().err.splitlines()[-1]
+
+
+def test_resume_goes_on_exactly_where_the_file_says_where_the_run_was(quick, series, tmp_path):
+    session = read_session(done(series, tmp_path / "out"))
+    numbers, path = {"state: height": np.arange(3.0)}, tmp_path / "broken_off.lot.h5"
+    for version, exactly in ((__version__, True), ("0.0.1", False)):
+        words = {"version": version, "road": [["passes heights", None]], "random": {"state": 2**100}}
+        state = RunState(session.orbitals, "refine", 4, 90, 1.0, np.zeros(9), 1.0, "", Checkpoint(numbers, words))
+        write_session(path, replace(session, result=None, state=state))
+        assert run(["resume", str(path), "--out", str(tmp_path / version)]) == 0
+        job = quick.seen[-1]
+        assert (job.start is None) == exactly, "of another version it is the atoms that a run begins with"
+        assert (job.checkpoint is not None) == exactly
+        if exactly:
+            assert job.checkpoint.words == words
+            np.testing.assert_array_equal(job.checkpoint.numbers["state: height"], numbers["state: height"])
+            assert job.settings == session.settings, "the road is that of the settings"
 
 
 def test_a_session_is_a_start(quick, series, tmp_path):

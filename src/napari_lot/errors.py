@@ -8,8 +8,22 @@ class InputError(ValueError):
     """
 
 
-class LostRank(Exception):
-    """Another of the processes that share a run is gone, and there is nothing to go on with.
+class RunFailed(Exception):
+    """A run cannot go on, and its input is not to blame: one sentence that says what happened and what to do.
 
-    The command line prints it as one line and exits with 1.
+    The command line prints it as one line and exits with 1; the window shows it as a notification.
     """
+
+
+class LostRank(RunFailed):
+    """Another of the processes that share a run is gone, and there is nothing to go on with."""
+
+
+_OUT_OF_MEMORY = ("out of memory", "CUFFT_ALLOC_FAILED", "can't allocate memory", "Cannot allocate memory", "bad_alloc")
+
+
+def out_of_memory(error: BaseException) -> bool:
+    """Whether an error says that memory ran out: Python's and PyTorch's own, and those that have no kind for it."""
+    if isinstance(error, MemoryError) or type(error).__name__ == "OutOfMemoryError":
+        return True
+    return isinstance(error, RuntimeError | OSError) and any(text in str(error) for text in _OUT_OF_MEMORY)

@@ -8,7 +8,7 @@ from napari_lot.agreement import check, check_agreement, checked_weights, expect
 from napari_lot.atoms import Orbitals
 from napari_lot.control import Control
 from napari_lot.errors import InputError
-from napari_lot.result import ProbeSlices, Result, Snapshot
+from napari_lot.result import Checkpoint, ProbeSlices, Result, Snapshot
 from napari_lot.series.tilt_series import TiltSeries
 from napari_lot.settings import Settings
 
@@ -34,6 +34,8 @@ class Job:
     settings : Settings
     start : Orbitals or None
         Given atoms to refine in place of the grid.
+    checkpoint : Checkpoint or None
+        Of an earlier run of the same series, settings and start: it goes on from there to the same result.
 
     Attributes
     ----------
@@ -48,8 +50,15 @@ class Job:
         From the constructor, where settings and series do not go together.
     """
 
-    def __init__(self, series: TiltSeries, settings: Settings, start: Orbitals | None = None) -> None:
+    def __init__(
+        self,
+        series: TiltSeries,
+        settings: Settings,
+        start: Orbitals | None = None,
+        checkpoint: Checkpoint | None = None,
+    ) -> None:
         self.settings = settings
+        self.checkpoint = checkpoint
         self.tilt_weights = checked_weights(series, settings)  # before tilts of weight 0 are left out
         left_out = settings.data.left_out
         self.series = series.exclude(*left_out) if left_out else series

@@ -21,6 +21,7 @@ from napari_lot.errors import InputError
 from napari_lot.export import write_atoms_csv, write_atoms_xyz, write_stack
 from napari_lot.export.methods import methods_text
 from napari_lot.job import Result
+from napari_lot.owner import CLAIM_FILE, check_unclaimed
 from napari_lot.progress import Progress, nothing, part
 from napari_lot.series.tilt_series import TiltSeries
 from napari_lot.session import Session, write_session
@@ -48,13 +49,15 @@ def check_output_folder(out: str | Path, overwrite: bool = False) -> Path:
     Raises
     ------
     InputError
-        ``out`` is a file, holds anything (and ``overwrite`` is False), or cannot be written.
+        ``out`` is a file, holds anything (and ``overwrite`` is False), another run writes there, or it
+        cannot be written.
     """
     out = Path(out)
     try:
         if out.exists() and not out.is_dir():
             raise InputError(f"{out}: is a file, not a folder; give another --out.")
-        if out.is_dir() and not overwrite and any(out.iterdir()):
+        check_unclaimed(out)
+        if out.is_dir() and not overwrite and any(path.name != CLAIM_FILE for path in out.iterdir()):
             raise InputError(f"{out}: the output folder is not empty; give another --out, or --overwrite.")
         place = out
         while not place.exists() and place != place.parent:

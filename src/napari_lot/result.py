@@ -22,6 +22,14 @@ class ProbeSlices:
 
 
 @dataclass(frozen=True)
+class Checkpoint:
+    """Where a run was, exactly, so that another one goes on from there: arrays by name, and what JSON can hold."""
+
+    numbers: dict[str, NDArray[Any]]
+    words: dict[str, Any]
+
+
+@dataclass(frozen=True)
 class Snapshot:
     """The state of a reconstruction at one moment; nothing in it changes afterwards.
 
@@ -44,6 +52,8 @@ class Snapshot:
     elapsed_s : float
     message : str
         One sentence for a person.
+    checkpoint : Checkpoint or None
+        Of the last pass or fit that had ended; None before the first.
     """
 
     stage: str
@@ -57,6 +67,7 @@ class Snapshot:
     probe: ProbeSlices | None
     elapsed_s: float
     message: str
+    checkpoint: Checkpoint | None = None
 
 
 @dataclass(frozen=True)

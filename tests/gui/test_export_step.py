@@ -161,7 +161,7 @@ def test_preferences_are_used(viewer: Any, qtbot: Any, tmp_path: Path) -> None:
         bench.shutdown()
     finally:
         own.reconstruction.threads, own.reconstruction.updates_per_s, own.export.folder = before
-        own.reconstruction.autosave_s = 60.0
+        own.reconstruction.autosave_s = 20.0
 
 
 @pytest.mark.slow

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from napari_lot.atoms import Orbitals
-from napari_lot.errors import InputError
+from napari_lot.errors import InputError, RunFailed
 from napari_lot.gui.live import Mailbox, Pace, Runner, time_text
 from napari_lot.job import Control, ProbeSlices, Snapshot
 
@@ -82,6 +82,8 @@ class OutOfMemoryError(RuntimeError):
         (InputError("series.tif: an all-zero tilt: exclude it."), "series.tif: an all-zero tilt: exclude it.", False),
         (RuntimeError("bad\nsecond line"), "fault in the program (RuntimeError: bad)", True),
         (OutOfMemoryError("no memory"), "The reconstruction ran out of memory: use fewer tilts", False),
+        (RuntimeError("[...] can't allocate memory: 8 GB"), "The reconstruction ran out of memory: use", False),
+        (RunFailed("The device of the run failed (gone): take the CPU."), "The device of the run failed (gone)", False),
         (MemoryError(), "The reconstruction ran out of memory: use fewer tilts", False),
         (KeyboardInterrupt(), "fault in the program (KeyboardInterrupt", True),
     ],

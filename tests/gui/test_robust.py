@@ -185,6 +185,29 @@ def test_closed_while_the_real_solver_works(workbench: Any, viewer: Any, hand: A
     close(viewer, workbench, hand)
 
 
+# -- layers that are deleted --------------------------------------------------------------------------------------
+
+
+def test_layers_deleted_in_mid_run_come_back_and_the_result_is_whole(ready: Any, viewer: Any, hand: Any) -> None:
+    start(ready, hand)
+    hand.until(lambda: {"Measured", "Calculated", "Atoms"} <= {layer.name for layer in viewer.layers})
+    for gone in ("Atoms", "Calculated", "Measured"):
+        shown = ready.run.plot.points
+        viewer.layers.selection = {viewer.layers[gone]}
+        viewer.layers.remove_selected()
+        hand.until(lambda shown=shown: ready.run.plot.points > shown + 3)
+        assert ready.state.running, f"the run goes on without {gone}"
+    viewer.layers.clear()
+    shown = ready.run.plot.points
+    hand.until(lambda: ready.run.plot.points > shown + 3)
+    hand.click(child(ready, "finish"))
+    hand.until(lambda: not ready.state.running)
+    assert ready.state.result is not None
+    assert len(ready.state.result.orbitals) == 247
+    assert {"Measured", "Calculated", "Residual", "Atoms"} <= {layer.name for layer in viewer.layers}
+    np.testing.assert_allclose(viewer.layers["Atoms"].data, ready.state.result.orbitals.positions[:, ::-1], atol=1e-5)
+
+
 def running_fits() -> int:
     return sum(thread.name == "napari-lot reconstruction" for thread in running_threads())
 

@@ -17,7 +17,7 @@ from napari_lot.errors import InputError
 from napari_lot.job import Job
 from napari_lot.lot import prepare as lot_prepare
 from napari_lot.lot.device import choose, trust
-from napari_lot.lot.device.memory import Device
+from napari_lot.lot.device.memory import Device, lost
 from napari_lot.lot.image_model import ImageModel, Shapes
 from napari_lot.lot.render.scene import Measured
 from napari_lot.physics.geometry import rotations, rotations_torch
@@ -260,6 +260,37 @@ def test_batches_are_as_large_as_the_memory_that_is_given():
         seen.append(len(tilts))
         assert_alike(case.fitted(case.model(device)), case.fitted(case_of("learnt")[1]))
     assert seen == [6, 6, 1]
+
+
+class Lost(Full):
+    """Fourier transforms of a device that is gone after so many."""
+
+    def __call__(self, canvas, *args, **options):
+        if canvas.dim() == 4:
+            self.asked.append(len(canvas))
+            if len(self.asked) > self.most:
+                raise self.error
+        return self.real(canvas, *args, **options)
+
+
+def test_a_device_that_is_lost_in_mid_run_ends_it_in_a_sentence(monkeypatch, capsys, tmp_path):
+    monkeypatch.setattr(lot_prepare, "trusted", lambda *_: (here(words="a card"), ()))
+    Lost(monkeypatch, 1, RuntimeError("CUDA error: unspecified launch failure\nCUDA kernel errors might be"))
+    series = noisy_series(small_particle())
+    np.savez(tmp_path / "series.npz", images=series.images, angles_deg=series.angles_deg[:, 1], pixel_size_A=0.4)
+    words = ["reconstruct", str(tmp_path / "series.npz"), "--out", str(tmp_path / "out"), "--element", "Pt"]
+    words += ["--probe", "direct", "--set", "solver.heights_passes=1", "--set", "solver.positions_passes=1"]
+    assert run(words) == 1
+    assert capsys.readouterr().err.splitlines()[-1] == (
+        "napari-lot: The device of the run failed (CUDA error: unspecified launch failure): take --device cpu, or "
+        "start the program anew; what was saved of the run can be gone on with."
+    )
+
+
+@pytest.mark.parametrize("text", ["cuFFT error: CUFFT_EXEC_FAILED", "Device lost", "HIP error: no device"])
+def test_what_devices_say_when_they_are_lost(text):
+    assert lost(RuntimeError(text))
+    assert not any(lost(error) for error in (*ERRORS, RuntimeError("shapes do not fit"), MemoryError()))
 
 
 # -- which device -------------------------------------------------------------------------------------------------

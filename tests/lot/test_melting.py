@@ -10,7 +10,7 @@ from tiny import ANGLES, make_problem, make_state
 
 from napari_lot.job import Job
 from napari_lot.lot.fitting import Stopped
-from napari_lot.lot.melting import set_aside
+from napari_lot.lot.melting import set_aside, without_background
 from napari_lot.lot.prepare import prepare
 from napari_lot.lot.reconstruct import Reconstruction
 from napari_lot.settings import settings_from_dict
@@ -25,7 +25,8 @@ def test_a_part_is_pulled_as_it_is_in_the_whole(kind):
     state = make_state()
     problem = make_problem(state, noise=0.05, kind=kind, weights=np.full((len(ANGLES), 30, 34), 0.7, np.float32))
     moved = replace(state, positions=state.positions + 0.2, scale=np.linspace(0.9, 1.1, len(ANGLES)))
-    aside, places, own = set_aside(problem, moved, NEAR)
+    aside, places = set_aside(problem, moved.select(~NEAR), moved)
+    own = without_background(moved.select(NEAR))
     whole, part = (p.evaluate(s, EVERY, ("positions", "height")) for p, s in ((problem, moved), (places, own)))
     for name in ("positions", "height"):
         wanted = whole.gradients[name][NEAR]
@@ -44,7 +45,8 @@ def solver_and_truth():
     """A solver that stands at the atoms of a particle but for one place: one has swallowed its neighbour."""
     particle = small_particle()
     series = simulate_series(particle, np.linspace(-70, 70, 21), 0.4, None, image_shape=(48, 52))
-    settings = settings_from_dict({"model": {"elements": ["Pt"], "probe": "direct"}, "solver": SHORT | {"positions_passes": 8}})
+    solver = SHORT | {"positions_passes": 8}
+    settings = settings_from_dict({"model": {"elements": ["Pt"], "probe": "direct"}, "solver": solver})
     job = Job(series, settings)
     ready = prepare(job)
     solver = Reconstruction(ready.problem, ready.state, ready.hull, job.spacing_A, job.settings.solver, ("Pt",))

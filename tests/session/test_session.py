@@ -11,6 +11,7 @@ from napari_lot.analysis.doubts_queue import decision
 from napari_lot.atoms import Orbitals
 from napari_lot.errors import InputError
 from napari_lot.job import ProbeSlices, Result, Snapshot
+from napari_lot.result import Checkpoint
 from napari_lot.series.read import read_series
 from napari_lot.series.tilt_series import TiltSeries
 from napari_lot.session import Autosave, RunState, Session, is_session, read_session, write_session
@@ -225,16 +226,22 @@ def test_autosave(tmp_path):
     assert len(read_session(path).atoms) == 5
     assert not at(40, "handedness", 5), "the atoms of the other hand do not replace those that were found"
     assert not at(50, "merge", 6), "nor do molten places"
-    assert at(51, "polish", 7)
+    now[0] = 50.5
+    assert autosave.add(replace(snapshot("merge", 6), checkpoint=Checkpoint({}, {"road": []})))
+    autosave.wait()
+    found = read_session(path)
+    assert (found.state.stage, found.state.checkpoint.words) == ("refine", {"road": []}), "but where the run is goes on"
+    assert not at(60.4, "merge", 6)
+    assert at(61, "polish", 7)
     found = read_session(path)
     assert found.state.step == 7
-    np.testing.assert_allclose(found.history[:, 0], [1, 2, 3, 4, 5, 6, 7])
-    np.testing.assert_allclose(found.history[:, 2], 0.1 / np.arange(1, 8))
+    np.testing.assert_allclose(found.history[:, 0], [1, 2, 3, 4, 5, 6, 6, 6, 7])
+    np.testing.assert_allclose(found.history[:, 2], 0.1 / np.array([1, 2, 3, 4, 5, 6, 6, 6, 7]))
     autosave.finish(result(series()))
     autosave.wait()
     found = read_session(path)
     assert found.result.stop_reason == "converged"
-    assert len(found.history) == 7
+    assert len(found.history) == 9
     autosave.remove()
     assert not path.exists()
     assert not at(99, "polish", 8)

@@ -20,7 +20,7 @@ from napari_lot.cli.reconstruct import INTERRUPTED, reconstruct
 from napari_lot.cli.sessions import export, resume
 from napari_lot.cli.simulate import simulate
 from napari_lot.cli.tools import compare, devices, info
-from napari_lot.errors import InputError, LostRank
+from napari_lot.errors import InputError, RunFailed, out_of_memory
 from napari_lot.machine import processes, writes
 from napari_lot.settings import in_words
 
@@ -69,13 +69,13 @@ def run(args: Sequence[str]) -> int:
             )
     except InputError as error:
         return _fail(str(error), INPUT_ERROR)
-    except LostRank as error:
+    except RunFailed as error:
         return _fail(str(error), INTERNAL_ERROR)
     except (KeyboardInterrupt, typer.Abort):
         return INTERRUPTED
-    except MemoryError:
-        return _fail("out of memory: bin or crop the series, or close other programs.", INTERNAL_ERROR)
     except Exception as error:
+        if out_of_memory(error):
+            return _fail("out of memory: bin or crop the series, or close other programs.", INTERNAL_ERROR)
         usage = getattr(error, "format_message", None)  # typer's own errors: an unknown flag, a wrong kind of value
         if usage is not None:
             _name_the_value(error)

@@ -14,13 +14,15 @@ import typer
 from napari_lot.cli import options as o
 from napari_lot.errors import InputError
 from napari_lot.machine import writes
+from napari_lot.owner import claimed
 from napari_lot.report import AUTOSAVE_FILE, RESULT_FILES, check_output_folder, write_results
 from napari_lot.series.detector import fitted_by
 from napari_lot.settings import facts_as_settings
 
 if TYPE_CHECKING:
     from napari_lot.atoms import Orbitals
-    from napari_lot.job import Result
+    from napari_lot.job import Result, Snapshot
+    from napari_lot.result import Checkpoint
     from napari_lot.series.tilt_series import TiltSeries
     from napari_lot.settings import Settings
 
@@ -99,6 +101,7 @@ def run_job(
     began: float,
     command: str,
     read_seconds: float = 0.0,
+    checkpoint: Checkpoint | None = None,
 ) -> int:
     """Reconstruct and write; the exit code. What a crash leaves of the run is said on stderr."""
     from napari_lot.cli.progress import finish_on_interrupt, follow
@@ -106,19 +109,29 @@ def run_job(
     from napari_lot.session import Autosave, Session
 
     control = Control()
-    job = Job(measured, settings, begin_at)
+    job = Job(measured, settings, begin_at, checkpoint)
     if not writes():  # one of several processes, of which another shows and writes
         with finish_on_interrupt(control):
             for _ in job.run(control):
                 pass
         return 0
     output = settings.output
-    made = not out.exists()
     every = float("inf") if output.autosave_s is None else output.autosave_s
     autosave = Autosave(out / AUTOSAVE_FILE, Session(measured, settings), every, output.embed_images)
-    with finish_on_interrupt(control) as interrupt:
+    told = False
+
+    def save(snapshot: Snapshot) -> None:
+        nonlocal told
+        autosave.add(snapshot)
+        if autosave.failure is None:
+            told = False
+        elif not told:
+            told = True
+            print(f"warning: {autosave.complaint}", file=sys.stderr)
+
+    with claimed(out), finish_on_interrupt(control) as interrupt:
         try:
-            follow(job, control, autosave.add)
+            follow(job, control, save)
         except BaseException:
             autosave.wait()
             if autosave.path.is_file():
@@ -128,8 +141,6 @@ def run_job(
         result = job.result
         if result is None or not len(result.orbitals):
             autosave.remove()
-            if made and out.is_dir() and not any(out.iterdir()):
-                out.rmdir()
             if interrupt.asked:
                 print("Interrupted before there was an atom: nothing was written.", file=sys.stderr)
                 return INTERRUPTED

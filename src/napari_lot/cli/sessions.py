@@ -6,14 +6,19 @@ import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from napari_lot import __version__
 from napari_lot.cli import options as o
 from napari_lot.errors import InputError
 from napari_lot.machine import writes
 from napari_lot.report import AUTOSAVE_FILE, RESULT_FILES, check_output_folder
+
+if TYPE_CHECKING:
+    from napari_lot.atoms import Orbitals
+    from napari_lot.settings import Settings
 
 TEXTS = (".md", ".txt")
 
@@ -29,7 +34,8 @@ def resume(
 ) -> int:
     """Go on with a run that was stopped or broke off: its series, its settings, its atoms.
 
-    Where its orbitals had not become atoms yet, it begins anew.
+    A run that broke off comes to the same result as if it had not. Where its file does not say exactly where it was,
+    its atoms are refined; where its orbitals had not become atoms yet, it begins anew.
     """
     from napari_lot.cli.reconstruct import check_inputs_survive, run_job
     from napari_lot.session import read_session
@@ -45,19 +51,31 @@ def resume(
     for name, value in (("device", device), ("threads", threads), ("max_minutes", max_minutes)):
         if value is not None:
             given.setdefault("solver", {})[name] = value
-    if atoms is None:
+    checkpoint = None if session.state is None or session.result is not None else session.state.checkpoint
+    if checkpoint is not None and checkpoint.words.get("version") != __version__:
+        checkpoint = None  # another version may take another road
+    if checkpoint is not None:
+        atoms = _given_atoms(settings)
+    elif atoms is None:
         print("The orbitals of this run had not become atoms yet: it begins anew.", file=sys.stderr)
-        if settings.start.kind != "grid":
-            from napari_lot.export import read_atoms, with_elements
-
-            atoms = with_elements(read_atoms(settings.start.kind), settings.model.elements, settings.start.kind)
+        atoms = _given_atoms(settings)
     else:
         given.setdefault("start", {})["kind"] = str(run)
         if session.result is not None:
             # the atoms count from where the fit found the centre
             series = series.with_changes(center_px=session.result.center_px, center_known=True)
     read_seconds = time.monotonic() - began
-    return run_job(series, settings_from_dict(given, str(run)), atoms, out, began, context.obj, read_seconds)
+    settings = settings_from_dict(given, str(run))
+    return run_job(series, settings, atoms, out, began, context.obj, read_seconds, checkpoint)
+
+
+def _given_atoms(settings: Settings) -> Orbitals | None:
+    """The atoms that a run began with; None where it began with a grid."""
+    if settings.start.kind == "grid":
+        return None
+    from napari_lot.export import read_atoms, with_elements
+
+    return with_elements(read_atoms(settings.start.kind), settings.model.elements, settings.start.kind)
 
 
 def export(

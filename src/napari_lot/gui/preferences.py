@@ -18,7 +18,7 @@ class Preferences:
     """
 
     threads: int | None = None
-    autosave_s: float | None = 60.0
+    autosave_s: float | None = 20.0
     updates_per_s: float = 10.0
     folder: str = ""
 

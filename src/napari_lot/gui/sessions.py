@@ -198,12 +198,7 @@ class Sessions:
 
     def _tell_failure(self, autosave: Autosave) -> None:
         self._told = True
-        error = autosave.failure
-        assert error is not None
-        self.bench.state.fail(
-            f"{autosave.path.parent}: the autosave cannot be written there ({error.strerror or error}); make room, or "
-            "the run is lost if the window crashes."
-        )
+        self.bench.state.fail(autosave.complaint)
 
     # -- opened again -----------------------------------------------------------------------------------------
 

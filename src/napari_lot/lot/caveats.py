@@ -31,6 +31,10 @@ element differ by less between its crystal, its surface and a glass, and a pixel
 LEAST_ATOMS = 10
 """Fewer have no typical distance."""
 NO_ATOMS_YET = "the run ended before the orbitals had become atoms: the atoms are a first guess."
+STEPPED_BACK = (
+    "loss or gradient were not numbers after a step of the fit: it went back to the last good state and took a smaller "
+    "step; check the images for extreme values if this repeats."
+)
 ENDED = {
     "finished early": "the fit was ended by hand before it converged",
     "time limit": "the time limit ended the fit before it converged",

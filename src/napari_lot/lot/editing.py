@@ -55,29 +55,31 @@ class ByHand:
         Places in Å that somebody emptied.
     log : list of dict
         Every edit, for the report.
+    made : list of (Edit, int)
+        Every edit, and the id of the first atom that it added.
     """
 
     def __init__(self, spacing_A: float) -> None:
         self.reach_A = CLOSED_REACH * spacing_A
         self.closed: Floats = np.zeros((0, 3))
         self.log: list[dict[str, object]] = []
-        self._made: list[tuple[Edit, int]] = []
+        self.made: list[tuple[Edit, int]] = []
 
     def __len__(self) -> int:
-        return len(self._made)
+        return len(self.made)
 
     @property
     def words(self) -> str:
         """All edits summed up, '' for none."""
-        if not self._made:
+        if not self.made:
             return ""
-        added, moved, removed = np.sum([edit.counts for edit, _ in self._made], axis=0)
+        added, moved, removed = np.sum([edit.counts for edit, _ in self.made], axis=0)
         return f"{added} added, {moved} moved, {removed} removed"
 
     def make(self, edit: Edit, state: State, stage: str, step: int) -> State:
         """Note an edit; the state that it makes of another."""
         first_id = state.next_id
-        self._made.append((edit, first_id))
+        self.made.append((edit, first_id))
         self.log.append(edit.as_dict(stage, step, first_id))
         self.closed = np.concatenate([self.closed, edit.removed_from])
         filled = np.concatenate([edit.added, edit.moved_to])
@@ -87,7 +89,7 @@ class ByHand:
 
     def again(self, state: State, since: int) -> State:
         """An older state with the edits that were made ``since`` it was kept."""
-        for edit, first_id in self._made[since:]:
+        for edit, first_id in self.made[since:]:
             state = apply_edit(state, edit, first_id)
         return state
 

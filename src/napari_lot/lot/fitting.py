@@ -10,12 +10,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from napari_lot.edit import Edit
+from napari_lot.errors import RunFailed
 from napari_lot.lot import gauge, polish, population
 from napari_lot.lot.adam import Adam
 from napari_lot.lot.editing import ByHand
 from napari_lot.lot.evidence import Evidence
 from napari_lot.lot.hull import Hull
-from napari_lot.lot.problem import Problem, State
+from napari_lot.lot.problem import Evaluation, Problem, State
 from napari_lot.lot.shared import WHOLLY_SHARED, shared_modes
 from napari_lot.physics.optics import contrast_bound
 from napari_lot.settings import REFINED_BY_DEFAULT, Solver
@@ -27,6 +28,8 @@ GRID_STAGES = ("start", "heights", "positions", "merge")
 PART, LEAST_OF_A_PART = 600_000, 4
 """Orbitals seen by tilts, about, after which a pass is told of: some tenths of a second on two cores. And tilts of such
 a part for each thread at least: threads that have none left wait for the last one."""
+RECOVERY, LEAST_CAUTION = 1.1, 1e-3
+"""Growth of steps that had become smaller, with each step that was none too many, and where they are given up."""
 LEAST_STEPS, FAR = 8, 0.02
 """Steps after which, and change of the images by what orbitals share above which, its curvature is calculated anew."""
 
@@ -145,6 +148,8 @@ class Fit:
         self.by_hand = ByHand(spacing_A)
         self.rng = np.random.default_rng(settings.seed)
         self.adam = Adam()
+        # part of a step of Adam's that is taken, and the last state whose gradients were numbers
+        self.caution, self._good = 1.0, state
         self.stage = "start"
         self.step = 0
         self.steps_total = 0
@@ -298,6 +303,9 @@ class Fit:
         state, s = self.state, self.settings
         asked = tuple("shifts" if g == "center" else g for g in groups)
         found = self.problem.evaluate(state, tilts, asked)
+        if np.isnan(found.loss):
+            return self._step_back(found)
+        self._good, rate, self.caution = state, rate * self.caution, min(1.0, RECOVERY * self.caution)
         g = found.gradients
         n, t = len(state.height), len(self.problem)
         state = state.select(slice(None))
@@ -340,6 +348,29 @@ class Fit:
         return Progress(
             self.stage, self.step, max(self.steps_total, self.step + 1), found.tilts, found.calculated, found.loss
         )
+
+    def _step_back(self, found: Evaluation) -> Progress:
+        """To the last state whose gradients were numbers, from which smaller steps are taken for a while.
+
+        Raises
+        ------
+        RunFailed
+            However small the steps were, it was of no use.
+        """
+        self.caution *= 0.5
+        if self.caution < LEAST_CAUTION:
+            raise RunFailed(
+                "The fit does not go on: loss or gradient are not numbers however small its steps; check the values of "
+                "the images for extremes, and the settings of the microscope."
+            )
+        if np.array_equal(self._good.ids, self.state.ids):
+            self.state = self._good
+        self.adam = Adam()  # its memory led there
+        self._note(f"{self.stage}: not a number; back to the last good state, steps of {self.caution:g}")
+        return Progress(
+            self.stage, self.step, max(self.steps_total, self.step + 1), found.tilts[:0], found.calculated[:0], np.nan,
+            stepped=False,
+        )  # fmt: skip
 
     def _sort(self) -> None:
         """Orbitals in the order in which the image model takes them fastest."""

@@ -130,18 +130,21 @@ class ImageModel:
         self.q2 = np.fft.fftfreq(v, pixel)[:, None] ** 2 + np.fft.rfftfreq(u, pixel)[None, :] ** 2
         self.correction: ProbeCorrection | None = None
         self.coarse = False
+        self.made: tuple[int, float, bool] | None = None
+        """Oversampling, width and whether shaped, where it was made of another model."""
         self._assemble()
         self.set_width(width_A)
 
     def oversampled(self, oversampling: int, width_A: float) -> ImageModel:
         """The same model calculated with so many canvas pixels per image pixel."""
-        return self._like(self.microscope, oversampling, width_A)
+        return self.like(self.microscope, oversampling, width_A)
 
     def with_microscope(self, microscope: Microscope, width_A: float) -> ImageModel:
         """The same model with another probe."""
-        return self._like(microscope, self.canvas.oversampling, width_A)
+        return self.like(microscope, self.canvas.oversampling, width_A)
 
-    def _like(self, microscope: Microscope | None, oversampling: int, width_A: float) -> ImageModel:
+    def like(self, microscope: Microscope | None, oversampling: int, width_A: float) -> ImageModel:
+        """The same model with another probe and so many canvas pixels per image pixel."""
         model = ImageModel(
             self.rotations.numpy(),
             self.canvas.image_shape,
@@ -158,6 +161,7 @@ class ImageModel:
             device=self.device,
         )
         model.set_correction(self.correction)
+        model.made = oversampling, width_A, self.shaped
         return model
 
     # -- widths and the probe -----------------------------------------------------------------------------------
@@ -181,6 +185,11 @@ class ImageModel:
         # Gaussians that no probe blurs are what they are sampled as, also what of them lies beyond the sampling limit
         self.sampled = self.basis.rank == 1 and bool(np.all(self.basis.transfer == 1)) and not self.shaped
         self.plain = self.sampled and self.extra2 == 0.0 and self.correction is None
+
+    @property
+    def width_A(self) -> float:
+        """What ``set_width`` was given last."""
+        return self._width_A
 
     def set_narrowest(self, width_A: float) -> None:
         """Choose them for orbitals of this width and wider ones."""

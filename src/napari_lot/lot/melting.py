@@ -45,19 +45,21 @@ class Aside:
         )
 
 
-def set_aside(problem: Problem, state: State, near: NDArray[np.bool_]) -> tuple[Aside, Problem, State]:
-    """What stands still; the problem and the state of the orbitals that are ``near`` (N,).
+def set_aside(problem: Problem, still: State, before: State) -> tuple[Aside, Problem]:
+    """What stands still, and the problem of all other orbitals, whose states have no background of their own.
 
-    Counts become weighted squares, by the rates of the whole state: a part of a rate has no Poisson likelihood of its
-    own.
+    Counts become weighted squares, by the rates of the state of ``before``: a part of a rate has no Poisson likelihood
+    of its own.
     """
     every = np.arange(len(problem))
-    still = state.select(~near)
     images = problem.evaluate(still, every, ()).calculated
     weights = None if problem.weights is None else problem.weights.numpy()
     if problem.kind == "poisson":
-        rates = torch.from_numpy(problem.evaluate(state, every, ()).calculated)
+        rates = torch.from_numpy(problem.evaluate(before, every, ()).calculated)
         weights = problem.weight(rates, torch.from_numpy(every), 1.0).numpy()
-    places = Problem(problem.model, problem.observed.numpy() - images, weights, "lsq")
-    own = replace(state.select(near), background=np.zeros_like(state.background))
-    return Aside(problem, still, images), places, own
+    return Aside(problem, still, images), Problem(problem.model, problem.observed.numpy() - images, weights, "lsq")
+
+
+def without_background(state: State) -> State:
+    """The state of orbitals whose background is among the images of those that stand still."""
+    return replace(state, background=np.zeros_like(state.background))

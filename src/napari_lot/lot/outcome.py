@@ -13,7 +13,7 @@ from napari_lot.edit import Edit
 from napari_lot.job import ProbeSlices, Result
 from napari_lot.lot import gauge, likelihood
 from napari_lot.lot.candidates import find_candidates
-from napari_lot.lot.caveats import NO_ATOMS_YET, agreement, caveats, unexplained, unfinished
+from napari_lot.lot.caveats import NO_ATOMS_YET, STEPPED_BACK, agreement, caveats, unexplained, unfinished
 from napari_lot.lot.correction import ProbeCorrection
 from napari_lot.lot.handedness import Handedness
 from napari_lot.lot.image_model import ImageModel
@@ -214,6 +214,8 @@ def outcome(
     if withheld is not None:
         known.append(f"withheld R {100 * withheld[0]:.2f} % and correlation {withheld[1]:.3f}")
         warnings += [text] if fitted and (text := parted(fitted[0], withheld[0])) else []
+    if solver.problem.not_finite:
+        warnings.append(STEPPED_BACK)
     warnings += [*ready.notes, *(() if device is None else device.messages), *hands.other]
     edited = [f"By hand: {by_hand}."] if (by_hand := solver.by_hand.words) else []
     message = " ".join([f"{how}: {', '.join(known)}, {seconds['total']:.1f} s.", *edited, *hands.sentences])

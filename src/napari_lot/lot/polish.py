@@ -115,6 +115,8 @@ def lbfgs(
     inverse = _first_inverse(state, groups, scale, shared)
     x = pack(state, groups) / scale
     loss, g, whole = yield from value(x, state, np.nan)
+    if np.isnan(loss):  # there is no direction to step in
+        return
     pairs: deque[tuple[Floats, Floats, float]] = deque(maxlen=memory)
     where = _place_of(state, groups, "positions")
     still, accepted = 0, state

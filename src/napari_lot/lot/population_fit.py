@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterator
-from dataclasses import replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -13,9 +12,9 @@ from scipy.spatial import cKDTree
 from napari_lot.edit import Edit
 from napari_lot.lot import population
 from napari_lot.lot.adam import Adam
-from napari_lot.lot.fitting import PER_ATOM, Fit, Progress
+from napari_lot.lot.fitting import PER_ATOM, Fit, Progress, refined_groups
 from napari_lot.lot.hull import Hull, grid
-from napari_lot.lot.melting import Aside, set_aside
+from napari_lot.lot.melting import Aside, set_aside, without_background
 from napari_lot.lot.problem import Problem, State
 from napari_lot.physics.elements import weakest_contrast
 from napari_lot.settings import Solver
@@ -42,6 +41,8 @@ class PopulationFit(Fit):
         What counts if the run is stopped now, while a change of the population is tried out.
     aside : Aside or None
         What stands still while ``state`` and ``problem`` are those of some places.
+    kept : dict
+        States that a later one will be compared with, and how many edits there were.
     """
 
     def __init__(
@@ -61,6 +62,7 @@ class PopulationFit(Fit):
         self.weakest = weakest_contrast(elements)
         self.settled: State | None = None
         self.aside: Aside | None = None
+        self.kept: dict[str, tuple[State, int]] = {}
 
     @property
     def whole(self) -> State:
@@ -76,8 +78,8 @@ class PopulationFit(Fit):
     def _births_and_deaths(self, groups: tuple[str, ...]) -> Iterator[Progress]:
         s = self.settings
         for _ in range(s.birth_rounds if len(self.state.height) else 0):
-            before, since = self.state, len(self.by_hand)
-            places = self.evidence.proposals(self.state)
+            self.kept["births"] = self.state, len(self.by_hand)
+            places = self._proposals()
             changed, merged = self._deaths(), self._doubles()
             changed += self._births(*places)
             if not changed + merged:
@@ -86,9 +88,12 @@ class PopulationFit(Fit):
             if died := self._deaths():
                 yield from self.fit("birth", s.birth_steps, groups)
             # where only halves were merged another round would find what this one has found
-            by_hand = len(self.by_hand) - since
-            if not self._worth_it(before, since) or not changed + died + by_hand:
+            by_hand = len(self.by_hand) - self.kept["births"][1]
+            if not self._worth_it(*self.kept["births"]) or not changed + died + by_hand:
                 break
+
+    def _proposals(self) -> tuple[Floats, Floats, Floats]:
+        return self.evidence.proposals(self.state)
 
     def _worth_it(self, before: State, since: int) -> bool:
         """True where the population is worth its cost, compared with an earlier one; else that one is back.
@@ -105,29 +110,28 @@ class PopulationFit(Fit):
             self.adam = Adam()
         return gain > 0
 
-    def _melt(self, most: int) -> tuple[int, NDArray[np.bool_]]:
+    def _melt(self, most: int) -> int:
         """Put the grid back where orbitals are doubtful, so that several of them can find a new arrangement.
 
         A single birth or death cannot mend a place where the neighbours of a missing atom have moved into its gap.
-        Nothing melts where it would be more than ``most`` orbitals. Returns how many were taken out, and which (N,) are
-        the grid's or near it.
+        Nothing melts where it would be more than ``most`` orbitals. Returns how many were taken out; what is far from
+        the grid that took their place stands still until ``_together``.
         """
         s, state = self.settings, self.state
         reach = 0.9 * self.spacing_A
         crowded, weak, _ = self._crowded_and_weak()
         doubtful = state.positions[crowded | weak | self._odd()]
-        nothing = 0, np.zeros(len(state.height), bool)
         if len(doubtful) == 0:
-            return nothing
+            return 0
         distance = _distance(state.positions, doubtful)
         melted = distance < reach
         if melted.sum() > most:
-            return nothing
+            return 0
         if melted.mean() > s.melt_part:
             # Melting mends isolated places. Where the images leave a large part in doubt, the residual prefers
             # arrangements that explain the errors of the images.
             self._note(f"no melt: {melted.sum()} of {len(melted)} orbitals are in doubt")
-            return nothing
+            return 0
         low, high = doubtful.min(0) - reach, doubtful.max(0) + reach
         points = grid(self.hull, low, high, s.melt_grid * self.spacing_A)
         points = points[_distance(points, state.positions[melted]) < reach]
@@ -135,26 +139,28 @@ class PopulationFit(Fit):
             points = points[_distance(points, state.positions[~melted]) > 0.55 * self.spacing_A]
         points = points[self.by_hand.is_open(points)]
         if len(points) == 0:
-            return nothing
+            return 0
         height = state.height[melted].sum() / len(points)
         self._note(f"melt: {melted.sum()} of {len(melted)} orbitals, {len(points)} in their place")
-        self.state = state.select(~melted).add(points, np.full(len(points), height))
+        near = distance < reach + MELT_SURROUNDINGS * self.spacing_A
+        self._stand_still(state.select(~near))
+        self.state = without_background(state.select(near & ~melted).add(points, np.full(len(points), height)))
         self.adam = Adam()
-        near = distance[~melted] < reach + MELT_SURROUNDINGS * self.spacing_A
-        return int(melted.sum()), np.concatenate([near, np.ones(len(points), bool)])
+        return int(melted.sum())
 
-    def _by_themselves(self, near: NDArray[np.bool_], work: Callable[[], Iterator[Progress]]) -> Iterator[Progress]:
-        """Fit positions and heights of some orbitals, while what else there is stands still."""
-        refine, whole = self.refine, self.problem
-        self.aside, self.problem, self.state = set_aside(self.problem, self.state, near)
-        self.refine = refine & {"positions", "heights"}
-        try:
-            for progress in work():
-                yield replace(progress, calculated=progress.calculated + self.aside.images[progress.tilts])
-        finally:
-            self.state = self.whole
-            self.aside, self.problem, self.refine = None, whole, refine
-            self.adam = Adam()
+    def _stand_still(self, still: State) -> None:
+        """From here on ``problem`` is that of the other orbitals, of which positions and heights are fitted."""
+        self.aside, self.problem = set_aside(self.problem, still, self.kept["melt"][0])
+        self.refine = self.refine & {"positions", "heights"}
+
+    def _together(self) -> None:
+        """All orbitals are fitted again."""
+        if self.aside is None:
+            return
+        self.aside.problem.not_finite += self.problem.not_finite
+        self.state, self.problem, self.aside = self.whole, self.aside.problem, None
+        self.refine = refined_groups(self.settings, self.hull.isolated)
+        self.adam = Adam()
 
     def _odd(self) -> NDArray[np.bool_]:
         """Which heights (N,) no atom of a single element has, and no noise explains.

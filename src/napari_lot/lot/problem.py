@@ -146,6 +146,8 @@ class Problem:
     ----------
     fitted : (n,) int
         Tilts with a pixel that counts; the others are left out or withheld.
+    not_finite : int
+        How often a loss or a gradient was no number: NaN or infinite.
     """
 
     def __init__(
@@ -161,6 +163,7 @@ class Problem:
         self.kind: Literal["lsq", "poisson"] = kind
         seen = np.ones(len(observed), bool) if weights is None else (weights > 0).any((1, 2))
         self.fitted: NDArray[np.int64] = np.flatnonzero(seen)
+        self.not_finite = 0
 
     def __len__(self) -> int:
         return len(self.observed)
@@ -227,9 +230,18 @@ class Problem:
         """Loss of the given tilts and its gradients with respect to the groups.
 
         Groups are fields of the state: positions, height, width, own_width, learnt, shifts, angles, distortion, focus,
-        scale, background; gradients of per-tilt groups are for the given tilts only.
+        scale, background; gradients of per-tilt groups are for the given tilts only. The loss is NaN where one of these
+        numbers is none, so that nobody steps by it.
         """
-        tilts = np.asarray(tilts, np.int64)
+        found = self._evaluate_shared(state, np.asarray(tilts, np.int64), groups)
+        numbers = (np.array(found.loss), *found.gradients.values())
+        if not all(np.isfinite(values).all() for values in numbers):
+            self.not_finite += 1
+            found.loss = float("nan")
+        return found
+
+    def _evaluate_shared(self, state: State, tilts: NDArray[np.int64], groups: tuple[str, ...]) -> Evaluation:
+        """As ``evaluate``, by all processes that share the tilts."""
         ranks = self.model.ranks
         own = ranks.own(len(tilts))
         found = self._evaluate(state, tilts[own], groups)

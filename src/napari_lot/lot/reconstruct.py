@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Generator, Iterator
+from collections.abc import Callable, Generator, Iterator, Sequence
 from dataclasses import replace
 
 import numpy as np
@@ -14,6 +14,7 @@ from napari_lot.lot import gauge
 from napari_lot.lot.aberrations import fit_aberrations
 from napari_lot.lot.adaptive import fit_correction
 from napari_lot.lot.align import match_shifts
+from napari_lot.lot.checkpoint import Road, act, put_in_place, taken
 from napari_lot.lot.fitting import Progress
 from napari_lot.lot.hull import Hull
 from napari_lot.lot.mixture import Mixture, fit_mixture
@@ -21,7 +22,8 @@ from napari_lot.lot.population_fit import PopulationFit
 from napari_lot.lot.problem import Problem, State
 from napari_lot.physics.elements import relative_strengths
 from napari_lot.physics.orbital import Gaussian
-from napari_lot.settings import Solver
+from napari_lot.result import Checkpoint
+from napari_lot.settings import Microscope, Solver
 
 Floats = NDArray[np.float64]
 LEAST_FOCUS_GAIN = 2.0
@@ -71,6 +73,55 @@ class Reconstruction(PopulationFit):
         self.steps_total = self._plan()
         self.condensed = False
         self.population_is_free = {"positions", "heights"} <= self.refine
+        self.significance = 0.0
+        self.road = Road()
+        self.checkpoint: Checkpoint | None = None
+
+    # -- going on where another run was -------------------------------------------------------------------------
+
+    def go_on_from(self, checkpoint: Checkpoint) -> None:
+        """Pass over what had been done when a checkpoint was taken."""
+        self.road.left = [(str(name), value) for name, value in checkpoint.words["road"]]
+        self.checkpoint = checkpoint
+
+    def passes(self, stage: str, count: int, groups: tuple[str, ...], cosine: bool = False) -> Iterator[Progress]:
+        """As of any fit; passed over where it had been done."""
+        return self._gone_once(
+            f"passes {stage}", lambda: super(Reconstruction, self).passes(stage, count, groups, cosine)
+        )
+
+    def fit(self, stage: str, steps: int, groups: tuple[str, ...]) -> Iterator[Progress]:
+        """As of any fit; passed over where it had been done."""
+        return self._gone_once(f"fit {stage}", lambda: super(Reconstruction, self).fit(stage, steps, groups))
+
+    def _gone_once(self, name: str, piece: Callable[[], Iterator[Progress]]) -> Iterator[Progress]:
+        if self.road.left:
+            self.road.passed(name)
+            if not self.road.left:
+                assert self.checkpoint is not None
+                put_in_place(self, self.checkpoint)
+            return
+        yield from piece()
+        self.road.done.append((name, None))
+        self.checkpoint = taken(self)
+
+    # what a fit of a population decides by itself
+    _cull = act(PopulationFit._cull)
+    _join = act(PopulationFit._join)
+    _gather = act(PopulationFit._gather)
+    _merge = act(PopulationFit._merge)
+    _deaths = act(PopulationFit._deaths)
+    _births = act(PopulationFit._births)
+    _melt = act(PopulationFit._melt)
+    _together = act(PopulationFit._together)
+    _prune = act(PopulationFit._prune)
+    _worth_it = act(PopulationFit._worth_it)
+    _sample_finely = act(PopulationFit._sample_finely)
+
+    def _proposals(self) -> tuple[Floats, Floats, Floats]:
+        if self.road.left:  # nobody looks at them
+            return np.zeros((0, 3)), np.zeros(0), np.zeros(0)
+        return super()._proposals()
 
     # -- the road -----------------------------------------------------------------------------------------------
 
@@ -108,6 +159,7 @@ class Reconstruction(PopulationFit):
             self._align()
             yield from self.passes("merge", s.merge_passes, (*groups, "width", "background", "scale"))
 
+    @act
     def _align(self) -> None:
         """Move tilts whose calculated image lies elsewhere than the measured one by more than noise explains."""
         if "shifts" not in self.refine:
@@ -160,8 +212,7 @@ class Reconstruction(PopulationFit):
         self._sample_finely()
         yield from self.passes("refine", s.refine_passes, groups, cosine=True)
         groups += self.geometry()
-        if len(self.state.height):
-            self.evidence.look_at_noise(self.state)
+        self._look_at_noise()
         if self.population_is_free:
             # first of all: around a wrong arrangement the whole is fitted for nothing
             yield from self._mend_places()
@@ -170,15 +221,29 @@ class Reconstruction(PopulationFit):
             yield from self._mend_population(groups)
         self._sample_finely()  # the width has settled only now
         self._learn_shape()
-        groups += self.shape()
+        groups += tuple(self._shape_that_is_fitted())
         if self.tells_species():
             yield from self.fit("species", s.birth_steps, groups)
         yield from self._adapt(groups)
         yield from self._doubt_focus(groups)
-        groups = tuple(g for g in groups if g != "focus" or self.state.focus.any())
+        groups = tuple(g for g in groups if g != "focus" or self._has_focus())
         yield from self.fit("polish", s.polish_steps, groups)
         self.tells_species()
 
+    @act
+    def _look_at_noise(self) -> None:
+        if len(self.state.height):
+            self.evidence.look_at_noise(self.state)
+
+    @act
+    def _shape_that_is_fitted(self) -> list[str]:
+        return list(self.shape())
+
+    @act
+    def _has_focus(self) -> bool:
+        return bool(self.state.focus.any())
+
+    @act
     def _learn_shape(self) -> None:
         """From here on the images correct the shape of the orbitals; while they condense, Gaussians do."""
         if self.orbital.terms and "width" in self.refine:
@@ -189,9 +254,14 @@ class Reconstruction(PopulationFit):
         """Take the foci of the tilts back where they gain no more than noise would: near focus either sign fits it."""
         if "focus" not in groups or not len(self.state.height):
             return
-        since = len(self.by_hand)
-        with_focus, self.state = self.state, replace(self.state.copy(), focus=np.zeros_like(self.state.focus))
+        self.kept["focus"] = self.state, len(self.by_hand)
+        self.state = replace(self.state.copy(), focus=np.zeros_like(self.state.focus))
         yield from self.fit("polish", self.settings.birth_steps, tuple(g for g in groups if g != "focus"))
+        self._judge_focus()
+
+    @act
+    def _judge_focus(self) -> None:
+        with_focus, since = self.kept["focus"]
         prior = self.evidence.height_prior(with_focus)
         with_focus = self.by_hand.again(with_focus, since)
         gain = self.evidence.cost(self.state, prior) - self.evidence.cost(with_focus, prior)
@@ -208,33 +278,47 @@ class Reconstruction(PopulationFit):
             return
         yield from self.fit("probe", s.birth_steps, groups)
         for _ in range(s.probe_rounds):
-            variance = self.evidence.residual_variance(self.state)
-            found = fit_aberrations(self.problem, self.state, optics, expected, variance, s.learnt_scatter)
-            if found is None:
+            if not self._fit_lens(optics, expected):
                 break
-            self.problem.model.close()
-            self.problem.model, self.state = found.model, found.state
-            # residuals that are correlated tell less than they seem to
-            self.lens_sigma_A = {k: float(self.evidence.inflation * one) for k, one in found.sigma_A.items()}
-            lens = self.problem.model.microscope or expected
-            self._note(f"probe: defocus {lens.defocus_A:.1f}, C12 {lens.c12_A:.1f}, C21 {lens.c21_A:.0f} Å")
             yield from self.fit("probe", s.birth_steps, groups)
-        significance = 0.0
         for _ in range(s.probe_rounds if self.adaptive and "probe" in self.refine else 0):
-            variance = self.evidence.residual_variance(self.state)
-            adapted = fit_correction(self.problem, self.state, s.probe_reach_A, variance, with_depth=s.probe_with_depth)
-            self._note(f"probe: log evidence {adapted.significance:.1f}")
-            if adapted.significance < LEAST_EVIDENCE:
-                self.problem.model.set_correction(None)
+            if not self._correct_probe():
                 break
-            if adapted.significance < 1.01 * significance:
-                break
-            significance = adapted.significance
-            self.problem.model.set_correction(adapted.correction)
             yield from self.fit("probe", 2 * s.birth_steps, groups)
         if self.population_is_free:  # with another probe other orbitals may be atoms
             yield from self._births_and_deaths(groups)
             self._prune()
+
+    @act
+    def _fit_lens(self, optics: Sequence[str], expected: Microscope) -> bool:
+        """Fit aberrations; False where there is nothing to be gained."""
+        variance = self.evidence.residual_variance(self.state)
+        found = fit_aberrations(self.problem, self.state, optics, expected, variance, self.settings.learnt_scatter)
+        if found is None:
+            return False
+        self.problem.model.close()
+        self.problem.model, self.state = found.model, found.state
+        # residuals that are correlated tell less than they seem to
+        self.lens_sigma_A = {k: float(self.evidence.inflation * one) for k, one in found.sigma_A.items()}
+        lens = self.problem.model.microscope or expected
+        self._note(f"probe: defocus {lens.defocus_A:.1f}, C12 {lens.c12_A:.1f}, C21 {lens.c21_A:.0f} Å")
+        return True
+
+    @act
+    def _correct_probe(self) -> bool:
+        """Fit the pixels of the probe; False where the images do not ask for (more of) it."""
+        s = self.settings
+        variance = self.evidence.residual_variance(self.state)
+        adapted = fit_correction(self.problem, self.state, s.probe_reach_A, variance, with_depth=s.probe_with_depth)
+        self._note(f"probe: log evidence {adapted.significance:.1f}")
+        if adapted.significance < LEAST_EVIDENCE:
+            self.problem.model.set_correction(None)
+            return False
+        if adapted.significance < 1.01 * self.significance:
+            return False
+        self.significance = adapted.significance
+        self.problem.model.set_correction(adapted.correction)
+        return True
 
     def _mend_population(self, groups: tuple[str, ...]) -> Iterator[Progress]:
         """Births, deaths and new arrangements, while the images ask for them."""
@@ -250,15 +334,20 @@ class Reconstruction(PopulationFit):
         """Melt doubtful places and let them condense anew, while that pays; whether anything has changed."""
         mended, most = False, len(self.state.height)
         for _ in range(self.settings.melt_rounds):
-            before, since = self.state, len(self.by_hand)
-            melted, near = self._melt(most)
+            self.kept["melt"] = self.state, len(self.by_hand)
+            melted = self._melt(most)
             if not melted:
                 break
             most = melted // 2  # places that come back are not mended this way
-            self.settled = before  # what counts if the run is stopped while places are molten
-            yield from self._by_themselves(near, self._condense_again)
+            self.settled = self.kept["melt"][0]  # what counts if the run is stopped while places are molten
+            try:
+                for progress in self._condense_again():
+                    assert self.aside is not None
+                    yield replace(progress, calculated=progress.calculated + self.aside.images[progress.tilts])
+            finally:
+                self._together()
             self.settled = None
-            if not self._worth_it(before, since):
+            if not self._worth_it(*self.kept["melt"]):
                 break
             mended = True
         return mended
@@ -267,6 +356,7 @@ class Reconstruction(PopulationFit):
         yield from self.condense()
         yield from self.passes("merge", self.settings.refine_passes, ("positions", "height"), cosine=True)
 
+    @act
     def tells_species(self) -> bool:
         """Give every orbital the element that its scattering strength speaks for; False where none or one is named.
 

@@ -14,8 +14,10 @@ from numpy.typing import NDArray
 
 from napari_lot.atoms import Orbitals
 from napari_lot.edit import Candidates, Edit, Held
+from napari_lot.errors import RunFailed
 from napari_lot.job import Control, ProbeSlices, Result, Snapshot
 from napari_lot.lot.candidates import find_candidates
+from napari_lot.lot.device.memory import lost
 from napari_lot.lot.distributed import here
 from napari_lot.lot.fitting import GRID_STAGES, Progress, Stopped
 from napari_lot.lot.handedness import Handedness
@@ -48,6 +50,13 @@ def run_job(job: Job, control: Control) -> Iterator[Snapshot]:
     torch.set_num_threads(1)
     try:
         yield from _run(job, control)
+    except RuntimeError as error:
+        if not lost(error):
+            raise
+        raise RunFailed(
+            f"The device of the run failed ({str(error).strip().splitlines()[0]}): take --device cpu, or start the "
+            "program anew; what was saved of the run can be gone on with."
+        ) from error
     finally:
         torch.set_num_threads(before)
 
@@ -117,6 +126,9 @@ def _run(job: Job, control: Control) -> Iterator[Snapshot]:
         control.take_edit,
         clock,
     )
+    if job.checkpoint is not None:
+        solver.go_on_from(job.checkpoint)
+    live.solver = solver
     hands = Handedness(solver, solver.adaptive)
     reason, converged = "converged", False
     try:
@@ -197,6 +209,7 @@ class _Live:
         self.stage = ""
         self.loss = np.nan
         self.result: Result | None = None
+        self.solver: Reconstruction | None = None
         # The same object while a pass goes on: who shows it sees that no atom has changed.
         self._of: tuple[State, Orbitals] | None = None
 
@@ -246,6 +259,7 @@ class _Live:
             probe=probe,
             elapsed_s=time.perf_counter() - self.began,
             message=message,
+            checkpoint=None if self.solver is None else self.solver.checkpoint,
         )
 
     def _new_images(self, state: State) -> tuple[NDArray[np.int64], NDArray[np.float32]]:

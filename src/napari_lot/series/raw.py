@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import math
 import re
 from collections.abc import Mapping, Sequence
@@ -56,6 +57,12 @@ def check_readable(path: Path, what: str) -> None:
         raise InputError(f"{path}: the file is empty (0 bytes): copy the {what} again.")
 
 
+FAILING = {
+    getattr(errno, name) for name in ("EIO", "ESTALE", "ETIMEDOUT", "ENOTCONN", "ENODEV") if hasattr(errno, name)
+}
+"""What a system says of a disk, or of the connection to one, that fails while a file is read."""
+
+
 def damaged(path: Path, kind: str, reason: str = "") -> InputError:
     """The error for a file that ends too early or holds nonsense."""
     because = f" ({reason})" if reason else ""
@@ -63,7 +70,15 @@ def damaged(path: Path, kind: str, reason: str = "") -> InputError:
 
 
 def reason_of(error: Exception) -> str:
-    """The first line of what a decoder says, or failing that the name of its error."""
+    """The first line of what a decoder says, or failing that the name of its error.
+
+    Raises
+    ------
+    MemoryError, OSError
+        The error itself, where the file is not to blame: memory ran out, or the disk or its connection fails.
+    """
+    if isinstance(error, MemoryError) or (isinstance(error, OSError) and error.errno in FAILING):
+        raise error
     return str(error).splitlines()[0][:80] if str(error).strip() else type(error).__name__
 
 

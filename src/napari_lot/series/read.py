@@ -104,7 +104,12 @@ def read_series(
     InputError
         The input cannot be used: one sentence that says what, where and what to do. No file is ever changed.
     """
-    path, raw = _read_images(path, raw, part(progress, 0.0, 0.8))
+    try:
+        path, raw = _read_images(path, raw, part(progress, 0.0, 0.8))
+    except (OSError, MemoryError) as error:
+        raise InputError(
+            f"{path if isinstance(path, (str, Path)) else 'The series'}: {_not_to_blame(error)}"
+        ) from error
     progress(0.8)
     if raw.images.ndim != 3:
         check_stack_shape(raw.images.shape, str(path))
@@ -165,6 +170,19 @@ def read_series(
         metadata={**raw.metadata, "angles_from": table.source, "geometry": shape_geometry if transposed else "lot"},
         excluded=tuple(exclude) or raw.excluded,
         warnings=warnings,
+    )
+
+
+def _not_to_blame(error: OSError | MemoryError) -> str:
+    """Why a file that may well be sound could not be read."""
+    if isinstance(error, MemoryError):
+        return (
+            "there is not enough memory to read it: bin or crop the series, or close other programs; if it should be "
+            "small it is damaged."
+        )
+    return (
+        f"it cannot be read to its end ({error.strerror or error}): check the disk or the connection to it, and try "
+        "again."
     )
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import errno
+import os
 import threading
 import time
 from collections.abc import Callable
@@ -43,7 +45,7 @@ class Autosave:
         self,
         path: str | Path,
         session: Session,
-        interval_s: float = 60.0,
+        interval_s: float = 20.0,
         embed_images: bool = True,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
@@ -79,16 +81,33 @@ class Autosave:
         are_atoms = snapshot.stage not in NOT_ATOMS
         if are_atoms and len(snapshot.orbitals):
             self._unsaved = RunState.of(snapshot)
-        if self._clock() - self._last < self.interval_s or (self._has_atoms and not are_atoms) or self._closed:
+        if self._clock() - self._last < self.interval_s or self._writing.busy or self._closed:
             return False
-        if self._writing.busy or not len(snapshot.orbitals):
+        found: RunState | None = RunState.of(snapshot) if len(snapshot.orbitals) else None
+        if self._has_atoms and not are_atoms:  # the last atoms stay, and where the run is goes with them
+            found, last = None, self._unsaved or self._written
+            if last is not None and last.checkpoint is not snapshot.checkpoint:
+                found = replace(last, checkpoint=snapshot.checkpoint)
+        if found is None:
             return False
         self._has_atoms |= are_atoms
         self._last = self._clock()
-        self._written, self._unsaved = RunState.of(snapshot), None
+        self._written, self._unsaved = found, None
         state = replace(self.session, state=self._written, history=self.history)
         self._writing.do(lambda: self._write(state))
         return True
+
+    @property
+    def complaint(self) -> str:
+        """Why the last write failed, as a sentence; '' where it did not."""
+        if self.failure is None:
+            return ""
+        why = self.failure.strerror or str(self.failure)
+        kept = "the one before is kept" if self.path.is_file() else "there is none yet"
+        return (
+            f"{self.path}: the autosave cannot be written ({why}), {kept}; the run goes on: make room, or what it "
+            "finds is lost if it breaks off."
+        )
 
     @property
     def history(self) -> np.ndarray[Any, np.dtype[np.float64]]:
@@ -143,3 +162,5 @@ class Autosave:
             self.failure = None
         except OSError as error:
             self.failure = error
+        except MemoryError:
+            self.failure = OSError(errno.ENOMEM, os.strerror(errno.ENOMEM))

@@ -31,12 +31,15 @@ from napari_lot.errors import InputError
 from napari_lot.files import write_whole
 from napari_lot.job import ProbeSlices, Result, Snapshot
 from napari_lot.progress import Progress, counted, nothing, part
+from napari_lot.result import Checkpoint
 from napari_lot.series.checks import check_stack_shape
 from napari_lot.series.tilt_series import TiltSeries
+from napari_lot.session.careful import writing
 from napari_lot.session.encode import get, get_json, plain, put, put_text, same_images
 from napari_lot.settings import Settings, settings_from_dict
 
 SUFFIX = ".lot.h5"
+WORDS = "words"
 FORMAT, SCHEMA = "napari-lot session", 1
 # While a grid condenses its orbitals are no atoms yet, and of the mirrored twin they are those of the other hand.
 NOT_ATOMS = ("prepare", "start", "heights", "positions", "merge", "handedness")
@@ -54,6 +57,7 @@ class RunState:
     r_factor: NDArray[np.float64]
     elapsed_s: float
     message: str
+    checkpoint: Checkpoint | None = None
 
     @classmethod
     def of(cls, snapshot: Snapshot) -> RunState:
@@ -140,15 +144,20 @@ def write_session(path: str | Path, session: Session, embed_images: bool = True,
 
 
 def _write(path: Path, session: Session, embed_images: bool, progress: Progress) -> None:
-    with h5py.File(path, "w") as file:
+    with writing(path) as (file, disk):
+
+        def watched(share: float) -> None:
+            disk.check()
+            progress(share)
+
         now = datetime.now().astimezone().isoformat(timespec="seconds")
         file.attrs.update({"format": FORMAT, "schema": SCHEMA, "version": __version__, "saved": now})
-        _write_series(file.create_group("series"), session.series, embed_images, part(progress, 0.0, 0.5))
+        _write_series(file.create_group("series"), session.series, embed_images, part(watched, 0.0, 0.5))
         put_text(file, "settings", session.settings.model_dump_json(indent=1))
         given = {name: sorted(getattr(session.settings, name).model_fields_set) for name in Settings.model_fields}
         put_text(file, "settings_given", json.dumps(given))
         if session.result is not None:
-            _write_result(file.create_group("result"), session.result, session.series, part(progress, 0.5, 1.0))
+            _write_result(file.create_group("result"), session.result, session.series, part(watched, 0.5, 1.0))
         if session.state is not None:
             _write_fields(file.create_group("state"), session.state)
         file.create_dataset("history", data=np.asarray(session.history, np.float64).reshape(-1, 3))
@@ -197,6 +206,8 @@ def _write_fields(
             continue
         if isinstance(item, Orbitals | ProbeSlices):
             _write_fields(group.create_group(f.name), item)
+        elif isinstance(item, Checkpoint):
+            put(group.create_group(f.name), {**item.numbers, WORDS: item.words})
         else:
             own[f.name] = item
     put(group, own, progress)
@@ -317,6 +328,10 @@ def _read_fields(group: h5py.Group, kind: type, progress: Progress = nothing) ->
     values = get(group, progress)
     inner: Mapping[str, type] = {"orbitals": Orbitals, "probe": ProbeSlices, "probe_before": ProbeSlices}
     for name, item in group.items():
-        if isinstance(item, h5py.Group) and name in inner:
+        if name == "checkpoint":
+            numbers = get(item)
+            words = numbers.pop(WORDS, {})
+            values[name] = Checkpoint(numbers, words)
+        elif isinstance(item, h5py.Group) and name in inner:
             values[name] = inner[name](**_read_fields(item, inner[name]))
     return {name: value for name, value in values.items() if name in names}

@@ -21,7 +21,7 @@ class Output(Frozen):
     """What is written besides the results."""
 
     autosave_s: float | None = Field(
-        60.0, ge=1, le=86400, description="Seconds after which a running fit is saved again; never when absent."
+        20.0, ge=1, le=86400, description="Seconds after which a running fit is saved again; never when absent."
     )
     embed_images: bool = Field(
         True, description="The session holds the measured images; otherwise their path and their SHA-256."

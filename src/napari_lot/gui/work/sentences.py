@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import traceback
 
-from napari_lot.errors import InputError
+from napari_lot.errors import InputError, RunFailed, out_of_memory
 
 _LOG = logging.getLogger(__name__)
 REMEDY = "crop or bin the images, or close other programs; then try again"
@@ -21,10 +21,10 @@ def sentence_of(error: BaseException, what: str, remedy: str = REMEDY) -> tuple[
     remedy : str
         What to do where memory ran out.
     """
-    if isinstance(error, InputError):
+    if isinstance(error, InputError | RunFailed):
         return str(error), None
     name = type(error).__name__
-    if isinstance(error, MemoryError) or name == "OutOfMemoryError":
+    if out_of_memory(error):
         return f"{what} ran out of memory: {remedy}.", None
     if isinstance(error, OSError):
         why = error.strerror or str(error) or name

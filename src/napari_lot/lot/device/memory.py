@@ -12,7 +12,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from napari_lot.errors import InputError
+from napari_lot.errors import InputError, out_of_memory
 
 Result = TypeVar("Result")
 USED_SHARE = 0.6
@@ -21,7 +21,6 @@ ENTRY_SHARE = 0.25
 """Of that, what the windows of the orbitals that are spread at once may take."""
 MOST_AT_ONCE = 1 << 15
 """Windows: products of small matrices have been wrong on some devices from 65,536 in a row on."""
-_OUT_OF_MEMORY = ("out of memory", "CUFFT_ALLOC_FAILED", "can't allocate memory")
 
 
 class Device:
@@ -145,10 +144,14 @@ class Device:
             torch.mps.empty_cache()
 
 
-def out_of_memory(error: BaseException) -> bool:
-    """Whether an error says that memory ran out: PyTorch's own, and those of libraries that have no kind for it."""
-    kind = getattr(torch, "OutOfMemoryError", torch.cuda.OutOfMemoryError)
-    return isinstance(error, kind | MemoryError) or any(text in str(error) for text in _OUT_OF_MEMORY)
+_LOST = ("CUDA error", "CUDA driver error", "cuFFT error", "CUBLAS_STATUS", "MPS backend", "device lost", "HIP error")
+
+
+def lost(error: BaseException) -> bool:
+    """Whether an error says that a device is gone or does no more, where memory did not run out."""
+    kind = getattr(torch, "AcceleratorError", None)
+    told = any(text.lower() in str(error).lower() for text in _LOST)
+    return not out_of_memory(error) and (told or (kind is not None and isinstance(error, kind)))
 
 
 def has_triton() -> bool:
