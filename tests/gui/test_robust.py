@@ -185,6 +185,24 @@ def test_closed_while_the_real_solver_works(workbench: Any, viewer: Any, hand: A
     close(viewer, workbench, hand)
 
 
+def test_a_full_disk_is_said_once_and_the_run_goes_on(
+    ready: Any, hand: Any, notified: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(*_: Any) -> None:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr("napari_lot.session.autosave.write_session", full)
+    start(ready, hand)
+    ready.sessions.autosave.interval_s = 0.05
+    hand.until(lambda: any("the autosave cannot be written (No space left" in text for text in notified()))
+    shown = ready.run.plot.points
+    hand.until(lambda: ready.run.plot.points > shown + 10)
+    assert sum("the autosave cannot be written" in text for text in notified()) == 1
+    hand.click(child(ready, "finish"))
+    hand.until(lambda: not ready.state.running)
+    assert len(ready.state.result.orbitals) == 247
+
+
 # -- layers that are deleted --------------------------------------------------------------------------------------
 
 
