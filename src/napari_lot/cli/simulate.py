@@ -26,8 +26,6 @@ if TYPE_CHECKING:
 FILES = ("series.tif", "angles.csv", "truth.xyz", "simulation.json")
 TILTS = "multislice"
 """Folder of finished tilts within the output folder."""
-LARGEST_SIDE = 16384
-"""Pixels: no detector of a scan has more, and a slip must not ask for terabytes."""
 
 
 def simulate(
@@ -293,6 +291,8 @@ def tilt_angles(angles: Path | None, tilts: str) -> Any:
 def _image_shape(size: str | None) -> tuple[int, int] | None:
     if size is None:
         return None
+    from napari_lot.simulate.images import LARGEST_SIDE
+
     rows, columns = o.split_numbers(size, "--size", ("ROWS", "COLS"))
     if not (float(rows).is_integer() and float(columns).is_integer()):
         raise InputError(f"--size: expected whole numbers of pixels (given: {size!r}).")
