@@ -84,7 +84,8 @@ def run(args: Sequence[str]) -> int:
             _name_the_value(error)
             context = getattr(error, "ctx", None)
             path = context.command_path if context else PROGRAM
-            return _fail(f"{usage().rstrip('.')}; see {path} --help.", INPUT_ERROR)
+            text = usage().replace("Value error, ", "").rstrip(".")
+            return _fail(f"{text}; see {path} --help.", INPUT_ERROR)
         return _fail(f"internal error: {type(error).__name__}: {error} (traceback in {_log(args)})", INTERNAL_ERROR)
     return code if isinstance(code, int) else OK
 

@@ -82,6 +82,8 @@ def export(
     from napari_lot.report import write_text
     from napari_lot.session import is_session, read_session
 
+    if os.path.isdir(target):
+        raise InputError(f"{target}: is a folder; give another FILE.")
     if os.path.lexists(target) and not overwrite:
         raise InputError(f"{target}: the file exists already; give another name, or --overwrite.")
     session = read_session(source) if source.suffix.lower() in (".h5", ".hdf5") or is_session(source) else None

@@ -42,16 +42,31 @@ class Settings(Frozen):
     output: Output = Output()
 
 
+# What pydantic says in words of Python's types.
+_IN_WORDS = {
+    "extra_forbidden": "there is no such setting",
+    "missing": "a value is missing",
+    "model_type": "expected names and values below it, such as 'seed: 1'",
+    "tuple_type": "must be a list",
+    "too_short": "must have at least {min_length} of them",
+    "too_long": "must have at most {max_length} of them",
+    "int_from_float": "must be a whole number",
+    "int_type": "must be a whole number",
+    "float_type": "must be a number",
+    "string_type": "must be text",
+    "string_unicode": "must be text in UTF-8",
+}
+
+
 def in_words(error: ValidationError) -> str:
     """The first problem of some values, as a sentence begins after its place."""
     first = error.errors()[0]
     message = str(first["msg"]).removeprefix("Value error, ")
-    if first["type"] == "float_parsing":
-        message = f"must be a number{_with_a_point(first['input'])}"
-    if first["type"] == "missing":
-        message = "a value is missing"
-    if first["type"] == "extra_forbidden":
-        message = "there is no such setting"
+    if first["type"] in ("float_parsing", "int_parsing"):
+        whole = "whole " if first["type"] == "int_parsing" else ""
+        message = f"must be a {whole}number{_with_a_point(first['input'])}"
+    if first["type"] in _IN_WORDS:
+        message = _IN_WORDS[first["type"]].format(**first.get("ctx", {}))
     if isinstance(first["input"], float) and first["input"] != first["input"]:
         message = "must be a number"
     return f"{message[:1].lower()}{message[1:]}"
@@ -60,6 +75,8 @@ def in_words(error: ValidationError) -> str:
 def _with_a_point(text: Any) -> str:
     """What was probably meant by a number that is none: ``0,25``."""
     pointed = str(text).strip().replace(",", ".")
+    if pointed == str(text).strip():
+        return ""
     try:
         float(pointed)
     except ValueError:
@@ -109,12 +126,16 @@ def settings_from_dict(
         # An unknown section has no origin of its own, but what was put into it has.
         source = next((o for s, o in (origins or {}).items() if s == name or s.startswith(f"{name}.")), None)
         place = source if source is not None and source.startswith("--") else f"{source or where}: {name}".rstrip(": ")
-        raise InputError(f"{place}: {said} (given: {_SHORT.repr(given)}).") from None
+        raise InputError(f"{place}: {said} (given: {shortened(given)}).") from None
 
 
 _SHORT = reprlib.Repr()
 _SHORT.maxlevel, _SHORT.maxstring, _SHORT.maxother = 2, 80, 80
-"""Of a value that was given, as much as helps: a file may hold gigabytes by a few lines of YAML."""
+
+
+def shortened(value: Any) -> str:
+    """Of a value that was given, as much as helps: a file may hold gigabytes by a few lines of YAML."""
+    return _SHORT.repr(value)
 
 
 def _nearest(path: tuple[int | str, ...]) -> str | None:
