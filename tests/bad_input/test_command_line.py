@@ -506,6 +506,11 @@ OTHERS: dict[str, tuple[str, dict[str, g.Make], str]] = {
         "run.lot.h5: would be replaced by the result of the same name; give another --out.",
     ),
     "export a missing file": ("export a.xyz b.cif", {}, "a.xyz: no such file of atoms: check the name."),
+    "export a pipe": (
+        "export a.xyz b.cif",
+        {"a.xyz": os.mkfifo},
+        "a.xyz: this is a device or a pipe: give the file of atoms as a file.",
+    ),
     "export to what is there": (
         "export a.xyz b.cif",
         {"a.xyz": ATOM, "b.cif": g.text("mine")},

@@ -112,6 +112,8 @@ class Session:
 
 def is_session(path: str | Path) -> bool:
     """Whether a file is a session, by its content."""
+    if not os.path.isfile(path):  # a pipe would be waited for
+        return False
     try:
         with h5py.File(path) as file:
             return str(file.attrs.get("format", "")) == FORMAT
