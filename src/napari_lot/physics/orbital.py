@@ -174,9 +174,11 @@ def read_table(path: Path) -> Tabulated:
         except ValueError:
             if not rows:
                 continue  # the heading
-            raise InputError(f"{path}, line {number}: expected a radius in Å and a value, found {text!r}.") from None
+            raise InputError(
+                f"{path}, line {number}: expected a radius in Å and a value, found {text[:40]!r}."
+            ) from None
         if len(row) != 2 or not np.isfinite(row).all():
-            raise InputError(f"{path}, line {number}: expected a radius in Å and a value, found {text!r}.")
+            raise InputError(f"{path}, line {number}: expected a radius in Å and a value, found {text[:40]!r}.")
         rows.append(row)
     table = np.array(rows, np.float64).reshape(-1, 2)
     radius, value = table.T

@@ -188,12 +188,13 @@ def _angle_columns(header: list[str], source: str) -> dict[int, int]:
     """By column that holds an angle, which of psi, theta, phi it is."""
     short = [re.sub(r"[\s_(\[]*(deg|degrees|°)?[)\]]*$", "", name) for name in header]
     if any(name.endswith(("_rad", "(rad)", "[rad]")) for name in header):
-        raise InputError(f"{source}: the header says radians ({','.join(header)}): convert the angles to degrees.")
+        raise InputError(f"{source}: the header says radians ({','.join(header)[:80]}): convert the angles to degrees.")
     wanted = {"psi": 0, "theta": 1, "phi": 2, "tilt": 1, "angle": 1, "tilt_angle": 1}
     found = {column: wanted[name] for column, name in enumerate(short) if name in wanted}
     if not found:
         raise InputError(
-            f"{source}: no angle column in the header ({','.join(header)}): name the columns psi_deg,theta_deg,phi_deg."
+            f"{source}: no angle column in the header ({','.join(header)[:80]}): "
+            "name the columns psi_deg,theta_deg,phi_deg."
         )
     return found
 
@@ -223,8 +224,8 @@ def _named_angles(
             cell = row[column].strip().replace(",", ".")
             if not _is_number(cell):
                 raise InputError(
-                    f"{source}: line {n}: {header[column]} is not a number ({row[column].strip()[:40]!r}): give one "
-                    "angle per image, in degrees."
+                    f"{source}: line {n}: {header[column][:40]} is not a number ({row[column].strip()[:40]!r}): "
+                    "give one angle per image, in degrees."
                 )
             angles[i, which] = float(cell)
     return angles

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from napari_lot.errors import InputError
 from napari_lot.progress import Counted, Progress, nothing
 from napari_lot.series.angles import AngleTable
-from napari_lot.series.raw import RawSeries, check_size, damaged, find_name, known_facts, reason_of
+from napari_lot.series.raw import RawSeries, check_size, damaged, find_name, known_facts, listed, reason_of
 
 IMAGE_NAMES = ("images", "projections", "projs", "proj", "tilt_series", "series", "stack", "data", "arr_0")
 ANGLE_NAMES = ("angles_deg", "angles", "tilt_angles", "theta_deg", "theta")
@@ -100,9 +100,7 @@ def _check_header(path: Path, stream: IO[bytes], size: int) -> None:
 def _from_arrays(path: Path, arrays: Any, names: list[str]) -> RawSeries:
     image_name = find_name(names, IMAGE_NAMES)
     if image_name is None:
-        raise InputError(
-            f"{path}: no images among the arrays ({', '.join(names) or 'none'}): name the stack [tilt, v, u] 'images'."
-        )
+        raise InputError(f"{path}: no images among the arrays ({listed(names)}): name the stack [tilt, v, u] 'images'.")
     angle_name = find_name(names, ANGLE_NAMES)
     angles = None
     if angle_name is not None:

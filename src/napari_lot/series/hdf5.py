@@ -13,7 +13,7 @@ from napari_lot.errors import InputError
 from napari_lot.progress import Progress, in_pieces, nothing
 from napari_lot.series.angles import AngleTable
 from napari_lot.series.arrays import ANGLE_NAMES, IMAGE_NAMES
-from napari_lot.series.raw import RawSeries, check_size, damaged, find_name, known_facts, reason_of, unit_in_A
+from napari_lot.series.raw import RawSeries, check_size, damaged, find_name, known_facts, listed, reason_of, unit_in_A
 
 
 def read_hdf5(path: Path, progress: Progress = nothing) -> RawSeries:
@@ -56,8 +56,9 @@ def _from_file(path: Path, file: Any, progress: Progress) -> RawSeries:
     last = {n.rsplit("/", 1)[-1]: n for n in reversed(list(stacks))}
     name = next(iter(stacks)) if len(stacks) == 1 else last.get(find_name(list(last), IMAGE_NAMES) or "")
     if name is None:
-        listed = ", ".join(sets) or "none"
-        raise InputError(f"{path}: no stack of images to be told among the data sets ({listed}): name it 'images'.")
+        raise InputError(
+            f"{path}: no stack of images to be told among the data sets ({listed(sets)}): name it 'images'."
+        )
     check_size(path, stacks[name].shape, stacks[name].dtype.itemsize)
     small = {n.rsplit("/", 1)[-1]: n for n in reversed(list(numeric)) if n not in stacks}
     angle_name = find_name(list(small), ANGLE_NAMES)

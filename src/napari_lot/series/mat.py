@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from napari_lot.errors import InputError
 from napari_lot.progress import Progress, nothing
 from napari_lot.series.angles import AngleTable, Geometry
-from napari_lot.series.raw import RawSeries, check_size, damaged, find_name, reason_of
+from napari_lot.series.raw import RawSeries, check_size, damaged, find_name, listed, reason_of
 
 IMAGE_NAMES = ("projections", "proj", "projs", "projection", "images", "tilt_series", "stack", "data")
 EULER_NAMES = ("Euler_angles", "euler")
@@ -86,9 +86,9 @@ def _series(path: Path, shapes: Shapes, load: Load) -> RawSeries:
     if name is None:
         stacks = [n for n, shape in shapes.items() if len(shape) == 3]
         if len(stacks) != 1:
-            listed = ", ".join(shapes) or "none"
             raise InputError(
-                f"{path}: no stack of projections among the variables of numbers ({listed}): name it 'projections'."
+                f"{path}: no stack of projections among the variables of numbers ({listed(shapes)}): name it "
+                "'projections'."
             )
         name = stacks[0]
     check_size(path, shapes[name], 1)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -135,6 +135,13 @@ def known_facts(values: Mapping[str, Any]) -> dict[str, Any]:
             texts = [t.decode() if isinstance(t, bytes) else str(t) for t in array.ravel().tolist()]
             facts[name] = texts[0] if name == "element" else tuple(texts)
     return facts
+
+
+def listed(names: Iterable[str]) -> str:
+    """Names for a sentence, however many there are, and however long: a damaged file may have any."""
+    all_names = list(names)
+    more = f" and {len(all_names) - 8} more" if len(all_names) > 8 else ""
+    return (", ".join(name[:40] for name in all_names[:8]) or "none") + more
 
 
 def find_name(names: Sequence[str], wanted: Sequence[str]) -> str | None:
