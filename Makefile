@@ -3,6 +3,7 @@
 # make test-all all tests, the slow ones included: half an hour and more on two cores
 # make test-pyside  the tests of the window with PySide6 in place of PyQt6, in an environment of its own, .venv-pyside
 # make lint    the quick part of it
+# make fuzz    our own parsers of text under a fuzzer, for SECONDS=60
 # make docs    the documentation into site/
 # make bench-check  whether one pass is as fast as it was, by ratios: a minute or two on a quiet machine
 #
@@ -24,7 +25,7 @@ export QT_API := pyqt6
 export PYTEST_QT_API := pyqt6
 XVFB := xvfb-run -a -s "-screen 0 1600x1200x24 +extension GLX"
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-all test-pyside lint docs bench-check system clean
+.PHONY: help demo test test-all test-pyside lint fuzz docs bench-check system clean
 
 help:
 	@sed -n 's/^# \(make .*\)/\1/p' Makefile
@@ -98,6 +99,11 @@ test-pyside: system $(PYSIDE)/.test
 	  echo "$$file"; $(XVFB) $(PYSIDE)/bin/python -m pytest -q $$file || failed="$$failed $$file"; \
 	done; \
 	if [ -n "$$failed" ]; then echo "failed with PySide6:$$failed" >&2; exit 1; fi
+
+# Where there is no atheris for this Python, inputs are spoiled at random.
+fuzz: $(VENV)/.test
+	$(PIP) install -q atheris || true
+	$(BIN)/python -m tests.fuzz.parsers --seconds $(or $(SECONDS),60)
 
 docs: $(VENV)/.docs
 	$(BIN)/mkdocs build --strict

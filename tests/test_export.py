@@ -104,7 +104,8 @@ def test_species_are_counted_in_the_elements_of_the_run(atoms):
 
 
 BAD_FILES = {
-    "empty.xyz": ("", "line 1: an XYZ file starts with the number of its atoms"),
+    "empty.xyz": ("", "the file is empty (0 bytes): copy the file of atoms again"),
+    "blank.xyz": ("\n", "line 1: an XYZ file starts with the number of its atoms"),
     "short.xyz": ("3\n\nPt 0 0 0\n", "line 1 promises 3 atoms, 1 follow; the file is cut short"),
     "two.xyz": ("1\n\nPt 0 0 0\n1\n\nPt 0 0 0\n", "line 4: more lines than the 1 atoms of line 1"),
     "word.xyz": ("1\n\nPt 0 zero 0\n", "line 3: y_A is not a number: 'zero'"),
@@ -117,7 +118,10 @@ BAD_FILES = {
     "twice.csv": ("id,x_A,y_A,z_A\n5,0,0,0\n5,1,1,1\n", "an id occurs twice"),
     "flat.csv": ("x_A,y_A,z_A,width_A\n0,0,0,0.5\n0,1,1,0\n", "atom 2 has a width that is not positive"),
     "atoms.doc": ("1\n\nPt 0 0 0\n", "atoms are read from .xyz, .csv, RESIRE .mat or .lot.h5 files, not from .doc"),
-    "text.mat": ("this is no MAT file at all, only text that is long enough" * 9, "not a readable MAT file"),
+    "text.mat": (
+        "this is no MAT file at all, only text that is long enough" * 9,
+        "this MATLAB file is truncated or damaged",
+    ),
 }
 
 

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
 import pytest
 
 from napari_lot import presets as p
@@ -64,28 +62,6 @@ def test_what_ships_cannot_be_deleted():
     with pytest.raises(InputError, match="ships with the program"):
         p.delete_preset(p.presets("run")[0])
     assert p.presets("run")[0].path.exists()
-
-
-@pytest.mark.parametrize(
-    ("text", "says"),
-    [
-        (": : :", "not a YAML settings file"),
-        ("- 1\n- 2\n", "expected sections"),
-        ("solver: 5\n", "expected names and values"),
-        ("solver:\n  nonsense: 5\n", "solver.nonsense: there is no such setting"),
-        ("solver:\n  seed: -1\n", "solver.seed"),
-        ("nonsense:\n  a: 1\n", "nonsense"),
-        ("microscope:\n  energy_eV: 300000\n", "step 2, Probe"),
-        ("data:\n  withhold: 5\n  counts: true\n", "data.counts.*step 1, Data"),
-    ],
-)
-def test_a_file_that_cannot_be_used_is_one_sentence(folder: Path, text, says):
-    folder.mkdir(parents=True)
-    (folder / "bad.yaml").write_text(text)
-    with pytest.raises(InputError, match=says) as told:
-        p.load_preset(p.presets("run")[-1])
-    assert "bad.yaml" in str(told.value)
-    assert "\n" not in str(told.value)
 
 
 def test_a_folder_that_cannot_be_written_is_said(tmp_path):

@@ -1,17 +1,48 @@
-"""Files that appear whole or not at all."""
+"""Files of the user that can be read, and files that appear whole or not at all."""
 
 from __future__ import annotations
 
 import os
+import stat
 import tempfile
 from collections.abc import Callable
 from pathlib import Path
 
+from napari_lot.errors import InputError
 from napari_lot.progress import Progress, nothing
 
 # The process's mask of rights can only be read by setting it: once, before there are other threads that make files.
 _MASK = os.umask(0)
 os.umask(_MASK)
+
+
+def check_readable(path: Path, what: str, may_be_empty: bool = False) -> None:
+    """Refuse a missing file, a folder, a device or pipe, an empty or unreadable file.
+
+    Raises
+    ------
+    InputError
+        One sentence, in which the file is called ``what``.
+    """
+    try:
+        kind, first = path.stat().st_mode, b""
+        if stat.S_ISREG(kind):  # a pipe would be waited for, a device read without end
+            with path.open("rb") as stream:
+                first = stream.read(1)
+    except FileNotFoundError:
+        raise InputError(f"{path}: no such file: check the name of the {what}.") from None
+    except OSError as error:
+        raise InputError(f"{path}: cannot read the {what}: {error.strerror}: check its path and rights.") from None
+    except ValueError:  # a zero byte
+        raise InputError(f"{str(path)!r}: this cannot be the name of a file: check the name of the {what}.") from None
+    if stat.S_ISDIR(kind):
+        raise InputError(
+            f"{path}: this is a folder, not {'an' if what[0] in 'aeiou' else 'a'} {what}: give the file itself."
+        )
+    if not stat.S_ISREG(kind):
+        raise InputError(f"{path}: this is a device or a pipe: give the {what} as a file.")
+    if not first and not may_be_empty:
+        raise InputError(f"{path}: the file is empty (0 bytes): copy the {what} again.")
 
 
 def write_whole(path: str | Path, write: Callable[[Path], object], progress: Progress = nothing) -> None:

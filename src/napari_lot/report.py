@@ -43,6 +43,10 @@ _PARTIAL = ".partial-"
 _VERSIONS_OF = ("napari-lot", "numpy", "scipy", "torch", "numba")
 
 
+OTHER_BYTES = "backslashreplace"
+"""What becomes of the bytes of a file's name that are no UTF-8: an escape that JSON has, too."""
+
+
 def check_output_folder(out: str | Path, overwrite: bool = False) -> Path:
     """Refuse a folder for results that could not be written at the end of the run. Creates nothing.
 
@@ -54,6 +58,8 @@ def check_output_folder(out: str | Path, overwrite: bool = False) -> Path:
     """
     out = Path(out)
     try:
+        if out.is_symlink() and not out.exists():
+            raise InputError(f"{out}: is a link to nothing; remove it, or give another --out.")
         if out.exists() and not out.is_dir():
             raise InputError(f"{out}: is a file, not a folder; give another --out.")
         check_unclaimed(out)
@@ -68,6 +74,8 @@ def check_output_folder(out: str | Path, overwrite: bool = False) -> Path:
             pass
     except OSError as error:
         raise InputError(f"{out}: cannot write there: {error.strerror or error}; give another --out.") from None
+    except RuntimeError:  # of links that lead in a circle
+        raise InputError(f"{out}: cannot write there: links lead in a circle; give another --out.") from None
     return out
 
 
@@ -239,7 +247,7 @@ def to_plain(value: Any) -> Any:
 
 def write_text(path: str | Path, text: str) -> None:
     """Write a text as UTF-8."""
-    Path(path).write_text(text, encoding="utf-8")
+    Path(path).write_text(text, encoding="utf-8", errors=OTHER_BYTES)
 
 
 def write_json(path: str | Path, value: Any) -> None:
@@ -247,7 +255,7 @@ def write_json(path: str | Path, value: Any) -> None:
     text = json.dumps(value, indent=1, allow_nan=False, ensure_ascii=False)
     # A row of numbers is a row, not a column.
     text = re.sub(r"\[\s+([^][{}\"]+?)\s+\]", lambda row: "[" + " ".join(row[1].split()) + "]", text)
-    Path(path).write_text(text + "\n", encoding="utf-8")
+    Path(path).write_text(text + "\n", encoding="utf-8", errors=OTHER_BYTES)
 
 
 def versions() -> dict[str, str]:

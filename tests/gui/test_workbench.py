@@ -211,55 +211,6 @@ def write_stack(path: Path, images: np.ndarray) -> Path:
     return path
 
 
-def bad_inputs(folder: Path) -> dict[str, tuple[Path, str]]:
-    """Files that cannot be used and a part of the sentence each must cause."""
-    good = load_sample().images
-    angles = "theta_deg\n" + "\n".join(str(a) for a in np.linspace(-70, 70, 36)) + "\n"
-
-    def case(name: str, images: np.ndarray, text: str = angles) -> Path:
-        place = folder / name
-        place.mkdir()
-        (place / "angles.csv").write_text(text)
-        return write_stack(place / "series.tif", images)
-
-    zero = good.copy()
-    zero[4] = 0
-    truncated = case("truncated", good)
-    truncated.write_bytes(truncated.read_bytes()[: good.nbytes // 2])
-    unknown = folder / "series.docx"
-    unknown.write_text("hello")
-    return {
-        "missing": (folder / "nothing.tif", "no such file"),
-        "unknown": (unknown, "unknown file type"),
-        "truncated": (truncated, "truncated or damaged"),
-        "count": (case("count", good[:30]), "36"),
-        "single": (case("single", good[0]), "stack"),
-        "zero": (case("zero", zero), "tilt 4"),
-        "pixel size": (case("pixel", good), "pixel size"),
-        "no angles": (write_stack(folder / "alone.tif", good), "angle"),
-    }
-
-
-def test_bad_files_are_notified_and_nothing_is_lost(
-    workbench: Any, viewer: Any, hand: Any, notified: Any, tmp_path: Path
-) -> None:
-    hand.click(child(workbench, "open_sample"))
-    hand.until(lambda: "Measured" in viewer.layers)
-    series = workbench.state.series
-    for name, (path, part) in bad_inputs(tmp_path).items():
-        before = path.read_bytes() if path.exists() else None
-        seen = len(notified())
-        hand.type(child(workbench, "series_path"), str(path))
-        texts = notified()[seen:]
-        assert len(texts) == 1, f"{name}: {texts}"
-        assert part.lower() in texts[0].lower(), f"{name}: {texts[0]}"
-        assert "\n" not in texts[0]
-        assert child(workbench, "data_notes").isVisible()
-        assert workbench.state.series is series, name
-        assert "Measured" in viewer.layers
-        assert (path.read_bytes() if path.exists() else None) == before
-
-
 def test_pixels_that_are_no_numbers_are_masked_and_told_of(
     workbench: Any, viewer: Any, hand: Any, notified: Any, tmp_path: Path
 ) -> None:
@@ -275,7 +226,8 @@ def test_pixels_that_are_no_numbers_are_masked_and_told_of(
 
 
 def test_a_missing_pixel_size_can_be_typed(workbench: Any, viewer: Any, hand: Any, tmp_path: Path) -> None:
-    path = bad_inputs(tmp_path)["pixel size"][0]
+    path = write_stack(tmp_path / "series.tif", load_sample().images)
+    (tmp_path / "angles.csv").write_text("\n".join(str(a) for a in np.linspace(-70, 70, 36)) + "\n")
     hand.type(child(workbench, "series_path"), str(path))
     assert workbench.state.series is None
     hand.type(child(workbench, "pixel_size_A"), "0.25")

@@ -180,5 +180,5 @@ def test_bad_tables(tmp_path, text, message):
 def test_unknown_orbitals(tmp_path):
     with pytest.raises(InputError, match="none of gaussian, slater, learnt"):
         orbital("lorentzian")
-    with pytest.raises(InputError, match="cannot read the orbital"):
+    with pytest.raises(InputError, match="no such file: check the name of the orbital"):
         orbital(str(tmp_path / "absent.csv"))

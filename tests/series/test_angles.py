@@ -164,7 +164,7 @@ def test_angle_file_of_bytes(tmp_path):
 
 
 def test_missing_angle_file_and_folder(tmp_path):
-    with pytest.raises(InputError, match=r"nowhere\.tlt: no such angle file"):
+    with pytest.raises(InputError, match=r"nowhere\.tlt: no such file: check the name of the angle file"):
         read_angles(tmp_path / "nowhere.tlt")
     with pytest.raises(InputError, match="this is a folder"):
         read_angles(tmp_path)

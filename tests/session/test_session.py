@@ -161,7 +161,7 @@ def test_what_is_not_a_session(tmp_path):
     assert not is_session(tmp_path / "b.h5")
     with pytest.raises(InputError, match="not a session"):
         read_session(tmp_path / "b.h5")
-    with pytest.raises(InputError, match="there is no such file"):
+    with pytest.raises(InputError, match="no such file: check the name of the session"):
         read_session(tmp_path / "c.h5")
     good = tmp_path / "d.lot.h5"
     write_session(good, Session(series(), SETTINGS))

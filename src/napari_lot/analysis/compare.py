@@ -140,8 +140,8 @@ def compare(found: Orbitals, truth: Orbitals, cutoff_A: float = 1.0, rotate: boo
         raise InputError(
             f"Nothing to compare: the {'found' if not len(found) else 'reference'} structure has no atoms."
         )
-    if not cutoff_A > 0:
-        raise InputError(f"The cutoff must be positive, not {cutoff_A} Å.")
+    if not 0 < cutoff_A < np.inf:
+        raise InputError(f"The cutoff must be positive, not {cutoff_A} Å: give the largest distance of a pair.")
     return comparison_of(found, truth, cutoff_A, best_match(found.positions, truth.positions, cutoff_A, rotate))
 
 

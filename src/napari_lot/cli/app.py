@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import os
 import shlex
 import sys
@@ -54,6 +55,8 @@ def _common(
 
 def main(args: Sequence[str] | None = None) -> None:
     """Run the command line and exit: 0 done, 1 internal error, 2 the user's input, 130 interrupted."""
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        sys.stdout.reconfigure(errors="backslashreplace")  # as stderr: the name of a file need not be UTF-8
     sys.exit(run(sys.argv[1:] if args is None else args))
 
 
@@ -81,7 +84,8 @@ def run(args: Sequence[str]) -> int:
             _name_the_value(error)
             context = getattr(error, "ctx", None)
             path = context.command_path if context else PROGRAM
-            return _fail(f"{usage().rstrip('.')}; see {path} --help.", INPUT_ERROR)
+            text = usage().replace("Value error, ", "").rstrip(".")
+            return _fail(f"{text}; see {path} --help.", INPUT_ERROR)
         return _fail(f"internal error: {type(error).__name__}: {error} (traceback in {_log(args)})", INTERNAL_ERROR)
     return code if isinstance(code, int) else OK
 
@@ -115,7 +119,7 @@ def _log(args: Sequence[str]) -> str:
     """Keep the traceback that is being handled in a file of its own; its path."""
     try:
         handle, path = tempfile.mkstemp(prefix="napari-lot-", suffix=".log", text=True)
-        with os.fdopen(handle, "w", encoding="utf-8") as file:
+        with os.fdopen(handle, "w", encoding="utf-8", errors="backslashreplace") as file:
             file.write(f"{__version__}: {shlex.join([PROGRAM, *args])}\n{traceback.format_exc()}")
     except OSError:
         return "no file: the temporary folder cannot be written"

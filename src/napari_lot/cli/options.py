@@ -252,8 +252,8 @@ def gather(flags: Mapping[str, Any], config: Path | None = None, sets: Sequence[
             )
         try:
             parsed = yaml.safe_load(value)
-        except yaml.YAMLError:
-            raise InputError(f"--set {setting}: cannot read the value {value!r}.") from None
+        except (yaml.YAMLError, ValueError, LookupError, RecursionError):  # as of a settings file
+            raise InputError(f"--set {setting}: cannot read the value {value[:80]!r}; write it as in YAML.") from None
         _put(values, origins, setting, parsed, f"--set {setting}")
     if flags.get("element") is not None and flags.get("elements") is not None:
         raise InputError("--element and --elements were both given; give one of them.")

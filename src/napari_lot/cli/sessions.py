@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 import time
 from collections.abc import Callable
@@ -99,7 +100,9 @@ def export(
     from napari_lot.report import write_text
     from napari_lot.session import is_session, read_session
 
-    if target.exists() and not overwrite:
+    if os.path.isdir(target):
+        raise InputError(f"{target}: is a folder; give another FILE.")
+    if os.path.lexists(target) and not overwrite:
         raise InputError(f"{target}: the file exists already; give another name, or --overwrite.")
     session = read_session(source) if source.suffix.lower() in (".h5", ".hdf5") or is_session(source) else None
     if target.suffix.lower() in TEXTS:
@@ -123,4 +126,4 @@ def _write(target: Path, write: Callable[[Path], None]) -> None:
     try:
         write_whole(target, write)
     except OSError as error:
-        raise InputError(f"{target}: cannot write there: {error.strerror or error}; choose another folder.") from None
+        raise InputError(f"{target}: cannot write there: {error.strerror or error}; give another FILE.") from None

@@ -26,8 +26,6 @@ if TYPE_CHECKING:
 FILES = ("series.tif", "angles.csv", "truth.xyz", "simulation.json")
 TILTS = "multislice"
 """Folder of finished tilts within the output folder."""
-LARGEST_SIDE = 16384
-"""Pixels: no detector of a scan has more, and a slip must not ask for terabytes."""
 
 
 def simulate(
@@ -277,15 +275,22 @@ def tilt_angles(angles: Path | None, tilts: str) -> Any:
     """(T, 3) angles in degrees from a file, or from ``FIRST,LAST,STEP`` about y."""
     import numpy as np
 
+    from napari_lot.series.checks import MIN_TILTS
+
     if angles is not None:
         from napari_lot.series.angles import read_angles, to_lot_angles
+        from napari_lot.series.checks import check_angles
 
         table = read_angles(angles)
+        check_angles(table.values_deg, len(table.values_deg), table.source)
         return to_lot_angles(table.values_deg, table.geometry)
     first, last, step = o.split_numbers(tilts, "--tilts", ("FIRST", "LAST", "STEP"))
     count = np.floor((last - first) / step + 1 + 1e-9) if step else 0
-    if not 1 <= count <= 10_000:
-        raise InputError(f"--tilts: from {first:g} to {last:g} in steps of {step:g} degrees gives no usable series.")
+    if not MIN_TILTS <= count <= 10_000:
+        raise InputError(
+            f"--tilts: from {first:g} to {last:g} in steps of {step:g} degrees gives no usable series: it must have "
+            f"{MIN_TILTS} to 10000 tilts."
+        )
     theta = first + step * np.arange(int(count))
     return np.stack([np.zeros_like(theta), theta, np.zeros_like(theta)], axis=1)
 
@@ -293,6 +298,8 @@ def tilt_angles(angles: Path | None, tilts: str) -> Any:
 def _image_shape(size: str | None) -> tuple[int, int] | None:
     if size is None:
         return None
+    from napari_lot.simulate.images import LARGEST_SIDE
+
     rows, columns = o.split_numbers(size, "--size", ("ROWS", "COLS"))
     if not (float(rows).is_integer() and float(columns).is_integer()):
         raise InputError(f"--size: expected whole numbers of pixels (given: {size!r}).")

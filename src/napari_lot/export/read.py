@@ -7,6 +7,8 @@ from __future__ import annotations
 
 import csv
 import io
+import os
+import re
 import shlex
 from dataclasses import replace
 from pathlib import Path
@@ -19,7 +21,9 @@ from numpy.typing import NDArray
 
 from napari_lot.atoms import Orbitals
 from napari_lot.errors import InputError
+from napari_lot.files import check_readable
 from napari_lot.physics.elements import SYMBOLS
+from napari_lot.series.raw import check_size, damaged, reason_of
 
 UNKNOWN_HEIGHT = 1.0
 UNKNOWN_WIDTH_A = 0.5
@@ -34,6 +38,7 @@ _COORDINATE_NAMES = (
     "coord",
     "xyz",
 )
+_CSV_NAMES = ("id", "element", "x_A", "y_A", "z_A", "height", "width_A")
 _SPECIES_NAMES = ("atoms", "atom_type", "atomtype", "atom_types", "types", "species", "atom")
 
 
@@ -50,8 +55,9 @@ def read_atoms(path: str | Path) -> Orbitals:
     """
     path = Path(path)
     suffix = path.suffix.lower()
-    if not path.exists():
+    if not os.path.lexists(path):
         raise InputError(f"{path}: no such file of atoms: check the name.")
+    check_readable(path, "file of atoms")
     try:
         if suffix == ".mat":
             orbitals = _read_mat(path)
@@ -63,21 +69,25 @@ def read_atoms(path: str | Path) -> Orbitals:
             orbitals = _read_xyz(path, path.read_text(encoding="utf-8-sig"))
         else:
             raise InputError(
-                f"{path}: atoms are read from .xyz, .csv, RESIRE .mat or .lot.h5 files, not from {suffix or 'this'}."
+                f"{path}: atoms are read from .xyz, .csv, RESIRE .mat or .lot.h5 files, not from "
+                f"{suffix or 'a name without an ending'}."
             )
     except OSError as error:
-        raise InputError(f"{path}: cannot read the file of atoms: {error.strerror or error}.") from None
+        raise InputError(f"{path}: cannot read the file of atoms: {error.strerror or error}; copy it again.") from None
     except UnicodeDecodeError:
         raise InputError(f"{path}: not a text file of atoms; give XYZ or CSV.") from None
+    except csv.Error as error:  # a field of more than 131072 characters
+        raise InputError(f"{path}: not a table of atoms ({error}); give one atom a line.") from None
     if not len(orbitals):
-        raise InputError(f"{path}: the file holds no atoms.")
+        raise InputError(f"{path}: the file holds no atoms; give one that does.")
     for name in ("positions", "height", "width"):
         values = getattr(orbitals, name)
         if not np.isfinite(values).all():
             row = int(np.argwhere(~np.isfinite(values))[0][0])
             raise InputError(f"{path}: atom {row + 1} has {name} that are no finite number; correct or delete it.")
     if (orbitals.width <= 0).any():
-        raise InputError(f"{path}: atom {int(np.argmax(orbitals.width <= 0)) + 1} has a width that is not positive.")
+        row = int(np.argmax(orbitals.width <= 0))
+        raise InputError(f"{path}: atom {row + 1} has a width that is not positive; correct or delete it.")
     if len(np.unique(orbitals.id)) != len(orbitals):
         raise InputError(f"{path}: an id occurs twice; every atom needs its own.")
     return orbitals
@@ -94,14 +104,18 @@ def _orbitals(path: Path, columns: dict[str, list[str]], first_line: int) -> Orb
             try:
                 values[row] = float(text)
             except ValueError:
-                raise InputError(f"{path}: line {first_line + row}: {name} is not a number: {text!r}.") from None
+                raise InputError(
+                    f"{path}: line {first_line + row}: {name} is not a number: {text[:40]!r}; correct it."
+                ) from None
         return values
 
     count = len(columns["x_A"])
     symbols = columns.get("element", ["X"] * count)
     for row, symbol in enumerate(symbols):
         if symbol not in SYMBOLS:
-            raise InputError(f"{path}: line {first_line + row}: {symbol!r} is no element symbol.")
+            raise InputError(
+                f"{path}: line {first_line + row}: {symbol[:40]!r} is no element symbol; write one such as Pt, or X."
+            )
     elements = tuple(dict.fromkeys(symbols)) or ("X",)
     return Orbitals.create(
         np.stack([numbers("x_A"), numbers("y_A"), numbers("z_A")], axis=1),
@@ -109,22 +123,33 @@ def _orbitals(path: Path, columns: dict[str, list[str]], first_line: int) -> Orb
         width=numbers("width_A", UNKNOWN_WIDTH_A),
         species=[elements.index(symbol) for symbol in symbols],
         elements=elements,
-        id=numbers("id").astype(np.int64) if "id" in columns else None,
+        id=_ids(path, numbers("id"), first_line) if "id" in columns else None,
     )
+
+
+def _ids(path: Path, values: NDArray[np.float64], first_line: int) -> NDArray[np.int64]:
+    wrong = ~((values >= 0) & (values < 2**53) & (values == np.floor(values)))
+    if wrong.any():
+        line = first_line + int(np.argmax(wrong))
+        raise InputError(f"{path}: line {line}: an id must be a whole number from 0 on; correct or delete the column.")
+    return values.astype(np.int64)
 
 
 def _read_csv(path: Path, text: str) -> Orbitals:
     rows = [row for row in csv.reader(io.StringIO(text)) if row]
     if not rows:
-        raise InputError(f"{path}: the file is empty.")
+        raise InputError(f"{path}: the file is empty; copy it again.")
     short = {"x": "x_A", "y": "y_A", "z": "z_A", "symbol": "element", "width": "width_A"}
     header = [short.get(name.strip(), name.strip()) for name in rows[0]]
     absent = [name for name in ("x_A", "y_A", "z_A") if name not in header]
     if absent:
         raise InputError(f"{path}: the header has no column {absent[0]}; expected 'id,element,x_A,y_A,z_A,...'.")
+    twice = next((name for name in _CSV_NAMES if header.count(name) > 1), None)
+    if twice is not None:
+        raise InputError(f"{path}: the header names the column {twice} twice; every column needs its own name.")
     for line, row in enumerate(rows[1:], start=2):
         if len(row) != len(header):
-            raise InputError(f"{path}: line {line}: {len(row)} fields where the header has {len(header)}.")
+            raise InputError(f"{path}: line {line}: {len(row)} fields where the header has {len(header)}; correct it.")
     columns = {name: [row[i].strip() for row in rows[1:]] for i, name in enumerate(header)}
     return _orbitals(path, columns, first_line=2)
 
@@ -138,7 +163,7 @@ def _xyz_header(comment: str) -> list[str]:
     parts = fields.get("Properties", "species:S:1:pos:R:3").split(":")
     names: list[str] = []
     for name, _, width in zip(parts[::3], parts[1::3], parts[2::3], strict=False):
-        n = int(width) if width.isdigit() else 1
+        n = int(width) if re.fullmatch("[0-9]{1,3}", width) else 1
         if name == "species":
             names.append("element")
         elif name == "pos":
@@ -153,19 +178,23 @@ def _read_xyz(path: Path, text: str) -> Orbitals:
     try:
         count = int(lines[0])
     except (IndexError, ValueError):
-        raise InputError(f"{path}: line 1: an XYZ file starts with the number of its atoms.") from None
+        raise InputError(f"{path}: line 1: an XYZ file starts with the number of its atoms; write it there.") from None
     body = lines[2 : 2 + count]
     if count < 0 or len(body) < count:
-        raise InputError(f"{path}: line 1 promises {count} atoms, {len(body)} follow; the file is cut short.")
+        raise InputError(
+            f"{path}: line 1 promises {count} atoms, {len(body)} follow; the file is cut short: copy it again."
+        )
     if any(line.strip() for line in lines[2 + count :]):
         raise InputError(f"{path}: line {3 + count}: more lines than the {count} atoms of line 1; give one structure.")
     names = _xyz_header(lines[1])
     if not {"element", "x_A", "y_A", "z_A"} <= set(names):
-        raise InputError(f"{path}: line 2: Properties lack species or pos.")
+        raise InputError(f"{path}: line 2: Properties lack species or pos; write species:S:1:pos:R:3.")
+    if len(set(names)) < len(names):
+        raise InputError(f"{path}: line 2: Properties name a column twice; every column needs its own name.")
     columns: dict[str, list[str]] = {name: [] for name in names}
     for line, row in enumerate((line.split() for line in body), start=3):
         if len(row) < len(names):
-            raise InputError(f"{path}: line {line}: {len(row)} fields, expected {len(names)}.")
+            raise InputError(f"{path}: line {line}: {len(row)} fields, expected {len(names)}; correct it.")
         for name, value in zip(names, row, strict=False):
             columns[name].append(value)
     return _orbitals(path, columns, first_line=3)
@@ -183,17 +212,18 @@ def _read_session_atoms(path: Path) -> Orbitals:
 def _mat_variables(path: Path) -> dict[str, NDArray[Any]]:
     """Numeric variables of a MAT file, v5 or v7.3, in MATLAB's index order."""
     try:
-        content = scipy.io.loadmat(str(path))
-        return {k: v for k, v in content.items() if isinstance(v, np.ndarray) and v.dtype.kind in "fiu"}
-    except NotImplementedError:  # v7.3 is HDF5, stored with its axes reversed
-        with h5py.File(path) as file:
-            return {
-                k: np.asarray(v).T for k, v in file.items() if isinstance(v, h5py.Dataset) and v.dtype.kind in "fiu"
-            }
-    except OSError:
+        if not h5py.is_hdf5(path):
+            content = scipy.io.loadmat(str(path))
+            return {k: v for k, v in content.items() if isinstance(v, np.ndarray) and v.dtype.kind in "fiu"}
+        with h5py.File(path) as file:  # v7.3 is HDF5, stored with its axes reversed
+            sets = {k: v for k, v in file.items() if isinstance(v, h5py.Dataset) and v.dtype.kind in "fiu"}
+            for data in sets.values():
+                check_size(path, data.shape, data.dtype.itemsize)
+            return {k: np.asarray(v).T for k, v in sets.items()}
+    except InputError:
         raise
-    except Exception:  # scipy raises many kinds for a damaged file
-        raise InputError(f"{path}: not a readable MAT file.") from None
+    except Exception as error:  # a damaged file makes the decoders fail in every way there is
+        raise damaged(path, "MATLAB", reason_of(error)) from None
 
 
 def _read_mat(path: Path) -> Orbitals:

@@ -18,6 +18,7 @@ from scipy import integrate, interpolate, special
 from torch import Tensor
 
 from napari_lot.errors import InputError
+from napari_lot.files import check_readable
 
 Floats = NDArray[np.float64]
 
@@ -158,11 +159,11 @@ def read_table(path: Path) -> Tabulated:
     InputError
         No such file, not two columns of numbers, radii not rising from 0, or no positive height and integral.
     """
+    check_readable(path, "orbital")
     try:
-        lines = path.read_text(encoding="utf-8").splitlines()
-    except (OSError, UnicodeDecodeError) as error:
-        why = error.strerror if isinstance(error, OSError) else "it is not a text file"
-        raise InputError(f"{path}: cannot read the orbital: {why}.") from None
+        lines = path.read_text(encoding="utf-8-sig").splitlines()
+    except UnicodeDecodeError:
+        raise InputError(f"{path}: not a text file: give two columns, radius in Å and value.") from None
     rows: list[list[float]] = []
     for number, line in enumerate(lines, 1):
         text = line.split("#")[0].strip()
@@ -173,9 +174,11 @@ def read_table(path: Path) -> Tabulated:
         except ValueError:
             if not rows:
                 continue  # the heading
-            raise InputError(f"{path}, line {number}: expected a radius in Å and a value, found {text!r}.") from None
+            raise InputError(
+                f"{path}, line {number}: expected a radius in Å and a value, found {text[:40]!r}."
+            ) from None
         if len(row) != 2 or not np.isfinite(row).all():
-            raise InputError(f"{path}, line {number}: expected a radius in Å and a value, found {text!r}.")
+            raise InputError(f"{path}, line {number}: expected a radius in Å and a value, found {text[:40]!r}.")
         rows.append(row)
     table = np.array(rows, np.float64).reshape(-1, 2)
     radius, value = table.T

@@ -18,6 +18,7 @@ from platformdirs import user_config_path
 from napari_lot.errors import InputError
 from napari_lot.files import write_whole
 from napari_lot.settings import load_settings, settings_from_dict
+from napari_lot.settings.whole import shortened
 
 KINDS = ("microscope", "run")
 _STEPS = {"data": "step 1, Data", "microscope": "step 2, Probe"}
@@ -88,7 +89,9 @@ def load_preset(preset: Preset) -> dict[str, dict[str, Any]]:
     values = load_settings(preset.path)
     for section, content in values.items():
         if content is not None and not isinstance(content, dict):
-            raise InputError(f"{preset.path}: {section}: expected names and values below it, found {content!r}.")
+            raise InputError(
+                f"{preset.path}: {section}: expected names and values below it, found {shortened(content)}."
+            )
     values = {section: content for section, content in values.items() if content}
     own = _STEPS["microscope"] if preset.kind == "microscope" else _RUN
     for section, content in values.items():

@@ -16,6 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from napari_lot.errors import InputError
+from napari_lot.files import check_readable
 
 Geometry = Literal["lot", "resire", "genfire"]
 """Whose angles these are. ``lot``: (psi, theta, phi), Eq. 3. ``resire``: (phi, theta, psi), R = (Rz Ry Rx)^T.
@@ -111,18 +112,16 @@ def read_angles(path: str | Path) -> AngleTable:
     text = _read_text(path)
     if path.suffix.lower() == ".mdoc":
         return _parse_mdoc(text, str(path))
-    return _parse_columns(text, str(path))
+    try:
+        return _parse_columns(text, str(path))
+    except csv.Error as error:  # a field of more than 131072 characters
+        raise InputError(f"{path}: not a table of angles ({error}): give one tilt a line.") from None
 
 
 def _read_text(path: Path) -> str:
-    if path.is_dir():
-        raise InputError(f"{path}: this is a folder, not an angle file: give the file itself.")
+    check_readable(path, "angle file", may_be_empty=True)
     try:
         text = path.read_text(encoding="utf-8-sig")
-    except FileNotFoundError:
-        raise InputError(f"{path}: no such angle file: check the name.") from None
-    except OSError as error:
-        raise InputError(f"{path}: cannot read the angle file: {error.strerror}.") from None
     except UnicodeDecodeError:
         raise InputError(
             f"{path}: not a text file of angles: give CSV, .tlt, .rawtlt or .mdoc with one tilt a line."
@@ -189,12 +188,13 @@ def _angle_columns(header: list[str], source: str) -> dict[int, int]:
     """By column that holds an angle, which of psi, theta, phi it is."""
     short = [re.sub(r"[\s_(\[]*(deg|degrees|°)?[)\]]*$", "", name) for name in header]
     if any(name.endswith(("_rad", "(rad)", "[rad]")) for name in header):
-        raise InputError(f"{source}: the header says radians ({','.join(header)}): convert the angles to degrees.")
+        raise InputError(f"{source}: the header says radians ({','.join(header)[:80]}): convert the angles to degrees.")
     wanted = {"psi": 0, "theta": 1, "phi": 2, "tilt": 1, "angle": 1, "tilt_angle": 1}
     found = {column: wanted[name] for column, name in enumerate(short) if name in wanted}
     if not found:
         raise InputError(
-            f"{source}: no angle column in the header ({','.join(header)}): name the columns psi_deg,theta_deg,phi_deg."
+            f"{source}: no angle column in the header ({','.join(header)[:80]}): "
+            "name the columns psi_deg,theta_deg,phi_deg."
         )
     return found
 
@@ -224,8 +224,8 @@ def _named_angles(
             cell = row[column].strip().replace(",", ".")
             if not _is_number(cell):
                 raise InputError(
-                    f"{source}: line {n}: {header[column]} is not a number ({row[column].strip()[:40]!r}): give one "
-                    "angle per image, in degrees."
+                    f"{source}: line {n}: {header[column][:40]} is not a number ({row[column].strip()[:40]!r}): "
+                    "give one angle per image, in degrees."
                 )
             angles[i, which] = float(cell)
     return angles
@@ -288,7 +288,8 @@ def _parse_mdoc(text: str, source: str) -> AngleTable:
         start = re.match(r"\s*\[\s*(ZValue|Image|FrameSet)\s*=\s*(.*?)\s*\]", line)
         if start:
             values = {}
-            number = int(start[2]) if start[1] == "ZValue" and start[2].lstrip("-").isdigit() else len(sections)
+            numbered = start[1] == "ZValue" and re.fullmatch(r"-?[0-9]{1,9}", start[2])
+            number = int(start[2]) if numbered else len(sections)
             sections.append((number, values))
         elif "=" in line and not line.lstrip().startswith("["):
             key, _, value = line.partition("=")

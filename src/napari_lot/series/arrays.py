@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from napari_lot.errors import InputError
 from napari_lot.progress import Counted, Progress, nothing
 from napari_lot.series.angles import AngleTable
-from napari_lot.series.raw import RawSeries, check_size, damaged, find_name, known_facts, reason_of
+from napari_lot.series.raw import RawSeries, check_size, damaged, find_name, known_facts, listed, reason_of
 
 IMAGE_NAMES = ("images", "projections", "projs", "proj", "tilt_series", "series", "stack", "data", "arr_0")
 ANGLE_NAMES = ("angles_deg", "angles", "tilt_angles", "theta_deg", "theta")
@@ -32,12 +32,16 @@ def read_npz(path: Path, progress: Progress = nothing) -> RawSeries:
     """
     try:
         with zipfile.ZipFile(path) as archive:
+            members = archive.namelist()
             for info in archive.infolist():
                 if info.filename.endswith(".npy"):
                     with archive.open(info) as stream:
                         _check_header(path, stream, info.file_size)
+        # what stands under a name without .npy is no array, and is taken first by NumPy
+        arrays_in = (m.removesuffix(".npy") for m in members if m.endswith(".npy"))
+        names = [name for name in arrays_in if name not in members]
         with path.open("rb") as stream, np.load(_told(path, stream, progress), allow_pickle=False) as arrays:
-            return _from_arrays(path, arrays)
+            return _from_arrays(path, arrays, names)
     except InputError:
         raise
     except Exception as error:  # a damaged file makes the decoder fail in every way there is
@@ -69,7 +73,7 @@ def _told(path: Path, stream: IO[bytes], progress: Progress) -> Any:
 
 
 def _refused(path: Path, kind: str, error: Exception) -> InputError:
-    if "object array" in str(error).lower() or "pickle" in str(error).lower():
+    if "object array" in str(error).lower() or "pickled" in str(error):
         return _pickled(path)
     return damaged(path, kind, reason_of(error))
 
@@ -87,19 +91,16 @@ def _check_header(path: Path, stream: IO[bytes], size: int) -> None:
     shape, _, dtype = reader(stream)
     if dtype.hasobject:
         raise _pickled(path)
-    check_size(path, shape)
+    check_size(path, shape, dtype.itemsize)
     needed = int(np.prod(shape, dtype=np.int64)) * dtype.itemsize
     if size < needed:
         raise damaged(path, path.suffix.lstrip(".").upper(), f"{size} of {needed} bytes are there")
 
 
-def _from_arrays(path: Path, arrays: Any) -> RawSeries:
-    names = list(arrays.files)
+def _from_arrays(path: Path, arrays: Any, names: list[str]) -> RawSeries:
     image_name = find_name(names, IMAGE_NAMES)
     if image_name is None:
-        raise InputError(
-            f"{path}: no images among the arrays ({', '.join(names) or 'none'}): name the stack [tilt, v, u] 'images'."
-        )
+        raise InputError(f"{path}: no images among the arrays ({listed(names)}): name the stack [tilt, v, u] 'images'.")
     angle_name = find_name(names, ANGLE_NAMES)
     angles = None
     if angle_name is not None:
@@ -110,12 +111,12 @@ def _from_arrays(path: Path, arrays: Any) -> RawSeries:
     return RawSeries(
         images=arrays[image_name],
         angles=angles,
-        pixel_size_A=_scalar(path, arrays, "pixel_size_A"),
-        tilt_axis_deg=_scalar(path, arrays, "tilt_axis_deg"),
+        pixel_size_A=_scalar(path, arrays, names, "pixel_size_A"),
+        tilt_axis_deg=_scalar(path, arrays, names, "tilt_axis_deg"),
         center_px=None if center is None else (float(center[0]), float(center[1])),
         mask=arrays["mask"] if "mask" in names else None,
-        counts=bool(arrays["counts"]) if "counts" in names else None,
-        excluded=tuple(int(t) for t in np.ravel(arrays["excluded"])) if "excluded" in names else (),
+        counts=None if (counts := _scalar(path, arrays, names, "counts")) is None else bool(counts),
+        excluded=_tilts(path, arrays["excluded"]) if "excluded" in names else (),
         metadata={**known_facts(arrays), "format": "NPZ", "images_from": image_name},
     )
 
@@ -127,10 +128,17 @@ def _numbers(path: Path, name: str, array: Any) -> NDArray[np.float64]:
         raise InputError(f"{path}: '{name}' does not hold numbers: save it as a numeric array.") from None
 
 
-def _scalar(path: Path, arrays: Any, name: str) -> float | None:
-    if name not in arrays.files:
+def _scalar(path: Path, arrays: Any, names: list[str], name: str) -> float | None:
+    if name not in names:
         return None
     value = _numbers(path, name, arrays[name])
     if value.size != 1:
-        raise InputError(f"{path}: '{name}' must be one number, not {value.size}.")
+        raise InputError(f"{path}: '{name}' must be one number, not {value.size}: save it as one.")
     return float(value.ravel()[0])
+
+
+def _tilts(path: Path, array: Any) -> tuple[int, ...]:
+    values = _numbers(path, "excluded", array).ravel()
+    if not (np.isfinite(values).all() and (values == np.round(values)).all()):
+        raise InputError(f"{path}: 'excluded' must hold numbers of tilts, counted from 0: save them as integers.")
+    return tuple(int(t) for t in values)

@@ -50,7 +50,8 @@ def check_stack_shape(shape: Sequence[int], source: str) -> None:
         )
     if len(shape) != 3:
         raise InputError(
-            f"{source}: a tilt series needs three dimensions [tilt, v, u], but this has {len(shape)} ({sizes})."
+            f"{source}: a tilt series needs three dimensions [tilt, v, u], but this has {len(shape)} "
+            f"({sizes or 'a number'}): save one image per tilt."
         )
     if 0 in shape:
         raise InputError(f"{source}: the stack is empty ({sizes}): check how it was saved.")
@@ -58,14 +59,18 @@ def check_stack_shape(shape: Sequence[int], source: str) -> None:
         raise InputError(f"{source}: this is a single image ({sizes}), not a tilt series: give one image per tilt.")
 
 
+def check_pixel_type(dtype: np.dtype[Any], source: str) -> None:
+    """Refuse what is not made of real numbers."""
+    if dtype.kind not in "buif":
+        kind = "complex numbers" if dtype.kind == "c" else f"type {str(dtype)[:40]}"
+        raise InputError(f"{source}: pixels of {kind} cannot be used: save real numbers (integer or float).")
+
+
 def checked_stack(images: Any, source: str) -> NDArray[np.float32]:
     """The images as contiguous (T, V, U) float32; the array that was given is not changed."""
     array = np.asarray(images)
+    check_pixel_type(array.dtype, source)
     check_stack_shape(array.shape, source)
-    if array.dtype.kind not in "buif":
-        raise InputError(
-            f"{source}: pixels of type {array.dtype} cannot be used: save real numbers (integer or float)."
-        )
     with np.errstate(over="ignore"):  # too large for float32 becomes inf and is reported with the pixels
         return np.ascontiguousarray(array, dtype=np.float32)
 

@@ -13,7 +13,7 @@ from napari_lot.errors import InputError
 from napari_lot.progress import Progress, in_pieces, nothing
 from napari_lot.series.angles import AngleTable
 from napari_lot.series.arrays import ANGLE_NAMES, IMAGE_NAMES
-from napari_lot.series.raw import RawSeries, check_size, damaged, find_name, known_facts, reason_of, unit_in_A
+from napari_lot.series.raw import RawSeries, check_size, damaged, find_name, known_facts, listed, reason_of, unit_in_A
 
 
 def read_hdf5(path: Path, progress: Progress = nothing) -> RawSeries:
@@ -47,6 +47,8 @@ def _from_file(path: Path, file: Any, progress: Progress) -> RawSeries:
     sets: dict[str, Any] = {}
     file.visititems(lambda name, item: sets.update({name: item}) if isinstance(item, h5py.Dataset) else None)
     numeric = {n: d for n, d in sets.items() if d.dtype.kind in "buif"}
+    if {d.dtype.kind == "c" for d in sets.values() if d.ndim >= 3} == {True}:
+        raise InputError(f"{path}: the pixels are complex numbers: save the real images of the tilt series.")
     emd = [n for n, d in numeric.items() if d.ndim == 3 and d.parent.attrs.get("emd_group_type", 0) == 1]
     if emd:
         return _from_emd(path, numeric[emd[0]], progress)
@@ -54,22 +56,21 @@ def _from_file(path: Path, file: Any, progress: Progress) -> RawSeries:
     last = {n.rsplit("/", 1)[-1]: n for n in reversed(list(stacks))}
     name = next(iter(stacks)) if len(stacks) == 1 else last.get(find_name(list(last), IMAGE_NAMES) or "")
     if name is None:
-        listed = ", ".join(sets) or "none"
-        raise InputError(f"{path}: no stack of images to be told among the data sets ({listed}): name it 'images'.")
-    check_size(path, stacks[name].shape)
+        raise InputError(
+            f"{path}: no stack of images to be told among the data sets ({listed(sets)}): name it 'images'."
+        )
+    check_size(path, stacks[name].shape, stacks[name].dtype.itemsize)
     small = {n.rsplit("/", 1)[-1]: n for n in reversed(list(numeric)) if n not in stacks}
     angle_name = find_name(list(small), ANGLE_NAMES)
     angles = None
     if angle_name is not None:
-        angles = AngleTable(
-            np.asarray(numeric[small[angle_name]][()], np.float64), "lot", f"{path}:{small[angle_name]}"
-        )
-    counts = _fact(file, numeric, small, "counts")
+        angles = AngleTable(_small(path, numeric[small[angle_name]]), "lot", f"{path}:{small[angle_name]}")
+    counts = _fact(path, file, numeric, small, "counts")
     return RawSeries(
         images=_stack(stacks[name], progress),
         angles=angles,
-        pixel_size_A=_fact(file, numeric, small, "pixel_size_A"),
-        tilt_axis_deg=_fact(file, numeric, small, "tilt_axis_deg"),
+        pixel_size_A=_fact(path, file, numeric, small, "pixel_size_A"),
+        tilt_axis_deg=_fact(path, file, numeric, small, "tilt_axis_deg"),
         counts=None if counts is None else bool(counts),
         metadata={**known_facts(file.attrs), "format": "HDF5", "images_from": name},
     )
@@ -80,17 +81,29 @@ def _stack(data: Any, progress: Progress) -> NDArray[Any]:
     return in_pieces(data, progress, data.chunks[0] if data.chunks else 1)
 
 
-def _fact(file: Any, numeric: dict[str, Any], small: dict[str, str], name: str) -> float | None:
+def _small(path: Path, data: Any) -> NDArray[np.float64]:
+    """A data set that is no stack: angles, scales, a single number."""
+    check_size(path, data.shape, data.dtype.itemsize)
+    return np.asarray(data[()], np.float64)
+
+
+def _fact(path: Path, file: Any, numeric: dict[str, Any], small: dict[str, str], name: str) -> float | None:
     """A scalar given as a data set anywhere or as an attribute of the file or of a stack."""
-    value = numeric[small[name]][()] if name in small else None
+    value = _small(path, numeric[small[name]]) if name in small else None
     if value is None:
         value = next((h.attrs[name] for h in (file, *numeric.values()) if name in h.attrs), None)
-    return None if value is None else float(np.asarray(value, np.float64).ravel()[0])
+    if value is None:
+        return None
+    try:
+        (number,) = np.asarray(value, np.float64).ravel()
+    except (TypeError, ValueError):
+        raise InputError(f"{path}: '{name}' must be one number: save it as one, or give what it says.") from None
+    return float(number)
 
 
 def _from_emd(path: Path, data: Any, progress: Progress) -> RawSeries:
     """Berkeley EMD: data beside dim1, dim2, dim3, each with a name and a unit."""
-    check_size(path, data.shape)
+    check_size(path, data.shape, data.dtype.itemsize)
     dims = [data.parent[f"dim{i + 1}"] for i in range(3)]
     units = [_text(d.attrs.get("units", "")).strip("[] ").replace("_", "") for d in dims]
     names = [_text(d.attrs.get("name", "")).lower() for d in dims]
@@ -100,11 +113,11 @@ def _from_emd(path: Path, data: Any, progress: Progress) -> RawSeries:
     )
     angles = None
     if tilt is not None and dims[tilt].shape == (data.shape[tilt],):
-        angles = AngleTable(np.asarray(dims[tilt][()], np.float64), "lot", f"{path}:{dims[tilt].name}")
+        angles = AngleTable(_small(path, dims[tilt]), "lot", f"{path}:{dims[tilt].name}")
     tilt = 0 if tilt is None else tilt
     size = None
     for i in (i for i in range(3) if i != tilt):
-        factor, steps = unit_in_A(units[i]), np.diff(np.asarray(dims[i][()], np.float64))
+        factor, steps = unit_in_A(units[i]), np.diff(_small(path, dims[i]))
         if factor is not None and len(steps):
             step = float(abs(np.mean(steps))) * factor
             if size is not None and abs(step - size) > 1e-3 * size:

@@ -14,12 +14,15 @@ from numpy.typing import NDArray
 from napari_lot.errors import InputError
 from napari_lot.progress import Progress, nothing
 from napari_lot.series.angles import AngleTable, Geometry
-from napari_lot.series.raw import RawSeries, check_size, damaged, find_name, reason_of
+from napari_lot.series.raw import RawSeries, check_size, damaged, find_name, listed, reason_of
 
 IMAGE_NAMES = ("projections", "proj", "projs", "projection", "images", "tilt_series", "stack", "data")
 EULER_NAMES = ("Euler_angles", "euler")
 ANGLE_NAMES = (*EULER_NAMES, "angles", "angle", "tilt_angles", "tilt_angle")
 PIXEL_NAMES = ("pixel_size_A", "pixel_size", "pixsize", "res", "resolution")
+
+_NUMERIC = ("double", "single", "logical", *(f"{sign}int{bits}" for sign in ("", "u") for bits in (8, 16, 32, 64)))
+"""MATLAB's classes of arrays of numbers: not cells, structures, text, functions or sparse matrices."""
 
 Shapes = dict[str, tuple[int, ...]]
 Load = Callable[[str], NDArray[Any]]
@@ -63,8 +66,14 @@ def _with_variables(path: Path, use: Callable[[Path, Shapes, Load], T]) -> T:
             with h5py.File(path, "r") as file:
                 sets = {n: d for n, d in file.items() if isinstance(d, h5py.Dataset) and d.dtype.kind in "buif"}
                 shapes = {n: tuple(reversed(d.shape)) for n, d in sets.items()}
-                return use(path, shapes, lambda name: np.transpose(sets[name][()]))
-        shapes = {name: tuple(shape) for name, shape, _ in scipy.io.whosmat(path)}
+
+                def load(name: str) -> NDArray[Any]:
+                    check_size(path, shapes[name], sets[name].dtype.itemsize)
+                    return np.transpose(sets[name][()])
+
+                return use(path, shapes, load)
+        found = scipy.io.whosmat(path)
+        shapes = {name: tuple(shape) for name, shape, kind in found if kind in _NUMERIC}
         return use(path, shapes, lambda name: np.asarray(scipy.io.loadmat(path, variable_names=[name])[name]))
     except InputError:
         raise
@@ -77,10 +86,12 @@ def _series(path: Path, shapes: Shapes, load: Load) -> RawSeries:
     if name is None:
         stacks = [n for n, shape in shapes.items() if len(shape) == 3]
         if len(stacks) != 1:
-            listed = ", ".join(shapes) or "none"
-            raise InputError(f"{path}: no stack of projections among the variables ({listed}): name it 'projections'.")
+            raise InputError(
+                f"{path}: no stack of projections among the variables of numbers ({listed(shapes)}): name it "
+                "'projections'."
+            )
         name = stacks[0]
-    check_size(path, shapes[name])
+    check_size(path, shapes[name], 1)
     images = load(name)
     angles = _angles(path, shapes, load, only=False)
     if images.ndim == 3:
@@ -108,7 +119,7 @@ def _angles(path: Path, shapes: Shapes, load: Load, *, only: bool) -> AngleTable
         name = next(iter(shapes))
     if name is None:
         return None
-    check_size(path, shapes[name])
+    check_size(path, shapes[name], 1)
     try:
         values = np.asarray(load(name), dtype=np.float64)
     except (TypeError, ValueError):

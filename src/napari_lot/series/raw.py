@@ -5,7 +5,7 @@ from __future__ import annotations
 import errno
 import math
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -40,21 +40,8 @@ class RawSeries:
     excluded: tuple[int, ...] = ()
 
 
-def check_readable(path: Path, what: str) -> None:
-    """Refuse a missing file, a folder, an empty or unreadable file."""
-    if path.is_dir():
-        raise InputError(
-            f"{path}: this is a folder, not {'an' if what[0] in 'aeiou' else 'a'} {what}: give the file itself."
-        )
-    try:
-        with path.open("rb") as stream:
-            first = stream.read(1)
-    except FileNotFoundError:
-        raise InputError(f"{path}: no such file: check the name of the {what}.") from None
-    except OSError as error:
-        raise InputError(f"{path}: cannot read the {what}: {error.strerror}.") from None
-    if not first:
-        raise InputError(f"{path}: the file is empty (0 bytes): copy the {what} again.")
+LARGEST_COMPRESSION = 1100
+"""Bytes that come of a byte, at most: deflate's limit is 1032, and nothing makes noise a thousand times smaller."""
 
 
 FAILING = {
@@ -66,7 +53,9 @@ FAILING = {
 def damaged(path: Path, kind: str, reason: str = "") -> InputError:
     """The error for a file that ends too early or holds nonsense."""
     because = f" ({reason})" if reason else ""
-    return InputError(f"{path}: this {kind} file is truncated or damaged{because}: copy or export it again.")
+    return InputError(
+        f"{path}: this {f'{kind} file' if kind else 'file'} is truncated or damaged{because}: copy or export it again."
+    )
 
 
 def reason_of(error: Exception) -> str:
@@ -82,14 +71,44 @@ def reason_of(error: Exception) -> str:
     return str(error).splitlines()[0][:80] if str(error).strip() else type(error).__name__
 
 
-def check_size(path: Path, shape: Sequence[int]) -> None:
-    """Refuse a declared size that cannot be meant, before memory is asked for."""
-    if math.prod(int(n) for n in shape) > MAX_PIXELS:
-        sizes = " x ".join(str(n) for n in shape)
+def check_size(path: Path, shape: Sequence[int], itemsize: int = 0) -> None:
+    """Refuse a declared size that cannot be meant, before memory is asked for.
+
+    With the ``itemsize`` in bytes of a pixel also a size that the file cannot hold, however well it is compressed.
+    """
+    pixels = math.prod(int(n) for n in shape)
+    sizes = " x ".join(str(n) for n in shape)
+    if pixels > MAX_PIXELS:
         raise InputError(
             f"{path}: the file declares {sizes} pixels, more than can be held: "
             "it is damaged, or the series must be cropped or binned first."
         )
+    held = path.stat().st_size
+    if pixels * itemsize > LARGEST_COMPRESSION * held:
+        raise damaged(path, "", f"it declares {sizes} pixels and has {held} bytes")
+
+
+# What a file begins with (MRC: has at byte 208), what that is, and the endings that such files have here.
+_BEGINNINGS = (
+    (0, (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+"), "TIFF", (".tif", ".tiff")),
+    (0, (b"\x89HDF\r\n\x1a\n",), "HDF5", (".h5", ".hdf5", ".emd", ".mat")),
+    (0, (b"PK\3\4",), "NPZ (or another ZIP)", (".npz",)),
+    (0, (b"\x93NUMPY",), "NPY", (".npy",)),
+    (0, (b"MATLAB 5.0", b"MATLAB 7.3"), "MATLAB", (".mat", ".h5", ".hdf5")),
+    (208, (b"MAP ",), "MRC", (".mrc", ".mrcs", ".st", ".ali")),
+)
+
+
+def check_ending(path: Path) -> None:
+    """Refuse a file whose content is of another kind than its name says, where that can be told."""
+    with path.open("rb") as stream:
+        head = stream.read(212)
+    for at, marks, kind, endings in _BEGINNINGS:
+        if path.suffix.lower() not in endings and any(head.startswith(mark, at) for mark in marks):
+            raise InputError(
+                f"{path}: the name ends in '{path.suffix}', but the content is {kind}: "
+                f"rename it to end in {endings[0]}."
+            )
 
 
 _LENGTHS_A = {
@@ -131,6 +150,13 @@ def known_facts(values: Mapping[str, Any]) -> dict[str, Any]:
             texts = [t.decode() if isinstance(t, bytes) else str(t) for t in array.ravel().tolist()]
             facts[name] = texts[0] if name == "element" else tuple(texts)
     return facts
+
+
+def listed(names: Iterable[str]) -> str:
+    """Names for a sentence, however many there are, and however long: a damaged file may have any."""
+    all_names = list(names)
+    more = f" and {len(all_names) - 8} more" if len(all_names) > 8 else ""
+    return (", ".join(name[:40] for name in all_names[:8]) or "none") + more
 
 
 def find_name(names: Sequence[str], wanted: Sequence[str]) -> str | None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Sequence
 from importlib import import_module
 from pathlib import Path
@@ -11,11 +12,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from napari_lot.errors import InputError
+from napari_lot.files import check_readable
 from napari_lot.progress import Progress, nothing, part
 from napari_lot.series.angles import AngleTable, Geometry, read_angles, to_lot_angles
 from napari_lot.series.arrays import read_npy, read_npz
-from napari_lot.series.checks import check_angles, check_mask, check_stack_shape, mask_of_finite
-from napari_lot.series.raw import RawSeries, check_readable
+from napari_lot.series.checks import check_angles, check_mask, check_pixel_type, check_stack_shape, mask_of_finite
+from napari_lot.series.raw import RawSeries, check_ending
 from napari_lot.series.rosetta import MODULES, read_rosetta
 from napari_lot.series.several import by_name, images_in, read_several
 from napari_lot.series.tilt_series import TiltSeries
@@ -111,6 +113,7 @@ def read_series(
             f"{path if isinstance(path, (str, Path)) else 'The series'}: {_not_to_blame(error)}"
         ) from error
     progress(0.8)
+    check_pixel_type(raw.images.dtype, str(path))
     if raw.images.ndim != 3:
         check_stack_shape(raw.images.shape, str(path))
     table = _angle_table(raw, path, angles)
@@ -203,7 +206,7 @@ def _read_images(
         raise InputError("No file was given: give a tilt series.")
     if known is not None:
         return paths[0], known
-    if len(paths) == 1 and paths[0].is_dir():
+    if len(paths) == 1 and os.path.isdir(paths[0]):  # unlike Path.is_dir it raises nothing
         folder = paths[0]
         files = images_in(folder, tuple(READERS))
         if len(files) > 1:
@@ -212,7 +215,9 @@ def _read_images(
     if len(paths) > 1:
         return paths[0], read_several(paths, _reader_of, str(paths[0].parent), progress)
     check_readable(paths[0], "tilt series")
-    return paths[0], _reader_of(paths[0])(paths[0], progress)
+    reader = _reader_of(paths[0])
+    check_ending(paths[0])
+    return paths[0], reader(paths[0], progress)
 
 
 def find_angle_file(path: str | Path) -> Path | None:
@@ -258,7 +263,7 @@ def stack_with_angles(path: str | Path | Sequence[str | Path]) -> RawSeries | No
         table = _angle_table(raw, named, None)
     except InputError:
         return None
-    known = table is not None and raw.images.ndim == 3 and len(table.values_deg) == len(raw.images)
+    known = table is not None and raw.images.ndim == 3 and np.shape(table.values_deg)[:1] == raw.images.shape[:1]
     return raw if known else None
 
 

@@ -10,6 +10,7 @@ from __future__ import annotations
 import importlib
 import logging
 import math
+import warnings
 from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
@@ -48,7 +49,9 @@ def read_rosetta(path: Path, progress: Progress = nothing, module: str | None = 
     reader = _module(path, module)
     logging.getLogger("rsciio").setLevel(logging.CRITICAL)  # what it doubts is judged here, in one sentence
     try:
-        signals = reader.file_reader(str(path))
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            signals = reader.file_reader(str(path))
     except Exception as error:  # a damaged file makes the decoder fail in every way there is
         raise damaged(path, NAMES[module], reason_of(error)) from None
     images = [s for s in signals if s["data"].ndim in (2, 3, 4) and s["data"].dtype.kind in "buif"]
@@ -69,13 +72,13 @@ def _with_stage_tilts(path: Path, raw: RawSeries) -> RawSeries:
     if tilts is None:
         return raw
     alpha, beta = tilts
-    warnings = raw.warnings
+    doubts = raw.warnings
     if np.isfinite(beta).all() and np.ptp(beta) > LEAST_BETA_DEG:
-        warnings += (
+        doubts += (
             f"{path}: the stage's second tilt (beta) changes by {np.ptp(beta):.3g} degrees and is not used: give an "
             "angle file with psi_deg, theta_deg, phi_deg if the specimen was tilted about two axes.",
         )
-    return replace(raw, angles=AngleTable(alpha, "lot", f"{path}: stage alpha of each frame"), warnings=warnings)
+    return replace(raw, angles=AngleTable(alpha, "lot", f"{path}: stage alpha of each frame"), warnings=doubts)
 
 
 def _module(path: Path, module: str) -> Any:

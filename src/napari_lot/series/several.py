@@ -11,9 +11,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from napari_lot.errors import InputError
+from napari_lot.files import check_readable
 from napari_lot.progress import Progress, counted, nothing
 from napari_lot.series.angles import AngleTable
-from napari_lot.series.raw import RawSeries, check_readable, check_size
+from napari_lot.series.raw import RawSeries, check_ending, check_size
 
 ANGLES = "angles.mat"
 """In a folder of images, this holds their angles."""
@@ -22,7 +23,7 @@ ANGLES = "angles.mat"
 def by_name(path: Path) -> list[tuple[int, int, str]]:
     """Sorts names as a person does: tilt_9 before tilt_10."""
     parts = re.split(r"(\d+)", path.name.lower())
-    return [(1, int(part), "") if part.isdigit() else (0, 0, part) for part in parts if part]
+    return [(1, int(part), "") if part.isdecimal() else (0, 0, part) for part in parts if part]
 
 
 def images_in(folder: Path, suffixes: Sequence[str]) -> list[Path]:
@@ -67,7 +68,10 @@ def read_several(
     single = []
     for path in counted(sorted(paths, key=by_name), progress):
         check_readable(path, "image")
-        single.append((path, reader_of(path)(path, nothing)))
+        reader = reader_of(path)
+        check_ending(path)
+        single.append((path, reader(path, nothing)))
+        check_size(path, (len(paths), *np.shape(single[0][1].images)[-2:]))  # before all of them are read
     return join(single, source)
 
 
@@ -79,9 +83,8 @@ def join(single: Sequence[tuple[Path, RawSeries]], source: str) -> RawSeries:
         image = np.asarray(raw.images)
         image = image[0] if image.ndim == 3 and len(image) == 1 else image
         if image.ndim != 2:
-            raise InputError(
-                f"{path}: this holds {len(image)} images, not one: give that file alone, or one image per file."
-            )
+            held = str(len(image)) if image.ndim else "no"
+            raise InputError(f"{path}: this holds {held} images, not one: give that file alone, or one image per file.")
         if images and image.shape != images[0].shape:
             sizes = " and ".join(" x ".join(str(n) for n in i.shape) for i in (images[0], image))
             raise InputError(f"{path}: the images differ in size ({sizes}): a tilt series needs images of one size.")
@@ -92,7 +95,6 @@ def join(single: Sequence[tuple[Path, RawSeries]], source: str) -> RawSeries:
                 f"({'unknown' if a is None else f'{a:g} Å'}): a tilt series needs one."
             )
         images.append(image)
-        check_size(path, (len(single), *image.shape))
     angles = [raw.angles.values_deg for _, raw in single if raw.angles is not None]
     table = None
     if len(angles) == len(single) and all(np.size(a) == 1 for a in angles):

@@ -45,7 +45,7 @@ def read_tiff(path: Path, progress: Progress = nothing) -> RawSeries:
                 raise InputError(
                     f"{path}: this is an RGB colour stack: save it in grey (one value per pixel) and try again."
                 )
-            check_size(path, series.shape)
+            check_size(path, series.shape, series.dtype.itemsize)
             if any(_CUT_SHORT.search(text) for text in complaints):
                 raise damaged(path, "TIFF")
             images = np.squeeze(_images(series, progress))

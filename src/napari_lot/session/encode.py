@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 
 import h5py
@@ -11,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from napari_lot.progress import Progress, counted, in_pieces, nothing
+from napari_lot.series.raw import check_size
 
 FACTS = "facts"
 _TUPLE = "__tuple__"
@@ -37,8 +39,8 @@ def put(group: h5py.Group, values: Mapping[str, Any], progress: Progress = nothi
 
 
 def put_text(group: h5py.Group, name: str, text: str) -> None:
-    """A text of any length (attributes end at 64 kB)."""
-    group.create_dataset(name, data=text, dtype=h5py.string_dtype())
+    """A text of any length (attributes end at 64 kB); what of a file's name is no UTF-8 becomes JSON's escapes."""
+    group.create_dataset(name, data=text.encode("utf-8", "backslashreplace"), dtype=h5py.string_dtype())
 
 
 def get(group: h5py.Group, progress: Progress = nothing) -> dict[str, Any]:
@@ -46,6 +48,7 @@ def get(group: h5py.Group, progress: Progress = nothing) -> dict[str, Any]:
     values: dict[str, Any] = {name: _untagged(value) for name, value in get_json(group, FACTS, {}).items()}
     for name, item in group.items():
         if isinstance(item, h5py.Dataset) and h5py.check_string_dtype(item.dtype) is None:
+            check_size(Path(group.file.filename), item.shape, item.dtype.itemsize)
             values[name] = in_pieces(item, progress) if item.ndim == 3 and item.chunks else item[()]
     return values
 

@@ -15,6 +15,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, fields
 from datetime import datetime
@@ -28,11 +29,12 @@ from numpy.typing import NDArray
 from napari_lot import __version__
 from napari_lot.atoms import Orbitals
 from napari_lot.errors import InputError
-from napari_lot.files import write_whole
+from napari_lot.files import check_readable, write_whole
 from napari_lot.job import ProbeSlices, Result, Snapshot
 from napari_lot.progress import Progress, counted, nothing, part
 from napari_lot.result import Checkpoint
 from napari_lot.series.checks import check_stack_shape
+from napari_lot.series.raw import reason_of
 from napari_lot.series.tilt_series import TiltSeries
 from napari_lot.session.careful import writing
 from napari_lot.session.encode import get, get_json, plain, put, put_text, same_images
@@ -114,10 +116,12 @@ class Session:
 
 def is_session(path: str | Path) -> bool:
     """Whether a file is a session, by its content."""
+    if not os.path.isfile(path):  # a pipe would be waited for
+        return False
     try:
         with h5py.File(path) as file:
             return str(file.attrs.get("format", "")) == FORMAT
-    except OSError:
+    except Exception:  # of a damaged file h5py raises all kinds
         return False
 
 
@@ -182,7 +186,16 @@ def _write_series(group: h5py.Group, series: TiltSeries, embed_images: bool, pro
     group.attrs["images_sha256"] = images_hash(series.images, part(progress, 0.5, 1.0))
     group.attrs["shape"] = series.images.shape
     source = Path(series.source)
-    group.attrs["path"] = str(source.resolve()) if source.is_file() else ""
+    group.attrs["path"] = _as_text_or_bytes(source.resolve()) if source.is_file() else ""
+
+
+def _as_text_or_bytes(path: Path) -> str | np.bytes_:
+    """A path as text; as bytes where its name is no UTF-8."""
+    try:
+        str(path).encode()
+    except UnicodeEncodeError:
+        return np.bytes_(os.fsencode(path))
+    return str(path)
 
 
 def _write_result(group: h5py.Group, result: Result, series: TiltSeries, progress: Progress) -> None:
@@ -230,25 +243,31 @@ def read_session(path: str | Path, progress: Progress = nothing) -> Session:
         Not a session, damaged, of a later kind, or without images whose source has changed or is gone.
     """
     path = Path(path)
+    check_readable(path, "session")
     try:
-        if path.is_file() and not h5py.is_hdf5(path):
+        if not h5py.is_hdf5(path):
             raise InputError(f"{path}: this is not a session of napari-lot: give a file that it saved ({SUFFIX}).")
         with h5py.File(path) as file:
             if str(file.attrs.get("format", "")) != FORMAT:
                 raise InputError(f"{path}: this is not a session of napari-lot: give a file that it saved ({SUFFIX}).")
-            if int(file.attrs["schema"]) > SCHEMA:
+            schema = int(file.attrs["schema"])
+            if schema < 1:
+                raise InputError(
+                    f"{path}: this session says that its schema is {schema}, which there never was: open another copy."
+                )
+            if schema > SCHEMA:
                 raise InputError(
                     f"{path}: this session was written by napari-lot {file.attrs['version']}, which knows more than "
                     f"this version ({__version__}): upgrade with 'pip install --upgrade napari-lot'."
                 )
             return _read(file, path, progress)
-    except InputError:
-        raise
-    except FileNotFoundError:
-        raise InputError(f"{path}: there is no such file.") from None
-    except (OSError, KeyError, ValueError, TypeError) as error:
-        reason = str(error).splitlines()[0][:100] if str(error) else type(error).__name__
-        raise InputError(f"{path}: this session is truncated or damaged ({reason}): open another copy.") from None
+    except InputError as error:
+        # what a value of it cannot be is said of the value's place, which is not always this file
+        raise error if str(path) in str(error) else InputError(f"{path}: {error}") from None
+    except Exception as error:  # a damaged file makes the decoder fail in every way there is
+        raise InputError(
+            f"{path}: this session is truncated or damaged ({reason_of(error)}): open another copy."
+        ) from None
 
 
 def _read(file: h5py.File, path: Path, progress: Progress) -> Session:
@@ -293,7 +312,7 @@ def _from_source(group: h5py.Group, values: dict[str, Any], path: Path, progress
     """The series with its images from the file that they came from, if they are still the same."""
     from napari_lot.series.read import READERS
 
-    source = Path(str(group.attrs["path"]) or values["source"])
+    source = Path(os.fsdecode(group.attrs["path"]) or values["source"])
     beside = path.parent / source.name
     for place in (source, beside):
         reader: Callable[[Path, Progress], Any] | None = READERS.get(place.suffix.lower())

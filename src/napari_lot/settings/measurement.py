@@ -11,6 +11,7 @@ from napari_lot.settings.section import Frozen
 from napari_lot.settings.tilts import tilts_of
 
 LARGEST_TILT_WEIGHT = 1000.0
+LARGEST_PX = 1e6
 
 
 class Data(Frozen):
@@ -50,6 +51,13 @@ class Data(Frozen):
     withhold: int | None = Field(
         None, ge=2, le=1000, description="Every N-th tilt, from N//2 on, is not fitted but predicted at the end."
     )
+
+    @field_validator("center_px")
+    @classmethod
+    def _a_place(cls, center: tuple[float, float] | None) -> tuple[float, float] | None:
+        if center is not None and not all(abs(value) <= LARGEST_PX for value in center):
+            raise ValueError("must be two numbers, row and column, in pixels")
+        return center
 
     @field_validator("tilt_weights", mode="before")
     @classmethod

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Literal
 
-from pydantic import Field
+from pydantic import Field, field_validator
 
 from napari_lot.settings.section import Frozen
 
@@ -172,3 +172,11 @@ class Solver(Frozen):
     )
     polish_steps: int = Field(100, ge=0, le=10000, description="Quasi-Newton steps over all tilts at the end, at most.")
     tolerance: float = Field(1e-7, gt=0, lt=1, description="Done when a step promises less than this part of the loss.")
+
+    @field_validator("merge_distances", "cull")
+    @classmethod
+    def _parts_of_a_whole(cls, values: tuple[float, ...]) -> tuple[float, ...]:
+        for value in values:
+            if not 0 <= value <= 1:
+                raise ValueError(f"{value:g} is not between 0 and 1")
+        return values

@@ -24,7 +24,7 @@ def tilts_of(text: str) -> tuple[int, ...]:
         found = _TILTS.fullmatch(word)
         first, last = (int(found[1]), int(found[2] or found[1])) if found else (0, MOST_TILTS)
         if last >= MOST_TILTS:
-            raise ValueError(f"'{text}' is not a list of numbers: give tilts from 0 on, as in 3, 10-17")
+            raise ValueError(f"{text[:40]!r} is not a list of numbers: give tilts from 0 on, as in 3, 10-17")
         if last < first:
             raise ValueError(f"the range {word} is the wrong way round: give {last}-{first}")
         tilts.extend(range(first, last + 1))

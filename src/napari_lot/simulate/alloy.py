@@ -39,7 +39,7 @@ def with_cross_section(orbitals: Orbitals, cross_section_A2: float | Sequence[fl
     """
     table = np.broadcast_to(np.asarray(cross_section_A2, np.float64), (len(orbitals.elements),))
     if not np.all(table > 0):
-        raise InputError("A cross-section must be positive, in Å^2.")
+        raise InputError("A cross-section (--cross-section) must be positive, in Å^2.")
     return replace(orbitals, height=table[orbitals.species] / (np.pi * orbitals.width**2))
 
 
@@ -47,7 +47,7 @@ def with_width(orbitals: Orbitals, width_A: float | Sequence[float]) -> Orbitals
     """The same orbitals with widths B in Å, one value or one per element; the scattering strength pi H B^2 is kept."""
     table = np.broadcast_to(np.asarray(width_A, np.float64), (len(orbitals.elements),))
     if not np.all(table > 0):
-        raise InputError("A width must be positive, in Å.")
+        raise InputError("A width (--width) must be positive, in Å.")
     width = table[orbitals.species]
     return replace(orbitals, width=width, height=orbitals.height * (orbitals.width / width) ** 2)
 

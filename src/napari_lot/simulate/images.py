@@ -12,6 +12,7 @@ from napari_lot.lot.canvas import SMALLEST_SPREAD_PX
 from napari_lot.lot.image_model import ImageModel, Shapes
 from napari_lot.physics.optics import require_probe
 from napari_lot.physics.orbital import Gaussian, Orbital
+from napari_lot.series.raw import MAX_PIXELS
 from napari_lot.series.tilt_series import TiltSeries
 from napari_lot.settings import Microscope
 from napari_lot.simulate.alloy import with_cross_section
@@ -77,6 +78,7 @@ def simulate_series(
     recording = recording or Recording()
     angles = check_angles(angles_deg)
     image_shape = check_geometry(orbitals, pixel_size_A, image_shape)
+    check_series_size(len(angles), image_shape)
     if recording.dose_e_per_A2 is not None and np.any(orbitals.height < 0):
         raise InputError("Heights must not be negative where electrons are counted.")
     unknowns, rng = draw_unknowns(recording, angles, pixel_size_A)
@@ -103,6 +105,19 @@ def check_angles(angles_deg: ArrayLike) -> NDArray[np.float64]:
     return angles
 
 
+LARGEST_SIDE = 16384
+"""Pixels: no detector of a scan has more, and a slip must not ask for terabytes."""
+
+
+def check_series_size(tilts: int, image_shape: tuple[int, int]) -> None:
+    """Refuse a series that no file is read with, before it is calculated."""
+    if tilts * image_shape[0] * image_shape[1] > MAX_PIXELS:
+        raise InputError(
+            f"{tilts} tilts of {image_shape[0]} x {image_shape[1]} pixels are more than a series can have "
+            f"({MAX_PIXELS:.2g} pixels): take fewer tilts, smaller images, or larger pixels."
+        )
+
+
 def reach_A(orbitals: Orbitals) -> float:
     """Radius in Å of the sphere around the origin that holds all orbitals."""
     return float(np.linalg.norm(orbitals.positions, axis=1).max())
@@ -115,8 +130,14 @@ def check_geometry(orbitals: Orbitals, pixel_size_A: float, image_shape: tuple[i
     if not len(orbitals):
         raise InputError("There are no atoms to image.")
     if image_shape is None:
-        pixels = int(np.ceil(2 * (reach_A(orbitals) + 4.0) / pixel_size_A))
-        return pixels, pixels
+        pixels = float(np.ceil(2 * (reach_A(orbitals) + 4.0) / pixel_size_A))
+        if pixels > LARGEST_SIDE:
+            raise InputError(
+                f"The atoms reach {reach_A(orbitals):.4g} Å from the origin: images of all of them would have "
+                f"{pixels:.3g} pixels a side, more than {LARGEST_SIDE}: move the atoms to the origin, or give the "
+                "images' size."
+            )
+        return int(pixels), int(pixels)
     if min(image_shape) < 1:
         raise InputError(f"The images need at least one pixel, not {image_shape[0]} x {image_shape[1]}.")
     return image_shape

@@ -22,7 +22,7 @@ from napari_lot.files import write_whole
 from napari_lot.series.checks import check_enough
 from napari_lot.series.tilt_series import TiltSeries
 from napari_lot.settings import FWHM_PER_SIGMA, Microscope
-from napari_lot.simulate.images import check_angles, check_geometry, reach_A
+from napari_lot.simulate.images import check_angles, check_geometry, check_series_size, reach_A
 from napari_lot.simulate.multislice import Cell, require_abtem, tilt_image
 from napari_lot.simulate.recording import draw_unknowns, recorded
 from napari_lot.simulate.settings import Multislice, Recording
@@ -164,6 +164,7 @@ def simulate_multislice(
     recording = recording or Recording()
     angles = check_angles(angles_deg)
     image_shape = check_geometry(orbitals, pixel_size_A, image_shape)
+    check_series_size(len(angles), image_shape)
     if "X" in orbitals.symbols:
         raise InputError("Multislice needs the element of every atom; some are unknown (X).")
     check_enough(angles, np.arange(len(angles)), "simulated series")
