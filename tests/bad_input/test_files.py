@@ -930,6 +930,17 @@ def test_atoms_that_cannot_be_used(name, tmp_path, monkeypatch):
 
 
 KIND = {"format": "napari-lot session", "schema": 1, "version": "0.1.0", "saved": ""}
+
+
+def endless_text(path: Path) -> None:
+    """Settings whose length HDF5 would ask two gigabytes for."""
+    g.h5({"settings": "{}"}, **KIND)(path)
+    with h5py.File(path) as file:
+        at = file["settings"].id.get_offset()
+    whole = path.read_bytes()
+    path.write_bytes(whole[:at] + struct.pack("<I", 2**31) + whole[at + 4 :])
+
+
 SESSIONS: dict[str, tuple[g.Make, str]] = {
     "missing": (lambda path: None, "a.lot.h5: no such file: check the name of the session."),
     "folder": (g.folder(), "a.lot.h5: this is a folder, not a session: give the file itself."),
@@ -955,6 +966,10 @@ SESSIONS: dict[str, tuple[g.Make, str]] = {
     "settings of another kind": (
         g.h5({"settings": "[1]"}, **KIND),
         "a.lot.h5: expected sections such as 'microscope:', found list.",
+    ),
+    "text longer than the file": (
+        endless_text,
+        "a.lot.h5: this session is truncated or damaged (settings is longer than the file): open another copy.",
     ),
     "unknown setting": (
         g.h5({"settings": '{"solver": {"sede": 1}}'}, **KIND),
