@@ -41,6 +41,14 @@ def set_to(value: Any, *at: Any) -> Any:
     return spoiled(change)
 
 
+def unknown_numbers(path: Path) -> None:
+    """Of a type that there is not: SciPy's reader would end the program."""
+    g.mat(projections=COLUMNS)(path)
+    whole = path.read_bytes()
+    at = whole.index(b"projections") + 16
+    path.write_bytes(whole[:at] + struct.pack("<I", 99) + whole[at + 4 :])
+
+
 def velox(path: Path, second: str = "BF") -> None:
     said = [frame_metadata("DF", 2e-11, None)] * 7
     write_velox(path, {"DF": STACK, second: STACK}, {"DF": said, second: said})
@@ -428,7 +436,12 @@ SERIES: dict[str, tuple[dict[str, g.Make], dict[str, Any], str]] = {
     "MAT, complex": (
         {"a.mat": g.mat(projections=COLUMNS + 1j)},
         {},
-        "a.mat: pixels of complex numbers cannot be used: save real numbers (integer or float).",
+        "a.mat: the variable 'projections' holds complex numbers: save real ones.",
+    ),
+    "MAT, numbers of an unknown type": (
+        {"a.mat": unknown_numbers},
+        {},
+        "a.mat: this MATLAB file is truncated or damaged (numbers of an unknown type): copy or export it again.",
     ),
     "MAT 7.3, huge": (
         {"a.mat": g.declared((500, 60000, 60000), name="projections")},
@@ -770,6 +783,7 @@ ATOMS: dict[str, tuple[str, g.Make, str]] = {
         "a.xyz: line 1: an XYZ file starts with the number of its atoms; write it there.",
     ),
     "XYZ, no atoms": ("a.xyz", g.text("0\n\n"), "a.xyz: the file holds no atoms; give one that does."),
+    "XYZ, a line": ("a.xyz", g.text("0"), "a.xyz: the file holds no atoms; give one that does."),
     "XYZ, negative number": (
         "a.xyz",
         g.text("-1\n\n"),
@@ -916,6 +930,17 @@ def test_atoms_that_cannot_be_used(name, tmp_path, monkeypatch):
 
 
 KIND = {"format": "napari-lot session", "schema": 1, "version": "0.1.0", "saved": ""}
+
+
+def endless_text(path: Path) -> None:
+    """Settings whose length HDF5 would ask two gigabytes for."""
+    g.h5({"settings": "{}"}, **KIND)(path)
+    with h5py.File(path) as file:
+        at = file["settings"].id.get_offset()
+    whole = path.read_bytes()
+    path.write_bytes(whole[:at] + struct.pack("<I", 2**31) + whole[at + 4 :])
+
+
 SESSIONS: dict[str, tuple[g.Make, str]] = {
     "missing": (lambda path: None, "a.lot.h5: no such file: check the name of the session."),
     "folder": (g.folder(), "a.lot.h5: this is a folder, not a session: give the file itself."),
@@ -941,6 +966,10 @@ SESSIONS: dict[str, tuple[g.Make, str]] = {
     "settings of another kind": (
         g.h5({"settings": "[1]"}, **KIND),
         "a.lot.h5: expected sections such as 'microscope:', found list.",
+    ),
+    "text longer than the file": (
+        endless_text,
+        "a.lot.h5: this session is truncated or damaged (settings is longer than the file): open another copy.",
     ),
     "unknown setting": (
         g.h5({"settings": '{"solver": {"sede": 1}}'}, **KIND),

@@ -23,6 +23,8 @@ from napari_lot.atoms import Orbitals
 from napari_lot.errors import InputError
 from napari_lot.files import check_readable
 from napari_lot.physics.elements import SYMBOLS
+from napari_lot.series.mat import NUMERIC
+from napari_lot.series.mat5 import complex_variables
 from napari_lot.series.raw import check_size, damaged, reason_of
 
 UNKNOWN_HEIGHT = 1.0
@@ -186,7 +188,7 @@ def _read_xyz(path: Path, text: str) -> Orbitals:
         )
     if any(line.strip() for line in lines[2 + count :]):
         raise InputError(f"{path}: line {3 + count}: more lines than the {count} atoms of line 1; give one structure.")
-    names = _xyz_header(lines[1])
+    names = _xyz_header(lines[1] if len(lines) > 1 else "")
     if not {"element", "x_A", "y_A", "z_A"} <= set(names):
         raise InputError(f"{path}: line 2: Properties lack species or pos; write species:S:1:pos:R:3.")
     if len(set(names)) < len(names):
@@ -213,7 +215,9 @@ def _mat_variables(path: Path) -> dict[str, NDArray[Any]]:
     """Numeric variables of a MAT file, v5 or v7.3, in MATLAB's index order."""
     try:
         if not h5py.is_hdf5(path):
-            content = scipy.io.loadmat(str(path))
+            not_real = complex_variables(path)
+            names = [name for name, _, kind in scipy.io.whosmat(path) if kind in NUMERIC and name not in not_real]
+            content = scipy.io.loadmat(path, variable_names=names)
             return {k: v for k, v in content.items() if isinstance(v, np.ndarray) and v.dtype.kind in "fiu"}
         with h5py.File(path) as file:  # v7.3 is HDF5, stored with its axes reversed
             sets = {k: v for k, v in file.items() if isinstance(v, h5py.Dataset) and v.dtype.kind in "fiu"}

@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from napari_lot.errors import InputError
 from napari_lot.progress import Progress, nothing
 from napari_lot.series.angles import AngleTable, Geometry
+from napari_lot.series.mat5 import complex_variables
 from napari_lot.series.raw import RawSeries, check_size, damaged, find_name, listed, reason_of
 
 IMAGE_NAMES = ("projections", "proj", "projs", "projection", "images", "tilt_series", "stack", "data")
@@ -21,7 +22,7 @@ EULER_NAMES = ("Euler_angles", "euler")
 ANGLE_NAMES = (*EULER_NAMES, "angles", "angle", "tilt_angles", "tilt_angle")
 PIXEL_NAMES = ("pixel_size_A", "pixel_size", "pixsize", "res", "resolution")
 
-_NUMERIC = ("double", "single", "logical", *(f"{sign}int{bits}" for sign in ("", "u") for bits in (8, 16, 32, 64)))
+NUMERIC = ("double", "single", "logical", *(f"{sign}int{bits}" for sign in ("", "u") for bits in (8, 16, 32, 64)))
 """MATLAB's classes of arrays of numbers: not cells, structures, text, functions or sparse matrices."""
 
 Shapes = dict[str, tuple[int, ...]]
@@ -72,9 +73,15 @@ def _with_variables(path: Path, use: Callable[[Path, Shapes, Load], T]) -> T:
                     return np.transpose(sets[name][()])
 
                 return use(path, shapes, load)
-        found = scipy.io.whosmat(path)
-        shapes = {name: tuple(shape) for name, shape, kind in found if kind in _NUMERIC}
-        return use(path, shapes, lambda name: np.asarray(scipy.io.loadmat(path, variable_names=[name])[name]))
+        not_real = complex_variables(path)
+        shapes = {name: tuple(shape) for name, shape, kind in scipy.io.whosmat(path) if kind in NUMERIC}
+
+        def load_v5(name: str) -> NDArray[Any]:
+            if name in not_real:
+                raise InputError(f"{path}: the variable '{name[:40]}' holds complex numbers: save real ones.")
+            return np.asarray(scipy.io.loadmat(path, variable_names=[name])[name])
+
+        return use(path, shapes, load_v5)
     except InputError:
         raise
     except Exception as error:  # a damaged file makes the decoder fail in every way there is

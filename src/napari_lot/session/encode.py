@@ -48,14 +48,32 @@ def get(group: h5py.Group, progress: Progress = nothing) -> dict[str, Any]:
     values: dict[str, Any] = {name: _untagged(value) for name, value in get_json(group, FACTS, {}).items()}
     for name, item in group.items():
         if isinstance(item, h5py.Dataset) and h5py.check_string_dtype(item.dtype) is None:
-            check_size(Path(group.file.filename), item.shape, item.dtype.itemsize)
-            values[name] = in_pieces(item, progress) if item.ndim == 3 and item.chunks else item[()]
+            values[name] = whole(item, progress)
     return values
+
+
+def whole(item: h5py.Dataset, progress: Progress = nothing) -> Any:
+    """An array that the file can hold; stacks image by image."""
+    check_size(Path(item.file.filename), item.shape, item.dtype.itemsize)
+    return in_pieces(item, progress) if item.ndim == 3 and item.chunks else item[()]
 
 
 def get_json(group: h5py.Group, name: str, default: Any) -> Any:
     """A JSON text of a group, or ``default`` where there is none."""
-    return json.loads(group[name].asstr()[()]) if name in group else default
+    if name not in group:
+        return default
+    item = group[name]
+    if item.shape != ():
+        raise ValueError(f"{name} is not one text")
+    path = Path(group.file.filename)
+    if (at := item.id.get_offset()) is not None:
+        with path.open(
+            "rb"
+        ) as file:  # HDF5 takes the memory that the length of a text says before it looks for the text
+            file.seek(at)
+            if int.from_bytes(file.read(4), "little") > path.stat().st_size:
+                raise ValueError(f"{name} is longer than the file")
+    return json.loads(item.asstr()[()])
 
 
 def _tagged(value: Any) -> Any:

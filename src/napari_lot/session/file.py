@@ -37,7 +37,7 @@ from napari_lot.series.checks import check_stack_shape
 from napari_lot.series.raw import reason_of
 from napari_lot.series.tilt_series import TiltSeries
 from napari_lot.session.careful import writing
-from napari_lot.session.encode import get, get_json, plain, put, put_text, same_images
+from napari_lot.session.encode import get, get_json, plain, put, put_text, same_images, whole
 from napari_lot.settings import Settings, settings_from_dict
 
 SUFFIX = ".lot.h5"
@@ -280,7 +280,7 @@ def _read(file: h5py.File, path: Path, progress: Progress) -> Session:
         settings=settings,
         result=result,
         state=state,
-        history=file["history"][()],
+        history=whole(file["history"]),
         notes=get_json(file, "notes", {}),
         view=get_json(file, "view", {}),
         saved=str(file.attrs["saved"]),
