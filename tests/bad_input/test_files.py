@@ -643,6 +643,12 @@ SERIES: dict[str, tuple[dict[str, g.Make], dict[str, Any], str]] = {
                 "b.txt: 4 columns without a header: give one angle a line, or the header psi_deg,theta_deg,phi_deg; where commas stand before decimals, write points.",
             ),
             (
+                "speaking to the terminal",
+                "b.csv",
+                g.text("a\x1b[2J,b\n1,2\n"),
+                "b.csv: no angle column in the header (a\\x1b[2j,b): name the columns psi_deg,theta_deg,phi_deg.",
+            ),
+            (
                 "endless field",
                 "b.csv",
                 g.text('a,theta_deg\n"' + "x" * 200_000 + '",1\n'),
