@@ -162,9 +162,12 @@ def write(where: Path, files: dict[str, Make]) -> None:
 
 
 def state(where: Path) -> dict[str, Any]:
-    """Every file below a folder: its bytes and when it was last changed; of what is no file the kind and time."""
-    found = {}
-    for path in [where, *sorted(where.rglob("*"))]:
+    """Every file below a folder: its bytes and when it was last changed; of what is no file the kind and time.
+
+    The folder itself has no time: a folder for results may have come and gone in it.
+    """
+    found: dict[str, Any] = {".": (oct(where.lstat().st_mode), 0, None)}
+    for path in sorted(where.rglob("*")):
         said = path.lstat()
         content = path.read_bytes() if path.is_file() and not path.is_symlink() else None
         found[str(path.relative_to(where))] = (oct(said.st_mode), said.st_mtime_ns, content)
