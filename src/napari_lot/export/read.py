@@ -216,8 +216,11 @@ def _mat_variables(path: Path) -> dict[str, NDArray[Any]]:
     try:
         if not h5py.is_hdf5(path):
             not_real = complex_variables(path)
-            names = [name for name, _, kind in scipy.io.whosmat(path) if kind in NUMERIC and name not in not_real]
-            content = scipy.io.loadmat(path, variable_names=names)
+            told = scipy.io.whosmat(path)
+            shapes = {name: shape for name, shape, kind in told if kind in NUMERIC and name not in not_real}
+            for shape in shapes.values():
+                check_size(path, shape, 1)
+            content = scipy.io.loadmat(path, variable_names=list(shapes))
             return {k: v for k, v in content.items() if isinstance(v, np.ndarray) and v.dtype.kind in "fiu"}
         with h5py.File(path) as file:  # v7.3 is HDF5, stored with its axes reversed
             sets = {k: v for k, v in file.items() if isinstance(v, h5py.Dataset) and v.dtype.kind in "fiu"}
