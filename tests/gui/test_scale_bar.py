@@ -11,6 +11,8 @@ from test_ends import run
 
 from napari_lot.gui.canvas.scale_bar import in_words, round_length
 
+pytestmark = pytest.mark.slow  # part of `make test-all`
+
 
 @pytest.mark.parametrize(
     ("longest", "length"),

@@ -12,6 +12,8 @@ from steps import child
 
 from napari_lot.gui.work.share import MOST, FairShare
 
+pytestmark = pytest.mark.slow  # part of `make test-all`
+
 
 class Slow(QWidget):
     """Takes as long to draw as software OpenGL does with many atoms."""
