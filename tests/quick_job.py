@@ -54,3 +54,20 @@ class QuickJob(Job):
             message="Nothing changed any more.",
             settings=self.settings,
         )
+
+
+def quick_job_in_place(monkeypatch):
+    """A ``QuickJob`` of a test's own, which runs wherever a ``Job`` would."""
+
+    class Mine(QuickJob):
+        seen = []  # noqa: RUF012  # each test has its own
+
+    monkeypatch.setattr("napari_lot.job.Job", Mine)
+    return Mine
+
+
+def write_small_series(path):
+    """An NPZ file of nine images with all that a run must know of them."""
+    images = np.random.default_rng(0).random((9, 16, 18)).astype(np.float32)
+    np.savez(path, images=images, angles_deg=np.linspace(-60, 60, 9), pixel_size_A=0.3)
+    return path

@@ -12,28 +12,19 @@ from napari_lot.cli.app import run
 from napari_lot.export import read_atoms
 from napari_lot.result import Checkpoint
 from napari_lot.session import RunState, read_session, write_session
-from quick_job import QuickJob
+from quick_job import quick_job_in_place, write_small_series
 
 PROBE = ["--energy", "3e5", "--semiangle", "25", "--element", "Pt"]
 
 
 @pytest.fixture
 def quick(monkeypatch):
-    class Mine(QuickJob):
-        seen = []  # noqa: RUF012
-        steps = 3
-        during = None
-
-    monkeypatch.setattr("napari_lot.job.Job", Mine)
-    return Mine
+    return quick_job_in_place(monkeypatch)
 
 
 @pytest.fixture
 def series(tmp_path):
-    path = tmp_path / "series.npz"
-    images = np.random.default_rng(0).random((9, 16, 18)).astype(np.float32)
-    np.savez(path, images=images, angles_deg=np.linspace(-60, 60, 9), pixel_size_A=0.3)
-    return path
+    return write_small_series(tmp_path / "series.npz")
 
 
 def done(series, out, *more):

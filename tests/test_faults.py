@@ -18,7 +18,7 @@ from napari_lot.job import Job
 from napari_lot.lot import run as lot_run
 from napari_lot.session import read_session
 from napari_lot.settings import settings_from_dict
-from quick_job import QuickJob
+from quick_job import quick_job_in_place, write_small_series
 
 FLAGS = ["--probe", "direct", "--element", "Pt"]
 EVERY_SECOND = ["--set", "output.autosave_s=1"]
@@ -27,20 +27,12 @@ BETWEEN_SAVES_S = 1.05
 
 @pytest.fixture
 def quick(monkeypatch):
-    class Mine(QuickJob):
-        seen = []  # noqa: RUF012  # each test has its own
-        during = None
-
-    monkeypatch.setattr("napari_lot.job.Job", Mine)
-    return Mine
+    return quick_job_in_place(monkeypatch)
 
 
 @pytest.fixture
 def series(tmp_path):
-    path = tmp_path / "series.npz"
-    images = np.random.default_rng(0).random((9, 16, 18)).astype(np.float32)
-    np.savez(path, images=images, angles_deg=np.linspace(-60, 60, 9), pixel_size_A=0.3)
-    return path
+    return write_small_series(tmp_path / "series.npz")
 
 
 def until(condition, seconds=10.0):

@@ -120,6 +120,11 @@ class Evidence:
         model.run(some, len(parts))
         return total
 
+    def height_error(self, state: State) -> Floats:
+        """Standard deviation of the height of each orbital (N,), neighbours left out of account."""
+        _, weight = self.images_and_weights(state)
+        return np.asarray(self.inflation / np.sqrt(self.curvature(state, state.positions, weight.numpy())))
+
     def curvatures(self, state: State, groups: tuple[str, ...]) -> dict[str, Floats]:
         """Gauss-Newton curvature of the loss for every parameter of the groups, neighbours left out of account.
 

@@ -172,10 +172,8 @@ class PopulationFit(Fit):
         if not judge.one_height or len(state.height) < 2:
             return np.zeros(len(state.height), bool)
         typical = population.typical_height(state)
-        _, weight = judge.images_and_weights(state)
-        sigma = judge.inflation / np.sqrt(judge.curvature(state, state.positions, weight.numpy()))
         off = np.abs(state.height - typical)
-        return np.asarray(off > np.maximum(s.odd * typical, s.birth_significance * sigma))
+        return np.asarray(off > np.maximum(s.odd * typical, s.birth_significance * judge.height_error(state)))
 
     def _crowded_and_weak(self) -> tuple[NDArray[np.bool_], NDArray[np.bool_], NDArray[np.int64]]:
         """Which orbitals are too close to another, which are too weak for their element, and the nearest of each."""

@@ -400,9 +400,7 @@ class Reconstruction(PopulationFit):
     def _mixture(self, named: tuple[str, ...] | None) -> Mixture:
         """Mixture of the strengths of all orbitals, and of their widths where each has its own."""
         state = self.state
-        _, weight = self.evidence.images_and_weights(state)
-        area = np.pi * state.widths**2
-        error = self.evidence.inflation / np.sqrt(self.evidence.curvature(state, state.positions, weight.numpy()))
+        area, error = np.pi * state.widths**2, self.evidence.height_error(state)
         widths: dict[str, Floats] = {}
         if self.settings.widths == "atom" and state.own_width.any():
             own = self.evidence.curvatures(state, ("own_width",))["own_width"]
