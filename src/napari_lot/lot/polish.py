@@ -21,8 +21,10 @@ from napari_lot.lot.shared import WHOLLY_SHARED, SharedModes
 Floats = NDArray[np.float64]
 
 STILL_A = 1e-4
-"""Root mean square move of the atoms in Å, a hundredth of a pm, below which a step is none."""
-STILL_STEPS = 3
+"""Move of an atom in Å, a hundredth of a pm, below which a step is none."""
+STILL_PART, STILL_STEPS = 0.9, 3
+"""Part of the atoms that move by less, in so many steps in a row, where a fit ends: a few in a wrong arrangement would go
+on for ever."""
 ROUNDING = 1e-6
 """Part of the loss that single precision may lose (Hager & Zhang, SIAM J. Optim. 16, 170, 2005: approximate Wolfe)."""
 MEMORY = 20
@@ -88,8 +90,8 @@ def lbfgs(
     """Yield every accepted step, and where the tilts are calculated in several ``parts``, what is between these.
 
     Ends after ``iterations`` steps, when the predicted gain of a step is below ``tolerance`` times the loss, when no
-    step helps, or when several steps in a row have moved the atoms by less than anybody can see (near noise-free data
-    single precision ends before the loss does).
+    step helps, or when several steps in a row have moved nearly all atoms by less than anybody can see (near noise-free
+    data single precision ends before the loss does).
     """
     every = np.arange(len(problem))
     asked = tuple("shifts" if g == "center" else g for g in groups)
@@ -153,8 +155,8 @@ def lbfgs(
         accepted = unpack(state, groups, x * scale)
         yield Step(accepted, loss, whole.tilts, whole.calculated)
         if where.stop > where.start:
-            moved = float(np.sqrt(3.0 * np.mean((s * scale)[where] ** 2)))
-            still = still + 1 if moved < STILL_A else 0
+            moves = np.linalg.norm((s * scale)[where].reshape(-1, 3), axis=1)
+            still = still + 1 if np.quantile(moves, STILL_PART) < STILL_A else 0
             if still == STILL_STEPS:
                 return
 
