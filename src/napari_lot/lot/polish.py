@@ -23,8 +23,8 @@ Floats = NDArray[np.float64]
 STILL_A = 1e-4
 """Move of an atom in Å, a hundredth of a pm, below which a step is none."""
 STILL_PART, STILL_STEPS = 0.9, 3
-"""Part of the atoms that move by less, in so many steps in a row, where a fit ends: a few in a wrong arrangement would go
-on for ever."""
+"""Part of the atoms that move by less, in so many steps in a row, where a fit ends: a few in a wrong arrangement would
+go on for ever."""
 ROUNDING = 1e-6
 """Part of the loss that single precision may lose (Hager & Zhang, SIAM J. Optim. 16, 170, 2005: approximate Wolfe)."""
 MEMORY = 20
