@@ -12,6 +12,8 @@ The error bars of an atom are those of its own four parameters while its neighbo
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import partial
+from typing import Any
 
 import numba as nb
 import numpy as np
@@ -150,7 +152,9 @@ def fisher(problem: Problem, state: State, weight: NDArray[np.float32], reach_A:
     species = state.width_of
     n, t = len(state.height), len(problem)
     members = [np.flatnonzero(species == s) for s in range(len(state.width))]
-    products = [kernels.products(s) if len(m) else None for s, m in enumerate(members)]
+    products = [
+        torch.from_numpy(kernels.products(s).astype(np.complex64)) if len(m) else None for s, m in enumerate(members)
+    ]
     k, pad, pixel = model.canvas.oversampling, model.canvas.pad, model.canvas.pixel_size_A
 
     def one_tilt(j: int) -> Floats:
@@ -158,32 +162,30 @@ def fisher(problem: Problem, state: State, weight: NDArray[np.float32], reach_A:
         row = pad + k * (model.center_px[0] + state.shifts[j, 1]) + v / pixel
         column = pad + k * (model.center_px[1] + state.shifts[j, 0]) + u / pixel
         canvas = torch.zeros(model.canvas.shape)
-        model.canvas.crop(canvas)[:] = torch.from_numpy(weight[j])
-        spectrum = fft.rfft2(canvas.numpy().astype(np.float64))
+        # of a mean of one: single precision holds what a weight of any unit does not
+        unit = max(float(weight[j].mean(dtype=np.float64)), 1e-300)
+        model.canvas.crop(canvas)[:] = torch.from_numpy(weight[j] / np.float32(unit))
+        spectrum = torch.fft.rfft2(canvas)
         by_depth = interpolation_matrix(kernels.depth_A, w - state.focus[j])
         total = np.zeros((n, len(PRODUCTS)))
         for these, product in zip(members, products, strict=True):
             if product is None:
                 continue
-            place = [row[these], column[these]]
             for d in range(len(kernels.depth_A)):
-                for m in range(len(PRODUCTS)):
-                    image = fft.irfft2(spectrum * product[d, m], s=kernels.shape)
-                    value = ndimage.map_coordinates(image, place, order=1, mode="constant", cval=0.0)
-                    total[these, m] += by_depth[these, d] * value
-        return state.scale[j] ** 2 * total
+                images = torch.fft.irfft2(spectrum * product[d], s=kernels.shape).numpy()
+                add_values(images, row, column, these, by_depth[:, d], total)
+        total *= unit * state.scale[j] ** 2
+        return total
 
     seen = np.stack(model.run(one_tilt, t))
     own = np.zeros((n, PARAMETERS, PARAMETERS))
-    for j in range(t):
-        jacobian = np.zeros((3, PARAMETERS))  # of (u, v, H) by (x, y, z, H)
-        jacobian[:2, :3], jacobian[2, 3] = rotations[j, :2], 1.0
-        block = np.zeros((n, 3, 3))
-        for m, (a, b) in enumerate(PRODUCTS):
-            block[:, a, b] = block[:, b, a] = seen[j, :, m]
-        block[:, :2] *= state.height[:, None, None]
-        block[:, :, :2] *= state.height[:, None, None]
-        own += jacobian.T @ block @ jacobian
+    height, parts = state.height, np.array_split(np.arange(n), model.threads)
+
+    def some_own(k: int) -> None:
+        if len(parts[k]):
+            add_own(seen, rotations, height, parts[k][0], parts[k][-1] + 1, own)
+
+    model.run(some_own, len(parts))
 
     pairs = cKDTree(state.positions).query_pairs(reach_A, output_type="ndarray").astype(np.int64)
     apart = np.linalg.norm(state.positions[pairs[:, 0]] - state.positions[pairs[:, 1]], axis=1)
@@ -199,8 +201,58 @@ def fisher(problem: Problem, state: State, weight: NDArray[np.float32], reach_A:
         mean[:, members[s]] = np.maximum(seen[:, members[s], -1], 0.0) / energy
     for (s, r), table in tables.items():
         chosen = np.flatnonzero((species[pairs[:, 0]] == s) & (species[pairs[:, 1]] == r))
-        cross_information(state.positions, state.height, rotations, mean, pairs, chosen, kernels.depth_A, table, cross)
+        shared = (rotations, mean, pairs), (kernels.depth_A, table, cross)
+        some = np.array_split(chosen, model.threads)
+        model.run(partial(_cross_of, state, some, *shared), len(some))
     return Information(own, pairs, cross)
+
+
+@nb.njit(nogil=True, cache=True)
+def add_values(images, row, column, these, factor, total):  # type: ignore[no-untyped-def]  # pragma: no cover - compiled
+    """Add to ``total`` (N, 6) of some orbitals what images (6, V, U) show at their places, bilinear, times a factor."""
+    count, rows, columns = images.shape
+    for i in these:
+        v, u = row[i], column[i]
+        if not (0.0 <= v <= rows - 1 and 0.0 <= u <= columns - 1):
+            continue
+        top, left = min(int(v), rows - 2), min(int(u), columns - 2)
+        fv, fu = v - top, u - left
+        for m in range(count):
+            above = (1.0 - fu) * images[m, top, left] + fu * images[m, top, left + 1]
+            below = (1.0 - fu) * images[m, top + 1, left] + fu * images[m, top + 1, left + 1]
+            total[i, m] += factor[i] * ((1.0 - fv) * above + fv * below)
+
+
+@nb.njit(nogil=True, cache=True)
+def add_own(seen, rotations, height, begin, end, own):  # type: ignore[no-untyped-def]  # pragma: no cover - compiled
+    """Add to ``own`` (N, 4, 4), by x, y, z and H, what each tilt says of u, v and H: ``seen`` (T, N, 6)."""
+    block = np.empty((3, 3))
+    jacobian = np.zeros((3, 4))  # of (u, v, H) by (x, y, z, H)
+    jacobian[2, 3] = 1.0
+    for j in range(len(seen)):
+        for r in range(2):
+            for c in range(3):
+                jacobian[r, c] = rotations[j, r, c]
+        for i in range(begin, end):
+            h, s = height[i], seen[j, i]
+            # in the order of PRODUCTS
+            block[0, 0], block[1, 1], block[2, 2] = h * h * s[0], h * h * s[3], s[5]
+            block[0, 1] = block[1, 0] = h * h * s[1]
+            block[0, 2] = block[2, 0] = h * s[2]
+            block[1, 2] = block[2, 1] = h * s[4]
+            for a in range(4):
+                for b in range(4):
+                    value = 0.0
+                    for r in range(3):
+                        for c in range(3):
+                            value += jacobian[r, a] * block[r, c] * jacobian[c, b]
+                    own[i, a, b] += value
+
+
+def _cross_of(
+    state: State, some: list[NDArray[np.int64]], of_tilts: tuple[Any, ...], of_kinds: tuple[Any, ...], k: int
+) -> None:
+    cross_information(state.positions, state.height, *of_tilts, some[k], *of_kinds)
 
 
 @nb.njit(nogil=True, cache=True)
