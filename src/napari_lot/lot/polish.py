@@ -21,7 +21,7 @@ from napari_lot.lot.shared import WHOLLY_SHARED, SharedModes
 Floats = NDArray[np.float64]
 
 STILL_A = 2e-5
-"""Move of an atom in Å, some thousandths of a pm, below which a step is none: what many such steps sum up to is 0.1 pm."""
+"""Move of an atom in Å, two thousandths of a pm, below which a step is none: many of them sum up to a tenth of a pm."""
 STILL_PART, STILL_STEPS = 0.9, 3
 """Part of the atoms that move by less, in so many steps in a row, where a fit ends: a few in a wrong arrangement would
 go on for ever."""
