@@ -104,3 +104,76 @@ def test_a_run_that_ends_meanwhile_has_the_atoms_of_before(solver_and_truth):
     np.testing.assert_array_equal(solver.state.ids, before.ids)
     assert solver.problem is whole
     assert "shifts" in solver.refine
+
+
+@pytest.fixture
+def one_is_missing(solver_and_truth):
+    """The solver at all atoms but one, which nothing has moved for; the place of that one."""
+    solver, truth = solver_and_truth
+    missing = int(np.argmin(np.linalg.norm(truth, axis=1)))
+    keep = np.arange(len(truth)) != missing
+    height = np.full(keep.sum(), np.median(solver.state.height))
+    solver.state = solver.state.select(slice(0, 0)).add(truth[keep], height)
+    solver.evidence.look_at_noise(solver.state)
+    return solver, truth, truth[missing]
+
+
+def birth(solver, monkeypatch, many):
+    """One round of births; how many orbitals stood still at each step."""
+    monkeypatch.setattr("napari_lot.lot.population_fit.MANY", many)
+    monkeypatch.setattr("napari_lot.lot.population_fit.FEW", 0.9)
+    still = []
+    for progress in solver._births_and_deaths(("positions", "height")):
+        still.append(0 if solver.aside is None else len(solver.aside.state.height))
+        assert np.isfinite(progress.calculated).all()
+    return still
+
+
+def test_after_a_birth_what_is_far_stands_still(one_is_missing, monkeypatch):
+    solver, truth, place = one_is_missing
+    before, whole, judge = solver.state, solver.problem, solver.evidence
+    still = birth(solver, monkeypatch, many=0)
+    assert max(still) > 0
+    assert recall(solver, truth) == 1.0
+    assert len(solver.state.height) == len(truth)
+    assert solver.problem is whole
+    assert solver.evidence is judge
+    _, a, b = np.intersect1d(before.ids, solver.state.ids, return_indices=True)
+    moved = np.linalg.norm(solver.state.positions[b] - before.positions[a], axis=1)
+    far = np.linalg.norm(before.positions[a] - place, axis=1) > 1.2 * solver.spacing_A
+    assert far.any()
+    assert np.all(moved[far] == 0)
+    assert np.any(moved[~far] > 0)
+
+
+def test_of_few_orbitals_all_are_fitted_after_a_birth(one_is_missing, monkeypatch):
+    solver, truth, _ = one_is_missing
+    still = birth(solver, monkeypatch, many=5_000)
+    assert max(still) == 0
+    assert recall(solver, truth) == 1.0
+    assert len(solver.state.height) == len(truth)
+
+
+def test_places_are_looked_at_again_where_something_has_changed(one_is_missing):
+    solver, _, place = one_is_missing
+    everywhere = solver._proposals()[0]
+    assert len(solver._proposals()[0]) == 0, "nothing has changed"
+    inflation = solver.evidence.inflation
+    solver.state = solver.state.add(np.array([place]), np.array([1.0]))
+    again = solver._proposals()[0]
+    assert 0 < len(again) < len(everywhere)
+    assert np.linalg.norm(again - place, axis=1).max() < 2.01 * solver.spacing_A
+    assert solver.evidence.inflation == inflation, "that of all places"
+
+
+def test_images_of_a_state_are_those_of_its_numbers_now(one_is_missing):
+    solver, _, _ = one_is_missing
+    state = solver.state.copy()
+    first, _ = solver.evidence.images_and_weights(state)
+    again, _ = solver.evidence.images_and_weights(replace(state))
+    assert again is first
+    state.positions += 0.1  # in place
+    moved, _ = solver.evidence.images_and_weights(state)
+    expected = solver.problem.evaluate(state, np.arange(len(solver.problem)), ()).calculated
+    np.testing.assert_array_equal(moved.numpy(), expected)
+    assert not np.array_equal(expected, first.numpy())
