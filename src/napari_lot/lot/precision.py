@@ -163,8 +163,10 @@ def fisher(problem: Problem, state: State, weight: NDArray[np.float32], reach_A:
         column = pad + k * (model.center_px[1] + state.shifts[j, 0]) + u / pixel
         canvas = torch.zeros(model.canvas.shape)
         # of a mean of one: single precision holds what a weight of any unit does not
-        unit = max(float(weight[j].mean(dtype=np.float64)), 1e-300)
-        model.canvas.crop(canvas)[:] = torch.from_numpy(weight[j] / np.float32(unit))
+        unit = float(weight[j].mean(dtype=np.float64))
+        if unit == 0.0:  # left out
+            return np.zeros((n, len(PRODUCTS)))
+        model.canvas.crop(canvas)[:] = torch.from_numpy((weight[j] / unit).astype(np.float32))
         spectrum = torch.fft.rfft2(canvas)
         by_depth = interpolation_matrix(kernels.depth_A, w - state.focus[j])
         total = np.zeros((n, len(PRODUCTS)))
