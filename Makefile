@@ -2,9 +2,11 @@
 # make test    lint, types, manifest and tests: what continuous integration runs
 # make test-all all tests, the slow ones included: half an hour and more on two cores
 # make test-pyside  the tests of the window with PySide6 in place of PyQt6, in an environment of its own, .venv-pyside
+# make test-lowest  some tests with the lowest versions that pyproject.toml allows, in an environment of its own, .venv-lowest
 # make lint    the quick part of it
 # make fuzz    our own parsers of text under a fuzzer, for SECONDS=60
 # make docs    the documentation into site/
+# make check-release  wheel and sdist built, and tried in new environments of each of PYTHONS="python3.11 python3.12 ..."
 # make bench-check  whether one pass is as fast as it was, by ratios: a minute or two on a quiet machine
 #
 # Needs only make, git, python3-venv and ca-certificates; everything else is set up in .venv and, as root on Debian or
@@ -19,13 +21,19 @@ OUT ?= demo-out
 PYSIDE ?= .venv-pyside
 GUI_TESTS ?= $(wildcard tests/gui/test_*.py)
 
+LOWEST ?= .venv-lowest
+LOWEST_TORCH ?= torch==2.2.0
+LOWEST_TESTS ?= tests/physics tests/series tests/session tests/settings tests/test_export.py tests/test_structures.py \
+  tests/test_cli.py tests/lot/test_image_model.py tests/lot/test_compact_window.py tests/lot/test_job.py
+PYTHONS ?= $(PYTHON)
+
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check
 export QT_API := pyqt6
 export PYTEST_QT_API := pyqt6
 XVFB := xvfb-run -a -s "-screen 0 1600x1200x24 +extension GLX"
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-all test-pyside lint fuzz docs bench-check system clean
+.PHONY: help demo test test-all test-pyside test-lowest lint fuzz docs check-release bench-check system clean
 
 help:
 	@sed -n 's/^# \(make .*\)/\1/p' Makefile
@@ -100,6 +108,19 @@ test-pyside: system $(PYSIDE)/.test
 	done; \
 	if [ -n "$$failed" ]; then echo "failed with PySide6:$$failed" >&2; exit 1; fi
 
+# Every requirement that pyproject.toml names at the version it begins with; what these need in turn is as new as they
+# allow. LOWEST_TORCH="torch==2.13.0" takes another PyTorch.
+$(LOWEST)/.test: pyproject.toml .ci/lowest
+	$(PYTHON) -m venv $(LOWEST)
+	$(PYTHON) .ci/lowest >$(LOWEST)/lowest.txt
+	$(LOWEST)/bin/python -m pip --disable-pip-version-check install -q $(LOWEST_TORCH) "numpy<2"
+	$(LOWEST)/bin/python -m pip --disable-pip-version-check install -q -c $(LOWEST)/lowest.txt \
+	  -e ".[figures,formats,ase]" hypothesis npe2 pytest pytest-timeout
+	@touch $@
+
+test-lowest: $(LOWEST)/.test
+	$(LOWEST)/bin/python -m pytest -m "not gui and not slow" $(wildcard $(LOWEST_TESTS))
+
 # Where there is no atheris for this Python, inputs are spoiled at random.
 fuzz: $(VENV)/.test
 	$(PIP) install -q atheris || true
@@ -108,9 +129,12 @@ fuzz: $(VENV)/.test
 docs: $(VENV)/.docs
 	$(BIN)/mkdocs build --strict
 
+check-release:
+	$(PYTHON) -m benchmarks.release --pythons $(PYTHONS) --torch "$(TORCH)"
+
 # Not in continuous integration: its machines are shared, and a guard that cries wolf is soon switched off.
 bench-check: $(VENV)/.all
 	$(BIN)/python -m benchmarks.speed.check
 
 clean:
-	rm -rf $(OUT) site .mypy_cache .ruff_cache .pytest_cache
+	rm -rf $(OUT) site build .mypy_cache .ruff_cache .pytest_cache

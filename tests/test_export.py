@@ -117,7 +117,7 @@ BAD_FILES = {
     "ragged.csv": ("x_A,y_A,z_A\n1,2,3\n1,2\n", "line 3: 2 fields where the header has 3"),
     "twice.csv": ("id,x_A,y_A,z_A\n5,0,0,0\n5,1,1,1\n", "an id occurs twice"),
     "flat.csv": ("x_A,y_A,z_A,width_A\n0,0,0,0.5\n0,1,1,0\n", "atom 2 has a width that is not positive"),
-    "atoms.doc": ("1\n\nPt 0 0 0\n", "atoms are read from .xyz, .csv, RESIRE .mat or .lot.h5 files, not from .doc"),
+    "atoms.doc": ("1\n\nPt 0 0 0\n", ".csv, RESIRE .mat, LAMMPS data (.lmp) or .lot.h5 files, not from .doc"),
     "text.mat": (
         "this is no MAT file at all, only text that is long enough" * 9,
         "this MATLAB file is truncated or damaged",

@@ -159,3 +159,28 @@ def test_packaging_names_what_is_there():
 
     assert project["version"] == __version__
     assert f"[{__version__}]" in (ROOT / "CHANGELOG.md").read_text()
+
+
+def test_actions_are_pinned_by_commit():
+    workflows = sorted((ROOT / ".github" / "workflows").glob("*.yml"))
+    assert len(workflows) == 3
+    used = [line.strip() for path in workflows for line in path.read_text().splitlines() if "uses:" in line]
+    assert len(used) > 10
+    for line in used:
+        assert re.search(r"uses: [\w-]+/[\w-]+@[0-9a-f]{40} # v\d+(\.\d+)+$", line), line
+    pins: dict[str, set[str]] = {}
+    for line in used:
+        action, _, commit = line.split("uses: ")[1].partition("@")
+        pins.setdefault(action, set()).add(commit)
+    assert all(len(commits) == 1 for commits in pins.values())
+
+
+def test_lowest_versions_are_those_of_pyproject():
+    done = subprocess.run([sys.executable, ROOT / ".ci" / "lowest"], capture_output=True, text=True, check=True)
+    lowest = dict(line.split("==") for line in done.stdout.splitlines())
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+    for words in project["dependencies"]:
+        name, bound = words.split(">=")
+        assert name == "torch" or lowest[name] == bound
+    assert "torch" not in lowest
+    assert lowest["ase"] in " ".join(project["optional-dependencies"]["all"])

@@ -194,7 +194,7 @@ def page(found: dict[str, Any]) -> str:
             "",
             "A half-written save lies beside the whole one under a name that begins with a dot; the next run in that",
             "folder deletes it. What a cut of the power does to a disk's own cache is not tested here: a save is on",
-            "the disk (`fsync`) before it takes the place of the one before.",
+            "the disk (`fsync`) before it takes the place of the one before, and its name is before the next step.",
             "",
             "Make this page again: `python -m benchmarks.kills`.",
             "",

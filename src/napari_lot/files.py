@@ -48,6 +48,9 @@ def check_readable(path: Path, what: str, may_be_empty: bool = False) -> None:
 def write_whole(path: str | Path, write: Callable[[Path], object], progress: Progress = nothing) -> None:
     """Write a file under another name beside it, then rename it: a reader, or a crash, never meets half of it.
 
+    What a file holds is on the disk before it is renamed, and its name before this returns: where the power fails,
+    either the old file is there or the new one.
+
     Parameters
     ----------
     write : callable
@@ -68,10 +71,50 @@ def write_whole(path: str | Path, write: Callable[[Path], object], progress: Pro
         write(Path(name))
         # A temporary file is private; the finished one gets the rights that any new file has.
         os.chmod(name, 0o666 & ~_MASK)
-        with open(name, "rb+") as file:  # on the disk before the old one goes
-            os.fsync(file.fileno())
+        sync_file(name)  # on the disk before the old one goes
         progress(1.0)
         os.replace(name, path)
     except BaseException:
         Path(name).unlink(missing_ok=True)
         raise
+    sync_folder(path.parent)
+
+
+def make_folder(path: str | Path) -> None:
+    """Make a folder and those above it that are not there, each name on the disk.
+
+    Raises
+    ------
+    OSError
+        One cannot be made.
+    """
+    path = Path(path)
+    missing = [place for place in (path, *path.parents) if not place.exists()]
+    path.mkdir(parents=True, exist_ok=True)
+    for place in reversed(missing):
+        sync_folder(place.parent)
+
+
+def sync_file(path: str | Path) -> None:
+    """Return when the content of a file is on the disk: where the power fails before, it may be empty."""
+    with open(path, "rb+") as file:
+        os.fsync(file.fileno())
+
+
+def sync_folder(path: str | Path) -> None:
+    """Return when the names in a folder are on the disk, where the system can tell: else a new name may be lost.
+
+    What has been renamed is there for every other program already, so that a failure is none of the file's.
+    """
+    if not hasattr(os, "O_DIRECTORY"):  # Windows opens no folders, and writes a name before it returns
+        return
+    try:
+        folder = os.open(path, os.O_RDONLY | os.O_DIRECTORY)
+    except OSError:  # one that may be written but not read
+        return
+    try:
+        os.fsync(folder)
+    except OSError:  # file systems over a network know no such thing
+        pass
+    finally:
+        os.close(folder)

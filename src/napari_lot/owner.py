@@ -16,6 +16,7 @@ from pathlib import Path
 import psutil
 
 from napari_lot.errors import InputError
+from napari_lot.files import make_folder
 
 CLAIM_FILE = ".napari-lot-run"
 """In a folder of results: which process writes there. A killed one leaves it behind, which then counts for nothing."""
@@ -93,7 +94,7 @@ def claimed(out: Path) -> Iterator[None]:
     text = json.dumps({"host": host(), "pid": os.getpid(), "began": began(os.getpid())})
     check_unclaimed(out)
     try:
-        out.mkdir(parents=True, exist_ok=True)
+        make_folder(out)
         claim.unlink(missing_ok=True)
         with open(claim, "x", encoding="utf-8") as file:
             file.write(text)

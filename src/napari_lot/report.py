@@ -20,6 +20,7 @@ from numpy.typing import NDArray
 from napari_lot.errors import InputError
 from napari_lot.export import write_atoms_csv, write_atoms_xyz, write_stack
 from napari_lot.export.methods import methods_text
+from napari_lot.files import make_folder, sync_file, sync_folder
 from napari_lot.job import Result
 from napari_lot.owner import CLAIM_FILE, check_unclaimed
 from napari_lot.progress import Progress, nothing, part
@@ -87,8 +88,8 @@ def write_folder(
 ) -> None:
     """Write several files so that each appears whole or not at all.
 
-    All are written under temporary names in ``out`` first; only when the last one is complete are they renamed. Files
-    named in ``stale`` that are not written this time are removed, so that a folder never mixes two runs.
+    All are written under temporary names in ``out`` first; only when the last one is complete and on the disk are they
+    renamed. Files named in ``stale`` that are not written this time are removed, so that a folder never mixes two runs.
     ``progress`` is told 1 when all is written: what it raises leaves ``out`` as it was.
 
     Raises
@@ -98,14 +99,18 @@ def write_folder(
     """
     out = Path(out)
     made = not out.exists()
-    out.mkdir(parents=True, exist_ok=True)
+    make_folder(out)
     partial = Path(tempfile.mkdtemp(prefix=_PARTIAL, dir=out))
     try:
         for name, write in writers.items():
             write(partial / name)
+        for name in writers:
+            sync_file(partial / name)
         progress(1.0)
         for name in writers:
             os.replace(partial / name, out / name)
+        # what a power cut leaves is never less than the files of before: they go when all of these have their names
+        sync_folder(out)
         for name in set(stale) - set(writers):
             (out / name).unlink(missing_ok=True)
     finally:

@@ -9,17 +9,18 @@ import numpy as np
 
 from napari_lot.atoms import Orbitals
 from napari_lot.errors import InputError
-from napari_lot.export import UNKNOWN_HEIGHT, UNKNOWN_WIDTH_A, read_atoms
+from napari_lot.export import UNKNOWN_HEIGHT, UNKNOWN_WIDTH_A, lammps, read_atoms
 from napari_lot.files import check_readable
 from napari_lot.series.raw import reason_of
 
-OWN = (".xyz", ".extxyz", ".csv", ".mat")
+OWN = (".xyz", ".extxyz", ".csv", ".mat", *lammps.ENDINGS)
 
 
 def read_structure(path: str | Path) -> Orbitals:
-    """Atoms of an XYZ, CSV or RESIRE ``.mat`` file, or of any format that ASE reads; positions in Å as they stand.
+    """Atoms of an XYZ, CSV, RESIRE ``.mat`` or LAMMPS data file, or of any format that ASE reads.
 
-    Of a file with several structures the last one is taken, as ASE does. Periodic images are not made.
+    Positions are in Å, as they stand. Of a file with several structures the last one is taken, as ASE does. Periodic
+    images are not made.
 
     Raises
     ------

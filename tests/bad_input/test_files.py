@@ -779,7 +779,7 @@ ATOMS: dict[str, tuple[str, g.Make, str]] = {
     "unknown ending": (
         "a.docx",
         g.text(ATOM),
-        "a.docx: atoms are read from .xyz, .csv, RESIRE .mat or .lot.h5 files, not from .docx.",
+        "a.docx: atoms are read from .xyz, .csv, RESIRE .mat, LAMMPS data (.lmp) or .lot.h5 files, not from .docx.",
     ),
     "XYZ, empty": ("a.xyz", g.text(""), "a.xyz: the file is empty (0 bytes): copy the file of atoms again."),
     "XYZ, not text": ("a.xyz", g.text(b"\xff\xfe\0"), "a.xyz: not a text file of atoms; give XYZ or CSV."),

@@ -11,7 +11,7 @@ import pytest
 from bad_input import given as g
 from napari_lot.errors import InputError
 from napari_lot.presets import Preset, load_preset
-from napari_lot.settings import settings_from_dict
+from napari_lot.settings import load_settings, settings_from_dict
 
 NAN, INF = float("nan"), float("inf")
 # The setting, its value, the sentence without "settings: ".
@@ -139,6 +139,18 @@ def test_a_value_that_unfolds_to_gigabytes_is_told_of_in_a_line():
     assert len(str(caught.value)) < 500
 
 
+def test_names_that_stand_twice_at_different_places_are_fine(tmp_path):
+    path = tmp_path / "mine.yaml"
+    path.write_text("a: &a\n  seed: 1\nb:\n  <<: *a\n  seed: 2\nc: [{seed: 1}, {seed: 2}]\n")
+    assert load_settings(path) == {"a": {"seed": 1}, "b": {"seed": 2}, "c": [{"seed": 1}, {"seed": 2}]}
+
+
+def test_aliases_without_end_are_looked_at_once(tmp_path):
+    path = tmp_path / "mine.yaml"
+    path.write_text("a0: &a0 {x: 1}\n" + "".join(f"a{k}: &a{k} [{f'*a{k - 1}, ' * 9}]\n" for k in range(1, 30)))
+    assert len(load_settings(path)) == 30
+
+
 # The kind of the preset, its file, the sentence.
 PRESETS: dict[str, tuple[str, g.Make, str]] = {
     "missing": ("run", lambda path: None, "mine.yaml: no such file: check the name of the settings file."),
@@ -158,6 +170,26 @@ PRESETS: dict[str, tuple[str, g.Make, str]] = {
         "run",
         g.text("solver: !!python/name:os.system"),
         "mine.yaml: not a YAML settings file (line 1: could not determine a constructor for the tag 'tag:yaml.org,2002:python/name:os.system'); expected sections such as 'microscope:'.",
+    ),
+    "a name twice": (
+        "run",
+        g.text("solver:\n  seed: 1\n  polish_steps: 5\n  seed: 2\n"),
+        "mine.yaml: solver.seed is given twice, in lines 2 and 4: delete one of them.",
+    ),
+    "a section twice": (
+        "run",
+        g.text("solver:\n  seed: 1\nmodel: {}\n'solver':\n  polish_steps: 5\n"),
+        "mine.yaml: solver is given twice, in lines 1 and 4: delete one of them.",
+    ),
+    "a name twice in a line": (
+        "run",
+        g.text("solver: {seed: 1, seed: 1}\n"),
+        "mine.yaml: solver.seed is given twice, in line 1: delete one of them.",
+    ),
+    "a long name twice": (
+        "run",
+        g.text(f"? {'x' * 500}\n: 1\n? {'x' * 500}\n: 2\n"),
+        f"mine.yaml: {'x' * 120} is given twice, in lines 1 and 3: delete one of them.",
     ),
     "list": ("run", g.text("- 1\n- 2\n"), "mine.yaml: expected sections such as 'microscope:', found list."),
     "no names": ("run", g.text("solver: 5\n"), "mine.yaml: solver: expected names and values below it, found 5."),

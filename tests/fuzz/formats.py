@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 
 from bad_input import given as g
 from napari_lot.atoms import Orbitals
-from napari_lot.export import read_atoms, write_atoms_csv, write_atoms_xyz
+from napari_lot.export import read_atoms, write_atoms, write_atoms_csv, write_atoms_xyz
 from napari_lot.physics.orbital import read_table
 from napari_lot.series import TiltSeries, read_series
 from napari_lot.series.angles import read_angles
@@ -83,6 +83,7 @@ KINDS: dict[str, Kind] = {
     "angles, mdoc": Kind(".mdoc", g.text(MDOC), read_angles),
     "atoms, xyz": Kind(".xyz", lambda p: write_atoms_xyz(p, ATOMS), read_atoms),
     "atoms, csv": Kind(".csv", lambda p: write_atoms_csv(p, ATOMS), read_atoms),
+    "atoms, lammps": Kind(".lmp", lambda p: write_atoms(p, ATOMS), read_atoms),
     "atoms, mat": Kind(".mat", g.mat(model=ATOMS.positions.T, atoms=np.array([1, 2, 1])), read_atoms),
     "orbital": Kind(".csv", g.text("r,f\n0,1\n0.5;0.6\n1.0 0.2\n2,0.0\n"), read_table),
     "session": Kind(".lot.h5", session, read_session),
@@ -92,7 +93,7 @@ KINDS: dict[str, Kind] = {
         settings,
     ),
 }
-TEXTS = tuple(name for name, kind in KINDS.items() if kind.ending in (".csv", ".txt", ".mdoc", ".xyz", ".yaml"))
+TEXTS = tuple(name for name, kind in KINDS.items() if kind.ending in (".csv", ".txt", ".mdoc", ".xyz", ".lmp", ".yaml"))
 
 
 @cache

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from contextlib import contextmanager, nullcontext
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -63,8 +63,7 @@ def fuzz(name: str, folder: Path, how: settings) -> None:
     def read(changes: list[Change], kept: float) -> None:
         outcome(name, folder / f"a{KINDS[name].ending}", spoiled(name, changes, kept))
 
-    # Of a damaged attribute of text HDF5 takes the memory that its length says, up to 4 GB, and gives it back at once.
-    with nullcontext() if name == "session" else little_memory():
+    with little_memory():
         read()
 
 

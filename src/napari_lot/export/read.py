@@ -1,4 +1,4 @@
-"""Files of atoms read: CSV and XYZ of this package or another, RESIRE ``.mat``, sessions.
+"""Files of atoms read: CSV and XYZ of this package or another, RESIRE ``.mat``, LAMMPS data, sessions.
 
 Lengths in Å, specimen frame, origin at the rotation centre.
 """
@@ -21,6 +21,7 @@ from numpy.typing import NDArray
 
 from napari_lot.atoms import Orbitals
 from napari_lot.errors import InputError
+from napari_lot.export import lammps
 from napari_lot.files import check_readable
 from napari_lot.physics.elements import SYMBOLS
 from napari_lot.series.mat import NUMERIC
@@ -45,7 +46,7 @@ _SPECIES_NAMES = ("atoms", "atom_type", "atomtype", "atom_types", "types", "spec
 
 
 def read_atoms(path: str | Path) -> Orbitals:
-    """Atoms from an XYZ or CSV file of this package or another, a RESIRE ``.mat``, or a session.
+    """Atoms from an XYZ or CSV file of this package or another, a RESIRE ``.mat``, LAMMPS data, or a session.
 
     Heights and widths that the file does not hold become ``UNKNOWN_HEIGHT`` and ``UNKNOWN_WIDTH_A``. Positions are
     taken as they stand: Å, specimen frame, origin at the rotation centre.
@@ -69,9 +70,12 @@ def read_atoms(path: str | Path) -> Orbitals:
             orbitals = _read_csv(path, path.read_text(encoding="utf-8-sig"))
         elif suffix in (".xyz", ".extxyz"):
             orbitals = _read_xyz(path, path.read_text(encoding="utf-8-sig"))
+        elif suffix in lammps.ENDINGS:
+            text = path.read_text(encoding="utf-8-sig")
+            orbitals = lammps.read_lammps(path, text, UNKNOWN_HEIGHT, UNKNOWN_WIDTH_A)
         else:
             raise InputError(
-                f"{path}: atoms are read from .xyz, .csv, RESIRE .mat or .lot.h5 files, not from "
+                f"{path}: atoms are read from .xyz, .csv, RESIRE .mat, LAMMPS data (.lmp) or .lot.h5 files, not from "
                 f"{suffix or 'a name without an ending'}."
             )
     except OSError as error:

@@ -14,6 +14,7 @@ from napari_lot.progress import Progress, in_pieces, nothing
 from napari_lot.series.angles import AngleTable
 from napari_lot.series.arrays import ANGLE_NAMES, IMAGE_NAMES
 from napari_lot.series.raw import RawSeries, check_size, damaged, find_name, known_facts, listed, reason_of, unit_in_A
+from napari_lot.series.stored import Attributes
 
 
 def read_hdf5(path: Path, progress: Progress = nothing) -> RawSeries:
@@ -49,7 +50,7 @@ def _from_file(path: Path, file: Any, progress: Progress) -> RawSeries:
     numeric = {n: d for n, d in sets.items() if d.dtype.kind in "buif"}
     if {d.dtype.kind == "c" for d in sets.values() if d.ndim >= 3} == {True}:
         raise InputError(f"{path}: the pixels are complex numbers: save the real images of the tilt series.")
-    emd = [n for n, d in numeric.items() if d.ndim == 3 and d.parent.attrs.get("emd_group_type", 0) == 1]
+    emd = [n for n, d in numeric.items() if d.ndim == 3 and Attributes(d.parent).get("emd_group_type", 0) == 1]
     if emd:
         return _from_emd(path, numeric[emd[0]], progress)
     stacks = {n: d for n, d in numeric.items() if d.ndim >= 3}
@@ -72,7 +73,7 @@ def _from_file(path: Path, file: Any, progress: Progress) -> RawSeries:
         pixel_size_A=_fact(path, file, numeric, small, "pixel_size_A"),
         tilt_axis_deg=_fact(path, file, numeric, small, "tilt_axis_deg"),
         counts=None if counts is None else bool(counts),
-        metadata={**known_facts(file.attrs), "format": "HDF5", "images_from": name},
+        metadata={**known_facts(Attributes(file)), "format": "HDF5", "images_from": name},
     )
 
 
@@ -91,7 +92,7 @@ def _fact(path: Path, file: Any, numeric: dict[str, Any], small: dict[str, str],
     """A scalar given as a data set anywhere or as an attribute of the file or of a stack."""
     value = _small(path, numeric[small[name]]) if name in small else None
     if value is None:
-        value = next((h.attrs[name] for h in (file, *numeric.values()) if name in h.attrs), None)
+        value = next((a[name] for a in map(Attributes, (file, *numeric.values())) if name in a), None)
     if value is None:
         return None
     try:
@@ -105,8 +106,8 @@ def _from_emd(path: Path, data: Any, progress: Progress) -> RawSeries:
     """Berkeley EMD: data beside dim1, dim2, dim3, each with a name and a unit."""
     check_size(path, data.shape, data.dtype.itemsize)
     dims = [data.parent[f"dim{i + 1}"] for i in range(3)]
-    units = [_text(d.attrs.get("units", "")).strip("[] ").replace("_", "") for d in dims]
-    names = [_text(d.attrs.get("name", "")).lower() for d in dims]
+    units = [_text(Attributes(d).get("units", "")).strip("[] ").replace("_", "") for d in dims]
+    names = [_text(Attributes(d).get("name", "")).lower() for d in dims]
     tilt = next(
         (i for i in range(3) if units[i].lower().startswith(("deg", "°")) or "angle" in names[i] or "tilt" in names[i]),
         None,

@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 
 from napari_lot.atoms import Orbitals
+from napari_lot.files import make_folder
 from napari_lot.job import Result, Snapshot
 from napari_lot.session.file import NOT_ATOMS, RunState, Session, write_session
 from napari_lot.session.in_turn import InTurn
@@ -157,7 +158,7 @@ class Autosave:
 
     def _write(self, session: Session) -> None:
         try:
-            self.path.parent.mkdir(parents=True, exist_ok=True)
+            make_folder(self.path.parent)
             write_session(self.path, session, self.embed_images)
             self.failure = None
         except OSError as error:

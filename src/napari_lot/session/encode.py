@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 from napari_lot.progress import Progress, counted, in_pieces, nothing
 from napari_lot.series.raw import check_size
+from napari_lot.series.stored import check_text
 
 FACTS = "facts"
 _TUPLE = "__tuple__"
@@ -54,6 +55,8 @@ def get(group: h5py.Group, progress: Progress = nothing) -> dict[str, Any]:
 
 def whole(item: h5py.Dataset, progress: Progress = nothing) -> Any:
     """An array that the file can hold; stacks image by image."""
+    if item.dtype.kind not in "biufc":  # of any other kind an element may say that it has any length
+        raise ValueError(f"{str(item.name).rpartition('/')[2]} holds no numbers")
     check_size(Path(item.file.filename), item.shape, item.dtype.itemsize)
     return in_pieces(item, progress) if item.ndim == 3 and item.chunks else item[()]
 
@@ -63,16 +66,7 @@ def get_json(group: h5py.Group, name: str, default: Any) -> Any:
     if name not in group:
         return default
     item = group[name]
-    if item.shape != ():
-        raise ValueError(f"{name} is not one text")
-    path = Path(group.file.filename)
-    if (at := item.id.get_offset()) is not None:
-        with path.open(
-            "rb"
-        ) as file:  # HDF5 takes the memory that the length of a text says before it looks for the text
-            file.seek(at)
-            if int.from_bytes(file.read(4), "little") > path.stat().st_size:
-                raise ValueError(f"{name} is longer than the file")
+    check_text(item)
     return json.loads(item.asstr()[()])
 
 

@@ -35,6 +35,7 @@ from napari_lot.progress import Progress, counted, nothing, part
 from napari_lot.result import Checkpoint
 from napari_lot.series.checks import check_stack_shape
 from napari_lot.series.raw import reason_of
+from napari_lot.series.stored import Attributes
 from napari_lot.series.tilt_series import TiltSeries
 from napari_lot.session.careful import writing
 from napari_lot.session.encode import get, get_json, plain, put, put_text, same_images, whole
@@ -120,9 +121,13 @@ def is_session(path: str | Path) -> bool:
         return False
     try:
         with h5py.File(path) as file:
-            return str(file.attrs.get("format", "")) == FORMAT
+            return str(_attributes(file).get("format", "")) == FORMAT
     except Exception:  # of a damaged file h5py raises all kinds
         return False
+
+
+def _attributes(group: h5py.Group) -> Attributes:
+    return Attributes(group, all_in_header=True)
 
 
 # -- writing ----------------------------------------------------------------------------------------------------------
@@ -248,16 +253,17 @@ def read_session(path: str | Path, progress: Progress = nothing) -> Session:
         if not h5py.is_hdf5(path):
             raise InputError(f"{path}: this is not a session of napari-lot: give a file that it saved ({SUFFIX}).")
         with h5py.File(path) as file:
-            if str(file.attrs.get("format", "")) != FORMAT:
+            told = _attributes(file)
+            if str(told.get("format", "")) != FORMAT:
                 raise InputError(f"{path}: this is not a session of napari-lot: give a file that it saved ({SUFFIX}).")
-            schema = int(file.attrs["schema"])
+            schema = int(told["schema"])
             if schema < 1:
                 raise InputError(
                     f"{path}: this session says that its schema is {schema}, which there never was: open another copy."
                 )
             if schema > SCHEMA:
                 raise InputError(
-                    f"{path}: this session was written by napari-lot {file.attrs['version']}, which knows more than "
+                    f"{path}: this session was written by napari-lot {told['version']}, which knows more than "
                     f"this version ({__version__}): upgrade with 'pip install --upgrade napari-lot'."
                 )
             return _read(file, path, progress)
@@ -283,8 +289,8 @@ def _read(file: h5py.File, path: Path, progress: Progress) -> Session:
         history=whole(file["history"]),
         notes=get_json(file, "notes", {}),
         view=get_json(file, "view", {}),
-        saved=str(file.attrs["saved"]),
-        version=str(file.attrs["version"]),
+        saved=str(_attributes(file)["saved"]),
+        version=str(_attributes(file)["version"]),
     )
 
 
@@ -312,7 +318,8 @@ def _from_source(group: h5py.Group, values: dict[str, Any], path: Path, progress
     """The series with its images from the file that they came from, if they are still the same."""
     from napari_lot.series.read import READERS
 
-    source = Path(os.fsdecode(group.attrs["path"]) or values["source"])
+    told = _attributes(group)
+    source = Path(os.fsdecode(told["path"]) or values["source"])
     beside = path.parent / source.name
     for place in (source, beside):
         reader: Callable[[Path, Progress], Any] | None = READERS.get(place.suffix.lower())
@@ -322,9 +329,9 @@ def _from_source(group: h5py.Group, values: dict[str, Any], path: Path, progress
         check_stack_shape(images.shape, str(place))
         # a series in another program's geometry was transposed when it was read
         for turned in (images, images.transpose(0, 2, 1)):
-            if turned.shape == tuple(group.attrs["shape"]):
+            if turned.shape == tuple(told["shape"]):
                 series = TiltSeries(images=turned, **values)
-                if images_hash(series.images) == group.attrs["images_sha256"]:
+                if images_hash(series.images) == told["images_sha256"]:
                     return series
         raise InputError(
             f"{path}: the images of {place} are not those of this session any more: put the file of then beside it."

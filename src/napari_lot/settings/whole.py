@@ -18,6 +18,7 @@ from napari_lot.settings.microscope import FWHM_PER_SIGMA, Microscope
 from napari_lot.settings.model import Model, Start
 from napari_lot.settings.section import Frozen
 from napari_lot.settings.solver import Solver
+from napari_lot.settings.twice import given_twice
 
 
 class Output(Frozen):
@@ -179,12 +180,15 @@ def load_settings(path: str | Path) -> dict[str, Any]:
     Raises
     ------
     InputError
-        The file cannot be read, is no YAML, asks for Python objects (which are never made), or has no sections.
+        The file cannot be read, is no YAML, asks for Python objects (which are never made), has no sections, or gives a
+        name twice.
     """
     path = Path(path)
     check_readable(path, "settings file", may_be_empty=True)
     try:
-        values = yaml.safe_load(path.read_text(encoding="utf-8-sig"))
+        text = path.read_text(encoding="utf-8-sig")
+        values = yaml.safe_load(text)
+        twice = given_twice(yaml.compose(text, Loader=yaml.SafeLoader))
     # besides its own errors: a date that does not exist, 5000 digits, 1000 brackets
     except (yaml.YAMLError, ValueError, LookupError, RecursionError) as error:
         mark = getattr(error, "problem_mark", None)
@@ -194,4 +198,6 @@ def load_settings(path: str | Path) -> dict[str, Any]:
         return {}
     if not isinstance(values, dict):
         raise InputError(f"{path}: expected sections such as 'microscope:', found {type(values).__name__}.")
+    if twice is not None:
+        raise InputError(f"{path}: {twice}: delete one of them.")
     return values
