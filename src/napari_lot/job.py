@@ -11,13 +11,9 @@ from napari_lot.errors import InputError
 from napari_lot.result import Checkpoint, ProbeSlices, Result, Snapshot
 from napari_lot.series.tilt_series import TiltSeries
 from napari_lot.settings import Settings
+from napari_lot.settings.tilts import withheld_tilts
 
 __all__ = ["Control", "Job", "ProbeSlices", "Result", "Snapshot", "check", "expected_spacing_A", "withheld_tilts"]
-
-
-def withheld_tilts(tilts: int, every: int | None) -> tuple[int, ...]:
-    """Tilts N // 2, N // 2 + N, ... for ``every`` = N; none for None."""
-    return () if every is None else tuple(range(every // 2, tilts, every))
 
 
 class Job:

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import ndimage
 
-from napari_lot.lot.start import Levels, is_isolated
+from napari_lot.series.first_look import Levels, is_isolated
 
 Floats = NDArray[np.float64]
 

@@ -1,4 +1,4 @@
-"""What is known of a series before any orbital: levels, rotation centre, drift, whether the object is isolated."""
+"""What is known of a series before a reconstruction: levels, rotation centre, drift, whether the object is isolated."""
 
 from __future__ import annotations
 
@@ -9,14 +9,14 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import ndimage
 
-from napari_lot.series.alignment.drift import split_shifts as split_shifts
+from napari_lot.series.alignment.drift import split_shifts
 
 Floats = NDArray[np.float64]
 
 
 @dataclass(frozen=True)
 class Levels:
-    """Background, noise and brightness of a series, in the solver's unit.
+    """Background, noise and brightness of a series, in the unit of the images.
 
     ``background`` is the level of vacuum, ``noise`` the standard deviation of one pixel there, ``bright`` the 99.5
     percentile above the background.
@@ -153,7 +153,7 @@ def _clearly_bright(images: NDArray[np.float32], level: Levels) -> NDArray[np.bo
     sigma = 2.0
     noise = level.noise / np.sqrt(4 * np.pi * sigma**2)
     smooth = ndimage.gaussian_filter(images, (0, sigma, sigma))
-    return smooth - level.background > max(4 * noise, 0.02 * level.bright)
+    return np.asarray(smooth - level.background > max(4 * noise, 0.02 * level.bright))
 
 
 def shows_anything(images: NDArray[np.float32], mask: NDArray[np.bool_] | None, level: Levels) -> bool:
