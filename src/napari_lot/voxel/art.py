@@ -21,7 +21,7 @@ def art(tilts: Tilts, shape: tuple[int, int, int], settings: Art, poll: Poll) ->
 
     (S. Kaczmarz, Bull. Acad. Polon. Sci. Lett. A 35, 355 (1937); R. Gordon, R. Bender & G. Herman, J. Theor. Biol. 29,
     471 (1970)), tilts in an order in which neighbours differ much. Positivity is enforced after every tilt. Each ray
-    builds on the one before: it runs on the processor, on more than one thread only about an axis along x or y.
+    builds on the one before: it runs on one thread of the processor.
 
     Parameters
     ----------

@@ -17,7 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from napari_lot.machine import usable_cores
-from napari_lot.voxel import kernels
+from napari_lot.voxel import kernels, ray_kernels
 from napari_lot.voxel.method import Poll, Tilts
 
 Floats = NDArray[np.float64]
@@ -269,9 +269,6 @@ class Projector:
     ) -> None:
         """Put right the misfit of one ray of a tilt after the other; a volume from ``zeros`` is changed.
 
-        Where lines of the image run along those of the volume, rays two lines apart meet no common voxel: pieces go to
-        threads, and the lines between them follow.
-
         Parameters
         ----------
         values : (Z, Y, X) float32
@@ -289,17 +286,18 @@ class Projector:
             np.zeros((0, 0), bool) if usable is None else np.ascontiguousarray(usable.T if self._along_v else usable)
         )
 
-        def work(first: int, last: int) -> None:
-            kernels.kaczmarz(flat, t.step, t.size, t.place, t.weight, lines, counts, relaxation, first, last)
+        loop = ray_kernels.line_kaczmarz if t.way == "along" else ray_kernels.kaczmarz
+        loop(flat, t.step, t.size, t.place, t.weight, lines, counts, relaxation)
+        poll()
 
-        length = lines.shape[1]
-        if t.way != "along":
-            self.run(work, [(0, length)], poll)
-            return
-        # the same pieces for any number of threads: the order of the rays is a part of the result
-        edges = [*range(0, length, LINES_A_PIECE), length]
-        self.run(work, [(first, last - 1) for first, last in pairwise(edges)], poll)
-        self.run(work, [(last - 1, last) for last in edges[1:]], poll)
+    def add_share(
+        self, values: Images, back: Images, seen: Images, relaxation: float, positive: bool, least: float
+    ) -> None:
+        """Add ``relaxation * back / max(seen, least)`` to a volume; all are from ``zeros`` or ``adjoint``."""
+        flat, others = self._flat(values), (self._flat(back), self._flat(seen))
+        edges = np.linspace(0, len(flat), 2 * self.threads + 1).astype(np.int64)
+        more = (np.float32(least), np.float32(relaxation), positive)
+        self.run(lambda first, last: ray_kernels.add_share(flat, *others, *more, first, last), pairwise(edges))
 
     def _seen(self, j: int) -> Floats:
         """Where tilt j shows a voxel, (m, n) by [constant, per index of the memory's three axes]."""

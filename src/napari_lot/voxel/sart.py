@@ -11,7 +11,7 @@ from napari_lot.voxel.device import projector_for
 from napari_lot.voxel.method import Iterate, Poll, Tilts
 from napari_lot.voxel.misfit import r_factors, residual, said
 from napari_lot.voxel.order import spread_order
-from napari_lot.voxel.sirt import inverse_sums
+from napari_lot.voxel.sirt import LEAST_SUM, inverse_sums
 from napari_lot.voxel.volume import Volume
 
 
@@ -50,11 +50,9 @@ def sart(tilts: Tilts, shape: tuple[int, int, int], settings: Sart, poll: Poll) 
                 # the column sums of all tilts would take the memory of as many volumes
                 seen = projector.adjoint(use * np.ones_like(left)[None], [j], poll)
                 back = projector.adjoint((rows[j] * left)[None], [j], poll)
-                back *= inverse_sums(seen)
-                back *= settings.relaxation
-                x += back
-                if settings.positivity:
-                    np.maximum(x, 0, out=x)
+                least = LEAST_SUM * float(seen.max())
+                if least > 0:
+                    projector.add_share(x, back, seen, settings.relaxation, settings.positivity, least)
             r = r_factors(tilts, residual(tilts, projector.project(x, poll=poll)))
             volume = Volume.centred(x.copy("C"), tilts.pixel_size_A)
             yield Iterate(volume, iteration, settings.iterations, r, message=said(r))
