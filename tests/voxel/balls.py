@@ -41,7 +41,9 @@ def images(places, sigma_A, turns, field, center_px, shifts_px, pixel_A=PIXEL_A)
     found = np.zeros((len(turns), *field))
     for t, (turn, (du, dv)) in enumerate(zip(turns, shifts_px, strict=True)):
         for (u, v, _), height in zip(places @ turn.T, heights_of(places), strict=True):
-            square = ((columns - center_px[1] - du) * pixel_A - u) ** 2 + ((rows - center_px[0] - dv) * pixel_A - v) ** 2
+            square = ((columns - center_px[1] - du) * pixel_A - u) ** 2 + (
+                (rows - center_px[0] - dv) * pixel_A - v
+            ) ** 2
             found[t] += height * np.sqrt(2 * np.pi) * sigma_A * np.exp(-square / (2 * sigma_A**2))
     return found.astype(np.float32)
 
