@@ -24,6 +24,8 @@ BUILT = {
         --probe --energy --semiangle --defocus --c30 --c12 --source-size --focal-spread
         --element --elements --spacing --orbital --start --likelihood --refine --fix --withhold --exclude
         --config --set --device --threads --seed --max-minutes""",
+    "voxel": """--out --overwrite --angles --tilt-axis --pixel-size --center --mask --counts --thickness
+        --withhold --exclude --bin --iterations --config --set --device --threads --max-minutes""",
     "info": "",
     "demo": "--out",
     "simulate": "--out",
@@ -34,7 +36,6 @@ BUILT = {
 }
 NOT_BUILT = {
     "reconstruct": "--start peaks",
-    "voxel": "resire",
 }
 
 

@@ -15,6 +15,7 @@ import yaml
 from napari_lot.cli import options as o
 from napari_lot.cli.reconstruct import INTERRUPTED, check_inputs_survive, read
 from napari_lot.errors import InputError
+from napari_lot.machine import processes
 from napari_lot.owner import claimed
 from napari_lot.report import check_output_folder, write_folder, write_json
 from napari_lot.settings import load_settings
@@ -79,6 +80,8 @@ def voxel(
 
     Flags win over --set, --set over --config, --config over what the file says. Ctrl-C ends the run with what there is.
     """
+    if processes() > 1:
+        raise InputError("napari-lot voxel runs in one process: start it without torchrun.")
     given = gather(method, context.params, config, sets or ())
     settings = settings_of(method, given)  # wrong settings are told before a large file is read
     files = {"series": series, "angles": angles, "mask": mask}

@@ -22,6 +22,10 @@ Floats = NDArray[np.float64]
 LEAST_DRIFT_PX = 1.0
 """Drift below this (root mean square over the tilts) is left alone: contrast that changes with tilt moves a centre of
 mass as much."""
+FORESHORTENED = 0.9
+"""Tilts that show an axis of the volume at this part of the greatest length say how far the object reaches along it."""
+ALONE = 0.9
+"""So much of the outermost pixels must show vacuum where a tilt's own vacuum is told from the object."""
 SEEN_BY = 1 / 3
 """A film is calculated as far out as this part of the tilts sees it."""
 
@@ -90,6 +94,12 @@ def prepare(series: TiltSeries, settings: VoxelSettings, withheld: tuple[int, ..
         mask[list(withheld)] = False
     images = series.images if mask is None else np.where(mask, series.images, 0).astype(np.float32)
     rotations = series_rotations(series)
+    vacuum = _vacua(series, poll)
+    if np.isfinite(vacuum[fitted]).all():  # its level may go up and down from tilt to tilt
+        images = (images - _filled(vacuum, 0.0)[:, None, None]).astype(np.float32)
+        images = images if mask is None else np.where(mask, images, 0).astype(np.float32)
+    else:
+        vacuum[:] = np.nan
     level = first_look.levels(images, mask)
     poll()
     if not first_look.shows_anything(images, mask, level):
@@ -110,11 +120,13 @@ def prepare(series: TiltSeries, settings: VoxelSettings, withheld: tuple[int, ..
             center = center if known else aligned.center_px
         if withheld and shifts.any():
             # where it lies a tilt says itself; it is only asked what it should show there
-            every = first_look.find_alignment(series.images, usable, rotations, center, level, LEAST_DRIFT_PX)
+            known_px = np.ones(series.images.shape, bool) if usable is None else usable
+            whole = np.where(known_px, series.images - _filled(vacuum, 0.0)[:, None, None], 0).astype(np.float32)
+            every = first_look.find_alignment(whole, usable, rotations, center, level, LEAST_DRIFT_PX)
             if every is not None:
                 shifts[list(withheld)] = every.shifts_px[list(withheld)]
     poll()
-    background, more = _background(series, settings, isolated, level)
+    background, more = _background(series, settings, isolated, level, vacuum)
     notes += more
     pixel, times = series.pixel_size_A, grid.bin
     object_ = "a particle that lies within the field at every tilt" if isolated else "a film that leaves the field"
@@ -140,8 +152,28 @@ def prepare(series: TiltSeries, settings: VoxelSettings, withheld: tuple[int, ..
     return Prepared(taken(fitted), fitted, chosen, others, shape, background, object_, tuple(notes))
 
 
+def _filled(values: Floats, instead: float) -> Floats:
+    return np.where(np.isfinite(values), values, instead)
+
+
+def _vacua(series: TiltSeries, poll: Poll) -> Floats:
+    """Level of each tilt's vacuum (T,), NaN where it is not clear that vacuum surrounds an object."""
+    found = np.full(len(series), np.nan)
+    frame = np.ones(series.images.shape[1:], bool)
+    frame[2:-2, 2:-2] = False
+    usable = series.usable
+    for j in series.used:
+        use = None if usable is None else usable[j]
+        vacuum = find_vacuum(series.images[j], use)
+        edge = frame if use is None else frame & use
+        if vacuum is not None and vacuum.specimen.any() and edge.any() and vacuum.where[edge].mean() > ALONE:
+            found[j] = float(vacuum.background.mean())
+        poll()
+    return found
+
+
 def _background(
-    series: TiltSeries, settings: VoxelSettings, isolated: bool, level: first_look.Levels
+    series: TiltSeries, settings: VoxelSettings, isolated: bool, level: first_look.Levels, vacuum: Floats
 ) -> tuple[Floats, list[str]]:
     """Level of vacuum of each tilt (T,), and what a person is to know of it."""
     found = np.full(len(series), np.nan)
@@ -157,10 +189,10 @@ def _background(
                 "taken for vacuum; give its level where it is another (--set grid.background=...)."
             ]
         return found, []
-    usable = series.usable
-    for j in series.used:
-        vacuum = find_vacuum(series.images[j], None if usable is None else usable[j])
-        found[j] = level.background if vacuum is None else float(vacuum.background.mean())
+    # the level of the series is beside that of the tilts where these are known
+    found[series.used] = (level.background + _filled(vacuum, 0.0))[series.used]
+    known = np.isfinite(vacuum)
+    found[known] = vacuum[known]
     return found, []
 
 
@@ -180,7 +212,8 @@ def _particle_box(
         length = np.maximum(np.hypot(*seen.T), 1e-6)
         # how far the field reaches along the axis as a tilt shows it; foreshortened by 1 / length
         reach = (half_u * np.abs(seen[:, 0]) + half_v * np.abs(seen[:, 1])) / length**2
-        sides.append(min(float(reach.min()), float(np.hypot(half_u, half_v))))
+        best = length >= FORESHORTENED * length.max()  # others look along it
+        sides.append(min(float(reach[best].min()), float(np.hypot(half_u, half_v))))
     x, y, z = (max(1, round(2 * side / times)) for side in sides)
     return (z if thickness_A is None else max(1, round(thickness_A / (pixel * times)))), y, x
 
