@@ -215,6 +215,15 @@ def test_finish_before_the_first_volume_waits_for_it():
     assert result.iterations == 1
 
 
+@pytest.mark.parametrize("method", METHODS)
+def test_a_volume_that_no_ray_meets_is_empty_and_said_to_be(method):
+    measured = series(center_px=(17.5, 400.0))
+    sections = {"grid": {"shape": [20, 20, 20], "align": False}}
+    result, _ = finished(VoxelJob(measured, quick(method, **sections), method))
+    assert not result.volume.values.any()
+    assert "the volume is empty" in result.warnings[-1]
+
+
 def test_a_time_limit_ends_a_run():
     result, _ = finished(VoxelJob(series(), quick(sirt={"iterations": 10_000}, grid={"max_minutes": 0.005})))
     assert result.stop_reason == "time limit"

@@ -161,10 +161,8 @@ def run_and_write(
         follow(job, control, found=_voxels)
         result = job.result
         if result is None:
-            raise InputError(
-                f"{measured.source}: no ray of the images meets the volume; check the rotation centre (--center) and "
-                "the voxels of the volume (grid.shape)."
-            )
+            print("Interrupted before there was a volume: nothing was written.", file=sys.stderr)
+            return INTERRUPTED
         new = [warning for warning in result.warnings if warning not in measured.warnings]
         for warning in new:
             print(f"warning: {warning}", file=sys.stderr)

@@ -65,7 +65,7 @@ class Art(RealSpace):
     """Algebraic reconstruction technique: ray after ray."""
 
     iterations: int = Field(10, ge=1, le=10000, description="Passes over all rays.")
-    relaxation: float = Field(0.1, gt=0, lt=2, description="Part of a ray's misfit that is put right at once.")
+    relaxation: float = Field(0.25, gt=0, lt=2, description="Part of a ray's misfit that is put right at once.")
     positivity: bool = Field(True, description="No voxel is negative.")
 
 

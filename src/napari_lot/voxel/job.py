@@ -157,8 +157,8 @@ class _Run:
             reason = str(stop)
         job.stop_reason = reason
         if reason == "cancelled" or self.last is None:
-            why = "Cancelled" if reason == "cancelled" else "No ray of the images meets the volume"
-            yield VoxelSnapshot("finished", 1, 1, None, unknown, np.nan, self.elapsed(), f"{why}; no result was kept.")
+            message = "Cancelled; no result was kept."
+            yield VoxelSnapshot("finished", 1, 1, None, unknown, np.nan, self.elapsed(), message)
             return
         seconds["reconstruct"] = self.elapsed() - seconds["prepare"]
         result = job.result = self._outcome(ready, self.last, reason, seconds)
@@ -234,7 +234,7 @@ class _Run:
             peak_memory_gb=peak_memory_gb(),
             stop_reason=reason,
             message="",
-            warnings=(*series.warnings, *ready.warnings),
+            warnings=(*series.warnings, *ready.warnings, *_caveats(last.volume)),
             settings=job.settings,
             object=ready.words,
         )
@@ -252,6 +252,16 @@ def _message(result: VoxelResult) -> str:
     if other is not None:
         said += f"; R {100 * other[0]:.2f} %, correlation {other[1]:.4f} over those withheld"
     return f"{said}."
+
+
+def _caveats(volume: Volume) -> tuple[str, ...]:
+    """What to hold against a volume, a sentence each."""
+    if volume.values.any():
+        return ()
+    return (
+        "the volume is empty: no ray of the images meets it, or they are darker than vacuum; check the rotation centre, "
+        "the shape of the volume and the level of vacuum.",
+    )
 
 
 def _of_series(count: int, members: NDArray[np.int64], values: NDArray[np.float64]) -> NDArray[np.float64]:

@@ -44,9 +44,8 @@ def resire(tilts: Tilts, shape: tuple[int, int, int], settings: Resire, poll: Po
         x += 1
         paths_A = projector.project(x, poll=poll).max((1, 2))
         x[:] = 0
-        if not paths_A.any():  # no ray meets the box
-            return
-        step = np.float32(settings.step / (float(paths_A.sum(dtype=np.float64)) * projector.voxel_A))
+        paths = float(paths_A.sum(dtype=np.float64)) * projector.voxel_A
+        step = np.float32(settings.step / paths if paths > 0 else 0.0)  # 0: no ray meets the box
         left = residual(tilts, np.zeros_like(tilts.images))
         for iteration in range(1, settings.iterations + 1):
             gradient = projector.adjoint(left, poll=poll)
