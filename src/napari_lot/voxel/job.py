@@ -259,7 +259,7 @@ def _caveats(volume: Volume) -> tuple[str, ...]:
     if volume.values.any():
         return ()
     return (
-        "the volume is empty: no ray of the images meets it, or they are darker than vacuum; check the rotation centre, "
+        "the volume is empty: no ray meets it, or the images are darker than vacuum; check the rotation centre, "
         "the shape of the volume and the level of vacuum.",
     )
 
