@@ -1,0 +1,241 @@
+"""GENFIRE: generalized Fourier iterative reconstruction.
+
+Pryor et al., Sci. Rep. 7, 10409 (2017). The measured slices are brought onto the Cartesian grid of a padded volume's Fourier
+transform; then real space, where the object is positive and within its support, and Fourier space, where measured points are
+enforced, take turns, and the points in between are filled.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+
+import numba as nb
+import numpy as np
+from numpy.typing import NDArray
+from scipy import fft
+
+from napari_lot.errors import InputError
+from napari_lot.machine import usable_cores
+from napari_lot.settings.voxel_fourier import Genfire
+from napari_lot.voxel.fourier_fill import complete, refill, seen
+from napari_lot.voxel.fourier_slices import ImageTransforms, Reprojector, r_factor
+from napari_lot.voxel.fourier_support import Support
+from napari_lot.voxel.genfire_grid import Grid, Gridding, Slab
+from napari_lot.voxel.method import Iterate, Poll, Tilts
+from napari_lot.voxel.volume import Volume
+
+Values = NDArray[np.float32]
+
+
+def genfire(tilts: Tilts, shape: tuple[int, int, int], settings: object, poll: Poll) -> Iterator[Iterate]:
+    """Reconstruct by GENFIRE.
+
+    The first iterate, number 0, is the direct inversion: measured points alone, nothing known of the object. The last is the
+    one that predicts the withheld points best; where none are withheld, that agrees best with the measured ones.
+
+    Parameters
+    ----------
+    tilts : Tilts
+        At any angles. Pixels that are not usable show what the volume shows there, from reprojection to reprojection.
+    shape : (Z, Y, X)
+        Of the volume, its voxels as large as the pixels.
+    settings : Genfire
+    poll : Poll
+
+    Yields
+    ------
+    Iterate
+        ``r_free`` is the sum of |measured - calculated| over the sum of |measured|, of the complex values of the withheld points.
+        They lie next to points that are enforced, closer the larger the oversampling: R_free tells noise that is fitted and
+        geometry that is wrong, not what the missing wedge holds.
+
+    Raises
+    ------
+    InputError
+        Settings of another method, no usable tilt, or a hull in which there is no voxel.
+    """
+    if not isinstance(settings, Genfire):
+        raise InputError("genfire: the settings are not those of GENFIRE; give a Genfire section.")
+    if not seen(tilts).any():
+        raise InputError("genfire: no tilt has a usable pixel; check the mask and the excluded tilts.")
+    threads = settings.threads or usable_cores()
+    with ThreadPoolExecutor(threads) as pool:
+        try:
+            yield from _Run(tilts, shape, settings, poll, pool, threads).iterates()
+        finally:
+            pool.shutdown(cancel_futures=True)
+
+
+def resolution_limit(iteration: int, iterations: int, enforcement: str) -> float:
+    """Up to which part of the largest frequency points are enforced at an iteration, counted from 1."""
+    if enforcement == "all" or iterations < 2:
+        return 1.0
+    rise = 2 * iteration / iterations
+    if enforcement == "extension":
+        return min(1.0, rise)
+    return min(1.0, rise, 2 - rise + 2 / iterations)
+
+
+@dataclass
+class _Agreement:
+    """Sums over Fourier points: of |measured - calculated| and of |measured|, enforced and withheld."""
+
+    sums: NDArray[np.float64]
+
+    @property
+    def r_k(self) -> float:
+        return _ratio(self.sums[0], self.sums[1])
+
+    @property
+    def r_free(self) -> float:
+        return _ratio(self.sums[2], self.sums[3])
+
+
+class _Run:
+    """One reconstruction, from the first transform to the last iterate."""
+
+    def __init__(
+        self,
+        tilts: Tilts,
+        shape: tuple[int, int, int],
+        settings: Genfire,
+        poll: Poll,
+        pool: ThreadPoolExecutor,
+        threads: int,
+    ) -> None:
+        self.settings, self.poll, self.pool, self.threads = settings, poll, pool, threads
+        self.support = Support(settings, tilts, shape, threads, poll)
+        self.seen = seen(tilts)
+        self.tilts = complete(tilts, shape)
+        self.gaps = self.tilts is not tilts
+        self.grid = Grid.padded(shape, settings.oversampling)
+        self.reprojector = Reprojector(self.tilts, shape, threads)
+        self.transforms = ImageTransforms(
+            self.tilts.images[self.seen], self.tilts.center_px, self.tilts.shifts_px[self.seen]
+        )
+        self.gridding = Gridding(settings.cutoff, settings.withheld, settings.seed)
+        self.slabs = self._gridded()
+        self.largest = max((float(s.radius.max()) for s in self.slabs if len(s.radius)), default=0.5)
+        if not any(s.withheld.any() for s in self.slabs):
+            self.why_kept = "agrees best with the measured points"
+        else:
+            self.why_kept = "predicts the withheld points best"
+
+    def _gridded(self) -> list[Slab]:
+        pixel = self.tilts.pixel_size_A
+        return self.gridding.slabs(
+            self.grid, self.transforms, self.tilts.rotations[self.seen], pixel, self.pool, self.poll
+        )
+
+    def iterates(self) -> Iterator[Iterate]:
+        total = self.settings.iterations
+        values = np.zeros(self.grid.shape, np.float32)
+        start, _ = self._enforced(values, np.inf)
+        yield self._iterate(start, 0, _Agreement(np.full(4, np.nan)), self._reproject(start), "Direct inversion")
+        self.support.constrain(start)
+        values, best, best_at, best_r = start, start, 0, _Agreement(np.full(4, np.nan))
+        for iteration in range(1, total + 1):
+            limit = resolution_limit(iteration, total, self.settings.enforcement) * self.largest
+            raw, agreement = self._enforced(values, limit * 1.000001)
+            # the sums are those of the volume that went in
+            if best_at == 0 or _better(agreement, best_r):
+                best, best_at, best_r = values, max(1, iteration - 1), agreement
+            self.support.renew(raw, iteration)
+            self.support.constrain(raw)
+            values = raw
+            last = iteration == total
+            if last:
+                agreement = self._agreement(values)
+                if _better(best_r, agreement):
+                    values, agreement = best, best_r
+                else:
+                    best_at = iteration
+            r = np.full(len(self.tilts), np.nan)
+            if last or iteration % self.settings.reproject_every == 0:
+                r = self._reproject(values)
+                if self.gaps and not last:
+                    self.slabs = self._gridded()
+            kept = f"; iteration {best_at} {self.why_kept} and is kept" if last and best_at != iteration else ""
+            words = f"Enforced up to {limit / self.largest:.0%} of the largest frequency"
+            yield self._iterate(values, iteration, agreement, r, f"{words}, R_k {agreement.r_k:.2%}{kept}")
+
+    def _iterate(
+        self, values: Values, iteration: int, agreement: _Agreement, r: NDArray[np.float64], words: str
+    ) -> Iterate:
+        volume = Volume.centred(values.copy(), self.tilts.pixel_size_A)
+        return Iterate(volume, iteration, self.settings.iterations, r, agreement.r_free, f"{words}.")
+
+    def _reproject(self, values: Values) -> NDArray[np.float64]:
+        """R-factor of each tilt; what was not measured is filled in from the volume."""
+        found = np.full(len(self.tilts), np.nan)
+        place = np.cumsum(self.seen) - 1
+        for t, calculated in enumerate(self.reprojector.project(values, self.poll)):
+            if not self.seen[t]:
+                continue
+            usable = None if self.tilts.usable is None else self.tilts.usable[t]
+            found[t] = r_factor(self.tilts.images[t], calculated, usable)
+            if self.gaps and refill(self.tilts, t, calculated):
+                self.transforms.replace(int(place[t]), self.tilts.images[t])
+        return found
+
+    def _agreement(self, values: Values) -> _Agreement:
+        return self._enforced(values, -1.0, back=False)[1]
+
+    def _enforced(self, values: Values, limit: float, back: bool = True) -> tuple[Values, _Agreement]:
+        """The volume with measured points up to ``limit`` (cycles per voxel) enforced, and how those of ``values`` agreed.
+
+        The transform along z is done slab by slab: the whole padded grid is never held.
+        """
+        (nz, ny, nx), (mz, my, mx) = self.grid.shape, self.grid.points
+        planes = fft.rfft(values, mx, axis=2, workers=self.threads)
+        self.poll()
+        planes = fft.fft(planes, my, axis=1, workers=self.threads, overwrite_x=True)
+        self.poll()
+
+        def one(job: tuple[tuple[int, int], Slab]) -> NDArray[np.float64]:
+            (first, end), slab = job
+            part = fft.fft(planes[:, first:end], mz, axis=0)
+            flat = part.reshape(-1)
+            sums = np.zeros(4)
+            _enforce(flat, slab.index, slab.value, slab.radius, slab.withheld, limit, sums)
+            if back:
+                planes[:, first:end] = fft.ifft(part, axis=0, overwrite_x=True)[:nz]
+            return sums
+
+        sums = np.zeros(4)
+        for found in self.pool.map(one, zip(self.grid.slabs(), self.slabs, strict=True)):
+            sums += found
+            self.poll()
+        if not back:
+            return values, _Agreement(sums)
+        planes = fft.ifft(planes, axis=1, workers=self.threads, overwrite_x=True)[:, :ny]
+        self.poll()
+        return np.ascontiguousarray(fft.irfft(planes, mx, axis=2, workers=self.threads)[..., :nx]), _Agreement(sums)
+
+
+def _ratio(part: float, whole: float) -> float:
+    return float(part / whole) if whole > 0 else float("nan")
+
+
+def _better(one: _Agreement, other: _Agreement) -> bool:
+    """By R_free where there is one, else by R_k."""
+    if np.isfinite(one.r_free) or np.isfinite(other.r_free):
+        return bool(one.r_free < other.r_free)
+    return bool(one.r_k < other.r_k)
+
+
+@nb.njit(nogil=True, cache=True)
+def _enforce(flat, index, value, radius, withheld, limit, sums):  # type: ignore[no-untyped-def]
+    for i in range(len(index)):
+        at = index[i]
+        away, size = abs(value[i] - flat[at]), abs(value[i])
+        if withheld[i]:
+            sums[2] += away
+            sums[3] += size
+        else:
+            sums[0] += away
+            sums[1] += size
+            if radius[i] <= limit:
+                flat[at] = value[i]
