@@ -60,6 +60,10 @@ def everywhere(number, seed=1):
     """Random rotations: directions of all the sphere."""
     rng = np.random.default_rng(seed)
     return np.stack(
-        [rng.uniform(-180, 180, number), np.rad2deg(np.arcsin(rng.uniform(-1, 1, number))), rng.uniform(-180, 180, number)],
+        [
+            rng.uniform(-180, 180, number),
+            np.rad2deg(np.arcsin(rng.uniform(-1, 1, number))),
+            rng.uniform(-180, 180, number),
+        ],
         -1,
     )

@@ -76,7 +76,7 @@ class Est(Constraints):
         None,
         ge=8,
         le=1000000,
-        description="Lines of the pseudo-polar grid in 180 degrees, a multiple of 4; 8 to a voxel along the larger side "
+        description="Lines of the pseudo-polar grid in 180 degrees, a multiple of 4; 8 to a voxel of the larger side "
         "of a slice when absent.",
     )
     placement: Literal["nearest", "exact"] = Field(

@@ -17,8 +17,8 @@ FADE_PX = 8.0
 def complete(tilts: Tilts, shape: tuple[int, int, int]) -> Tilts:
     """The tilts with every pixel given that a volume of ``shape`` (Z, Y, X) can show.
 
-    Unusable pixels, and around an object that is not isolated those beyond the field, are guessed from the nearest usable
-    ones, and stay marked as unusable. Tilts that miss nothing are returned as they are.
+    Unusable pixels, and around an object that is not isolated those beyond the field, are guessed from the nearest
+    usable ones, and stay marked as unusable. Tilts that miss nothing are returned as they are.
     """
     usable = np.ones(tilts.images.shape, bool) if tilts.usable is None else tilts.usable
     images, center = tilts.images, tilts.center_px
@@ -39,7 +39,7 @@ def complete(tilts: Tilts, shape: tuple[int, int, int]) -> Tilts:
 
 
 def refill(tilts: Tilts, tilt: int, calculated: NDArray[np.float32]) -> bool:
-    """Put what is calculated (V, U) where a completed tilt was not measured, in place; whether there is such a pixel."""
+    """Put what is calculated (V, U) where a completed tilt was not measured, in place; whether there are any."""
     if tilts.usable is None or tilts.usable[tilt].all() or not tilts.usable[tilt].any():
         return False
     gap = ~tilts.usable[tilt]

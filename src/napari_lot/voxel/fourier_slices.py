@@ -35,6 +35,7 @@ class ImageTransforms:
 
     def __init__(self, images: Images, center_px: tuple[float, float], shifts_px: Floats) -> None:
         rows, columns = images.shape[1:]
+        self.field = (rows, columns)
         self.points = (kaiser_bessel.padded(rows), kaiser_bessel.padded(columns))
         taper_v, taper_u = (kaiser_bessel.taper(n, p) for n, p in zip((rows, columns), self.points, strict=True))
         self._taper = (1 / np.outer(taper_v, taper_u)).astype(np.float32)
@@ -90,7 +91,10 @@ class Reprojector:
         half = 0.5 * np.asarray(self.shape[::-1], np.float64)  # x y z
         reach = np.abs(self.tilts.rotations[:, :2]) @ half + 2  # (T, 2): u v
         sizes = []
-        for axis, n, center in ((1, self.field[0], self.tilts.center_px[0]), (0, self.field[1], self.tilts.center_px[1])):
+        for axis, n, center in (
+            (1, self.field[0], self.tilts.center_px[0]),
+            (0, self.field[1], self.tilts.center_px[1]),
+        ):
             at = center + self.tilts.shifts_px[:, axis]
             need = np.maximum(n - 1 - at, at) + reach[:, axis]
             sizes.append(fft.next_fast_len(int(np.ceil(max(need.max(), n, 2 * reach[:, axis].max()))), real=True))

@@ -73,14 +73,12 @@ def not_weak(values: NDArray[np.float32], level: float, blur_px: float) -> Regio
     return np.asarray(blurred > level * np.percentile(positive, 99.5), np.bool_)
 
 
-def hull(
-    tilts: Tilts, shape: tuple[int, int, int], level: float, margin_A: float, threads: int, poll: Poll
-) -> Region:
+def hull(tilts: Tilts, shape: tuple[int, int, int], level: float, margin_A: float, threads: int, poll: Poll) -> Region:
     """Voxels (Z, Y, X) that hardly any tilt sees as vacuum; what no tilt sees is kept.
 
     Around an isolated object all that is outside the field is vacuum, too.
     """
-    margin = int(round(margin_A / tilts.pixel_size_A))
+    margin = round(margin_A / tilts.pixel_size_A)
     silhouettes = np.empty(tilts.images.shape, bool)
     usable = np.ones(tilts.images.shape, bool) if tilts.usable is None else tilts.usable
     for t, image in enumerate(tilts.images):

@@ -1,8 +1,8 @@
 """GENFIRE: generalized Fourier iterative reconstruction.
 
-Pryor et al., Sci. Rep. 7, 10409 (2017). The measured slices are brought onto the Cartesian grid of a padded volume's Fourier
-transform; then real space, where the object is positive and within its support, and Fourier space, where measured points are
-enforced, take turns, and the points in between are filled.
+Pryor et al., Sci. Rep. 7, 10409 (2017). The measured slices are brought onto the Cartesian grid of a padded volume's
+Fourier transform; then real space, where the object is positive and within its support, and Fourier space, where
+measured points are enforced, take turns, and the points in between are filled.
 """
 
 from __future__ import annotations
@@ -32,8 +32,9 @@ Values = NDArray[np.float32]
 def genfire(tilts: Tilts, shape: tuple[int, int, int], settings: object, poll: Poll) -> Iterator[Iterate]:
     """Reconstruct by GENFIRE.
 
-    The first iterate, number 0, is the direct inversion: measured points alone, nothing known of the object. The last is the
-    one that predicts the withheld points best; where none are withheld, that agrees best with the measured ones.
+    The first iterate, number 0, is the direct inversion: measured points alone, nothing known of the object. The last
+    is the one that predicts the withheld points best; where none are withheld, that agrees best with the measured
+    ones.
 
     Parameters
     ----------
@@ -47,9 +48,9 @@ def genfire(tilts: Tilts, shape: tuple[int, int, int], settings: object, poll: P
     Yields
     ------
     Iterate
-        ``r_free`` is the sum of |measured - calculated| over the sum of |measured|, of the complex values of the withheld points.
-        They lie next to points that are enforced, closer the larger the oversampling: R_free tells noise that is fitted and
-        geometry that is wrong, not what the missing wedge holds.
+        ``r_free`` is the sum of |measured - calculated| over the sum of |measured|, of the complex values of the
+        withheld points. They lie next to points that are enforced, closer the larger the oversampling: R_free tells
+        noise that is fitted and geometry that is wrong, not what the missing wedge holds.
 
     Raises
     ------
@@ -131,40 +132,39 @@ class _Run:
 
     def iterates(self) -> Iterator[Iterate]:
         total = self.settings.iterations
-        values = np.zeros(self.grid.shape, np.float32)
-        start, _ = self._enforced(values, np.inf)
-        yield self._iterate(start, 0, _Agreement(np.full(4, np.nan)), self._reproject(start), "Direct inversion")
+        start, _ = self._enforced(np.zeros(self.grid.shape, np.float32), np.inf)
+        nothing = _Agreement(np.full(4, np.nan))
+        yield self._iterate(start.copy(), 0, nothing, self._reproject(start), "Direct inversion")
         self.support.constrain(start)
-        values, best, best_at, best_r = start, start, 0, _Agreement(np.full(4, np.nan))
+        best: tuple[Values, _Agreement, int] | None = None
+        following, _ = self._enforced(start, self._limit(1))
         for iteration in range(1, total + 1):
-            limit = resolution_limit(iteration, total, self.settings.enforcement) * self.largest
-            raw, agreement = self._enforced(values, limit * 1.000001)
-            # the sums are those of the volume that went in
-            if best_at == 0 or _better(agreement, best_r):
-                best, best_at, best_r = values, max(1, iteration - 1), agreement
-            self.support.renew(raw, iteration)
-            self.support.constrain(raw)
-            values = raw
+            values = following
+            self.support.renew(values, iteration)
+            self.support.constrain(values)
             last = iteration == total
-            if last:
-                agreement = self._agreement(values)
-                if _better(best_r, agreement):
-                    values, agreement = best, best_r
-                else:
-                    best_at = iteration
+            following, agreement = self._enforced(values, self._limit(iteration + 1), back=not last)
+            if best is None or _better(agreement, best[1]):
+                best = (values, agreement, iteration)
+            words = f"Enforced up to {self._limit(iteration) / self.largest:.0%} of the largest frequency"
+            if last and best[2] != iteration:
+                values, agreement = best[:2]
+                words = f"Iteration {best[2]} {self.why_kept} and is kept"
             r = np.full(len(self.tilts), np.nan)
             if last or iteration % self.settings.reproject_every == 0:
                 r = self._reproject(values)
                 if self.gaps and not last:
                     self.slabs = self._gridded()
-            kept = f"; iteration {best_at} {self.why_kept} and is kept" if last and best_at != iteration else ""
-            words = f"Enforced up to {limit / self.largest:.0%} of the largest frequency"
-            yield self._iterate(values, iteration, agreement, r, f"{words}, R_k {agreement.r_k:.2%}{kept}")
+            yield self._iterate(values, iteration, agreement, r, f"{words}, R_k {agreement.r_k:.2%}")
+
+    def _limit(self, iteration: int) -> float:
+        """In cycles per voxel."""
+        return self.largest * resolution_limit(iteration, self.settings.iterations, self.settings.enforcement)
 
     def _iterate(
         self, values: Values, iteration: int, agreement: _Agreement, r: NDArray[np.float64], words: str
     ) -> Iterate:
-        volume = Volume.centred(values.copy(), self.tilts.pixel_size_A)
+        volume = Volume.centred(values, self.tilts.pixel_size_A)
         return Iterate(volume, iteration, self.settings.iterations, r, agreement.r_free, f"{words}.")
 
     def _reproject(self, values: Values) -> NDArray[np.float64]:
@@ -180,14 +180,14 @@ class _Run:
                 self.transforms.replace(int(place[t]), self.tilts.images[t])
         return found
 
-    def _agreement(self, values: Values) -> _Agreement:
-        return self._enforced(values, -1.0, back=False)[1]
-
     def _enforced(self, values: Values, limit: float, back: bool = True) -> tuple[Values, _Agreement]:
-        """The volume with measured points up to ``limit`` (cycles per voxel) enforced, and how those of ``values`` agreed.
+        """The volume with measured points up to ``limit`` (cycles per voxel) enforced, and how those of ``values``
+        agreed.
 
-        The transform along z is done slab by slab: the whole padded grid is never held.
+        The transform along z is done slab by slab: the whole padded grid is never held. Without ``back`` the volume
+        is what it was.
         """
+        limit *= 1 + 1e-6  # radii are in single precision
         (nz, ny, nx), (mz, my, mx) = self.grid.shape, self.grid.points
         planes = fft.rfft(values, mx, axis=2, workers=self.threads)
         self.poll()

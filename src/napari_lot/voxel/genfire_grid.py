@@ -1,7 +1,7 @@
 """The measured slices on the Cartesian grid of the padded volume's Fourier transform.
 
-The grid is held in slabs of rows along ky, (Mz, rows, Mx // 2 + 1): half of Fourier space, for volumes are real. Phases are
-those of an FFT whose index 0 is the volume's first voxel.
+The grid is held in slabs of rows along ky, (Mz, rows, Mx // 2 + 1): half of Fourier space, for volumes are real.
+Phases are those of an FFT whose index 0 is the volume's first voxel.
 """
 
 from __future__ import annotations
@@ -86,9 +86,10 @@ class Gridding:
     ) -> list[Slab]:
         """The measured points, slab by slab.
 
-        A point takes the mean of the slices within the cutoff, weighted with the inverse of the distance; of each slice the
-        value at the foot of the perpendicular (Pryor et al., Sci. Rep. 7, 10409 (2017): inverse distance weighting; at the foot
-        rather than at the samples of an FFT, so that only the distance across the slice is left).
+        A point takes the mean of the slices within the cutoff, weighted with the inverse of the distance; of each
+        slice the value at the foot of the perpendicular (Pryor et al., Sci. Rep. 7, 10409 (2017): inverse distance
+        weighting; at the foot rather than at the samples of an FFT, so that only the distance across the slice is
+        left).
         """
 
         def one(rows: tuple[int, int]) -> Slab:
@@ -130,7 +131,7 @@ def _signed(index: NDArray[np.intp], points: int) -> NDArray[np.int64]:
 
 
 def _drawn(mz: NDArray[np.int64], my: NDArray[np.int64], mx: NDArray[np.intp], seed: int) -> NDArray[np.float64]:
-    """A number between 0 and 1 for each point, the same for its opposite (which only mx = 0 has here); 1 at the origin."""
+    """A number between 0 and 1 for each point, the same for its opposite (here only where mx = 0); 1 at the origin."""
     turn = (mx == 0) & ((mz < 0) | ((mz == 0) & (my < 0)))
     sign = np.where(turn, -1, 1)
     key = ((mz * sign + 2**20) << 42) + ((my * sign + 2**20) << 21) + mx

@@ -1,8 +1,8 @@
 """Values of a Fourier transform between the points of its FFT, by a Kaiser-Bessel kernel.
 
-What is to be transformed is divided by the kernel's own transform (`taper`), padded, and transformed; a weighted sum of
-the ``WIDTH`` nearest points along each axis is then the transform at any place between them. Beatty, Nishimura, Pauly, IEEE
-Trans. Med. Imaging 24, 799 (2005): their Eq. 5 for the shape, that goes with the padding.
+What is to be transformed is divided by the kernel's own transform (`taper`), padded, and transformed; a weighted sum
+of the ``WIDTH`` nearest points along each axis is then the transform at any place between them. Beatty, Nishimura,
+Pauly, IEEE Trans. Med. Imaging 24, 799 (2005): their Eq. 5 for the shape, that goes with the padding.
 """
 
 from __future__ import annotations
