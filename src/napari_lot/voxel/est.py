@@ -152,7 +152,9 @@ class _Run:
         if not self.settings.acceleration:
             return now, 1.0
         way = now - before
-        if float(np.vdot(ahead - now, way)) > 0:  # turned back: O'Donoghue, Candès, Found. Comput. Math. 15, 715 (2015)
+        if (
+            float(((ahead - now) * way).sum(dtype=np.float64)) > 0
+        ):  # turned back: O'Donoghue, Candès, Found. Comput. Math. 15, 715 (2015)
             momentum = 1.0
         following = 0.5 * (1 + np.sqrt(1 + 4 * momentum**2))
         way *= np.float32((momentum - 1) / following)

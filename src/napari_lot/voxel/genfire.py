@@ -76,7 +76,7 @@ def resolution_limit(iteration: int, iterations: int, enforcement: str) -> float
     rise = 2 * iteration / iterations
     if enforcement == "extension":
         return min(1.0, rise)
-    return min(1.0, rise, 2 - rise + 2 / iterations)
+    return min(1.0, rise, 2 * (iterations + 1 - iteration) / iterations)
 
 
 @dataclass

@@ -113,11 +113,13 @@ class Gridding:
         index = np.flatnonzero(weight)
         z, y, x = np.unravel_index(index, shape)
         mz, my = _signed(z, grid.points[0]), _signed(y + rows[0], grid.points[1])
-        k = np.stack([mz, my, x], -1) / np.asarray(grid.points)
-        to_corner = np.exp(-1j * np.pi * (k @ (np.asarray(grid.shape) - 1.0)))
+        k = [m / points for m, points in zip((mz, my, x), grid.points, strict=True)]
+        to_corner = np.exp(-1j * np.pi * sum(a * (n - 1) for a, n in zip(k, grid.shape, strict=True)))
         value = (total.ravel()[index] / weight.ravel()[index] * to_corner / pixel_size_A).astype(np.complex64)
         withheld = _drawn(mz, my, x, self.seed) < self.withheld
-        return Slab(index.astype(np.int32), value, np.linalg.norm(k, axis=-1).astype(np.float32), withheld)
+        return Slab(
+            index.astype(np.int32), value, np.sqrt(k[0] ** 2 + k[1] ** 2 + k[2] ** 2).astype(np.float32), withheld
+        )
 
 
 def _polled(results: Iterator[Slab], poll: Poll) -> Iterator[Slab]:
@@ -135,7 +137,7 @@ def _drawn(mz: NDArray[np.int64], my: NDArray[np.int64], mx: NDArray[np.intp], s
     turn = (mx == 0) & ((mz < 0) | ((mz == 0) & (my < 0)))
     sign = np.where(turn, -1, 1)
     key = ((mz * sign + 2**20) << 42) + ((my * sign + 2**20) << 21) + mx
-    bits = key.astype(np.uint64) + np.uint64(0x9E3779B97F4A7C15) * np.uint64(seed + 1)
+    bits = key.astype(np.uint64) + np.uint64(0x9E3779B97F4A7C15 * (seed + 1) % 2**64)
     # the finalizer of SplitMix64 (Steele, Lea, Flood 2014): the choice does not depend on slabs and threads
     for shift, factor in ((30, 0xBF58476D1CE4E5B9), (27, 0x94D049BB133111EB)):
         bits = (bits ^ (bits >> np.uint64(shift))) * np.uint64(factor)
