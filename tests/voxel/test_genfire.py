@@ -33,11 +33,13 @@ def noisy(tilts, part, seed=0):
     return replace(tilts, images=(tilts.images + noise).astype(np.float32))
 
 
-def gridded(tilts, shape, cutoff=0.5, withheld=0.0, seed=0):
+def gridded(tilts, shape, cutoff=0.5, withheld=0.0, block=1, seed=0):
     grid = Grid.padded(shape, 2.0)
     transforms = ImageTransforms(tilts.images, tilts.center_px, tilts.shifts_px)
     with ThreadPoolExecutor(1) as pool:
-        slabs = Gridding(cutoff, withheld, seed).slabs(grid, transforms, tilts.rotations, PIXEL_A, pool, lambda: None)
+        slabs = Gridding(cutoff, withheld, block, seed).slabs(
+            grid, transforms, tilts.rotations, PIXEL_A, pool, lambda: None
+        )
     whole = np.zeros((*grid.points[:2], grid.columns), np.complex64)
     kept = np.zeros(whole.shape, bool)
     left = np.zeros(whole.shape, bool)
@@ -72,26 +74,30 @@ def test_a_wider_cutoff_takes_more_points_and_all_nearer_ones():
     assert wide.sum() > 1.5 * narrow.sum()
 
 
-def test_withheld_points_are_a_part_of_all_shells_and_come_with_their_opposites():
-    grid, _, measured, withheld = gridded(WEDGE, SHAPE, withheld=0.1, seed=3)
+@pytest.mark.parametrize("block", [1, 3, 4])
+def test_withheld_points_are_a_part_of_all_shells_and_come_with_their_opposites(block):
+    tilts = BALLS.tilts(everywhere(20), (32, 32))
+    grid, _, measured, withheld = gridded(tilts, SHAPE, withheld=0.1, block=block, seed=3)
     k = np.linalg.norm(np.meshgrid(*map(np.fft.fftfreq, grid.points), indexing="ij"), axis=0)[..., : grid.columns]
-    for low, high in ((0.05, 0.2), (0.2, 0.3), (0.3, 0.4), (0.4, 0.5)):
+    for low, high in ((0.2, 0.3), (0.3, 0.4), (0.4, 0.5)):
         shell = measured & (k >= low) & (k < high)
-        assert withheld[shell].mean() == pytest.approx(0.1, abs=0.02)
+        assert withheld[shell].mean() == pytest.approx(0.1, abs=0.02 if block == 1 else 0.06)
     opposite = np.roll(withheld[::-1, ::-1, 0], 1, (0, 1))
     assert withheld[..., 0].any()
     assert (withheld[..., 0] == opposite)[measured[..., 0]].all()
     assert not withheld[0, 0, 0]
-    assert (withheld != gridded(WEDGE, SHAPE, withheld=0.1, seed=4)[3]).any()
+    assert (withheld != gridded(tilts, SHAPE, withheld=0.1, block=block, seed=4)[3]).any()
+    beside = (withheld & np.roll(withheld, 1, 2))[..., 1:][measured[..., 1:] & withheld[..., 1:]].mean()
+    assert beside < 0.2 if block == 1 else beside > 0.4
 
 
 def test_an_enforced_volume_is_what_a_plain_padded_fft_gives():
-    settings = Genfire(threads=1, oversampling=2, support="none", withheld=0.1)
+    settings = Genfire(threads=1, oversampling=2, support="none", withheld=0.1, withheld_block=1.5)
     with ThreadPoolExecutor(1) as pool:
         plan = module._Run(WEDGE, SHAPE, settings, lambda: None, pool, 1)
         values = np.random.default_rng(0).normal(size=SHAPE).astype(np.float32)
         found, agreement = plan._enforced(values, 0.3)
-    grid, measured, kept, withheld = gridded(WEDGE, SHAPE, withheld=0.1)
+    grid, measured, kept, withheld = gridded(WEDGE, SHAPE, withheld=0.1, block=3)
     k = np.linalg.norm(np.meshgrid(*map(np.fft.fftfreq, grid.points), indexing="ij"), axis=0)[..., : grid.columns]
     whole = np.fft.rfftn(values, grid.points, (0, 1, 2))
     away, size = np.abs(measured - whole), np.abs(measured)
@@ -108,7 +114,7 @@ def test_tilts_at_any_angles_with_drift_and_a_centre_that_is_not_in_the_middle()
     tilts = BALLS.tilts(everywhere(45), (36, 34), (16.3, 18.1), shifts)
     before = tilts.images.copy()
     found = run(tilts, iterations=20)[-1]
-    assert error(found.volume.values, TRUTH) < 0.02
+    assert error(found.volume.values, TRUTH) < 0.025
     assert found.r_factor.max() < 0.03
     assert (tilts.images == before).all()
     assert found.volume.origin_A == pytest.approx((-15 * PIXEL_A, -15.5 * PIXEL_A, -14.5 * PIXEL_A))
@@ -137,13 +143,21 @@ def test_extension_and_suppression_do_as_well():
     limits = [resolution_limit(i, 20, "extension_suppression") for i in range(1, 21)]
     assert limits[0] == pytest.approx(0.1)
     assert limits[9:11] == [1, 1]
-    assert limits[-1] == pytest.approx(0.1)
     assert limits == pytest.approx(limits[::-1])
     assert [resolution_limit(i, 4, "extension") for i in (1, 2, 3, 4)] == [0.5, 1, 1, 1]
     found = run(WEDGE, iterations=30)
     assert error(found[-1].volume.values, TRUTH) < 0.07
-    assert "is kept" in found[-1].message
     assert found[-1].r_free == min(f.r_free for f in found[1:])
+
+
+def test_r_free_of_blocks_tells_when_noise_is_fitted_and_that_of_single_points_does_not():
+    tilts = noisy(WEDGE, 0.05)
+    found = run(tilts, iterations=40, enforcement="extension")
+    assert "predicts the withheld points best and is kept" in found[-1].message
+    assert error(found[-1].volume.values, TRUTH) < 0.75 * error(found[-2].volume.values, TRUTH)
+    assert found[-1].r_free == min(f.r_free for f in found[1:]) < found[-2].r_free
+    single = run(tilts, iterations=40, enforcement="extension", withheld_block=0)
+    assert error(single[-1].volume.values, TRUTH) > 0.95 * error(single[-2].volume.values, TRUTH)
 
 
 def test_noise_raises_r_free():
@@ -154,7 +168,8 @@ def test_noise_raises_r_free():
 
 
 def test_r_free_tells_that_the_axis_is_elsewhere():
-    right, wrong = (run(t, iterations=16)[-1].r_free for t in (WEDGE, replace(WEDGE, center_px=(15.5, 17.5))))
+    elsewhere = replace(WEDGE, center_px=(15.5, 17.5))
+    right, wrong = (run(t, iterations=25, enforcement="all")[-1].r_free for t in (WEDGE, elsewhere))
     assert wrong > 3 * right
 
 
@@ -202,15 +217,17 @@ def test_masked_pixels_show_what_the_volume_shows_there():
 
 def test_an_object_that_leaves_the_field():
     balls = Balls(BALLS.positions * [1.5, 1, 0.6], BALLS.heights, 0.8)
-    shape = (24, 32, 40)
-    tilts = balls.tilts(np.arange(-60.0, 61.0, 4.0), (32, 22), isolated=False)
+    shape = (20, 30, 40)
+    tilts = balls.tilts(np.arange(-60.0, 61.0, 4.0), (30, 22), isolated=False)
     truth = balls.volume(shape)
     middle = np.s_[:, :, 12:28]
     inside, taken_for_vacuum = (
-        error(run(t, shape, iterations=40, enforcement="all", oversampling=3)[-1].volume.values[middle], truth[middle])
+        error(
+            run(t, shape, iterations=40, enforcement="all", oversampling=2.5)[-1].volume.values[middle], truth[middle]
+        )
         for t in (tilts, replace(tilts, isolated=True))
     )
-    assert inside < 0.3
+    assert inside < 0.35
     assert inside < 0.85 * taken_for_vacuum
 
 

@@ -65,6 +65,13 @@ class Genfire(Constraints):
     withheld: float = Field(
         0.05, ge=0, le=0.5, description="Part of the measured points that is not enforced but predicted, for R_free."
     )
+    withheld_block: float = Field(
+        2.0,
+        ge=0,
+        le=100,
+        description="Side of the blocks in which points are withheld, in voxels of the Fourier grid without padding; 0 "
+        "withholds single points, which their neighbours tell of.",
+    )
     seed: int = Field(0, ge=0, description="Seed of the choice of withheld points.")
 
 

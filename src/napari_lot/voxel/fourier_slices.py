@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import fft
 
-from napari_lot.voxel import kaiser_bessel
+from napari_lot.voxel import kaiser_bessel, padded_fft
 from napari_lot.voxel.method import Poll, Tilts
 
 Floats = NDArray[np.float64]
@@ -80,7 +80,8 @@ class Reprojector:
 
     def __init__(self, tilts: Tilts, shape: tuple[int, int, int], threads: int = 1) -> None:
         self.tilts, self.shape, self.threads = tilts, shape, threads
-        self.points = tuple(kaiser_bessel.padded(n) for n in shape)
+        z, y, x = (kaiser_bessel.padded(n) for n in shape)
+        self.points = (z, y, x)
         tapers = [1 / kaiser_bessel.taper(n, p) for n, p in zip(shape, self.points, strict=True)]
         self._taper = [t.astype(np.float32) for t in tapers]
         self.field = (tilts.images.shape[1], tilts.images.shape[2])
@@ -103,9 +104,8 @@ class Reprojector:
     def project(self, values: Images, poll: Poll) -> Iterator[Images]:
         """One image (V, U) after the other, in the unit of the measured ones."""
         tapered = values * self._taper[0][:, None, None] * self._taper[1][:, None] * self._taper[2]
-        half = fft.rfftn(tapered, self.points, workers=self.threads)
-        del tapered
-        poll()
+        with ThreadPoolExecutor(self.threads) as pool:
+            half = padded_fft.whole(tapered, self.points, pool, poll)
         for axis, n in enumerate(self.shape):  # phases from voxel 0 to n // 2, as the kernel needs them
             k = fft.fftfreq(self.points[axis])[: half.shape[axis]]
             half *= _ramp(k, n // 2).reshape([-1 if a == axis else 1 for a in range(3)])

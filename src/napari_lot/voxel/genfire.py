@@ -19,6 +19,7 @@ from scipy import fft
 from napari_lot.errors import InputError
 from napari_lot.machine import usable_cores
 from napari_lot.settings.voxel_fourier import Genfire
+from napari_lot.voxel import padded_fft
 from napari_lot.voxel.fourier_fill import complete, refill, seen
 from napari_lot.voxel.fourier_slices import ImageTransforms, Reprojector, r_factor
 from napari_lot.voxel.fourier_support import Support
@@ -33,8 +34,8 @@ def genfire(tilts: Tilts, shape: tuple[int, int, int], settings: object, poll: P
     """Reconstruct by GENFIRE.
 
     The first iterate, number 0, is the direct inversion: measured points alone, nothing known of the object. The last
-    is the one that predicts the withheld points best; where none are withheld, that agrees best with the measured
-    ones.
+    holds the volume of the iteration that predicts the withheld points best, with its R-factors; where none are
+    withheld, its own. (The paper keeps the one that agrees best with the measured points, noise and all.)
 
     Parameters
     ----------
@@ -49,8 +50,9 @@ def genfire(tilts: Tilts, shape: tuple[int, int, int], settings: object, poll: P
     ------
     Iterate
         ``r_free`` is the sum of |measured - calculated| over the sum of |measured|, of the complex values of the
-        withheld points. They lie next to points that are enforced, closer the larger the oversampling: R_free tells
-        noise that is fitted and geometry that is wrong, not what the missing wedge holds.
+        withheld points. They are withheld in blocks: single points, as published, lie among enforced ones, which tell
+        what they are in a padded box, noise included, so that R_free falls on while noise is fitted. It tells of noise
+        and of wrong geometry, not of what the missing wedge holds.
 
     Raises
     ------
@@ -116,13 +118,10 @@ class _Run:
         self.transforms = ImageTransforms(
             self.tilts.images[self.seen], self.tilts.center_px, self.tilts.shifts_px[self.seen]
         )
-        self.gridding = Gridding(settings.cutoff, settings.withheld, settings.seed)
+        block = max(1, round(settings.withheld_block * settings.oversampling))
+        self.gridding = Gridding(settings.cutoff, settings.withheld, block, settings.seed)
         self.slabs = self._gridded()
         self.largest = max((float(s.radius.max()) for s in self.slabs if len(s.radius)), default=0.5)
-        if not any(s.withheld.any() for s in self.slabs):
-            self.why_kept = "agrees best with the measured points"
-        else:
-            self.why_kept = "predicts the withheld points best"
 
     def _gridded(self) -> list[Slab]:
         pixel = self.tilts.pixel_size_A
@@ -144,12 +143,12 @@ class _Run:
             self.support.constrain(values)
             last = iteration == total
             following, agreement = self._enforced(values, self._limit(iteration + 1), back=not last)
-            if best is None or _better(agreement, best[1]):
+            if best is None or not agreement.r_free >= best[1].r_free:  # without withheld points the last
                 best = (values, agreement, iteration)
             words = f"Enforced up to {self._limit(iteration) / self.largest:.0%} of the largest frequency"
             if last and best[2] != iteration:
                 values, agreement = best[:2]
-                words = f"Iteration {best[2]} {self.why_kept} and is kept"
+                words = f"Iteration {best[2]} predicts the withheld points best and is kept"
             r = np.full(len(self.tilts), np.nan)
             if last or iteration % self.settings.reproject_every == 0:
                 r = self._reproject(values)
@@ -188,11 +187,8 @@ class _Run:
         is what it was.
         """
         limit *= 1 + 1e-6  # radii are in single precision
-        (nz, ny, nx), (mz, my, mx) = self.grid.shape, self.grid.points
-        planes = fft.rfft(values, mx, axis=2, workers=self.threads)
-        self.poll()
-        planes = fft.fft(planes, my, axis=1, workers=self.threads, overwrite_x=True)
-        self.poll()
+        nz, mz = self.grid.shape[0], self.grid.points[0]
+        planes = padded_fft.planes(values, self.grid.points, self.pool, self.poll)
 
         def one(job: tuple[tuple[int, int], Slab]) -> NDArray[np.float64]:
             (first, end), slab = job
@@ -210,20 +206,11 @@ class _Run:
             self.poll()
         if not back:
             return values, _Agreement(sums)
-        planes = fft.ifft(planes, axis=1, workers=self.threads, overwrite_x=True)[:, :ny]
-        self.poll()
-        return np.ascontiguousarray(fft.irfft(planes, mx, axis=2, workers=self.threads)[..., :nx]), _Agreement(sums)
+        return padded_fft.from_planes(planes, self.grid.shape, self.grid.points, self.pool, self.poll), _Agreement(sums)
 
 
 def _ratio(part: float, whole: float) -> float:
     return float(part / whole) if whole > 0 else float("nan")
-
-
-def _better(one: _Agreement, other: _Agreement) -> bool:
-    """By R_free where there is one, else by R_k."""
-    if np.isfinite(one.r_free) or np.isfinite(other.r_free):
-        return bool(one.r_free < other.r_free)
-    return bool(one.r_k < other.r_k)
 
 
 @nb.njit(nogil=True, cache=True)

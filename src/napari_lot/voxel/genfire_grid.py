@@ -18,8 +18,8 @@ from scipy.fft import next_fast_len
 from napari_lot.voxel import kaiser_bessel
 from napari_lot.voxel.fourier_slices import ImageTransforms
 from napari_lot.voxel.method import Poll
+from napari_lot.voxel.padded_fft import blocks
 
-SLAB_BYTES = 4e6
 NEAREST = 0.01
 """Voxels of the Fourier grid below which a slice is as good as exactly on the point."""
 
@@ -44,8 +44,7 @@ class Grid:
 
     def slabs(self) -> list[tuple[int, int]]:
         """First row along ky of each slab, and the one after its last."""
-        rows = int(max(1, SLAB_BYTES // (8 * self.points[0] * self.columns)))
-        return [(y, min(y + rows, self.points[1])) for y in range(0, self.points[1], rows)]
+        return blocks(self.points[1], 8.0 * self.points[0] * self.columns)
 
 
 @dataclass
@@ -68,11 +67,14 @@ class Gridding:
         In voxels of the grid: how far a point may be from a slice.
     withheld : float
         Part of the points that are marked as withheld; a point and its opposite together, the origin never.
+    block : int
+        Side in voxels of the blocks in which they are.
     seed : int
     """
 
     cutoff: float
     withheld: float
+    block: int
     seed: int
 
     def slabs(
@@ -116,7 +118,9 @@ class Gridding:
         k = [m / points for m, points in zip((mz, my, x), grid.points, strict=True)]
         to_corner = np.exp(-1j * np.pi * sum(a * (n - 1) for a, n in zip(k, grid.shape, strict=True)))
         value = (total.ravel()[index] / weight.ravel()[index] * to_corner / pixel_size_A).astype(np.complex64)
-        withheld = _drawn(mz, my, x, self.seed) < self.withheld
+        # halves are rounded to even numbers: a point and its opposite are in opposite blocks
+        bz, by, bx = (np.rint(m / self.block).astype(np.int64) for m in (mz, my, x))
+        withheld = _drawn(bz, by, bx, self.seed) < self.withheld
         return Slab(
             index.astype(np.int32), value, np.sqrt(k[0] ** 2 + k[1] ** 2 + k[2] ** 2).astype(np.float32), withheld
         )
@@ -132,8 +136,8 @@ def _signed(index: NDArray[np.intp], points: int) -> NDArray[np.int64]:
     return np.where(2 * index > points, index - points, index).astype(np.int64)
 
 
-def _drawn(mz: NDArray[np.int64], my: NDArray[np.int64], mx: NDArray[np.intp], seed: int) -> NDArray[np.float64]:
-    """A number between 0 and 1 for each point, the same for its opposite (here only where mx = 0); 1 at the origin."""
+def _drawn(mz: NDArray[np.int64], my: NDArray[np.int64], mx: NDArray[np.int64], seed: int) -> NDArray[np.float64]:
+    """A number between 0 and 1 for each block, the same for its opposite (here only where mx = 0); 1 at the origin."""
     turn = (mx == 0) & ((mz < 0) | ((mz == 0) & (my < 0)))
     sign = np.where(turn, -1, 1)
     key = ((mz * sign + 2**20) << 42) + ((my * sign + 2**20) << 21) + mx
