@@ -100,11 +100,11 @@ class _Run:
         self.frame = _frame(shape, axis.specimen_deg) if self.turned else shape
         in_frame = replace(tilts, rotations=tilts.rotations @ turn_z(axis.specimen_deg)) if self.turned else tilts
         self.support = Support(settings, in_frame, self.frame, threads, poll)
-        self.tilts = complete(tilts, shape)
+        self.tilts = complete(tilts, shape, poll)
         self.gaps = self.tilts is not tilts
         self.reprojector = Reprojector(self.tilts, shape, threads)
         self.transforms = ImageTransforms(
-            self.tilts.images[self.seen], self.tilts.center_px, self.tilts.shifts_px[self.seen]
+            self.tilts.images[self.seen], self.tilts.center_px, self.tilts.shifts_px[self.seen], poll
         )
         side = max(self.frame[0], self.frame[2])
         self.samples = 2 * max(int(np.ceil(0.5 * settings.oversampling * side)), (side + 1) // 2)

@@ -8,13 +8,13 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import ndimage
 
-from napari_lot.voxel.method import Tilts
+from napari_lot.voxel.method import Poll, Tilts
 
 FADE_PX = 8.0
 """Length in pixels over which, before there is a volume, what is next to a gap fades into it."""
 
 
-def complete(tilts: Tilts, shape: tuple[int, int, int]) -> Tilts:
+def complete(tilts: Tilts, shape: tuple[int, int, int], poll: Poll) -> Tilts:
     """The tilts with every pixel given that a volume of ``shape`` (Z, Y, X) can show.
 
     Unusable pixels, and around an object that is not isolated those beyond the field, are guessed from the nearest
@@ -26,6 +26,7 @@ def complete(tilts: Tilts, shape: tuple[int, int, int]) -> Tilts:
         before, after = _beyond(tilts, shape)
         pad = ((0, 0), (before[0], after[0]), (before[1], after[1]))
         images, usable = np.pad(images, pad), np.pad(usable, pad)
+        poll()
         center = (center[0] + before[0], center[1] + before[1])
     if usable.all():
         return tilts
@@ -35,6 +36,7 @@ def complete(tilts: Tilts, shape: tuple[int, int, int]) -> Tilts:
             far, (v, u) = ndimage.distance_transform_edt(~use, return_indices=True)
             gap = ~use
             image[gap] = image[v[gap], u[gap]] * np.exp(-((far[gap] / FADE_PX) ** 2))
+        poll()
     return replace(tilts, images=images, usable=usable, center_px=center)
 
 

@@ -31,9 +31,12 @@ class ImageTransforms:
     center_px : (row, column) float
     shifts_px : (T, 2) float64
         (du, dv): tilt t shows the rotation centre at column + du, row + dv.
+    poll : Poll, optional
     """
 
-    def __init__(self, images: Images, center_px: tuple[float, float], shifts_px: Floats) -> None:
+    def __init__(
+        self, images: Images, center_px: tuple[float, float], shifts_px: Floats, poll: Poll = lambda: None
+    ) -> None:
         rows, columns = images.shape[1:]
         self.field = (rows, columns)
         self.points = (kaiser_bessel.padded(rows), kaiser_bessel.padded(columns))
@@ -49,6 +52,7 @@ class ImageTransforms:
         """(T, 2): row and column of the centre, counted from pixel [V // 2, U // 2]."""
         for t, image in enumerate(images):
             self.replace(t, image)
+            poll()
 
     def __len__(self) -> int:
         return len(self.half)

@@ -111,12 +111,12 @@ class _Run:
         self.settings, self.poll, self.pool, self.threads = settings, poll, pool, threads
         self.support = Support(settings, tilts, shape, threads, poll)
         self.seen = seen(tilts)
-        self.tilts = complete(tilts, shape)
+        self.tilts = complete(tilts, shape, poll)
         self.gaps = self.tilts is not tilts
         self.grid = Grid.padded(shape, settings.oversampling)
         self.reprojector = Reprojector(self.tilts, shape, threads)
         self.transforms = ImageTransforms(
-            self.tilts.images[self.seen], self.tilts.center_px, self.tilts.shifts_px[self.seen]
+            self.tilts.images[self.seen], self.tilts.center_px, self.tilts.shifts_px[self.seen], poll
         )
         block = max(1, round(settings.withheld_block * settings.oversampling))
         self.gridding = Gridding(settings.cutoff, settings.withheld, block, settings.seed)
