@@ -33,8 +33,8 @@ def noisy(tilts, part, seed=0):
     return replace(tilts, images=(tilts.images + noise).astype(np.float32))
 
 
-def gridded(tilts, shape, cutoff=0.5, withheld=0.0, block=1, seed=0):
-    grid = Grid.padded(shape, 2.0)
+def gridded(tilts, shape, cutoff=0.5, withheld=0.0, block=1, seed=0, oversampling=2.0):
+    grid = Grid.padded(shape, oversampling)
     transforms = ImageTransforms(tilts.images, tilts.center_px, tilts.shifts_px)
     with ThreadPoolExecutor(1) as pool:
         slabs = Gridding(cutoff, withheld, block, seed).slabs(
@@ -91,13 +91,16 @@ def test_withheld_points_are_a_part_of_all_shells_and_come_with_their_opposites(
     assert beside < 0.2 if block == 1 else beside > 0.4
 
 
-def test_an_enforced_volume_is_what_a_plain_padded_fft_gives():
-    settings = Genfire(threads=1, oversampling=2, support="none", withheld=0.1, withheld_block=1.5)
+@pytest.mark.parametrize("oversampling", [1.0, 2.0])
+def test_an_enforced_volume_is_what_a_plain_padded_fft_gives(oversampling):
+    settings = Genfire(
+        threads=1, oversampling=oversampling, support="none", withheld=0.1, withheld_block=3 / oversampling
+    )
     with ThreadPoolExecutor(1) as pool:
         plan = module._Run(WEDGE, SHAPE, settings, lambda: None, pool, 1)
         values = np.random.default_rng(0).normal(size=SHAPE).astype(np.float32)
         found, agreement = plan._enforced(values, 0.3)
-    grid, measured, kept, withheld = gridded(WEDGE, SHAPE, withheld=0.1, block=3)
+    grid, measured, kept, withheld = gridded(WEDGE, SHAPE, withheld=0.1, block=3, oversampling=oversampling)
     k = np.linalg.norm(np.meshgrid(*map(np.fft.fftfreq, grid.points), indexing="ij"), axis=0)[..., : grid.columns]
     whole = np.fft.rfftn(values, grid.points, (0, 1, 2))
     away, size = np.abs(measured - whole), np.abs(measured)
