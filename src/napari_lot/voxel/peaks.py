@@ -1,0 +1,230 @@
+"""Peaks of a volume: its local maxima, which of them are too close to a stronger one, and where noise ends."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any
+
+import numpy as np
+from numba import njit
+from numpy.typing import NDArray
+from scipy.ndimage import gaussian_filter1d
+
+from napari_lot.machine import usable_cores
+
+Floats = NDArray[np.float64]
+Voxels = NDArray[np.float32]
+
+_BINS = 512
+_SAMPLE = 1_000_000
+"""So many voxels tell the background."""
+LEAST_CUT, MOST_CUT = 0.05, 0.7
+"""Between these parts of a typical strength noise may end, where nothing is known of the elements."""
+_LOG_STEP, _LOG_BLUR = 0.02, 0.08
+"""Bins of the logarithm of strength, and the standard deviation of their blur."""
+
+
+def in_threads(work: Callable[[int, int], Any], count: int, least: int = 1) -> list[Any]:
+    """``work(first, last)`` on about equal parts of ``count`` things, side by side, results in their order."""
+    parts = max(1, min(usable_cores(), count // max(least, 1)))
+    edges = np.linspace(0, count, parts + 1).astype(int)
+    if parts == 1:
+        return [work(0, count)]
+    with ThreadPoolExecutor(parts) as pool:
+        return list(pool.map(work, edges[:-1].tolist(), edges[1:].tolist()))
+
+
+def ball(radius: float) -> NDArray[np.int64]:
+    """Offsets (M, 3), z y x in voxels, of all voxels whose centres are no farther than ``radius`` voxels."""
+    n = math.floor(radius)
+    z, y, x = np.mgrid[-n : n + 1, -n : n + 1, -n : n + 1]
+    inside = z * z + y * y + x * x <= radius * radius * (1 + 1e-9)
+    return np.stack([z[inside], y[inside], x[inside]], axis=1).astype(np.int64)
+
+
+def local_maxima(
+    values: Voxels, floor: float, within: float = 0.0, sign: float = 1.0
+) -> tuple[NDArray[np.int64], Floats]:
+    """Voxels that are larger than all around them.
+
+    Of equal neighbours the first one in the order of the memory is the maximum. Voxels beyond the border are lower than
+    any.
+
+    Parameters
+    ----------
+    values : (Z, Y, X) float32
+    floor : float
+        Only maxima above it.
+    within : float
+        Radius in voxels; at least the 26 voxels around are compared.
+    sign : float
+        -1 for minima: then ``floor`` and the values returned are those of the negative volume.
+
+    Returns
+    -------
+    index : (N, 3) int64
+        z, y, x.
+    strength : (N,) float64
+        ``sign * values`` there.
+    """
+    near = ball(math.sqrt(3.0))
+    far = ball(within) if within > math.sqrt(3.0) else near
+    offsets = np.concatenate([near, far[(np.abs(far) > 1).any(1)]])
+    offsets = offsets[(offsets != 0).any(1)]
+
+    def work(first: int, last: int) -> NDArray[np.int64]:
+        return _maxima(values, np.float32(floor), offsets, np.float32(sign), first, last)
+
+    found = np.concatenate(in_threads(work, len(values), 4))
+    return found, sign * values[found[:, 0], found[:, 1], found[:, 2]].astype(np.float64)
+
+
+@njit(cache=True, nogil=True)
+def _maxima(values, floor, offsets, sign, first, last):  # type: ignore[no-untyped-def]
+    planes, rows, columns = values.shape
+    found = np.empty((1024, 3), np.int64)
+    count = 0
+    for z in range(first, last):
+        for y in range(rows):
+            for x in range(columns):
+                here = sign * values[z, y, x]
+                if not here > floor:
+                    continue
+                top = True
+                for k in range(len(offsets)):
+                    dz, dy, dx = offsets[k, 0], offsets[k, 1], offsets[k, 2]
+                    a, b, c = z + dz, y + dy, x + dx
+                    if a < 0 or b < 0 or c < 0 or a >= planes or b >= rows or c >= columns:
+                        continue
+                    there = sign * values[a, b, c]
+                    before = dz < 0 or (dz == 0 and (dy < 0 or (dy == 0 and dx < 0)))
+                    if there > here or (there == here and before):
+                        top = False
+                        break
+                if top:
+                    if count == len(found):
+                        larger = np.empty((2 * count, 3), np.int64)
+                        larger[:count] = found
+                        found = larger
+                    found[count, 0], found[count, 1], found[count, 2] = z, y, x
+                    count += 1
+    return found[:count]
+
+
+def apart(positions: Floats, strength: Floats, distance: float) -> NDArray[np.bool_]:
+    """Which of some points (N, 3) stay when, from the strongest on, none may be nearer than ``distance`` to another."""
+    kept = np.zeros(len(positions), np.bool_)
+    if len(positions) == 0:
+        return kept
+    order = np.argsort(-strength, kind="stable")
+    cells = np.floor((positions[order] - positions.min(0)) / distance).astype(np.int64)
+    # a cell is a cube of side ``distance``: more than 8 points that far apart do not fit into it
+    _, cell = np.unique(_key(cells), return_inverse=True)
+    known, place = np.unique(_key(cells), return_index=True)
+    around = np.full((len(known), 27), -1, np.int64)
+    for k, offset in enumerate(np.ndindex(3, 3, 3)):
+        wanted = _key(cells[place] + np.array(offset) - 1)
+        at = np.minimum(np.searchsorted(known, wanted), len(known) - 1)
+        around[:, k] = np.where(known[at] == wanted, at, -1)
+    kept[order] = _apart(np.ascontiguousarray(positions[order]), cell.ravel(), around, distance * distance)
+    return kept
+
+
+def _key(cells: NDArray[np.int64]) -> NDArray[np.int64]:
+    """One number for a cell; 21 bits an axis."""
+    z, y, x = (cells + 1).T
+    return np.asarray((z << 42) + (y << 21) + x, np.int64)
+
+
+@njit(cache=True, nogil=True)
+def _apart(positions, cell, around, least):  # type: ignore[no-untyped-def]
+    held = np.empty((len(around), 8), np.int64)
+    counts = np.zeros(len(around), np.int64)
+    kept = np.zeros(len(positions), np.bool_)
+    for i in range(len(positions)):
+        free = True
+        for k in range(27):
+            other = around[cell[i], k]
+            if other < 0:
+                continue
+            for m in range(counts[other]):
+                j = held[other, m]
+                away = 0.0
+                for a in range(3):
+                    away += (positions[i, a] - positions[j, a]) ** 2
+                if away < least:
+                    free = False
+                    break
+            if not free:
+                break
+        if free and counts[cell[i]] < 8:
+            kept[i] = True
+            held[cell[i], counts[cell[i]]] = i
+            counts[cell[i]] += 1
+    return kept
+
+
+def background_level(values: Voxels) -> float:
+    """The commonest value of a volume: vacuum, or what lies between the atoms of a film."""
+    flat = values.reshape(-1)
+    sample = flat[:: max(1, flat.size // _SAMPLE)]
+    low, high = np.quantile(sample, [0.001, 0.999])
+    if not high > low:
+        return float(low)
+    counts, edges = np.histogram(sample, _BINS, (low, high))
+    at = int(np.argmax(gaussian_filter1d(counts.astype(np.float64), 1.0)))
+    return float(0.5 * (edges[at] + edges[at + 1]))
+
+
+def typical_strength(strength: Floats) -> float:
+    """Strength of an ordinary strong peak among any number of weak ones.
+
+    The median with the cube of the strength as weight: ten times as many peaks of noise at a fifth of the strength weigh
+    less than a tenth of the atoms, and a few bright ones weigh nothing beside thousands.
+    """
+    s = np.sort(strength[strength > 0])
+    if len(s) == 0:
+        return 0.0
+    weight = np.cumsum((s / s[-1]) ** 3)
+    return float(s[np.searchsorted(weight, 0.5 * weight[-1])])
+
+
+def where_noise_ends(strength: Floats, depth: Floats, contrast: float = 1.0) -> float:
+    """Where peaks of noise and peaks of atoms part, in parts of the typical strength.
+
+    It is the widest gap, or else the deepest valley, of the histogram of the logarithm of strength between two bounds.
+    The lower one is what the minima of the volume reach down: noise and artefacts are about as strong upwards as
+    downwards. The upper one is 0.7 of what the weakest element is expected to show.
+
+    Parameters
+    ----------
+    strength : (N,) float64
+        Of maxima, above the background.
+    depth : (M,) float64
+        Of minima, below the background.
+    contrast : float
+        Brightness of the weakest of the elements relative to the strongest; 1 for one, or where they are not known.
+    """
+    typical = typical_strength(strength)
+    if typical <= 0:
+        return LEAST_CUT
+    high = MOST_CUT * min(max(contrast, 0.1), 1.0)
+    low = min(max(LEAST_CUT, float(np.quantile(depth, 0.99)) / typical if len(depth) else 0.0), 0.7 * high)
+    relative = strength[strength > 0] / typical
+    edges = np.arange(math.log(low) - 1.0, math.log(high) + 1.0, _LOG_STEP)
+    counts, _ = np.histogram(np.log(relative), edges)
+    smooth = gaussian_filter1d(counts.astype(np.float64), _LOG_BLUR / _LOG_STEP)
+    middle = 0.5 * (edges[1:] + edges[:-1])
+    inside = (middle >= math.log(low)) & (middle <= math.log(high))
+    smooth, middle = smooth[inside], middle[inside]
+    return math.exp(middle[_middle_of_longest(smooth <= smooth.min() + 1e-3 * max(smooth.max(), 1.0))])
+
+
+def _middle_of_longest(marked: Sequence[bool] | NDArray[np.bool_]) -> int:
+    """Index of the middle of the longest run of True."""
+    padded = np.concatenate([[False], np.asarray(marked, bool), [False]]).astype(int)
+    begin, end = np.flatnonzero(np.diff(padded) == 1), np.flatnonzero(np.diff(padded) == -1)
+    longest = int(np.argmax(end - begin))
+    return int((begin[longest] + end[longest] - 1) // 2)
