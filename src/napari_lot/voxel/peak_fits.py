@@ -24,6 +24,8 @@ B, H, Z, W = 0, 1, 2, 5
 _TAIL = 2.6
 """Beyond so many widths a Gaussian is nothing (1e-3)."""
 _STEPS = 40
+_SETTLED = 1e-5
+"""A fit ends where a step is smaller than this in voxels."""
 
 
 class Neighbours(NamedTuple):
@@ -46,27 +48,39 @@ def neighbours_of(centres: Floats, window: float, width: float) -> Neighbours:
 
 
 @njit(cache=True, nogil=True)
-def _window(values, corner, offsets, i, peaks, first, index, data):  # type: ignore[no-untyped-def]
-    """The voxels around a corner into ``data``, without what the neighbours of atom i show there."""
+def _tables(corner, centre, width, reach, table):  # type: ignore[no-untyped-def]
+    """A Gaussian's factor along each axis at all offsets from a corner: voxels then need no exponential."""
+    for a in range(3):
+        for o in range(2 * reach + 1):
+            t = (corner[a] + o - reach - centre[a]) / width[a]
+            table[a, o] = np.exp(-t * t)
+
+
+@njit(cache=True, nogil=True)
+def _window(values, corner, offsets, reach, i, peaks, first, index, table, data):  # type: ignore[no-untyped-def]
+    """The voxels around a corner into ``data``, without what the neighbours of atom i show there; 0 beyond the volume."""
+    planes, rows, columns = values.shape
     for k in range(len(offsets)):
-        data[k] = values[corner[0] + offsets[k, 0], corner[1] + offsets[k, 1], corner[2] + offsets[k, 2]]
+        z, y, x = corner[0] + offsets[k, 0], corner[1] + offsets[k, 1], corner[2] + offsets[k, 2]
+        inside = z >= 0 and y >= 0 and x >= 0 and z < planes and y < rows and x < columns
+        data[k] = values[z, y, x] if inside else 0.0
     if len(first) == 0:
         return
     for m in range(first[i], first[i + 1]):
         j = index[m]
+        _tables(corner, peaks[j, Z:W], peaks[j, W:], reach, table)
         for k in range(len(offsets)):
-            q = 0.0
-            for a in range(3):
-                q += ((corner[a] + offsets[k, a] - peaks[j, Z + a]) / peaks[j, W + a]) ** 2
-            if q < _TAIL * _TAIL:
-                data[k] -= peaks[j, H] * np.exp(-q)
+            g = table[0, offsets[k, 0] + reach] * table[1, offsets[k, 1] + reach] * table[2, offsets[k, 2] + reach]
+            data[k] -= peaks[j, H] * g
 
 
 @njit(cache=True, nogil=True)
 def _windows(values, corners, offsets, peaks, first, index, begin, end):  # type: ignore[no-untyped-def]
     found = np.empty((end - begin, len(offsets)))
+    reach = np.abs(offsets).max()
+    table = np.empty((3, 2 * reach + 1))
     for i in range(begin, end):
-        _window(values, corners[i], offsets, i, peaks, first, index, found[i - begin])
+        _window(values, corners[i], offsets, reach, i, peaks, first, index, table, found[i - begin])
     return found
 
 
@@ -256,44 +270,41 @@ def fit_gaussians(
 
 
 @njit(cache=True, nogil=True)
-def _misfit(data, offsets, p, axes, usual, pull, matrix, vector, with_slopes):  # type: ignore[no-untyped-def]
-    """Sum of squares of ``data - Gaussian`` and of the pull on the widths; normal equations on demand."""
+def _misfit(data, offsets, reach, p, axes, usual, pull, table, matrix, vector):  # type: ignore[no-untyped-def]
+    """Sum of squares of ``data - Gaussian`` and of the pull on the widths; fills the normal equations' lower half."""
     n = 5 + axes
     slope = np.zeros(8)
     total = 0.0
-    if with_slopes:
-        matrix[:] = 0.0
-        vector[:] = 0.0
+    matrix[:] = 0.0
+    vector[:] = 0.0
+    wz, wy, wx = p[W], p[W], p[W]
+    if axes == 3:
+        wy, wx = p[W + 1], p[W + 2]
+    corner, width = np.zeros(3), np.array([wz, wy, wx])
+    _tables(corner, p[Z:W], width, reach, table)
     for k in range(len(offsets)):
-        q, parts = 0.0, np.zeros(3)
-        for a in range(3):
-            w = p[W + a] if axes == 3 else p[W]
-            parts[a] = (offsets[k, a] - p[Z + a]) / w
-            q += parts[a] * parts[a]
-        g = np.exp(-q)
+        oz, oy, ox = offsets[k, 0], offsets[k, 1], offsets[k, 2]
+        g = table[0, oz + reach] * table[1, oy + reach] * table[2, ox + reach]
+        tz, ty, tx = (oz - p[Z]) / wz, (oy - p[Z + 1]) / wy, (ox - p[Z + 2]) / wx
         r = data[k] - p[B] - p[H] * g
         total += r * r
-        if with_slopes:
-            slope[B], slope[H] = 1.0, g
-            if axes == 1:
-                slope[W] = 2.0 * p[H] * g * q / p[W]
-            for a in range(3):
-                w = p[W + a] if axes == 3 else p[W]
-                slope[Z + a] = 2.0 * p[H] * g * parts[a] / w
-                if axes == 3:
-                    slope[W + a] = 2.0 * p[H] * g * parts[a] * parts[a] / w
-            for a in range(n):
-                vector[a] += slope[a] * r
-                for b in range(a + 1):
-                    matrix[a, b] += slope[a] * slope[b]
+        steep = 2.0 * p[H] * g
+        slope[B], slope[H] = 1.0, g
+        slope[Z], slope[Z + 1], slope[Z + 2] = steep * tz / wz, steep * ty / wy, steep * tx / wx
+        if axes == 3:
+            slope[W], slope[W + 1], slope[W + 2] = slope[Z] * tz, slope[Z + 1] * ty, slope[Z + 2] * tx
+        else:
+            slope[W] = steep * (tz * tz + ty * ty + tx * tx) / wz
+        for a in range(n):
+            vector[a] += slope[a] * r
+            for b in range(a + 1):
+                matrix[a, b] += slope[a] * slope[b]
     if pull > 0.0:
         for a in range(axes):
-            r = pull * (1.0 - p[W + a] / usual[a])
+            r, s = pull * (1.0 - p[W + a] / usual[a]), pull / usual[a]
             total += r * r
-            if with_slopes:
-                s = pull / usual[a]
-                vector[W + a] += s * r
-                matrix[W + a, W + a] += s * s
+            vector[W + a] += s * r
+            matrix[W + a, W + a] += s * s
     return total
 
 
@@ -330,70 +341,62 @@ def _solved(matrix, vector, damping, n, step):  # type: ignore[no-untyped-def]
 @njit(cache=True, nogil=True)
 def _gaussians(values, peaks, offsets, axes, first, index, usual, pull, steps, chosen):  # type: ignore[no-untyped-def]
     n = 5 + axes
-    found = np.empty((len(chosen), 8))
-    residual = np.empty(len(chosen))
-    status = np.zeros(len(chosen), np.int64)
+    reach = np.abs(offsets).max()
+    table = np.empty((3, 2 * reach + 1))
+    found, residual, status = np.empty((len(chosen), 8)), np.empty(len(chosen)), np.zeros(len(chosen), np.int64)
     data = np.empty(len(offsets))
     matrix, vector, step = np.zeros((8, 8)), np.zeros(8), np.zeros(8)
+    other, towards = np.zeros((8, 8)), np.zeros(8)
     corner = np.zeros(3, np.int64)
-    widest = 0.0
-    for k in range(len(offsets)):
-        for a in range(3):
-            widest = max(widest, float(abs(offsets[k, a])))
     for at in range(len(chosen)):
         i = chosen[at]
         for a in range(3):
             corner[a] = int(np.rint(peaks[i, Z + a]))
-        _window(values, corner, offsets, i, peaks, first, index, data)
+        _window(values, corner, offsets, reach, i, peaks, first, index, table, data)
         p = peaks[i].copy()
         for a in range(3):
             p[Z + a] -= corner[a]
         damping = 1e-3
-        score = _misfit(data, offsets, p, axes, usual, pull, matrix, vector, True)
+        score = _misfit(data, offsets, reach, p, axes, usual, pull, table, matrix, vector)
         for _ in range(steps):
-            if not _solved(matrix, vector, damping, n, step):
-                damping = max(10.0 * damping, 1e-8)
-                if damping > 1e8:
-                    break
-                continue
+            inside = _solved(matrix, vector, damping, n, step)
             tried = p.copy()
             tried[:n] += step[:n]
-            inside = True
             for a in range(axes):
-                inside = inside and 0.3 < tried[W + a] < 4.0 * (widest + 1.0)
+                inside = inside and 0.3 < tried[W + a] < 4.0 * (reach + 1.0)
             for a in range(3):
-                inside = inside and abs(tried[Z + a]) <= widest + 1.0
-            better = inside and _misfit(data, offsets, tried, axes, usual, pull, matrix, vector, False) <= score
-            if not better:
-                damping *= 5.0
+                inside = inside and abs(tried[Z + a]) <= reach + 1.0
+            if inside:
+                reached = _misfit(data, offsets, reach, tried, axes, usual, pull, table, other, towards)
+            if not inside or not reached <= score:
+                damping = max(5.0 * damping, 1e-8)
                 if damping > 1e8:
                     break
                 continue
-            p = tried
-            damping = max(0.2 * damping, 1e-9)
-            score = _misfit(data, offsets, p, axes, usual, pull, matrix, vector, True)
+            p, score = tried, reached
+            matrix, other = other, matrix
+            vector, towards = towards, vector
+            damping = max(0.1 * damping, 1e-9)
             far = 0.0
             for a in range(axes + 3):
                 far = max(far, abs(step[Z + a]))
-            if far < 1e-6:
+            if far < _SETTLED:
                 break
         if axes == 1:
             p[W + 1] = p[W + 2] = p[W]
-        total, out = 0.0, 0.0
+        total, out, wide, slim = 0.0, 0.0, 0.0, np.inf
         for a in range(3):
-            out = max(out, abs(p[Z + a]))
+            out, wide, slim = max(out, abs(p[Z + a])), max(wide, p[W + a]), min(slim, p[W + a])
+        _tables(np.zeros(3), p[Z:W], p[W:], reach, table)
         for k in range(len(offsets)):
-            q = 0.0
-            for a in range(3):
-                q += ((offsets[k, a] - p[Z + a]) / p[W + a]) ** 2
-            total += (data[k] - p[B] - p[H] * np.exp(-q)) ** 2
-        wide = max(p[W], p[W + 1], p[W + 2]) > 3.0 * (widest + 1.0) or min(p[W], p[W + 1], p[W + 2]) < 0.35
-        if not (p[H] > 0.0 and out <= widest and not wide and np.isfinite(total)):
+            g = table[0, offsets[k, 0] + reach] * table[1, offsets[k, 1] + reach] * table[2, offsets[k, 2] + reach]
+            total += (data[k] - p[B] - p[H] * g) ** 2
+        fits = p[H] > 0.0 and out <= reach and wide < 3.0 * (reach + 1.0) and slim > 0.35
+        if not (fits and np.isfinite(total)):
             status[at] = NO_MAXIMUM
         for a in range(3):
             p[Z + a] += corner[a]
-        found[at] = p
-        residual[at] = np.sqrt(total / len(offsets))
+        found[at], residual[at] = p, np.sqrt(total / len(offsets))
     return found, residual, status
 
 
@@ -473,42 +476,31 @@ def integrals(
 @njit(cache=True, nogil=True)
 def _integrals(values, peaks, widths, offsets, radius, shell, box, local, first, index, begin, end):  # type: ignore[no-untyped-def]
     planes, rows, columns = values.shape
+    reach = np.abs(offsets).max()
+    table = np.empty((3, 2 * reach + 1))
     totals, shares, levels = np.zeros(end - begin), np.zeros(end - begin), np.zeros(end - begin)
-    around = np.empty(len(offsets))
-    own, weight, data = np.empty(len(offsets)), np.empty(len(offsets)), np.empty(len(offsets))
+    around, data = np.empty(len(offsets)), np.empty(len(offsets))
+    corner = np.zeros(3, np.int64)
     for i in range(begin, end):
         p = peaks[i]
-        z0, y0, x0 = int(np.rint(p[Z])), int(np.rint(p[Z + 1])), int(np.rint(p[Z + 2]))
-        held, beyond = 0, 0
+        for a in range(3):
+            corner[a] = int(np.rint(p[Z + a]))
+        _window(values, corner, offsets, reach, i, peaks, first, index, table, data)
+        _tables(corner, p[Z:W], widths, reach, table)
+        beyond, inner, weight, share = 0, 0.0, 0.0, 0.0
         for k in range(len(offsets)):
-            z, y, x = z0 + offsets[k, 0], y0 + offsets[k, 1], x0 + offsets[k, 2]
+            z, y, x = corner[0] + offsets[k, 0], corner[1] + offsets[k, 1], corner[2] + offsets[k, 2]
             if z < 0 or y < 0 or x < 0 or z >= planes or y >= rows or x >= columns:
                 continue
             dz, dy, dx = z - p[Z], y - p[Z + 1], x - p[Z + 2]
             away = max(abs(dz), abs(dy), abs(dx)) if box else np.sqrt(dz * dz + dy * dy + dx * dx)
             part = min(max(radius + 0.5 - away, 0.0), 1.0)
-            if part == 0.0 and (not local or away > radius + shell):
-                continue
-            value = float(values[z, y, x])
-            if len(first) > 0:
-                for m in range(first[i], first[i + 1]):
-                    j = index[m]
-                    q = ((z - peaks[j, Z]) / peaks[j, W]) ** 2 + ((y - peaks[j, Z + 1]) / peaks[j, W + 1]) ** 2
-                    q += ((x - peaks[j, Z + 2]) / peaks[j, W + 2]) ** 2
-                    if q < _TAIL * _TAIL:
-                        value -= peaks[j, H] * np.exp(-q)
-            g = np.exp(-((dz / widths[0]) ** 2) - (dy / widths[1]) ** 2 - (dx / widths[2]) ** 2)
-            if part > 0.0:
-                own[held], weight[held], data[held] = g, part, value
-                held += 1
-            if local and away > radius:
-                around[beyond] = value - p[H] * g
+            g = table[0, offsets[k, 0] + reach] * table[1, offsets[k, 1] + reach] * table[2, offsets[k, 2] + reach]
+            inner, weight, share = inner + part * data[k], weight + part, share + part * g
+            if local and radius < away <= radius + shell:
+                around[beyond] = data[k] - p[H] * g
                 beyond += 1
-        level = np.median(around[:beyond]) if beyond > 0 else 0.0
-        total, share = 0.0, 0.0
-        for k in range(held):
-            total += weight[k] * (data[k] - level)
-            share += weight[k] * own[k]
-        totals[i - begin], levels[i - begin] = total, level
+        levels[i - begin] = np.median(around[:beyond]) if beyond > 0 else 0.0
+        totals[i - begin] = inner - weight * levels[i - begin]
         shares[i - begin] = share / (np.pi**1.5 * widths[0] * widths[1] * widths[2])
     return totals, shares, levels

@@ -73,6 +73,7 @@ def local_maxima(
     far = ball(within) if within > math.sqrt(3.0) else near
     offsets = np.concatenate([near, far[(np.abs(far) > 1).any(1)]])
     offsets = offsets[(offsets != 0).any(1)]
+    offsets = offsets[np.argsort((offsets**2).sum(1), kind="stable")]  # the nearest tell most often, and soonest
 
     def work(first: int, last: int) -> NDArray[np.int64]:
         return _maxima(values, np.float32(floor), offsets, np.float32(sign), first, last)
@@ -84,23 +85,27 @@ def local_maxima(
 @njit(cache=True, nogil=True)
 def _maxima(values, floor, offsets, sign, first, last):  # type: ignore[no-untyped-def]
     planes, rows, columns = values.shape
+    flat = values.ravel()
+    steps = offsets[:, 0] * rows * columns + offsets[:, 1] * columns + offsets[:, 2]
+    reach = np.abs(offsets).max()
     found = np.empty((1024, 3), np.int64)
     count = 0
     for z in range(first, last):
         for y in range(rows):
+            inner_row = reach <= z < planes - reach and reach <= y < rows - reach
+            start = (z * rows + y) * columns
             for x in range(columns):
-                here = sign * values[z, y, x]
+                here = sign * flat[start + x]
                 if not here > floor:
                     continue
-                top = True
+                top, inner = True, inner_row and reach <= x < columns - reach
                 for k in range(len(offsets)):
-                    dz, dy, dx = offsets[k, 0], offsets[k, 1], offsets[k, 2]
-                    a, b, c = z + dz, y + dy, x + dx
-                    if a < 0 or b < 0 or c < 0 or a >= planes or b >= rows or c >= columns:
-                        continue
-                    there = sign * values[a, b, c]
-                    before = dz < 0 or (dz == 0 and (dy < 0 or (dy == 0 and dx < 0)))
-                    if there > here or (there == here and before):
+                    if not inner:
+                        a, b, c = z + offsets[k, 0], y + offsets[k, 1], x + offsets[k, 2]
+                        if a < 0 or b < 0 or c < 0 or a >= planes or b >= rows or c >= columns:
+                            continue
+                    there = sign * flat[start + x + steps[k]]
+                    if there > here or (there == here and steps[k] < 0):
                         top = False
                         break
                 if top:
@@ -121,8 +126,7 @@ def apart(positions: Floats, strength: Floats, distance: float) -> NDArray[np.bo
     order = np.argsort(-strength, kind="stable")
     cells = np.floor((positions[order] - positions.min(0)) / distance).astype(np.int64)
     # a cell is a cube of side ``distance``: more than 8 points that far apart do not fit into it
-    _, cell = np.unique(_key(cells), return_inverse=True)
-    known, place = np.unique(_key(cells), return_index=True)
+    known, place, cell = np.unique(_key(cells), return_index=True, return_inverse=True)
     around = np.full((len(known), 27), -1, np.int64)
     for k, offset in enumerate(np.ndindex(3, 3, 3)):
         wanted = _key(cells[place] + np.array(offset) - 1)
