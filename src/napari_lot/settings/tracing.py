@@ -18,8 +18,8 @@ class Tracing(Frozen):
         None,
         gt=0.3,
         le=20,
-        description="Least distance of two atoms in Å, the stronger one stays; 0.7 expected nearest-neighbour distances "
-        "when absent.",
+        description="Least distance of two atoms in Å, the stronger one stays; 0.7 expected nearest-neighbour "
+        "distances when absent.",
     )
     threshold: float | None = Field(
         None,

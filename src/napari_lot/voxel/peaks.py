@@ -185,8 +185,8 @@ def background_level(values: Voxels) -> float:
 def typical_strength(strength: Floats) -> float:
     """Strength of an ordinary strong peak among any number of weak ones.
 
-    The median with the cube of the strength as weight: ten times as many peaks of noise at a fifth of the strength weigh
-    less than a tenth of the atoms, and a few bright ones weigh nothing beside thousands.
+    The median with the cube of the strength as weight: ten times as many peaks of noise at a fifth of the strength
+    weigh less than a tenth of the atoms, and a few bright ones weigh nothing beside thousands.
     """
     s = np.sort(strength[strength > 0])
     if len(s) == 0:

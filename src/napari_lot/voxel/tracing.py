@@ -15,10 +15,13 @@ from napari_lot.atoms import Orbitals
 from napari_lot.errors import InputError
 from napari_lot.progress import Progress, nothing
 from napari_lot.settings.tracing import Tracing
-from napari_lot.voxel import peak_fits as f
 from napari_lot.voxel import peaks as pk
+from napari_lot.voxel.gaussians import common_width, fit_gaussians
+from napari_lot.voxel.integrals import integrals
 from napari_lot.voxel.peaks import Floats
+from napari_lot.voxel.polynomials import fit_polynomials
 from napari_lot.voxel.volume import Volume
+from napari_lot.voxel.windows import FITTED, NOBODY, B, H, Neighbours, W, Z, neighbours_of
 
 _FIRST_WIDTH = 0.25
 """Width of an atom in a volume to begin with, in nearest-neighbour distances."""
@@ -201,7 +204,7 @@ def _check(volume: Volume, mask: NDArray[np.bool_] | None) -> None:
     values = volume.values
     sizes = " x ".join(map(str, values.shape))
     if values.ndim != 3 or min(values.shape) < 5:
-        raise InputError(f"A volume of {sizes} voxels has no place for an atom: give at least 5 voxels along each axis.")
+        raise InputError(f"A volume of {sizes} voxels has no place for an atom: give at least 5 along each axis.")
     if not np.isfinite(values).all():
         raise InputError("The volume holds values that are no finite numbers: give one without, or crop it.")
     if mask is not None and mask.shape != values.shape:
@@ -217,14 +220,14 @@ def _allowed(
     if mask is not None:
         allowed &= mask[index[:, 0], index[:, 1], index[:, 2]]
     if settings.within_A is not None:
-        places = volume.places_A(index)
+        places = volume.places_A(index.astype(np.float64))
         low, high = np.array(settings.within_A[::2]), np.array(settings.within_A[1::2])
         allowed &= ((places >= low) & (places <= high)).all(1)
     return allowed
 
 
 class _Fits:
-    """The peaks on their way, in voxels; ``peaks`` has the parameters of ``peak_fits``."""
+    """The peaks on their way, in voxels; ``peaks`` has the parameters of ``windows``."""
 
     def __init__(
         self,
@@ -240,10 +243,10 @@ class _Fits:
         self.offsets = pk.ball(lengths.fit)
         n = len(index)
         self.peaks = np.empty((n, 8))
-        self.peaks[:, f.B] = background
-        self.peaks[:, f.H] = np.maximum(values[index[:, 0], index[:, 1], index[:, 2]] - background, 1e-3 * strength)
-        self.peaks[:, f.Z : f.W] = index
-        self.peaks[:, f.W :] = lengths.width
+        self.peaks[:, B] = background
+        self.peaks[:, H] = np.maximum(values[index[:, 0], index[:, 1], index[:, 2]] - background, 1e-3 * strength)
+        self.peaks[:, Z:W] = index
+        self.peaks[:, W:] = lengths.width
         self.residual = np.full(n, np.nan)
         self.flag = np.zeros(n, np.int64)
         self.total, self.whole = np.zeros(n), np.zeros(n)
@@ -264,8 +267,8 @@ class _Fits:
         axes = 3 if self.settings.fit == "ellipsoid" else 1
         inner = self.index[atoms][self._fits_in(self.index[atoms])][:_SAMPLE]
         if len(inner):
-            self.peaks[:, f.W :] = f.common_width(self.values, inner, self.offsets, axes, self.lengths.width)
-        self._fit(atoms, f.NOBODY, None)
+            self.peaks[:, W:] = common_width(self.values, inner, self.offsets, axes, self.lengths.width)
+        self._fit(atoms, NOBODY, None)
         self._keep_apart()
         progress(0.6)
         for i in range(1, rounds):
@@ -279,83 +282,83 @@ class _Fits:
             progress(0.6 + 0.3 * i / rounds)
         self._keep_apart()
         everyone, atoms = np.arange(len(self.flag)), self.atoms
-        self._integrate(everyone[self.flag != Flag.OK], f.NOBODY)
-        self._integrate(atoms, self._neighbours(atoms) if rounds > 1 else f.NOBODY)
+        self._integrate(everyone[self.flag != Flag.OK], NOBODY)
+        self._integrate(atoms, self._neighbours(atoms) if rounds > 1 else NOBODY)
         weak = self.whole[atoms] < threshold * pk.typical_strength(self.whole[atoms])
         self.flag[atoms[weak | (self.whole[atoms] <= 0)]] = Flag.TOO_WEAK
 
     def usual_width(self) -> Floats:
         """Median widths (3,) of the atoms: those of a single one follow the noise."""
         atoms = self.atoms
-        return np.asarray(np.median(self.peaks[atoms if len(atoms) else slice(None), f.W :], axis=0), np.float64)
+        return np.asarray(np.median(self.peaks[atoms if len(atoms) else slice(None), W:], axis=0), np.float64)
 
-    def _neighbours(self, atoms: NDArray[np.int64], window: float | None = None) -> f.Neighbours:
+    def _neighbours(self, atoms: NDArray[np.int64], window: float | None = None) -> Neighbours:
         if len(atoms) < 2:
-            return f.NOBODY
+            return NOBODY
         if window is None:
             window = self.lengths.integral + self.lengths.shell
             window *= math.sqrt(3.0) if self.settings.integral == "box" else 1.0
         peaks = self.peaks[atoms]
-        return f.neighbours_of(peaks[:, f.Z : f.W], window, float(np.quantile(peaks[:, f.W :], 0.95)))
+        return neighbours_of(peaks[:, Z:W], window, float(np.quantile(peaks[:, W:], 0.95)))
 
-    def _measure(self, atoms: NDArray[np.int64], near: f.Neighbours, i: int) -> None:
+    def _measure(self, atoms: NDArray[np.int64], near: Neighbours, i: int) -> None:
         """One width for all and a height for each, where a fit tells none of them."""
         some = np.arange(len(atoms))[:: max(1, len(atoms) // _SAMPLE)]
-        some = some[self._fits_in(self.peaks[atoms[some], f.Z : f.W])]
-        found, _, status = f.fit_gaussians(self.values, self.peaks[atoms], self.offsets, 1, near, only=some)
-        good = status == f.FITTED
+        some = some[self._fits_in(self.peaks[atoms[some], Z:W])]
+        found, _, status = fit_gaussians(self.values, self.peaks[atoms], self.offsets, 1, near, only=some)
+        good = status == FITTED
         if good.sum() >= 3:
-            self.peaks[:, f.W :] = np.median(found[good, f.W])
-        self._integrate(atoms, self._neighbours(atoms) if i > 1 else f.NOBODY)
-        self.peaks[atoms, f.H] = np.maximum(self.whole[atoms], 0.0) / _volume_of(self.peaks[atoms])
+            self.peaks[:, W:] = np.median(found[good, W])
+        self._integrate(atoms, self._neighbours(atoms) if i > 1 else NOBODY)
+        self.peaks[atoms, H] = np.maximum(self.whole[atoms], 0.0) / _volume_of(self.peaks[atoms])
 
-    def _fits_in(self, centres: Floats) -> NDArray[np.bool_]:
+    def _fits_in(self, centres: NDArray[Any]) -> NDArray[np.bool_]:
         edge = np.abs(self.offsets).max(0)
         nearest = np.rint(centres)
         inside: NDArray[np.bool_] = ((nearest >= edge) & (nearest < np.array(self.values.shape) - edge)).all(1)
         return inside
 
-    def _fit(self, atoms: NDArray[np.int64], neighbours: f.Neighbours, usual: Floats | None) -> None:
+    def _fit(self, atoms: NDArray[np.int64], neighbours: Neighbours, usual: Floats | None) -> None:
         """Fit some peaks; those that come to nothing stay where they were and are flagged."""
         if self.settings.fit == "none" or len(atoms) == 0:
             return
         before = self.peaks[atoms]
         if self.settings.fit == "polynomial":
             after = before.copy()
-            place, height, residual, status = f.fit_polynomials(
-                self.values, before[:, f.Z : f.W], self.offsets, self.settings.degree, before, neighbours
+            place, height, residual, status = fit_polynomials(
+                self.values, before[:, Z:W], self.offsets, self.settings.degree, before, neighbours
             )
-            after[:, f.Z : f.W] = place
+            after[:, Z:W] = place
             if usual is None:
-                after[:, f.H] = np.maximum(height - before[:, f.B], 1e-3 * self.strength[atoms])
+                after[:, H] = np.maximum(height - before[:, B], 1e-3 * self.strength[atoms])
         else:
             axes = 3 if self.settings.fit == "ellipsoid" else 1
             # at first all have the same width: one that is free follows the neighbours and the noise
-            pull = 1e3 * float(before[:, f.H].max()) if usual is None else self.noise / WIDTH_SCATTER
-            after, residual, status = f.fit_gaussians(
-                self.values, before, self.offsets, axes, neighbours, before[0, f.W :] if usual is None else usual, pull
+            pull = 1e3 * float(before[:, H].max()) if usual is None else self.noise / WIDTH_SCATTER
+            after, residual, status = fit_gaussians(
+                self.values, before, self.offsets, axes, neighbours, before[0, W:] if usual is None else usual, pull
             )
-        far = np.linalg.norm(after[:, f.Z : f.W] - self.index[atoms], axis=1) > self.lengths.move
-        out = ~self._fits_in(after[:, f.Z : f.W])
-        good = (status == f.FITTED) & ~far & ~out
+        far = np.linalg.norm(after[:, Z:W] - self.index[atoms], axis=1) > self.lengths.move
+        out = ~self._fits_in(after[:, Z:W])
+        good = (status == FITTED) & ~far & ~out
         self.peaks[atoms[good]] = after[good]
         self.residual[atoms[good]] = residual[good]
-        self.flag[atoms[status != f.FITTED]] = Flag.NOT_A_MAXIMUM
-        self.flag[atoms[(status == f.FITTED) & far]] = Flag.MOVED
-        self.flag[atoms[(status == f.FITTED) & ~far & out]] = Flag.AT_EDGE
+        self.flag[atoms[status != FITTED]] = Flag.NOT_A_MAXIMUM
+        self.flag[atoms[(status == FITTED) & far]] = Flag.MOVED
+        self.flag[atoms[(status == FITTED) & ~far & out]] = Flag.AT_EDGE
         if good.any():
             self.noise = float(np.median(residual[good]))
 
     def _keep_apart(self) -> None:
         atoms = self.atoms
-        free = pk.apart(self.peaks[atoms, f.Z : f.W], self.strength[atoms], self.lengths.distance)
+        free = pk.apart(self.peaks[atoms, Z:W], self.strength[atoms], self.lengths.distance)
         self.flag[atoms[~free]] = Flag.TOO_CLOSE
 
-    def _integrate(self, atoms: NDArray[np.int64], neighbours: f.Neighbours) -> None:
+    def _integrate(self, atoms: NDArray[np.int64], neighbours: Neighbours) -> None:
         if len(atoms) == 0:
             return
         s, peaks = self.settings, self.peaks[atoms]
-        total, share, _ = f.integrals(
+        total, share, _ = integrals(
             self.values,
             peaks,
             self.usual_width(),
@@ -372,16 +375,16 @@ class _Fits:
         """In Å and the images' unit; atoms first."""
         order = np.lexsort((-self.whole, self.flag != Flag.OK))
         peaks, voxel = self.peaks[order], volume.voxel_A
-        width = voxel * np.cbrt(peaks[:, f.W :].prod(1))
+        width = voxel * np.cbrt(peaks[:, W:].prod(1))
         orbitals = Orbitals.create(
-            volume.places_A(peaks[:, f.Z : f.W]),
+            volume.places_A(peaks[:, Z:W]),
             self.whole[order] * voxel**3 / (np.pi * width**2),
             width,
         )
-        residual = self.residual[order] / peaks[:, f.H]
+        residual = self.residual[order] / peaks[:, H]
         return Traced(orbitals, self.flag[order], self.total[order] * voxel**3, residual)
 
 
 def _volume_of(peaks: Floats) -> Floats:
     """Integral of Gaussians of height 1."""
-    return np.asarray(np.pi**1.5 * peaks[:, f.W :].prod(1), np.float64)
+    return np.asarray(np.pi**1.5 * peaks[:, W:].prod(1), np.float64)
