@@ -180,7 +180,9 @@ _Found = tuple[NDArray[Any], tuple[float, ...], tuple[float, float, float] | Non
 
 def _side(path: Path, sides: tuple[float, ...]) -> float:
     if not sides:
-        raise InputError(f"{path}: the voxel size is not known, for nothing here says it: give it in Å (--voxel-size).")
+        raise InputError(
+            f"{path}: the voxel size is not known, for nothing here says it: save it in the file, or give it in Å (napari-lot trace --voxel-size)."
+        )
     if max(sides) - min(sides) > _SAME * sides[0]:
         told = " x ".join(f"{side:g}" for side in sides)
         raise InputError(f"{path}: the voxels are not cubes ({told} Å): resample the volume to cubic voxels.")

@@ -89,12 +89,33 @@ def fit_polynomials(
 
 
 @njit(cache=True, nogil=True)
+def _uphill(bend, slope, step):  # type: ignore[no-untyped-def]
+    """Newton's step to a maximum; whether the curvature is that of one. Where it is not, a step that goes up."""
+    least, downwards = 0.0, True
+    for attempt in range(2):
+        a, b, c = least - bend[0, 0], least - bend[1, 1], least - bend[2, 2]
+        d, e, f = -bend[0, 1], -bend[0, 2], -bend[1, 2]
+        two, three = a * b - d * d, a * (b * c - f * f) - d * (d * c - f * e) + e * (d * f - b * e)
+        if a > 0.0 and two > 0.0 and three > 0.0:
+            break
+        if attempt == 0:
+            downwards = False
+            for i in range(3):  # no curvature is larger than the largest sum of a row
+                least = max(least, 1.1 * np.abs(bend[i]).sum() + 1e-100)
+    x, y, z = slope
+    step[0] = ((b * c - f * f) * x + (e * f - d * c) * y + (d * f - b * e) * z) / three
+    step[1] = ((e * f - d * c) * x + (a * c - e * e) * y + (d * e - a * f) * z) / three
+    step[2] = ((d * f - b * e) * x + (d * e - a * f) * y + two * z) / three
+    return downwards
+
+
+@njit(cache=True, nogil=True)
 def _tops(powers, terms, scale):  # type: ignore[no-untyped-def]
     """Newton's way from the middle to the maximum (N, 3) of polynomials, their heights there, whether it is one."""
     n = len(terms)
     places, heights, good = np.zeros((n, 3)), np.zeros(n), np.zeros(n, np.bool_)
     highest = powers.max()
-    table, slope, bend = np.ones((3, highest + 1)), np.zeros(3), np.zeros((3, 3))
+    table, slope, bend, step = np.ones((3, highest + 1)), np.zeros(3), np.zeros((3, 3)), np.zeros(3)
     for i in range(n):
         at, length, downwards = places[i], 1.0, False
         for _ in range(25):
@@ -122,17 +143,7 @@ def _tops(powers, terms, scale):  # type: ignore[no-untyped-def]
             heights[i] = value
             if length < 1e-7:
                 break
-            curve, vector = np.linalg.eigh(bend)
-            downwards = curve[2] < 0.0
-            # where it bends upwards the way still goes up
-            steepest = np.abs(curve).max()
-            step = np.zeros(3)
-            for b in range(3):
-                along = 0.0
-                for a in range(3):
-                    along += vector[a, b] * slope[a]
-                for a in range(3):
-                    step[a] += vector[a, b] * along / max(abs(curve[b]), 1e-3 * steepest + 1e-300)
+            downwards = _uphill(bend, slope, step)
             length = np.sqrt((step * step).sum())
             longest = 0.5 / scale
             for a in range(3):

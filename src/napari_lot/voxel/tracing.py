@@ -23,6 +23,8 @@ from napari_lot.voxel.polynomials import fit_polynomials
 from napari_lot.voxel.volume import Volume
 from napari_lot.voxel.windows import FITTED, NOBODY, B, H, Neighbours, W, Z, neighbours_of
 
+LEAST_DISTANCE = 0.7
+"""Least distance of two atoms in nearest-neighbour distances, where none is given."""
 _FIRST_WIDTH = 0.25
 """Width of an atom in a volume to begin with, in nearest-neighbour distances."""
 _SAMPLE = 2000
@@ -93,8 +95,10 @@ class Traced:
     def columns(self, atoms_only: bool = True) -> dict[str, NDArray[Any]]:
         """``flag``, ``intensity_A2`` and ``fit_residual`` for a table of the atoms, or of all peaks."""
         these = self.flag == Flag.OK if atoms_only else np.ones(len(self), np.bool_)
-        names = {"flag": self.flag, "intensity_A2": self.intensity, "fit_residual": self.fit_residual}
-        return {name: values[these] for name, values in names.items()}
+        columns: dict[str, NDArray[Any]] = {"flag": self.flag[these], "intensity_A2": self.intensity[these]}
+        if not np.isnan(self.fit_residual).all():
+            columns["fit_residual"] = self.fit_residual[these]
+        return columns
 
     def counts(self) -> dict[str, int]:
         """How many peaks ended how, under the flags' names in small letters."""
@@ -121,7 +125,7 @@ def _lengths(settings: Tracing, spacing: float, voxel: float) -> _Lengths:
     polynomial = settings.fit == "polynomial"
     least = 1.75 if polynomial and settings.degree == 4 else math.sqrt(2.0)  # that more voxels than unknowns take part
     return _Lengths(
-        distance=of(settings.min_distance_A, 0.7),
+        distance=of(settings.min_distance_A, LEAST_DISTANCE),
         blur=of(settings.blur_A, 0.1),
         within=0.0 if settings.maximum_within_A is None else settings.maximum_within_A / voxel,
         fit=max(of(settings.fit_radius_A, 0.3 if polynomial else 0.4), least),
