@@ -181,7 +181,8 @@ _Found = tuple[NDArray[Any], tuple[float, ...], tuple[float, float, float] | Non
 def _side(path: Path, sides: tuple[float, ...]) -> float:
     if not sides:
         raise InputError(
-            f"{path}: the voxel size is not known, for nothing here says it: save it in the file, or give it in Å (napari-lot trace --voxel-size)."
+            f"{path}: the voxel size is not known, for nothing here says it: save it in the file, or give it in Å "
+            "(napari-lot trace --voxel-size)."
         )
     if max(sides) - min(sides) > _SAME * sides[0]:
         told = " x ".join(f"{side:g}" for side in sides)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from numba import njit
@@ -22,6 +22,8 @@ _SAMPLE = 1_000_000
 """So many voxels tell the background."""
 LEAST_CUT, MOST_CUT = 0.05, 0.7
 """Between these parts of a typical strength noise may end, where nothing is known of the elements."""
+_CUT_OFF = 0.02
+"""Share of voxels at the very least value from which on a volume counts as cut off there."""
 _LOG_STEP, _LOG_BLUR = 0.02, 0.08
 """Bins of the logarithm of strength, and the standard deviation of their blur."""
 
@@ -170,16 +172,35 @@ def _apart(positions, cell, around, least):  # type: ignore[no-untyped-def]
     return kept
 
 
-def background_level(values: Voxels) -> float:
-    """The commonest value of a volume: vacuum, or what lies between the atoms of a film."""
-    flat = values.reshape(-1)
+class Ground(NamedTuple):
+    """The commonest value of a volume (vacuum, or what lies between the atoms of a film), and how far noise leaves it."""
+
+    level: float
+    noise: float
+
+
+def ground_of(values: Voxels, blurred: Voxels) -> Ground:
+    """Level, and what noise and artefacts reach beyond it, of a volume that was ``blurred`` to look for maxima.
+
+    They are about as strong downwards as upwards: the minima tell. Where values were cut off below (none may be
+    negative) these are gone, and the upper half of the commonest values tells: four of its standard deviations.
+    """
+    flat = blurred.reshape(-1)
     sample = flat[:: max(1, flat.size // _SAMPLE)]
     low, high = np.quantile(sample, [0.001, 0.999])
     if not high > low:
-        return float(low)
+        return Ground(float(low), 0.0)
     counts, edges = np.histogram(sample, _BINS, (low, high))
-    at = int(np.argmax(gaussian_filter1d(counts.astype(np.float64), 1.0)))
-    return float(0.5 * (edges[at] + edges[at + 1]))
+    smooth = gaussian_filter1d(counts.astype(np.float64), 1.0)
+    at = int(np.argmax(smooth))
+    level = float(0.5 * (edges[at] + edges[at + 1]))
+    raw = values.reshape(-1)[:: max(1, flat.size // _SAMPLE)]
+    if float(np.mean(raw == raw.min())) > _CUT_OFF:
+        half = int(np.argmax(np.append(smooth[at:], 0.0) < 0.5 * smooth[at]))
+        sigma = (half - 1) * (edges[1] - edges[0]) / math.sqrt(2 * math.log(2))
+        return Ground(level, 4.0 * max(float(sigma), 0.0))
+    depth = local_maxima(blurred, -level, sign=-1.0)[1] + level
+    return Ground(level, float(np.quantile(depth, 0.99)) if len(depth) else 0.0)
 
 
 def typical_strength(strength: Floats) -> float:
@@ -195,35 +216,51 @@ def typical_strength(strength: Floats) -> float:
     return float(s[np.searchsorted(weight, 0.5 * weight[-1])])
 
 
-def where_noise_ends(strength: Floats, depth: Floats, contrast: float = 1.0) -> float:
+def where_noise_ends(strength: Floats, noise: float, contrast: float | None = None) -> float:
     """Where peaks of noise and peaks of atoms part, in parts of the typical strength.
 
-    It is the widest gap, or else the deepest valley, of the histogram of the logarithm of strength between two bounds.
-    The lower one is what the minima of the volume reach down: noise and artefacts are about as strong upwards as
-    downwards. The upper one is 0.7 of what the weakest element is expected to show.
+    Of one element it is the first valley below the atoms in the histogram of the logarithm of strength. Of several, or
+    of unknown ones, whose weak atoms may lie below a valley, too, it is the widest gap or else the deepest valley between
+    what noise reaches and 0.7 of what the weakest element is expected to show (of the strongest, where none is known).
 
     Parameters
     ----------
     strength : (N,) float64
-        Of maxima, above the background.
-    depth : (M,) float64
-        Of minima, below the background.
-    contrast : float
-        Brightness of the weakest of the elements relative to the strongest; 1 for one, or where they are not known.
+        Of maxima, above the ground.
+    noise : float
+        What noise reaches (``Ground``).
+    contrast : float, optional
+        Brightness of the weakest of the elements relative to the strongest; 1 for one; None where they are not known.
     """
     typical = typical_strength(strength)
     if typical <= 0:
         return LEAST_CUT
-    high = MOST_CUT * min(max(contrast, 0.1), 1.0)
-    low = min(max(LEAST_CUT, float(np.quantile(depth, 0.99)) / typical if len(depth) else 0.0), 0.7 * high)
+    high = MOST_CUT * (1.0 if contrast is None else min(max(contrast, 0.1), 1.0))
+    low = max(LEAST_CUT, noise / typical)
+    if contrast is not None and contrast < 1:
+        high = max(high, 1.4 * low)  # what drowns in noise is not looked for there
+    high = min(high, MOST_CUT)
+    low = min(low, 0.7 * high)
     relative = strength[strength > 0] / typical
-    edges = np.arange(math.log(low) - 1.0, math.log(high) + 1.0, _LOG_STEP)
+    edges = np.arange(math.log(low) - 1.0, math.log(2.0), _LOG_STEP)
     counts, _ = np.histogram(np.log(relative), edges)
     smooth = gaussian_filter1d(counts.astype(np.float64), _LOG_BLUR / _LOG_STEP)
     middle = 0.5 * (edges[1:] + edges[:-1])
-    inside = (middle >= math.log(low)) & (middle <= math.log(high))
+    if contrast == 1:
+        low = max(low, math.exp(middle[_rise_below(smooth, int(np.searchsorted(middle, 0.0)))]))
+    inside = (middle >= min(math.log(low), math.log(high) - _LOG_STEP)) & (middle <= math.log(high))
     smooth, middle = smooth[inside], middle[inside]
     return math.exp(middle[_middle_of_longest(smooth <= smooth.min() + 1e-3 * max(smooth.max(), 1.0))])
+
+
+def _rise_below(density: Floats, top: int) -> int:
+    """Going down from ``top``, where the density has risen to twice its least and more; 0 where it never does."""
+    least, settled = density[top], 0.02 * density[top]
+    for k in range(top, -1, -1):
+        least = min(least, density[k])
+        if density[k] > 2.0 * least + settled:
+            return k
+    return 0
 
 
 def _middle_of_longest(marked: Sequence[bool] | NDArray[np.bool_]) -> int:

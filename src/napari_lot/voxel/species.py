@@ -72,7 +72,8 @@ def find_atoms(
         As of ``trace``; or the distance of atoms is not known.
     """
     elements = settings.model.elements
-    spacing_A, contrast = trace_spacing_A(settings), weakest_contrast(elements)
+    spacing_A = trace_spacing_A(settings)
+    contrast = None if "X" in elements else weakest_contrast(elements)
     return tell_apart(trace(volume, spacing_A, settings.tracing, mask, contrast, progress), elements)
 
 

@@ -31,6 +31,8 @@ _SAMPLE = 2000
 """So many of the strongest peaks tell the width that all of them have about."""
 WIDTH_SCATTER = 0.1
 """Expected relative scatter of the widths of peaks."""
+_WEAK = 0.6
+"""Least integral of a peak in thresholds: integrals scatter more than maxima."""
 _SHELL = 0.15
 """Thickness of what lies around an integral, in nearest-neighbour distances; at least a voxel."""
 
@@ -141,7 +143,7 @@ def trace(
     spacing_A: float,
     settings: Tracing | None = None,
     mask: NDArray[np.bool_] | None = None,
-    contrast: float = 1.0,
+    contrast: float | None = None,
     progress: Progress = nothing,
 ) -> Traced:
     """Find the atoms of a volume.
@@ -158,8 +160,9 @@ def trace(
     settings : Tracing, optional
     mask : (Z, Y, X) bool, optional
         Where atoms may be.
-    contrast : float
-        Brightness of the weakest element relative to the strongest, for a threshold that the histogram chooses.
+    contrast : float, optional
+        Brightness of the weakest element relative to the strongest, 1 for one, None where they are not known; for a
+        threshold that the histogram chooses.
     progress : callable
         Told how much is done, 0 to 1; what it raises ends the tracing.
 
@@ -174,7 +177,7 @@ def trace(
     values = np.ascontiguousarray(volume.values, np.float32)
     blurred = gaussian_filter(values, lengths.blur, mode="nearest", truncate=3.0) if lengths.blur > 0.25 else values
     progress(0.2)
-    background = pk.background_level(blurred)
+    background, noise = pk.ground_of(values, blurred)
     index, strength = pk.local_maxima(blurred, background, lengths.within)
     strength = strength - background
     there = _allowed(volume, index, settings, mask)
@@ -183,8 +186,7 @@ def trace(
     alone = strength[pk.apart(index.astype(np.float64), strength, lengths.distance)]
     typical, threshold = pk.typical_strength(alone), settings.threshold
     if threshold is None:
-        depth = pk.local_maxima(blurred, -background, sign=-1.0)[1] + background
-        threshold = pk.where_noise_ends(alone, depth, contrast)
+        threshold = pk.where_noise_ends(alone, noise, contrast)
     progress(0.4)
     enough = strength >= threshold * typical
     order = np.argsort(-strength[enough], kind="stable")
@@ -288,7 +290,7 @@ class _Fits:
         everyone, atoms = np.arange(len(self.flag)), self.atoms
         self._integrate(everyone[self.flag != Flag.OK], NOBODY)
         self._integrate(atoms, self._neighbours(atoms) if rounds > 1 else NOBODY)
-        weak = self.whole[atoms] < threshold * pk.typical_strength(self.whole[atoms])
+        weak = self.whole[atoms] < _WEAK * threshold * pk.typical_strength(self.whole[atoms])
         self.flag[atoms[weak | (self.whole[atoms] <= 0)]] = Flag.TOO_WEAK
 
     def usual_width(self) -> Floats:
