@@ -21,7 +21,7 @@ from napari_lot.voxel.integrals import integrals
 from napari_lot.voxel.peaks import Floats
 from napari_lot.voxel.polynomials import fit_polynomials
 from napari_lot.voxel.volume import Volume
-from napari_lot.voxel.windows import FITTED, NOBODY, B, H, Neighbours, W, Z, neighbours_of
+from napari_lot.voxel.windows import FITTED, NO_MAXIMUM, NOBODY, B, H, Neighbours, W, Z, neighbours_of
 
 LEAST_DISTANCE = 0.7
 """Least distance of two atoms in nearest-neighbour distances, where none is given."""
@@ -31,6 +31,8 @@ _SAMPLE = 2000
 """So many of the strongest peaks tell the width that all of them have about."""
 WIDTH_SCATTER = 0.1
 """Expected relative scatter of the widths of peaks."""
+_UNLIKE = 2.5
+"""A peak that is so many times wider or narrower than the others is none of theirs: a hot voxel, or a slope."""
 _WEAK = 0.6
 """Least integral of a peak in thresholds: integrals scatter more than maxima."""
 _SHELL = 0.15
@@ -51,7 +53,7 @@ class Flag(IntEnum):
 FLAG_WORDS: dict[Flag, str] = {
     Flag.OK: "an atom",
     Flag.AT_EDGE: "so near the edge of the volume that the fit would reach beyond it",
-    Flag.NOT_A_MAXIMUM: "no maximum after the fit",
+    Flag.NOT_A_MAXIMUM: "no maximum after the fit, or one of quite another width",
     Flag.MOVED: "the fit moved too far from the maximum",
     Flag.TOO_CLOSE: "too close to a stronger one",
     Flag.TOO_WEAK: "too weak an integral",
@@ -313,7 +315,7 @@ class _Fits:
         some = some[self._fits_in(self.peaks[atoms[some], Z:W])]
         found, _, status = fit_gaussians(self.values, self.peaks[atoms], self.offsets, 1, near, only=some)
         good = status == FITTED
-        if good.sum() >= 3:
+        if good.any():
             self.peaks[:, W:] = np.median(found[good, W])
         self._integrate(atoms, self._neighbours(atoms) if i > 1 else NOBODY)
         self.peaks[atoms, H] = np.maximum(self.whole[atoms], 0.0) / _volume_of(self.peaks[atoms])
@@ -344,6 +346,9 @@ class _Fits:
             after, residual, status = fit_gaussians(
                 self.values, before, self.offsets, axes, neighbours, before[0, W:] if usual is None else usual, pull
             )
+            if usual is not None:
+                unlike = after[:, W:] / usual
+                status[((unlike < 1 / _UNLIKE) | (unlike > _UNLIKE)).any(1)] = NO_MAXIMUM
         far = np.linalg.norm(after[:, Z:W] - self.index[atoms], axis=1) > self.lengths.move
         out = ~self._fits_in(after[:, Z:W])
         good = (status == FITTED) & ~far & ~out
