@@ -41,17 +41,18 @@ def clean():
     return painted(ATOMS)
 
 
-# What is asserted is some 1.5 times what these volumes give: 0.5, 1.1, 19 pm without noise; 4.9, 5.6, 19 pm with it.
+# What is asserted is some 1.5 times what these volumes give: 0.08, 0.08, 2.0 and 21 pm without noise, and with it 5.0,
+# 4.9 and 6.5 pm.
 @pytest.mark.parametrize(
     ("fit", "sigma", "most_pm"),
     [
-        ("gaussian", 0.0, 0.8),
-        ("ellipsoid", 0.0, 0.5),
-        ("polynomial", 0.0, 2.5),
-        ("none", 0.0, 26.0),
+        ("gaussian", 0.0, 0.12),
+        ("ellipsoid", 0.0, 0.12),
+        ("polynomial", 0.0, 3.0),
+        ("none", 0.0, 30.0),
         ("gaussian", 0.06, 7.5),
         ("ellipsoid", 0.06, 7.5),
-        ("polynomial", 0.06, 8.5),
+        ("polynomial", 0.06, 9.8),
     ],
 )
 def test_all_atoms_are_found_where_they_are(clean, fit, sigma, most_pm):

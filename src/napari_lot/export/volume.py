@@ -235,7 +235,7 @@ def _read_mrc(path: Path, begin: Callable[[Path], Any], progress: Progress) -> _
             header = checked_header(path, stream.read(HEADER_BYTES), held, "volume", "values of the volume")
             shape = (int(header.nz), int(header.ny), int(header.nx))
             _skip(stream, int(header.nsymbt))
-            kind = np.dtype(_TYPES[int(header.mode)]).newbyteorder(header.nx.dtype.byteorder)
+            kind = np.dtype(_TYPES[int(header.mode)]).newbyteorder(header.dtype["nx"].byteorder)
             values = _read_values(path, stream, shape, kind, progress)
     except InputError:
         raise
@@ -244,9 +244,7 @@ def _read_mrc(path: Path, begin: Callable[[Path], Any], progress: Progress) -> _
     if int(header.mode) == 0 and unsigned_bytes(header):
         values = values.view(np.uint8)
     if int(header.ispg) >= 401 and 0 < int(header.mz) < shape[0]:
-        raise InputError(
-            f"{path}: this is a stack of volumes ({shape[0] // int(header.mz)} of them): save one of them."
-        )
+        raise InputError(f"{path}: this is a stack of {shape[0] // int(header.mz)} volumes: save one of them.")
     angles = [float(header.cellb[name]) for name in ("alpha", "beta", "gamma")]
     if any(angle not in (0.0, 90.0) for angle in angles):
         raise InputError(f"{path}: the axes of the volume are not at right angles: resample it to cubic voxels.")

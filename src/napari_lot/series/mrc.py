@@ -6,6 +6,7 @@ Source of the layout: Cheng et al., J. Struct. Biol. 192, 146 (2015); IMOD's uns
 from __future__ import annotations
 
 import math
+import sys
 import warnings
 from pathlib import Path
 from typing import Any
@@ -83,7 +84,9 @@ def checked_header(
     if len(block) < HEADER_BYTES:
         raise damaged(path, "MRC", f"{len(block)} bytes, less than a header")
     header: Any = np.frombuffer(block, dtype=HEADER_DTYPE).view(np.recarray)[0]
-    if not 0 <= int(header.mode) <= 127:  # then the bytes are the other way round
+    other = 0x11 if sys.byteorder == "little" else 0x44
+    # then the bytes are the other way round; a mode of 0 looks the same either way
+    if not 0 <= int(header.mode) <= 127 or (int(header.mode) == 0 and int(header.machst[0]) == other):
         header = np.frombuffer(block, dtype=HEADER_DTYPE.newbyteorder()).view(np.recarray)[0]
     shape = (int(header.nz), int(header.ny), int(header.nx))
     mode, extended = int(header.mode), int(header.nsymbt)
@@ -101,5 +104,5 @@ def checked_header(
 def unsigned_bytes(header: Any) -> bool:
     """IMOD marks its files and says in a flag whether bytes are signed."""
     extra = header.extra2.tobytes()
-    stamp, flags = np.frombuffer(extra[40:48], dtype=header.nx.dtype)
+    stamp, flags = np.frombuffer(extra[40:48], dtype=header.dtype["nx"])
     return int(stamp) == _IMOD_STAMP and not int(flags) & 1
