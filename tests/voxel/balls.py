@@ -18,13 +18,11 @@ SPACING_A = 2.7
 
 def random_atoms(seed: int, radius_A: float, least_A: float = 2.2, tries: int = 6000) -> NDArray[np.float64]:
     """Positions (N, 3) at random in a sphere, none nearer to another than ``least_A``."""
-    rng = np.random.default_rng(seed)
-    kept: list[NDArray[np.float64]] = []
-    for place in rng.uniform(-radius_A, radius_A, (tries, 3)):
-        far = not kept or np.linalg.norm(np.array(kept) - place, axis=1).min() >= least_A
-        if far and np.linalg.norm(place) < radius_A:
-            kept.append(place)
-    return np.array(kept)
+    kept, count = np.empty((tries, 3)), 0
+    for place in np.random.default_rng(seed).uniform(-radius_A, radius_A, (tries, 3)):
+        if place @ place < radius_A**2 and not (((kept[:count] - place) ** 2).sum(1) < least_A**2).any():
+            kept[count], count = place, count + 1
+    return kept[:count].copy()
 
 
 def painted(
