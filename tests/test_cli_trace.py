@@ -69,7 +69,7 @@ def test_a_volume_in_and_its_atoms_out(call, volume, tmp_path):
     assert report["volume"]["shape"] == [40, 40, 40]
     assert report["volume"]["voxel_A"] == VOXEL_A
     assert 0 < report["tracing"]["threshold"] < 0.4
-    assert report["settings"]["tracing"]["fit"] == "gaussian"
+    assert report["settings"]["tracing"]["fit"] == "ellipsoid"
     assert report["wall_seconds"]["total"] >= report["wall_seconds"]["trace"] > 0
     assert report["command"] == shlex.join(
         ["napari-lot", "trace", str(volume), "--out", str(tmp_path / "out"), "--element", "Pt,Fe"]
@@ -79,10 +79,10 @@ def test_a_volume_in_and_its_atoms_out(call, volume, tmp_path):
 def test_flags_win_over_set_and_that_over_config(call, tmp_path):
     (tmp_path / "a.yaml").write_text("tracing: {fit: none, threshold: 0.9, rounds: 2}\nmodel: {elements: [Pt]}\n")
     flags = ["--config", str(tmp_path / "a.yaml"), "--set", "threshold=0.6", "--set", "tracing.fit=polynomial"]
-    assert call(*flags, "--fit", "ellipsoid", "--min-distance", "2.1")[0] == 0
+    assert call(*flags, "--fit", "gaussian", "--min-distance", "2.1")[0] == 0
     said = json.loads((tmp_path / "out" / "report.json").read_text())
     asked = said["settings"]["tracing"]
-    assert (asked["fit"], asked["threshold"], asked["rounds"]) == ("ellipsoid", 0.6, 2)
+    assert (asked["fit"], asked["threshold"], asked["rounds"]) == ("gaussian", 0.6, 2)
     assert said["tracing"]["min_distance_A"] == pytest.approx(2.1)
     assert said["tracing"]["threshold"] == 0.6
     assert said["atoms"] == (KIND == 0).sum(), "the weak ones are below it"
@@ -152,7 +152,7 @@ def begin(tmp_path, monkeypatch, capsys):
 
 
 def test_a_fit_begins_with_the_peaks_of_a_volume(begin, volume):
-    code, (job,), errors = begin("--start", str(volume), "--elements", "Pt,Fe", "--set", "tracing.fit=ellipsoid")
+    code, (job,), errors = begin("--start", str(volume), "--elements", "Pt,Fe", "--set", "tracing.fit=gaussian")
     assert code == 0, errors
     assert job.settings.start.kind == str(volume)
     assert job.start.elements == ("Pt", "Fe")

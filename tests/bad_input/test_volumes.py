@@ -348,7 +348,7 @@ TRACE: dict[str, tuple[str, dict[str, g.Make], str]] = {
     "an unknown fit": (
         f"{GOOD} --fit cubic",
         {},
-        "Invalid value for '--fit': 'cubic' is not one of 'gaussian', 'ellipsoid', 'polynomial', 'none'; see napari-lot trace --help.",
+        "Invalid value for '--fit': 'cubic' is not one of 'ellipsoid', 'gaussian', 'polynomial', 'none'; see napari-lot trace --help.",
     ),
     "a distance below 0": (
         f"{GOOD} --min-distance -1",

@@ -41,8 +41,8 @@ def clean():
     return painted(ATOMS)
 
 
-# What is asserted is some 1.5 times what these volumes give: 0.08, 0.08, 2.0 and 21 pm without noise, and with it 5.0,
-# 4.9 and 6.5 pm.
+# What is asserted is some 1.5 times what these volumes give: 0.06, 0.06, 2.0 and 21 pm without noise, and with it 5.2,
+# 5.1 and 6.5 pm.
 @pytest.mark.parametrize(
     ("fit", "sigma", "most_pm"),
     [
@@ -75,6 +75,24 @@ def test_a_quartic_is_nearer_than_a_parabola_without_noise_and_farther_with_it(c
     noisy = clean + noise(1, 48, 0.06 * PEAK)
     assert rmsd(clean, 4) < 0.6 * rmsd(clean, 2)
     assert rmsd(noisy, 4) > 1.1 * rmsd(noisy, 2)
+
+
+def test_a_missing_wedge_is_what_ellipsoids_are_for(clean):
+    """What no tilt beyond 65 degrees leaves of the volume: elongated along z, dark lobes beside every atom."""
+    size = len(clean)
+    kz, kx = np.fft.fftfreq(size)[:, None, None], np.fft.rfftfreq(size)[None, None, :]
+    seen = np.abs(kz) <= np.tan(np.deg2rad(65)) * kx + 1e-9
+    volume = volume_of(np.fft.irfftn(np.fft.rfftn(clean) * seen, s=clean.shape, axes=(0, 1, 2)))
+    got = {
+        fit: figures(trace(volume, SPACING_A, Tracing(fit=fit), contrast=1.0), ATOMS)
+        for fit in ("ellipsoid", "gaussian")
+    }
+    for fit, most_pm in (("ellipsoid", 13.0), ("gaussian", 15.0)):
+        recall, precision, rmsd, _ = got[fit]
+        assert recall >= 0.98
+        assert precision == 1
+        assert rmsd < most_pm
+    assert got["ellipsoid"][2] < 0.99 * got["gaussian"][2]
 
 
 def test_positions_count_from_the_origin_of_the_volume(clean):

@@ -62,7 +62,7 @@ def trace(
     spacing: o.Spacing = None,
     min_distance: Annotated[float | None, _flag("min_distance", "A")] = None,
     threshold: Annotated[float | None, _flag("threshold")] = None,
-    fit: Annotated[Literal["gaussian", "ellipsoid", "polynomial", "none"] | None, _flag("fit")] = None,
+    fit: Annotated[Literal["ellipsoid", "gaussian", "polynomial", "none"] | None, _flag("fit")] = None,
     config: o.Config = None,
     sets: Annotated[
         list[str] | None,

@@ -8,7 +8,7 @@ from pydantic import Field, field_validator
 
 from napari_lot.settings.section import Frozen
 
-Fit = Literal["gaussian", "ellipsoid", "polynomial", "none"]
+Fit = Literal["ellipsoid", "gaussian", "polynomial", "none"]
 
 
 class Tracing(Frozen):
@@ -42,17 +42,17 @@ class Tracing(Frozen):
         description="Radius in Å within which a maximum is the largest value; the 26 voxels around it when absent.",
     )
     fit: Fit = Field(
-        "gaussian",
-        description="Position between the voxels: gaussian (one width), ellipsoid (widths along x, y and z), "
-        "polynomial, or none (the voxel itself).",
+        "ellipsoid",
+        description="Position between the voxels: ellipsoid (a Gaussian of widths along x, y and z, as a missing wedge "
+        "makes them), gaussian (one width), polynomial, or none (the voxel itself).",
     )
     degree: Literal[2, 4] = Field(2, description="Degree of the polynomial.")
     fit_radius_A: float | None = Field(
         None,
         gt=0.1,
         le=20,
-        description="Radius in Å of the ball that is fitted; when absent 0.4 expected nearest-neighbour distances, 0.3 "
-        "for a polynomial, and never less than the polynomial needs.",
+        description="Radius in Å of the ball that is fitted, if it has voxels enough; 0.3 expected nearest-neighbour "
+        "distances when absent.",
     )
     rounds: int = Field(
         3,

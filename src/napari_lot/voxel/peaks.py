@@ -23,6 +23,8 @@ _SAMPLE = 1_000_000
 LEAST_CUT, MOST_CUT = 0.05, 0.7
 """Between these parts of a typical strength noise may end, where nothing is known of the elements."""
 _FEW = 3
+_FLAT = 0.03
+"""Where the density of strengths is within this part of its largest of the least one, there is a valley."""
 _CUT_OFF = 0.02
 """Share of voxels at the very least value from which on a volume counts as cut off there."""
 _LOG_STEP, _LOG_BLUR = 0.02, 0.08
@@ -224,9 +226,9 @@ def where_noise_ends(strength: Floats, noise: float, contrast: float | None = No
     """Where peaks of noise and peaks of atoms part, in parts of the typical strength.
 
     Of one element it is the first valley below the atoms in the histogram of the logarithm of strength. Of several, or
-    of unknown ones, whose weak atoms may lie below a valley, too, it is the widest gap or else the deepest valley
+    of unknown ones, whose weak atoms may lie below a valley, too, it is the first gap or else the deepest valley
     between what noise reaches and 0.7 of what the weakest element is expected to show (of the strongest, where none is
-    known).
+    known); the widest gap, where nothing tells what noise reaches.
 
     Parameters
     ----------
@@ -255,7 +257,8 @@ def where_noise_ends(strength: Floats, noise: float, contrast: float | None = No
         low = max(low, math.exp(middle[_rise_below(smooth, int(np.searchsorted(middle, 0.0)))]))
     inside = (middle >= min(math.log(low), math.log(high) - _LOG_STEP)) & (middle <= math.log(high))
     smooth, middle = smooth[inside], middle[inside]
-    return math.exp(middle[_middle_of_longest(smooth <= smooth.min() + 1e-3 * max(smooth.max(), 1.0))])
+    few = smooth <= smooth.min() + _FLAT * smooth.max()
+    return math.exp(middle[_middle_of_run(few, longest=noise <= 0 or contrast == 1)])
 
 
 def _rise_below(density: Floats, top: int) -> int:
@@ -268,9 +271,9 @@ def _rise_below(density: Floats, top: int) -> int:
     return 0
 
 
-def _middle_of_longest(marked: Sequence[bool] | NDArray[np.bool_]) -> int:
-    """Index of the middle of the longest run of True."""
+def _middle_of_run(marked: Sequence[bool] | NDArray[np.bool_], longest: bool) -> int:
+    """Index of the middle of the longest run of True, or of the first one."""
     padded = np.concatenate([[False], np.asarray(marked, bool), [False]]).astype(int)
     begin, end = np.flatnonzero(np.diff(padded) == 1), np.flatnonzero(np.diff(padded) == -1)
-    longest = int(np.argmax(end - begin))
-    return int((begin[longest] + end[longest] - 1) // 2)
+    chosen = int(np.argmax(end - begin)) if longest else 0
+    return int((begin[chosen] + end[chosen] - 1) // 2)

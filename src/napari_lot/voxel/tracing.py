@@ -126,13 +126,14 @@ def _lengths(settings: Tracing, spacing: float, voxel: float) -> _Lengths:
     def of(given_A: float | None, part: float) -> float:
         return (part * spacing if given_A is None else given_A) / voxel
 
-    polynomial = settings.fit == "polynomial"
-    least = 1.75 if polynomial and settings.degree == 4 else math.sqrt(2.0)  # that more voxels than unknowns take part
+    # so that more voxels than unknowns take part: 27 for the 10 of a parabola, 57 for the 35 of a quartic; fewer than 57
+    # tell widths along three axes badly
+    least = math.sqrt(3.0) if settings.fit == "polynomial" and settings.degree == 2 else math.sqrt(5.0)
     return _Lengths(
         distance=of(settings.min_distance_A, LEAST_DISTANCE),
         blur=of(settings.blur_A, 0.1),
         within=0.0 if settings.maximum_within_A is None else settings.maximum_within_A / voxel,
-        fit=max(of(settings.fit_radius_A, 0.3 if polynomial else 0.4), least),
+        fit=max(of(settings.fit_radius_A, 0.3), least),
         move=of(settings.most_move_A, 0.3),
         integral=of(settings.integral_radius_A, 0.5),
         shell=max(1.0, _SHELL * spacing / voxel),
