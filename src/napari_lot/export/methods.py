@@ -198,8 +198,8 @@ def _of_model(series: TiltSeries, settings: Settings, result: Result) -> list[st
             "images asked for them."
         )
     else:
-        what = "the peaks of a volume" if holds_volume(settings.start.kind) else "given atoms"
-        said.append(f"The fit began with {what} ({settings.start.kind}).")
+        kind, what = settings.start.kind, ("given atoms", "the peaks of a volume")
+        said.append(f"The fit began with {what[holds_volume(kind)]} ({kind}).")
     return said
 
 

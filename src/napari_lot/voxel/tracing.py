@@ -126,8 +126,8 @@ def _lengths(settings: Tracing, spacing: float, voxel: float) -> _Lengths:
     def of(given_A: float | None, part: float) -> float:
         return (part * spacing if given_A is None else given_A) / voxel
 
-    # so that more voxels than unknowns take part: 27 for the 10 of a parabola, 57 for the 35 of a quartic; fewer than 57
-    # tell widths along three axes badly
+    # so that more voxels than unknowns take part: 27 for the 10 of a parabola, 57 for the 35 of a quartic; fewer than
+    # 57 tell widths along three axes badly
     least = math.sqrt(3.0) if settings.fit == "polynomial" and settings.degree == 2 else math.sqrt(5.0)
     return _Lengths(
         distance=of(settings.min_distance_A, LEAST_DISTANCE),
@@ -319,7 +319,7 @@ class _Fits:
         if good.any():
             self.peaks[:, W:] = np.median(found[good, W])
         self._integrate(atoms, self._neighbours(atoms) if i > 1 else NOBODY)
-        self.peaks[atoms, H] = np.maximum(self.whole[atoms], 0.0) / _volume_of(self.peaks[atoms])
+        self.peaks[atoms, H] = np.maximum(self.whole[atoms], 0.0) / (np.pi**1.5 * self.peaks[atoms, W:].prod(1))
 
     def _fits_in(self, centres: NDArray[Any]) -> NDArray[np.bool_]:
         edge = np.abs(self.offsets).max(0)
@@ -395,8 +395,3 @@ class _Fits:
         )
         residual = self.residual[order] / peaks[:, H]
         return Traced(orbitals, self.flag[order], self.total[order] * voxel**3, residual)
-
-
-def _volume_of(peaks: Floats) -> Floats:
-    """Integral of Gaussians of height 1."""
-    return np.asarray(np.pi**1.5 * peaks[:, W:].prod(1), np.float64)
