@@ -118,7 +118,7 @@ class _Lengths(NamedTuple):
     fit: float
     move: float
     integral: float
-    shell: float
+    rim: float
     width: float
 
 
@@ -136,7 +136,7 @@ def _lengths(settings: Tracing, spacing: float, voxel: float) -> _Lengths:
         fit=max(of(settings.fit_radius_A, 0.3), least),
         move=of(settings.most_move_A, 0.3),
         integral=of(settings.integral_radius_A, 0.5),
-        shell=max(1.0, _SHELL * spacing / voxel),
+        rim=max(1.0, _SHELL * spacing / voxel),
         width=_FIRST_WIDTH * spacing / voxel,
     )
 
@@ -305,7 +305,7 @@ class _Fits:
         if len(atoms) < 2:
             return NOBODY
         if window is None:
-            window = self.lengths.integral + self.lengths.shell
+            window = self.lengths.integral + self.lengths.rim
             window *= math.sqrt(3.0) if self.settings.integral == "box" else 1.0
         peaks = self.peaks[atoms]
         return neighbours_of(peaks[:, Z:W], window, float(np.quantile(peaks[:, W:], 0.95)))
@@ -375,7 +375,7 @@ class _Fits:
             peaks,
             self.usual_width(),
             self.lengths.integral,
-            self.lengths.shell,
+            self.lengths.rim,
             s.integral == "box",
             s.background == "local",
             neighbours,
