@@ -29,6 +29,8 @@ BUILT = {
     "info": "",
     "demo": "--out",
     "simulate": "--out",
+    "trace": """--out --overwrite --voxel-size --mask --element --elements --spacing --min-distance --threshold --fit
+        --config --set""",
     "compare": "--cutoff --rotate",
     "devices": "",
     "resume": "--out --overwrite --device --threads --max-minutes",

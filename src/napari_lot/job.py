@@ -13,7 +13,37 @@ from napari_lot.series.tilt_series import TiltSeries
 from napari_lot.settings import Settings
 from napari_lot.settings.tilts import withheld_tilts
 
-__all__ = ["Control", "Job", "ProbeSlices", "Result", "Snapshot", "check", "expected_spacing_A", "withheld_tilts"]
+__all__ = [
+    "Control",
+    "Job",
+    "ProbeSlices",
+    "Result",
+    "Snapshot",
+    "check",
+    "expected_spacing_A",
+    "given_start",
+    "withheld_tilts",
+]
+
+
+def given_start(settings: Settings) -> Orbitals | None:
+    """Atoms that ``start.kind`` names: of a file of atoms, or the peaks of a volume; None for a grid.
+
+    Raises
+    ------
+    InputError
+        The file cannot be read, or holds no atoms.
+    """
+    kind = settings.start.kind
+    if kind == "grid":
+        return None
+    from napari_lot.export import holds_volume, read_atoms, read_volume
+
+    if not holds_volume(kind):
+        return read_atoms(kind)
+    from napari_lot.voxel.species import atoms_of
+
+    return atoms_of(read_volume(kind), settings, kind)
 
 
 class Job:

@@ -11,6 +11,7 @@ import pytest
 from napari_lot.cli.app import run
 from napari_lot.control import Control
 from napari_lot.errors import InputError
+from napari_lot.export import read_volume
 from napari_lot.series.tilt_series import TiltSeries
 from napari_lot.settings.voxel import Sirt, VoxelSettings, Wbp
 from napari_lot.voxel.job import VoxelJob
@@ -342,12 +343,12 @@ def test_the_command_writes_volume_and_report(call, tmp_path, file):
     assert code == 0
     assert "SIRT, 8 iterations: R " in said
     assert any("sirt 8/8" in line or "finished 8/8" in line for line in told)
-    assert sorted(path.name for path in (tmp_path / "out").iterdir()) == ["report.json", "volume.npz"]
+    assert sorted(path.name for path in (tmp_path / "out").iterdir()) == ["report.json", "volume.mrc"]
     report = json.loads((tmp_path / "out" / "report.json").read_text())
-    with np.load(tmp_path / "out" / "volume.npz") as volume:
-        assert volume["values"].shape == tuple(report["volume"]["shape"])
-        assert volume["voxel_A"] == 2 * PIXEL_A
-        np.testing.assert_allclose(volume["origin_A"], -(np.array(volume["values"].shape[::-1]) - 1) * PIXEL_A)
+    volume = read_volume(tmp_path / "out" / "volume.mrc")
+    assert volume.values.shape == tuple(report["volume"]["shape"])
+    assert volume.voxel_A == pytest.approx(2 * PIXEL_A)
+    np.testing.assert_allclose(volume.origin_A, -(np.array(volume.values.shape[::-1]) - 1) * PIXEL_A, atol=1e-5)
     assert report["method"] == "sirt"
     assert report["settings"]["sirt"]["iterations"] == 8
     assert report["settings"]["grid"]["bin"] == 2

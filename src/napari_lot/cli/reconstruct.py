@@ -189,12 +189,14 @@ def read_start(given: o.Given) -> tuple[Orbitals | None, o.Given]:
 
     Where the user names no element, the elements of the file become those of the run.
     """
-    settings: Settings = given.settings()
-    if settings.start.kind == "grid":
-        return None, given
-    from napari_lot.export import read_atoms, with_elements
+    from napari_lot.job import given_start
 
-    atoms = read_atoms(settings.start.kind)
+    settings: Settings = given.settings()
+    atoms = given_start(settings)
+    if atoms is None:
+        return None, given
+    from napari_lot.export import with_elements
+
     if not given.has("model.elements"):
         given = given.with_file({"model.elements": tuple(dict.fromkeys(atoms.elements))}, settings.start.kind)
     return with_elements(atoms, given.settings().model.elements, settings.start.kind), given

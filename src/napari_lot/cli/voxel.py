@@ -25,9 +25,8 @@ if TYPE_CHECKING:
     from napari_lot.series.tilt_series import TiltSeries
     from napari_lot.settings.voxel import VoxelSettings
     from napari_lot.voxel.job import VoxelResult, VoxelSnapshot
-    from napari_lot.voxel.volume import Volume
 
-VOLUME_FILE = "volume.npz"
+VOLUME_FILE = "volume.mrc"
 RESULT_FILES = (VOLUME_FILE, "report.json")
 VOLUME = "Volume"
 
@@ -179,6 +178,7 @@ def _voxels(snapshot: VoxelSnapshot) -> str:
 
 def write(out: Path, series: TiltSeries, result: VoxelResult, run: dict[str, Any]) -> None:
     """Write the results; where ``out`` fails now (a full disk), into a temporary folder: the run is not lost."""
+    from napari_lot.export import write_volume
     from napari_lot.voxel.report import make_voxel_report
 
     report = make_voxel_report(series, result, run)
@@ -195,11 +195,3 @@ def write(out: Path, series: TiltSeries, result: VoxelResult, run: dict[str, Any
         except OSError:
             raise InputError(f"{out}: cannot write the results: {error.strerror or error}; they are lost.") from None
         raise InputError(f"{out}: cannot write the results: {error.strerror or error}; they are in {rescue}.") from None
-
-
-def write_volume(path: Path, volume: Volume) -> None:
-    """A volume as NPZ: ``values`` [z, y, x], ``voxel_A`` and ``origin_A`` (x, y, z)."""
-    import numpy as np
-
-    with open(path, "wb") as file:
-        np.savez(file, values=volume.values, voxel_A=volume.voxel_A, origin_A=volume.origin_A)

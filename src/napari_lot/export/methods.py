@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 
 from napari_lot import __version__
 from napari_lot.analysis.doubts_queue import decisions_sentence
+from napari_lot.export.volume import holds_volume
 from napari_lot.job import Result, expected_spacing_A
 from napari_lot.series.tilt_series import TiltSeries
 from napari_lot.settings import ABERRATIONS, Microscope, Output, Settings
@@ -197,7 +198,8 @@ def _of_model(series: TiltSeries, settings: Settings, result: Result) -> list[st
             "images asked for them."
         )
     else:
-        said.append(f"The fit began with given atoms ({settings.start.kind}).")
+        kind, what = settings.start.kind, ("given atoms", "the peaks of a volume")
+        said.append(f"The fit began with {what[holds_volume(kind)]} ({kind}).")
     return said
 
 

@@ -13,6 +13,7 @@ from pydantic import ValidationError
 from napari_lot.errors import InputError
 from napari_lot.settings.section import Frozen
 from napari_lot.settings.voxel import Art, Resire, Sart, Sirt, VoxelSettings, Wbp
+from napari_lot.settings.voxel_fourier import Est, Genfire
 from napari_lot.settings.whole import in_words, shortened
 from napari_lot.voxel.method import Method
 
@@ -37,6 +38,8 @@ METHODS: dict[str, Entry] = {
     "art": Entry("napari_lot.voxel.art:art", Art, "algebraic reconstruction technique"),
     "sart": Entry("napari_lot.voxel.sart:sart", Sart, "simultaneous algebraic reconstruction technique"),
     "sirt": Entry("napari_lot.voxel.sirt:sirt", Sirt, "simultaneous iterative reconstruction technique"),
+    "est": Entry("napari_lot.voxel.est:est", Est, "equal-slope tomography"),
+    "genfire": Entry("napari_lot.voxel.genfire:genfire", Genfire, "generalised Fourier iterative reconstruction"),
     "resire": Entry("napari_lot.voxel.resire:resire", Resire, "real-space iterative reconstruction"),
 }
 
