@@ -14,7 +14,7 @@ from napari_lot.cli.trace import FILES
 from napari_lot.export import read_atoms, write_volume
 from napari_lot.voxel.volume import Volume
 from quick_job import quick_job_in_place, write_small_series
-from voxel.balls import VOXEL_A, noise, painted, pairs, random_atoms, volume_of
+from voxel.painted import VOXEL_A, noise, painted, pairs, random_atoms, volume_of
 
 ATOMS = random_atoms(2, 6.5, tries=2500)
 KIND = np.arange(len(ATOMS)) % 2

@@ -25,7 +25,7 @@ def test_a_part_is_pulled_as_it_is_in_the_whole(kind):
     state = make_state()
     problem = make_problem(state, noise=0.05, kind=kind, weights=np.full((len(ANGLES), 30, 34), 0.7, np.float32))
     moved = replace(state, positions=state.positions + 0.2, scale=np.linspace(0.9, 1.1, len(ANGLES)))
-    aside, places = set_aside(problem, moved.select(~NEAR), moved)
+    aside, places = set_aside(problem, None, moved.select(~NEAR), moved)
     own = without_background(moved.select(NEAR))
     whole, part = (p.evaluate(s, EVERY, ("positions", "height")) for p, s in ((problem, moved), (places, own)))
     for name in ("positions", "height"):
@@ -75,7 +75,7 @@ def test_an_atom_that_was_swallowed_is_found_again(solver_and_truth):
     whole = solver.problem
     assert recall(solver, truth) < 1.0
     still = []
-    for progress in solver._mend_places():
+    for progress in solver._mend_places(4):
         still.append(0 if solver.aside is None else len(solver.aside.state.height))
         assert np.isfinite(progress.calculated).all()
         assert len(solver.whole.height) == len(np.unique(solver.whole.ids))
@@ -98,7 +98,7 @@ def test_a_run_that_ends_meanwhile_has_the_atoms_of_before(solver_and_truth):
 
     solver.poll = poll
     with pytest.raises(Stopped):
-        list(solver._mend_places())
+        list(solver._mend_places(4))
     assert len(solver.state.height) > len(before.height), "a grid stands in the place"
     solver.settle()
     np.testing.assert_array_equal(solver.state.ids, before.ids)

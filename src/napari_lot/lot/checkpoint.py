@@ -91,6 +91,7 @@ def taken(solver: Reconstruction) -> Checkpoint:
         numbers["p_element"] = solver.p_element.copy()
     numbers["closed"] = solver.by_hand.closed.copy()
     model = solver.problem.model
+    judge = solver.evidence if solver.aside is None else solver.aside.evidence
     words = {
         "version": __version__,
         "road": list(solver.road.done),
@@ -98,7 +99,7 @@ def taken(solver: Reconstruction) -> Checkpoint:
         "next_id": {name: int(state.next_id) for name, state in states.items()},
         "kept": {name: since for name, (_, since) in solver.kept.items()},
         "random": solver.rng.bit_generator.state,
-        "noise": [float(solver.evidence.variance), float(solver.evidence.inflation)],
+        "noise": [float(judge.variance), float(judge.inflation)],
         "not_finite": solver.problem.not_finite + (0 if solver.aside is None else solver.aside.problem.not_finite),
         "edits": [[{f.name: getattr(e, f.name).tolist() for f in fields(Edit)}, i] for e, i in solver.by_hand.made],
         "edit_log": list(solver.by_hand.log),

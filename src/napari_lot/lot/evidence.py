@@ -10,7 +10,7 @@ from scipy import ndimage, special
 from scipy.spatial import cKDTree
 
 from napari_lot.lot import population
-from napari_lot.lot.hull import Hull
+from napari_lot.lot.hull import Hull, cubic_near
 from napari_lot.lot.prior import Prior
 from napari_lot.lot.problem import Problem, State
 from napari_lot.lot.spread.common import OPTIONS
@@ -87,9 +87,9 @@ class Evidence:
         return float((weights * squares[inside]).sum() / weights.sum())
 
     def _unit_atom(self, state: State) -> tuple[Floats, float]:
-        """Energy (T,) of the image of a unit orbital at the origin, and that of its gradient relative to it in 1/Å^2.
+        """Energy (T,) of the image of a unit orbital at the origin, and that of its slope relative to it in 1/Å^2.
 
-        The gradient counts with 2/3: over many tilts each axis of the specimen lies in the image for two thirds.
+        The slope is that along one direction in the image, the mean of two.
         """
         model = self.problem.model
         one = torch.ones(1, dtype=torch.float64)
@@ -98,7 +98,7 @@ class Evidence:
         alone = model.images(range(len(self.problem)), at, one, width, None, shapes=shapes)
         energy = (alone**2).sum((1, 2)).numpy().astype(np.float64) * state.scale**2
         along_v, along_u = torch.gradient(alone / model.image_pixel_A, dim=(1, 2))
-        sharpness = float((along_u**2 + along_v**2).sum() / (alone**2).sum()) / 3.0
+        sharpness = float((along_u**2 + along_v**2).sum() / (alone**2).sum()) / 2.0
         return energy, sharpness
 
     def curvature(self, state: State, points: Floats, weight: NDArray[np.float32]) -> Floats:
@@ -139,20 +139,29 @@ class Evidence:
         shifts = torch.stack([(weight * along_u**2).sum((1, 2)), (weight * along_v**2).sum((1, 2))], 1)
         every = {
             "height": height,
-            "positions": np.repeat((state.height**2 * height * sharpness)[:, None], 3, 1),
+            "positions": (state.height**2 * height * sharpness)[:, None] * self._axes_seen(state),
             "shifts": shifts.numpy(),
             "center": shifts.sum(0).numpy(),
             "scale": (weight * signal**2).sum((1, 2)).numpy(),
             "background": weight.sum((1, 2)).numpy(),
         }
         if "angles" in groups:
-            every["angles"] = self._angle_curvature(state, height * sharpness, signal, weight)
+            every["angles"] = self._angle_curvature(state, 2.0 / 3.0 * height * sharpness, signal, weight)
         for name in ("distortion", "focus"):
             if name in groups:
                 every[name] = self._tilt_curvature(state, name, images, weight)
         if "own_width" in groups:
             every["own_width"] = state.height**2 * height * self._width_sensitivity(state)
         return {g: _floored(every[g]) for g in groups if g in every}
+
+    def _axes_seen(self, state: State) -> Floats:
+        """How much of each axis of the specimen lies in the images, mean of the fitted tilts, (3,): the rest is depth.
+
+        A single-axis series sees all of a move along its axis, but only a part of one across it, and where a wedge is
+        missing least of one along the beam.
+        """
+        along_beam = self.problem.rotations(state)[self.problem.fitted, 2]
+        return np.asarray(1.0 - (along_beam**2).mean(0))
 
     def _tilt_curvature(self, state: State, name: str, images: torch.Tensor, weight: torch.Tensor) -> Floats:
         """Curvature for numbers of each tilt, by finite differences; where one stands for the series, summed."""
@@ -194,13 +203,19 @@ class Evidence:
         about = 1.5 * depth**2 @ (state.height**2 * sharpness) / t
         return np.column_stack([about, about, about_w])
 
-    def proposals(self, state: State) -> tuple[Floats, Floats, Floats]:
+    def proposals(self, state: State, near: Floats | None = None) -> tuple[Floats, Floats, Floats]:
         """Places where the residual asks for another atom: points (M, 3), height that it asks for, significance.
 
         With g the back-projected weighted residual and A the curvature of the likelihood for a unit atom there, the
-        best height of an added atom is g / A, its significance g / sqrt(A) standard deviations. Sets ``inflation``.
+        best height of an added atom is g / A, its significance g / sqrt(A) standard deviations. Of all places around
+        the orbitals, which sets ``inflation``, or of those ``near`` some points (K, 3).
         """
-        return self._asked_for(state, self._surroundings(state, GRID * self.spacing_A))
+        if near is None:
+            return self._asked_for(state, self._surroundings(state, GRID * self.spacing_A))
+        before = self.inflation  # it is one of all places
+        found = self._asked_for(state, self._near(state, near, GRID * self.spacing_A))
+        self.inflation = before
+        return found
 
     def look_at_noise(self, state: State) -> None:
         """Set ``variance`` and ``inflation`` as ``proposals`` does, from as many places as a median needs."""
@@ -250,6 +265,23 @@ class Evidence:
             points = points[(d >= 0.6 * self.spacing_A) & np.isfinite(d)]
             found.append(points[self.hull.contains(points)])
         return np.concatenate(found)
+
+    def _near(self, state: State, centres: Floats, constant_A: float) -> Floats:
+        """As ``_surroundings``, of places not farther than two neighbour distances from some centres (K, 3)."""
+        reach = 2.0 * self.spacing_A
+        points = cubic_near(centres, reach, constant_A)
+        if not len(points) or not len(state.positions):
+            return np.zeros((0, 3))
+        d, _ = cKDTree(state.positions).query(points, distance_upper_bound=reach, workers=self.problem.model.threads)
+        points = points[(d >= 0.6 * self.spacing_A) & np.isfinite(d)]
+        return points[self.hull.contains(points)]
+
+    def of_part(self, problem: Problem) -> Evidence:
+        """The judge of some orbitals by themselves, in the noise of all: see ``melting``."""
+        of_counts = self.problem.kind == "poisson"  # whose weights hold their variance
+        part = Evidence(problem, self.hull, self.spacing_A, self.settings, self.one_height and not of_counts)
+        part.variance, part.inflation = 1.0 if of_counts else self.variance, self.inflation
+        return part
 
     def price(self, state: State) -> Floats:
         """What each orbital (N,) must gain in log-likelihood to be believed an atom.

@@ -211,7 +211,7 @@ class Fit:
 
         After every stage in which that can be comes a fit of all atoms, before any of them is judged.
         """
-        self.editable = self.stage not in GRID_STAGES
+        self.editable = self._may_be_edited()
         try:
             self.poll()
         finally:
@@ -221,6 +221,9 @@ class Fit:
             return False
         self.take(edit)
         return True
+
+    def _may_be_edited(self) -> bool:
+        return self.stage not in GRID_STAGES
 
     def take(self, edit: Edit) -> None:
         """Change the population as somebody has asked; what the optimiser remembers of the other atoms stays."""

@@ -9,6 +9,7 @@ import numba as nb
 import numpy as np
 from numpy.typing import NDArray
 from scipy import ndimage
+from scipy.spatial import cKDTree
 
 from napari_lot.series.first_look import Levels, is_isolated
 
@@ -161,3 +162,35 @@ def grid(
             points = np.stack(np.meshgrid(x, y[start : start + per_slab], z, indexing="ij"), -1).reshape(-1, 3)
             found.append(points[hull.contains(points)])
     return np.concatenate(found)
+
+
+def grid_near(hull: Hull, centres: Floats, reach_A: float, constant_A: float) -> Floats:
+    """As ``grid``, of points (N, 3) closer to one of some centres (K, 3) than ``reach_A``."""
+    a = constant_A * 2 ** (1 / 3)
+    both = [cubic_near(centres, reach_A, a, offset) for offset in (0.0, 0.5 * a)]
+    points = np.concatenate(both)
+    return points[hull.contains(points)]
+
+
+def cubic_near(centres: Floats, reach_A: float, constant_A: float, offset_A: float = 0.0) -> Floats:
+    """Points (N, 3) of a cubic grid closer to one of some centres (K, 3) than ``reach_A``, in the order of image rows.
+
+    ``offset_A`` is where the grid has a point, along every axis.
+    """
+    if not len(centres):
+        return np.zeros((0, 3))
+    most = int(reach_A / constant_A + 1.0)
+    steps = np.arange(-most, most + 1)
+    around = np.stack(np.meshgrid(steps, steps, steps, indexing="ij"), -1).reshape(-1, 3)
+    around = around[np.linalg.norm(around, axis=1) * constant_A < reach_A + constant_A]  # a centre lies within a cell
+    cells = np.unique(np.round((centres - offset_A) / constant_A).astype(np.int64), axis=0)
+    low = cells.min(0) - most
+    shape = cells.max(0) - low + most + 1
+    y, x, z = 1, 0, 2
+    flat = ((cells[:, y] - low[y]) * shape[x] + cells[:, x] - low[x]) * shape[z] + cells[:, z] - low[z]
+    flat = np.unique(flat[:, None] + (around[:, y] * shape[x] + around[:, x]) * shape[z] + around[:, z])
+    rows, along_z = np.divmod(flat, shape[z])
+    along_y, along_x = np.divmod(rows, shape[x])
+    points = (np.stack([along_x, along_y, along_z], 1) + low) * constant_A + offset_A
+    distance, _ = cKDTree(centres).query(points, distance_upper_bound=reach_A)
+    return np.asarray(points[np.isfinite(distance)], np.float64)

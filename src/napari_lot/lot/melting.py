@@ -1,7 +1,8 @@
-"""Doubtful places condense anew by themselves: what is far from them stands still, and is not calculated again.
+"""Some places are fitted by themselves: what is far from them stands still, and is not calculated again.
 
-All orbitals of a large object need not move because a few hundred places in it do. What the others show is drawn once
-and taken from the measured images; the rest of the images is fitted by the orbitals near these places alone.
+All orbitals of a large object need not move because a few hundred places in it condense anew, or have a birth or death.
+What the others show is drawn once and taken from the measured images; the rest of the images is fitted by the orbitals
+near these places alone.
 """
 
 from __future__ import annotations
@@ -12,6 +13,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from napari_lot.lot.evidence import Evidence
 from napari_lot.lot.problem import Problem, State
 
 
@@ -21,13 +23,14 @@ class Aside:
 
     Attributes
     ----------
-    problem, state : Problem, State
-        The whole problem, and the orbitals that stand still.
+    problem, evidence, state : Problem, Evidence, State
+        The whole problem and its judge, and the orbitals that stand still.
     images : (T, V, U) float32
         What these show, in the solver's unit, with scale and background.
     """
 
     problem: Problem
+    evidence: Evidence
     state: State
     images: NDArray[np.float32] = field(repr=False)
 
@@ -45,7 +48,7 @@ class Aside:
         )
 
 
-def set_aside(problem: Problem, still: State, before: State) -> tuple[Aside, Problem]:
+def set_aside(problem: Problem, evidence: Evidence, still: State, before: State) -> tuple[Aside, Problem]:
     """What stands still, and the problem of all other orbitals, whose states have no background of their own.
 
     Counts become weighted squares, by the rates of the state of ``before``: a part of a rate has no Poisson likelihood
@@ -57,7 +60,9 @@ def set_aside(problem: Problem, still: State, before: State) -> tuple[Aside, Pro
     if problem.kind == "poisson":
         rates = torch.from_numpy(problem.evaluate(before, every, ()).calculated)
         weights = problem.weight(rates, torch.from_numpy(every), 1.0).numpy()
-    return Aside(problem, still, images), Problem(problem.model, problem.observed.numpy() - images, weights, "lsq")
+    return Aside(problem, evidence, still, images), Problem(
+        problem.model, problem.observed.numpy() - images, weights, "lsq"
+    )
 
 
 def without_background(state: State) -> State:

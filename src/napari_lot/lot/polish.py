@@ -20,8 +20,8 @@ from napari_lot.lot.shared import WHOLLY_SHARED, SharedModes
 
 Floats = NDArray[np.float64]
 
-STILL_A = 1e-5
-"""Root mean square move of the atoms in Å, a thousandth of a pm, below which a step is none."""
+STILL_A = 1e-4
+"""Root mean square move of the atoms in Å, a hundredth of a pm, below which a step is none."""
 STILL_STEPS = 3
 ROUNDING = 1e-6
 """Part of the loss that single precision may lose (Hager & Zhang, SIAM J. Optim. 16, 170, 2005: approximate Wolfe)."""

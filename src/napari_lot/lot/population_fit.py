@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -13,7 +14,7 @@ from napari_lot.edit import Edit
 from napari_lot.lot import population
 from napari_lot.lot.adam import Adam
 from napari_lot.lot.fitting import PER_ATOM, Fit, Progress, refined_groups
-from napari_lot.lot.hull import Hull, grid
+from napari_lot.lot.hull import Hull, grid_near
 from napari_lot.lot.melting import Aside, set_aside, without_background
 from napari_lot.lot.problem import Problem, State
 from napari_lot.physics.elements import weakest_contrast
@@ -21,8 +22,15 @@ from napari_lot.settings import Solver
 
 Floats = NDArray[np.float64]
 
-MELT_SURROUNDINGS = 1.1
-"""Expected nearest-neighbour distances around what has melted in which orbitals move along: the first shell."""
+SURROUNDINGS = 1.1
+"""Expected nearest-neighbour distances around what has changed in which orbitals move along: the first shell."""
+FEW = 0.1
+"""Part of the orbitals up to which those near a change are fitted, and looked around, by themselves: of more it saves
+nothing."""
+MANY = 5_000
+"""Orbitals from which on that is so: of fewer, the Fourier transforms that any fit makes are the most of a pass."""
+MOVED = 0.1
+"""Expected nearest-neighbour distances by which an orbital has to move for its surroundings to be looked at again."""
 
 
 class PopulationFit(Fit):
@@ -69,6 +77,9 @@ class PopulationFit(Fit):
         """The state of all orbitals, also while those of some places are fitted by themselves."""
         return self.state if self.aside is None else self.aside.joined(self.state)
 
+    def _may_be_edited(self) -> bool:
+        return super()._may_be_edited() and self.aside is None
+
     def take(self, edit: Edit) -> None:
         since = len(self.by_hand)
         super().take(edit)
@@ -78,22 +89,67 @@ class PopulationFit(Fit):
     def _births_and_deaths(self, groups: tuple[str, ...]) -> Iterator[Progress]:
         s = self.settings
         for _ in range(s.birth_rounds if len(self.state.height) else 0):
-            self.kept["births"] = self.state, len(self.by_hand)
             places = self._proposals()
+            self.kept["births"] = self.state, len(self.by_hand)
             changed, merged = self._deaths(), self._doubles()
             changed += self._births(*places)
             if not changed + merged:
                 break
-            yield from self.fit("birth", s.birth_steps, groups)
+            yield from self._fit_changed(groups)
             if died := self._deaths():
-                yield from self.fit("birth", s.birth_steps, groups)
+                yield from self._fit_changed(groups)
             # where only halves were merged another round would find what this one has found
             by_hand = len(self.by_hand) - self.kept["births"][1]
             if not self._worth_it(*self.kept["births"]) or not changed + died + by_hand:
                 break
 
     def _proposals(self) -> tuple[Floats, Floats, Floats]:
-        return self.evidence.proposals(self.state)
+        """Places for another atom: everywhere, or where something has changed since they were looked for last."""
+        where = self._changed("looked") if "looked" in self.kept else None
+        if where is not None and len(where) > FEW * len(self.state.height):
+            where = None
+        self.kept["looked"] = self.state, 0
+        return self.evidence.proposals(self.state, where)
+
+    def _changed(self, since: str) -> Floats:
+        """Where (M, 3) orbitals have come, gone or moved since a state that was kept."""
+        before, now = self.kept[since][0], self.state
+        _, a, b = np.intersect1d(before.ids, now.ids, assume_unique=True, return_indices=True)
+        came, gone = np.ones(len(now.ids), bool), np.ones(len(before.ids), bool)
+        far = np.linalg.norm(now.positions[b] - before.positions[a], axis=1) > MOVED * self.spacing_A
+        came[b], gone[a] = far, far
+        return np.concatenate([now.positions[came], before.positions[gone]])
+
+    def _fit_changed(self, groups: tuple[str, ...]) -> Iterator[Progress]:
+        """Fit what is near a birth or a death, while the rest stands still; or everything, where that is much."""
+        if self._part():
+            yield from self._by_itself(self.fit("birth", self.settings.birth_steps, ("positions", "height")))
+        else:
+            yield from self.fit("birth", self.settings.birth_steps, groups)
+            self.kept.pop("looked", None)
+
+    def _part(self) -> bool:
+        """Let stand still what is far from all that has come or gone; False where that is not worth it."""
+        where = self._changed("births")
+        if len(self.state.height) < MANY or not len(where) or not {"positions", "heights"} <= self.refine:
+            return False
+        near = _distance(self.state.positions, where) < SURROUNDINGS * self.spacing_A
+        if not near.any() or near.mean() > FEW:
+            return False
+        self.kept["apart"] = self.state, len(self.by_hand)
+        self._stand_still(self.state.select(~near))
+        self.state = without_background(self.state.select(near))
+        self.adam = Adam()
+        return True
+
+    def _by_itself(self, steps: Iterator[Progress]) -> Iterator[Progress]:
+        """Steps of what does not stand still, with the images of all; then all are together again."""
+        try:
+            for progress in steps:
+                assert self.aside is not None
+                yield replace(progress, calculated=progress.calculated + self.aside.images[progress.tilts])
+        finally:
+            self._together()
 
     def _worth_it(self, before: State, since: int) -> bool:
         """True where the population is worth its cost, compared with an earlier one; else that one is back.
@@ -132,9 +188,7 @@ class PopulationFit(Fit):
             # arrangements that explain the errors of the images.
             self._note(f"no melt: {melted.sum()} of {len(melted)} orbitals are in doubt")
             return 0
-        low, high = doubtful.min(0) - reach, doubtful.max(0) + reach
-        points = grid(self.hull, low, high, s.melt_grid * self.spacing_A)
-        points = points[_distance(points, state.positions[melted]) < reach]
+        points = grid_near(self.hull, state.positions[melted], reach, s.melt_grid * self.spacing_A)
         if not melted.all():
             points = points[_distance(points, state.positions[~melted]) > 0.55 * self.spacing_A]
         points = points[self.by_hand.is_open(points)]
@@ -142,7 +196,8 @@ class PopulationFit(Fit):
             return 0
         height = state.height[melted].sum() / len(points)
         self._note(f"melt: {melted.sum()} of {len(melted)} orbitals, {len(points)} in their place")
-        near = distance < reach + MELT_SURROUNDINGS * self.spacing_A
+        near = distance < reach + SURROUNDINGS * self.spacing_A
+        self.kept["apart"] = self.kept["melt"]
         self._stand_still(state.select(~near))
         self.state = without_background(state.select(near & ~melted).add(points, np.full(len(points), height)))
         self.adam = Adam()
@@ -150,7 +205,8 @@ class PopulationFit(Fit):
 
     def _stand_still(self, still: State) -> None:
         """From here on ``problem`` is that of the other orbitals, of which positions and heights are fitted."""
-        self.aside, self.problem = set_aside(self.problem, still, self.kept["melt"][0])
+        self.aside, self.problem = set_aside(self.problem, self.evidence, still, self.kept["apart"][0])
+        self.evidence = self.evidence.of_part(self.problem)
         self.refine = self.refine & {"positions", "heights"}
 
     def _together(self) -> None:
@@ -158,7 +214,7 @@ class PopulationFit(Fit):
         if self.aside is None:
             return
         self.aside.problem.not_finite += self.problem.not_finite
-        self.state, self.problem, self.aside = self.whole, self.aside.problem, None
+        self.state, self.problem, self.evidence, self.aside = self.whole, self.aside.problem, self.aside.evidence, None
         self.refine = refined_groups(self.settings, self.hull.isolated)
         self.adam = Adam()
 

@@ -32,6 +32,7 @@ MOST_KINDS = 4
 """Kinds of atoms looked for where no element is named."""
 LEAST_EVIDENCE = 5.0
 """Natural logarithm of the odds at which a correction of the probe is believed: 150 to one."""
+CONDENSING = ("heights_passes", "positions_passes", "merge_passes")
 FIRST_GUESS_BLUR = 0.35
 """Blur in nearest-neighbour distances that finds peaks on a grid whose points have hardly moved yet."""
 FIRST_GUESS_S = 5.0
@@ -113,6 +114,7 @@ class Reconstruction(PopulationFit):
     _deaths = act(PopulationFit._deaths)
     _births = act(PopulationFit._births)
     _melt = act(PopulationFit._melt)
+    _part = act(PopulationFit._part)
     _together = act(PopulationFit._together)
     _prune = act(PopulationFit._prune)
     _worth_it = act(PopulationFit._worth_it)
@@ -135,9 +137,12 @@ class Reconstruction(PopulationFit):
             + s.polish_steps
         )
 
-    def condense(self) -> Iterator[Progress]:
-        """Heights, positions, gathering, merging: a grid of orbitals condenses to atoms."""
-        s = self.settings
+    def condense(self, settings: Solver | None = None) -> Iterator[Progress]:
+        """Heights, positions, gathering, merging: a grid of orbitals condenses to atoms.
+
+        ``settings`` of this time, where they are others than those of the run.
+        """
+        s = settings or self.settings
         self.problem.model.set_coarse(True)
         yield from self.passes("heights", s.heights_passes, ("height", "background"))
         self._align()
@@ -214,8 +219,8 @@ class Reconstruction(PopulationFit):
         groups += self.geometry()
         self._look_at_noise()
         if self.population_is_free:
-            # first of all: around a wrong arrangement the whole is fitted for nothing
-            yield from self._mend_places()
+            # first of all: around a wrong arrangement the whole is fitted for nothing; what is left is clearer then
+            yield from self._mend_places(min(1, s.melt_rounds))
         yield from self.fit("refine", s.birth_steps, groups)
         if self.population_is_free:
             yield from self._mend_population(groups)
@@ -286,6 +291,7 @@ class Reconstruction(PopulationFit):
                 break
             yield from self.fit("probe", 2 * s.birth_steps, groups)
         if self.population_is_free:  # with another probe other orbitals may be atoms
+            self.kept.pop("looked", None)
             yield from self._births_and_deaths(groups)
             self._prune()
 
@@ -322,39 +328,39 @@ class Reconstruction(PopulationFit):
 
     def _mend_population(self, groups: tuple[str, ...]) -> Iterator[Progress]:
         """Births, deaths and new arrangements, while the images ask for them."""
+        s = self.settings
         yield from self._births_and_deaths(groups)
-        for _ in range(self.settings.melt_rounds):
-            if not (yield from self._mend_places()):
+        for _ in range(s.melt_rounds):
+            if not (yield from self._mend_places(s.melt_rounds, s.melt_passes)):
                 break
-            yield from self.fit("refine", self.settings.birth_steps, groups)
             yield from self._births_and_deaths(groups)
         self._prune()
 
-    def _mend_places(self) -> Generator[Progress, None, bool]:
-        """Melt doubtful places and let them condense anew, while that pays; whether anything has changed."""
+    def _mend_places(self, rounds: int, part: float = 1.0) -> Generator[Progress, None, bool]:
+        """Melt doubtful places and let them condense anew, while that pays; whether anything has changed.
+
+        ``part`` of the passes in which a grid condenses.
+        """
         mended, most = False, len(self.state.height)
-        for _ in range(self.settings.melt_rounds):
+        for _ in range(rounds):
             self.kept["melt"] = self.state, len(self.by_hand)
             melted = self._melt(most)
             if not melted:
                 break
             most = melted // 2  # places that come back are not mended this way
             self.settled = self.kept["melt"][0]  # what counts if the run is stopped while places are molten
-            try:
-                for progress in self._condense_again():
-                    assert self.aside is not None
-                    yield replace(progress, calculated=progress.calculated + self.aside.images[progress.tilts])
-            finally:
-                self._together()
+            yield from self._by_itself(self._condense_again(part))
             self.settled = None
             if not self._worth_it(*self.kept["melt"]):
                 break
             mended = True
         return mended
 
-    def _condense_again(self) -> Iterator[Progress]:
-        yield from self.condense()
-        yield from self.passes("merge", self.settings.refine_passes, ("positions", "height"), cosine=True)
+    def _condense_again(self, part: float) -> Iterator[Progress]:
+        s = self.settings
+        counts = {name: _part_of(getattr(s, name), part) for name in CONDENSING}
+        yield from self.condense(s.model_copy(update=counts))
+        yield from self.passes("merge", _part_of(s.refine_passes, part), ("positions", "height"), cosine=True)
 
     @act
     def tells_species(self) -> bool:
@@ -410,3 +416,8 @@ class Reconstruction(PopulationFit):
         # X among other elements is one kind more; X alone may be any number
         count = len(self.elements) if named is None and len(self.elements) > 1 else None
         return fit_mixture(area * state.height, area * error, elements=named, species=count, most=MOST_KINDS, **widths)
+
+
+def _part_of(passes: int, part: float) -> int:
+    """A part of so many passes, but not none of some."""
+    return max(round(part * passes), min(1, passes))

@@ -101,6 +101,13 @@ class Solver(Frozen):
     )
     refine_passes: int = Field(6, ge=0, le=10000, description="Passes of the final fit.")
     melt_rounds: int = Field(4, ge=0, le=100, description="Rounds in which doubtful places go back to a grid, at most.")
+    melt_passes: float = Field(
+        0.5,
+        gt=0,
+        le=1,
+        description="Passes in which places condense that melt once all orbitals have been fitted, as a part of those "
+        "in which the grid does.",
+    )
     melt_part: float = Field(
         0.2, ge=0, le=1, description="Nothing is melted where more than this part of the orbitals would be."
     )
