@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numba as nb
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from scipy import ndimage, special
-from scipy.spatial import cKDTree
 
 from napari_lot.lot import population
-from napari_lot.lot.hull import Hull, cubic_near
+from napari_lot.lot.hull import Hull
+from napari_lot.lot.places import surroundings, surroundings_near
 from napari_lot.lot.prior import Prior
 from napari_lot.lot.problem import Problem, State
 from napari_lot.lot.spread.common import OPTIONS
@@ -25,8 +27,6 @@ GRID = 0.28
 """Of places for another atom, in neighbour distances."""
 PLACES_OF_AN_ATOM, ENOUGH = 55, 100_000
 """Places for another atom around each, about; and so many whose median tells the noise to half a percent."""
-SLAB_POINTS = 200_000
-"""Places for another atom that are looked at together: memory, against calls."""
 
 
 class Evidence:
@@ -59,17 +59,30 @@ class Evidence:
         self.one_height = one_height
         self.variance = 1.0
         self.inflation = 1.0
+        self._last: tuple[object, State, torch.Tensor] | None = None
 
     def images_and_weights(self, state: State, variance: float | None = None) -> tuple[torch.Tensor, torch.Tensor]:
         """Calculated tilts and the weight of every pixel (mask / variance), both (T, V, U).
 
         Without a given ``variance`` that of the residual is taken, and kept.
         """
-        n = len(self.problem)
-        images = torch.from_numpy(self.problem.evaluate(state, np.arange(n), ()).calculated)
+        images = self._calculated(state)
         if variance is None:
             variance = self.variance = self.noise_variance(images)
-        return images, self.problem.weight(images, torch.arange(n), variance)
+        return images, self.problem.weight(images, torch.arange(len(self.problem)), variance)
+
+    def _calculated(self, state: State) -> torch.Tensor:
+        """Calculated tilts (T, V, U), those of before where the same is asked for again: judgements come in rows."""
+        model = self.problem.model
+        if self._last is not None:
+            of_model, before, images = self._last
+            if of_model is model.transfer and all(
+                np.array_equal(a, b) for a, b in zip(_seen_of(before), _seen_of(state), strict=True)
+            ):
+                return images
+        images = torch.from_numpy(self.problem.evaluate(state, np.arange(len(self.problem)), ()).calculated)
+        self._last = model.transfer, state.copy(), images
+        return images
 
     def residual_variance(self, state: State) -> float:
         """Variance of a pixel about the state's images, as ``variance``."""
@@ -213,7 +226,9 @@ class Evidence:
         if near is None:
             return self._asked_for(state, self._surroundings(state, GRID * self.spacing_A))
         before = self.inflation  # it is one of all places
-        found = self._asked_for(state, self._near(state, near, GRID * self.spacing_A))
+        constant_A = GRID * self.spacing_A
+        places = surroundings_near(near, state.positions, self.hull, self.spacing_A, constant_A)
+        found = self._asked_for(state, places)
         self.inflation = before
         return found
 
@@ -249,32 +264,8 @@ class Evidence:
         return points, height, score
 
     def _surroundings(self, state: State, constant_A: float) -> Floats:
-        """A grid (M, 3) of such a constant around the orbitals, not closer than an atom can be."""
-        if not len(state.positions):
-            return np.zeros((0, 3))
-        lo, hi = state.positions.min(0) - 1.5 * self.spacing_A, state.positions.max(0) + 1.5 * self.spacing_A
-        axes = [np.arange(a, b + constant_A, constant_A) for a, b in zip(lo, hi, strict=True)]
-        tree = cKDTree(state.positions)
-        found = []
-        slab = max(1, SLAB_POINTS // max(1, len(axes[0]) * len(axes[2])))
-        for start in range(0, len(axes[1]), slab):
-            along_y = axes[1][start : start + slab]
-            points = np.stack(np.meshgrid(axes[0], along_y, axes[2], indexing="ij"), -1)
-            points = np.moveaxis(points, 1, 0).reshape(-1, 3)  # in the order of image rows
-            d, _ = tree.query(points, distance_upper_bound=2.0 * self.spacing_A, workers=self.problem.model.threads)
-            points = points[(d >= 0.6 * self.spacing_A) & np.isfinite(d)]
-            found.append(points[self.hull.contains(points)])
-        return np.concatenate(found)
-
-    def _near(self, state: State, centres: Floats, constant_A: float) -> Floats:
-        """As ``_surroundings``, of places not farther than two neighbour distances from some centres (K, 3)."""
-        reach = 2.0 * self.spacing_A
-        points = cubic_near(centres, reach, constant_A)
-        if not len(points) or not len(state.positions):
-            return np.zeros((0, 3))
-        d, _ = cKDTree(state.positions).query(points, distance_upper_bound=reach, workers=self.problem.model.threads)
-        points = points[(d >= 0.6 * self.spacing_A) & np.isfinite(d)]
-        return points[self.hull.contains(points)]
+        """Places (M, 3) on a grid of such a constant around the orbitals."""
+        return surroundings(state.positions, self.hull, self.spacing_A, constant_A, self.problem.model.run)
 
     def of_part(self, problem: Problem) -> Evidence:
         """The judge of some orbitals by themselves, in the noise of all: see ``melting``."""
@@ -352,6 +343,11 @@ def existence(height: Floats, sigma_height: Floats, price: Floats) -> Floats:
 def significance(height: Floats, sigma_height: Floats) -> Floats:
     """Heights (N,) in standard deviations, as far as anybody counts."""
     return np.minimum(height / np.maximum(sigma_height, 1e-30), 1e3)
+
+
+def _seen_of(state: State) -> list[NDArray[Any]]:
+    """All that images depend on."""
+    return [value for name, value in vars(state).items() if name not in ("ids", "next_id")]
 
 
 def _floored(curvature: Floats) -> Floats:

@@ -181,7 +181,7 @@ class PopulationFit(Fit):
             return 0
         distance = _distance(state.positions, doubtful)
         melted = distance < reach
-        if melted.sum() > most:
+        if melted.sum() > most or melted.mean() < s.melt_least:
             return 0
         if melted.mean() > s.melt_part:
             # Melting mends isolated places. Where the images leave a large part in doubt, the residual prefers

@@ -327,10 +327,14 @@ class Reconstruction(PopulationFit):
         return True
 
     def _mend_population(self, groups: tuple[str, ...]) -> Iterator[Progress]:
-        """Births, deaths and new arrangements, while the images ask for them."""
+        """New arrangements, births and deaths, while the images ask for them.
+
+        Arrangements first: around a wrong one births are looked for in vain, and halves of two atoms seem to be one.
+        """
         s = self.settings
+        yield from self._mend_places(s.melt_rounds, s.melt_passes)
         yield from self._births_and_deaths(groups)
-        for _ in range(s.melt_rounds):
+        for _ in range(s.melt_rounds - 1):
             if not (yield from self._mend_places(s.melt_rounds, s.melt_passes)):
                 break
             yield from self._births_and_deaths(groups)

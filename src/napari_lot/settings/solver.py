@@ -111,6 +111,13 @@ class Solver(Frozen):
     melt_part: float = Field(
         0.2, ge=0, le=1, description="Nothing is melted where more than this part of the orbitals would be."
     )
+    melt_least: float = Field(
+        1e-4,
+        ge=0,
+        le=1,
+        description="Nothing is melted where it would be less than this part of the orbitals: a pass for a handful of "
+        "places takes half as long as one for all.",
+    )
     melt_grid: float = Field(
         0.42, gt=0.1, le=2, description="Grid constant of such a place, in nearest-neighbour distances."
     )
