@@ -136,7 +136,7 @@ Element = Annotated[str | None, _own("--element", ATOMS, "Element symbol, such a
 Elements = Annotated[str | None, _own("--elements", ATOMS, "Element symbols of an alloy.", "A,B,...")]
 Spacing = Annotated[float | None, _setting("spacing", ATOMS, "A")]
 Orbital = Annotated[str | None, _setting("orbital", ATOMS, "gaussian|slater|learnt|FILE.csv")]
-Start = Annotated[str | None, _setting("start", ATOMS, "grid|FILE")]
+Start = Annotated[str | None, _setting("start", ATOMS, "grid|peaks|FILE")]
 
 Likelihood = Annotated[Literal["auto", "lsq", "poisson"] | None, _setting("likelihood", FIT)]
 Refine = Annotated[str | None, _setting("refine", FIT, "LIST")]

@@ -71,7 +71,7 @@ def resume(
 
 
 def _given_atoms(settings: Settings) -> Orbitals | None:
-    """The atoms that a run began with; None where it began with a grid."""
+    """The atoms that a run began with; None where it began with a grid, or with peaks that it found."""
     from napari_lot.export import with_elements
     from napari_lot.job import given_start
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
@@ -96,7 +97,7 @@ def trace(
     seconds["trace"] = time.monotonic() - began - seconds["read"]
     if not len(found.traced.atoms):
         raise InputError(
-            f"{volume}: no atoms were found{_refused(found)}; check the voxel size and the spacing, that atoms are "
+            f"{volume}: no atoms were found{refused(found)}; check the voxel size and the spacing, that atoms are "
             "bright on a dark background, and --threshold."
         )
     seconds["total"] = time.monotonic() - began
@@ -104,37 +105,36 @@ def trace(
         write(out, found, _report(volume, read, found, settings, seconds, context.obj))
     except OSError as error:
         raise InputError(f"{out}: cannot write the results: {error.strerror or error}; give another --out.") from None
-    print(_summary(found, out, time.monotonic() - began))
+    print(summary(found, out, time.monotonic() - began))
     return 0
 
 
 def write(out: Path, found: Found, report: dict[str, Any]) -> None:
     """All files, whole or not at all."""
+    writers = table_writers(found)
+    write_folder(out, writers | {"report.json": lambda path: write_json(path, to_plain(report))}, stale=FILES)
+
+
+def table_writers(found: Found) -> dict[str, Callable[[Path], None]]:
+    """What writes atoms.csv, atoms.xyz and peaks.csv."""
     from napari_lot.export import write_atoms_csv, write_atoms_xyz
 
     traced = found.traced
     columns = traced.columns()
     if found.p_element is not None:
         columns["p_element"] = found.p_element
-    write_folder(
-        out,
-        {
-            "atoms.csv": lambda path: write_atoms_csv(path, traced.atoms, columns),
-            "atoms.xyz": lambda path: write_atoms_xyz(path, traced.atoms, columns),
-            "peaks.csv": lambda path: write_atoms_csv(path, traced.orbitals, traced.columns(atoms_only=False)),
-            "report.json": lambda path: write_json(path, to_plain(report)),
-        },
-        stale=FILES,
-    )
+    return {
+        "atoms.csv": lambda path: write_atoms_csv(path, traced.atoms, columns),
+        "atoms.xyz": lambda path: write_atoms_xyz(path, traced.atoms, columns),
+        "peaks.csv": lambda path: write_atoms_csv(path, traced.orbitals, traced.columns(atoms_only=False)),
+    }
 
 
-def _report(
-    source: Path, volume: Volume, found: Found, settings: Settings, seconds: dict[str, float], command: str
-) -> dict[str, Any]:
+def traced_report(found: Found, settings: Settings) -> dict[str, Any]:
+    """What a report says of the atoms of a volume."""
     from napari_lot.voxel.tracing import FLAG_WORDS
 
-    atoms = found.traced.atoms
-    elements = settings.model.elements
+    atoms, elements = found.traced.atoms, settings.model.elements
     return {
         "atoms": len(atoms),
         "elements": {name: int((atoms.species == k).sum()) for k, name in enumerate(elements)},
@@ -142,6 +142,14 @@ def _report(
         "flags": {str(int(flag)): words for flag, words in FLAG_WORDS.items()},
         "tracing": found.traced.details,
         "mixture": None if found.mixture is None else found.mixture.as_dict(elements),
+    }
+
+
+def _report(
+    source: Path, volume: Volume, found: Found, settings: Settings, seconds: dict[str, float], command: str
+) -> dict[str, Any]:
+    return {
+        **traced_report(found, settings),
         "volume": {
             "source": source,
             "shape": volume.values.shape,
@@ -156,17 +164,20 @@ def _report(
     }
 
 
-def _refused(found: Found) -> str:
+def refused(found: Found) -> str:
+    """How many peaks are none, and why, in brackets; '' where all are atoms."""
     counts = {name: count for name, count in found.traced.counts().items() if count and name != "ok"}
     told = ", ".join(f"{count} {name.replace('_', ' ')}" for name, count in counts.items())
     return f" ({told})" if told else ""
 
 
-def _summary(found: Found, out: Path, seconds: float) -> str:
+def summary(found: Found, out: Path, seconds: float | None = None) -> str:
+    """What a person wants to know of a tracing at the end."""
     atoms = found.traced.atoms
-    text = f"{len(atoms)} atoms, {seconds:.1f} s: {out / 'atoms.xyz'}"
+    took = "" if seconds is None else f", {seconds:.1f} s"
+    text = f"{len(atoms)} atoms{took}: {out / 'atoms.xyz'}"
     if len(atoms.elements) > 1:
         counts = ((name, int((atoms.species == k).sum())) for k, name in enumerate(atoms.elements))
         text += "\n" + ", ".join(f"{count} {name}" for name, count in counts)
-    refused = len(found.traced) - len(atoms)
-    return text + (f"\nPeaks that are no atoms: {refused}{_refused(found)}." if refused else "")
+    none = len(found.traced) - len(atoms)
+    return text + (f"\nPeaks that are no atoms: {none}{refused(found)}." if none else "")
