@@ -174,3 +174,14 @@ def test_a_start_without_atoms_is_told_in_a_sentence(begin, tmp_path):
     code, jobs, (line,) = begin("--start", str(tmp_path / "none.mrc"))
     assert (code, jobs) == (2, [])
     assert "give the element (--element Pt)" in line
+
+
+def test_peaks_of_the_series_itself_are_left_to_the_job(begin):
+    code, (job,), errors = begin("--start", "peaks", "--element", "Pt", "--set", "start.peaks_method=resire")
+    assert code == 0, errors
+    assert (job.settings.start.kind, job.settings.start.peaks_method) == ("peaks", "resire")
+    assert job.start is None
+    assert job.from_peaks
+    code, jobs, (line,) = begin("--start", "peaks", "--element", "Pt", "--set", "start.peaks_method=fbp", "--overwrite")
+    assert (code, len(jobs)) == (2, 1)
+    assert line.startswith("napari-lot: --set start.peaks_method: input should be 'wbp'")

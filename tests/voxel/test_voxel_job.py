@@ -11,7 +11,7 @@ import pytest
 from napari_lot.cli.app import run
 from napari_lot.control import Control
 from napari_lot.errors import InputError
-from napari_lot.export import read_volume
+from napari_lot.export import read_atoms, read_volume
 from napari_lot.series.tilt_series import TiltSeries
 from napari_lot.settings.voxel import Sirt, VoxelSettings, Wbp
 from napari_lot.voxel.job import VoxelJob
@@ -426,3 +426,53 @@ def test_an_interrupt_writes_what_there_is(call, tmp_path, monkeypatch):
 def test_correlation_of_identical_images_is_one():
     ready = prepare(series(), quick(), (), nothing)
     np.testing.assert_allclose(correlations(ready.tilts, ready.tilts.images), 1.0)
+
+
+# -- the atoms of the volume --------------------------------------------------------------------------------------
+
+
+def test_a_volume_is_traced_where_that_is_asked_for(call, tmp_path):
+    flags = ("--trace", "--element", "Pt", "--spacing", "3.2", "--iterations", "40", "--device", "cpu")
+    code, said, told = call("sirt", *flags, "--set", "tracing.fit=gaussian")
+    assert code == 0, told
+    names = ["atoms.csv", "atoms.xyz", "peaks.csv", "report.json", "volume.mrc"]
+    assert sorted(path.name for path in (tmp_path / "out").iterdir()) == names
+    found = read_atoms(tmp_path / "out" / "atoms.xyz")
+    assert found.elements == ("Pt",)
+    assert f"\n{len(found)} atoms: {tmp_path / 'out' / 'atoms.xyz'}" in said
+    offset = np.median(found.positions, 0) - np.median(PLACES, 0)
+    assert np.abs(offset).max() < 1.0
+    report = json.loads((tmp_path / "out" / "report.json").read_text())
+    assert report["atoms"] == len(found)
+    assert sum(report["peaks"].values()) >= len(found)
+    assert report["settings"]["tracing"]["fit"] == "gaussian"
+    assert report["settings"]["model"]["spacing_A"] == 3.2
+    assert report["wall_seconds"]["trace"] > 0
+    assert report["method"] == "sirt"
+    assert call("wbp", "--overwrite")[0] == 0
+    assert sorted(path.name for path in (tmp_path / "out").iterdir()) == ["report.json", "volume.mrc"]
+
+
+@pytest.mark.parametrize(
+    ("flags", "sentence"),
+    [
+        (["--element", "Pt"], "--element: says something of atoms, which are not traced; give --trace, too."),
+        (["--set", "tracing.fit=none"], "--set tracing.fit: says something of atoms"),
+        (["--trace"], "give the element (--element Pt) or the spacing"),
+        (["--trace", "--element", "Qx"], "--element: 'Qx' is no element symbol"),
+        (["--trace", "--element", "Pt", "--set", "tracing.fits=none"], "did you mean tracing.fit?"),
+    ],
+)
+def test_what_is_wrong_with_a_tracing_is_told_before_the_run(call, tmp_path, flags, sentence):
+    code, _, (line,) = call("sirt", *flags)
+    assert code == 2
+    assert sentence in line
+    assert not (tmp_path / "out").exists()
+
+
+def test_a_volume_without_atoms_is_written_and_that_is_said(call, tmp_path):
+    flags = ["--trace", "--element", "Pt", "--set", "tracing.within_A=[90,91,90,91,90,91]"]
+    code, _, told = call("sirt", *flags, "--iterations", "5", "--device", "cpu")
+    assert code == 2
+    assert "no atoms were found in it" in told[-1]
+    assert (tmp_path / "out" / "volume.mrc").exists()
