@@ -86,7 +86,7 @@ def test_a_particle_is_found_completely(particle, series):
 def test_the_volume_and_the_fit_have_one_frame(particle, series):
     """Drift and a centre that nobody knows: both find them by themselves."""
     rng = np.random.default_rng(2)
-    moves = rng.integers(-3, 4, (len(series), 2)) + [2, -3]
+    moves = rng.integers(-3, 4, (len(series), 2)) + np.array([2, -3])
     images = np.stack([np.roll(image, tuple(move), (0, 1)) for image, move in zip(series.images, moves, strict=True)])
     job = Job(series.with_changes(images=images), settings())
     finished(job)
@@ -173,7 +173,7 @@ def test_a_time_limit_leaves_time_for_the_fit(series):
 
 def test_a_volume_without_atoms_is_told_in_a_sentence(series):
     nowhere = {"within_A": [90, 91, 90, 91, 90, 91]}
-    with pytest.raises(InputError, match="no atoms among the peaks of the volume .*take --start grid"):
+    with pytest.raises(InputError, match=r"no atoms among the peaks of the volume .*take --start grid"):
         finished(Job(series, settings(tracing=nowhere)))
 
 
@@ -187,7 +187,7 @@ def test_settings_of_the_volume_are_those_of_the_run(monkeypatch):
     assert not voxel_settings_of(settings(fix=["shifts"]), 0.1, 2.8).grid.align
     other = settings({"peaks_method": "genfire", "peaks_iterations": None}, device="auto")
     assert voxel_settings_of(other, 0.4, 2.8).method.iterations == 50
-    with pytest.raises(InputError, match="start.peaks_iterations: wbp has no iterations"):
+    with pytest.raises(InputError, match=r"start.peaks_iterations: wbp has no iterations"):
         voxel_settings_of(settings({"peaks_method": "wbp"}), 0.4, 2.8)
 
 
