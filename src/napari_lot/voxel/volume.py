@@ -35,4 +35,5 @@ class Volume:
 
     def places_A(self, index_zyx: NDArray[np.float64]) -> NDArray[np.float64]:
         """Positions (N, 3), x y z in Å, of indices (N, 3) in the order z, y, x, which may lie between voxels."""
-        return np.asarray(index_zyx, np.float64)[:, ::-1] * self.voxel_A + np.asarray(self.origin_A)
+        places: NDArray[np.float64] = np.asarray(index_zyx, np.float64)[:, ::-1] * self.voxel_A
+        return places + np.asarray(self.origin_A, np.float64)
