@@ -1,4 +1,4 @@
-"""Orbitals against voxels: what each run is given, how atoms are judged, failures told; without running anything long."""
+"""Orbitals against voxels: what a run is given, how atoms are judged, failures told; nothing long is run."""
 
 from __future__ import annotations
 
@@ -79,8 +79,14 @@ def test_a_failed_run_is_a_row_and_the_page_says_why(bench, folder, tmp_path):
     good = {
         **row,
         "method": "lot",
-        **{"recall": 1.0, "precision": 0.99, "rmsd_pm": 2.5, "median_pm": 2.0, "rms_xyz_pm": [1.0, 1.0, 2.0]},
-        **{"r_factor": 0.1, "atoms": 208, "histogram": [5] * 40},
+        "recall": 1.0,
+        "precision": 0.99,
+        "rmsd_pm": 2.5,
+        "median_pm": 2.0,
+        "rms_xyz_pm": [1.0, 1.0, 2.0],
+        "r_factor": 0.1,
+        "atoms": 208,
+        "histogram": [5] * 40,
     }
     del good["error"]
     drawn = figures.draw([good, row], tmp_path / "figures", tmp_path / "work")
