@@ -53,13 +53,14 @@ def main() -> int:
             row = measure(options.program, case, folder, options.work, method, LIMIT_S)
             rows = [r for r in rows if (r["case"], r["method"]) != (case.name, method)] + [row]
             store.parent.mkdir(parents=True, exist_ok=True)
-            text = json.dumps({"machine": here, "remarks": remarks, "rows": rows}, indent=1, ensure_ascii=False)
+            found |= {"machine": here, "remarks": remarks, "rows": rows}
+            text = json.dumps(found, indent=1, ensure_ascii=False)
             store.write_text(text + "\n", encoding="utf-8")
             failed |= "error" in row
             told = ("recall", "precision", "rmsd_pm", "r_factor", "wall_s", "peak_memory_gb", "error")
             print(case.name, method, {name: row[name] for name in told if name in row}, flush=True)
     figures = draw(rows, options.docs / "figures", options.work)
-    page = make_page(rows, here or machine(), figures, remarks)
+    page = make_page(rows, here or machine(), figures, remarks, found.get("start", ()))
     (options.docs / "results-voxel.md").write_text(page, encoding="utf-8")
     return 1 if failed else 0
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 from benchmarks.voxel.cases import CASES, METHODS, WORDS
@@ -28,6 +29,12 @@ CAPTIONS = {
     "images": "Images of the last case near 0 degrees, reprojections, and what is left over (as Fig. 3 of the paper).",
 }
 
+START = """## The start from peaks
+
+What `--start peaks` begins with, by method and iterations: recall, precision, RMSD in pm of the peaks, and seconds of volume
+and tracing, from images that are binned until 8 voxels lie between neighbours (`python -m benchmarks.voxel.start`).
+"""
+
 SOURCES = """## Where the cases come from
 
 `asi208_*`: public data of Liao et al., Nature (2026), "Methods for accurate determination of the 3D atomic structure of
@@ -50,7 +57,13 @@ COLUMNS = (
 )
 
 
-def make_page(rows: list[dict[str, Any]], machine: str, figures: dict[str, str], remarks: dict[str, str]) -> str:
+def make_page(
+    rows: list[dict[str, Any]],
+    machine: str,
+    figures: dict[str, str],
+    remarks: dict[str, str],
+    start: Sequence[dict[str, Any]] = (),
+) -> str:
     """The page as Markdown. ``remarks`` are sentences by case, or by ``all``, that somebody found out."""
     lines = [HEAD, f"Measured on {machine}.\n"]
     if remarks.get("all"):
@@ -71,7 +84,25 @@ def make_page(rows: list[dict[str, Any]], machine: str, figures: dict[str, str],
         shown = [row for row in these if row["method"] in ("lot", "sirt")]
         lines += ["```", *(row["command"] for row in shown), "```", ""]
     lines += _figures(figures, ("images",))
+    if start:
+        lines += [START, *_start_table(start), ""]
+        lines += [remarks["start"], ""] if remarks.get("start") else []
     return "\n".join([*lines, SOURCES])
+
+
+def _start_table(start: Sequence[dict[str, Any]]) -> list[str]:
+    cases = list(dict.fromkeys(row["case"] for row in start))
+    lines = ["| method | " + " | ".join(f"`{case}`" for case in cases) + " |", "| --- " * (len(cases) + 1) + "|"]
+    for method, iterations in dict.fromkeys((row["method"], row["iterations"]) for row in start):
+        cells = []
+        for case in cases:
+            found = [r for r in start if (r["case"], r["method"], r["iterations"]) == (case, method, iterations)]
+            cells += [
+                f"{row['recall']:.3f}, {row['precision']:.3f}, {row['rmsd_pm']:.3g}, {row['seconds']:.2g}"
+                for row in found
+            ]
+        lines.append(f"| {WORDS[method]}{f' {iterations}' if iterations else ''} | " + " | ".join(cells) + " |")
+    return lines
 
 
 def _figures(figures: dict[str, str], kinds: tuple[str, ...]) -> list[str]:
