@@ -31,8 +31,9 @@ CAPTIONS = {
 
 START = """## The start from peaks
 
-What `--start peaks` begins with, by method and iterations: recall, precision, RMSD in pm of the peaks, and seconds of volume
-and tracing, from images that are binned until 8 voxels lie between neighbours (`python -m benchmarks.voxel.start`).
+What `--start peaks` begins with, by method and iterations: recall, precision, RMSD in pm of the peaks, and seconds of
+volume and tracing, from images that are binned as long as 8 voxels lie between neighbours
+(`python -m benchmarks.voxel.start`).
 """
 
 SOURCES = """## Where the cases come from

@@ -2,8 +2,8 @@
 
     python -m benchmarks.voxel.start [--cases DIR] [--json FILE]
 
-Series are prepared, binned and traced as ``reconstruct --start peaks`` does; times are of volume and tracing, after a run
-that compiles. The figures go into the JSON file of the page, under ``start``.
+Series are prepared, binned and traced as ``reconstruct --start peaks`` does; times are of volume and tracing, after a
+run that compiles. The figures go into the JSON file of the page, under ``start``.
 """
 
 from __future__ import annotations
