@@ -35,7 +35,7 @@ CASES = (
         "3e3 e/Å² per tilt, by the package's own image model",
         (
             *("--particle", "amorphous", "--element", "Pt", "--diameter", "43", "--min-distance", "2.5"),
-            *("--atoms", "2000", "--tilts", "-60,60,3", "--pixel-size", "0.35", "--energy", "300e3"),
+            *("--atoms", "2000", "--tilts=-60,60,3", "--pixel-size", "0.35", "--energy", "300e3"),
             *("--semiangle", "25", "--source-size", "0.7", "--width", "0.5", "--dose", "3e3", "--seed", "7"),
         ),
         (

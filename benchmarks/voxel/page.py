@@ -19,7 +19,7 @@ Atoms are matched one to one as mutual nearest neighbours within 1 Å after the 
 the pairs, and rms x, y, z are its parts, y the tilt axis and z the beam of the untilted specimen. R is the sum of
 |measured - reprojected| over the sum of |measured|, vacuum taken off, its mean over the tilts: where the images are
 noisy a low R means that noise was fitted. Wall time is that of the whole program, tracing and files included, and
-memory its peak.
+memory its peak; CPU time, of all threads together, well below the wall time says that the machine had other work.
 """
 
 CAPTIONS = {
@@ -54,6 +54,7 @@ COLUMNS = (
     "rms x, y, z / pm",
     "R",
     "wall / s",
+    "CPU / s",
     "memory / GB",
 )
 
@@ -116,10 +117,11 @@ def _figures(figures: dict[str, str], kinds: tuple[str, ...]) -> list[str]:
 
 def _line(row: dict[str, Any]) -> str:
     if "rmsd_pm" not in row:
-        return f"| {WORDS[row['method']]} | – | – | – | – | – | – | {row['wall_s']:.4g} | {row['peak_memory_gb']:.3g} |"
+        end = f"{row['wall_s']:.4g} | {row['cpu_s']:.4g} | {row['peak_memory_gb']:.3g} |"
+        return f"| {WORDS[row['method']]} | – | – | – | – | – | – | {end}"
     parts = ", ".join(f"{value:.3g}" for value in row["rms_xyz_pm"])
     return (
         f"| {WORDS[row['method']]} | {row['recall']:.4g} | {row['precision']:.4g} | {row['rmsd_pm']:.4g} "
         f"| {row['median_pm']:.4g} | {parts} | {100 * row['r_factor']:.2f} % | {row['wall_s']:.4g} "
-        f"| {row['peak_memory_gb']:.3g} |"
+        f"| {row['cpu_s']:.4g} | {row['peak_memory_gb']:.3g} |"
     )

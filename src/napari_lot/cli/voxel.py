@@ -124,22 +124,19 @@ def voxel(
 def _tracing(given: o.Given, wanted: bool, elements: str | None, spacing: float | None) -> Settings | None:
     """Settings of the tracing, taken out of what was ``given``; None where the volume is not traced."""
     own = {section: given.values.pop(section) for section in OF_ATOMS if section in given.values}
-    flags = {"--element": elements, "--spacing": spacing}
     if not wanted:
-        flags |= {place: 1 for place in given.origins.values() if place.startswith(("--set model.", "--set tracing."))}
-        for flag, value in flags.items():
-            if value is not None:
-                raise InputError(f"{flag}: says something of atoms, which are not traced; give --trace, too.")
+        told = [flag for flag, value in (("--element", elements), ("--spacing", spacing)) if value is not None]
+        told += [place for place in given.origins.values() if place.startswith(("--set model.", "--set tracing."))]
+        if told:
+            raise InputError(f"{told[0]}: says something of atoms, which are not traced; give --trace, too.")
         return None
     from napari_lot.voxel.species import trace_spacing_A
 
     origins = dict(given.origins)
-    for flag, name, value in (
-        ("--element", "elements", elements and tuple(o.split_list(elements, "--element"))),
-        ("--spacing", "spacing_A", spacing),
-    ):
-        if value is not None:
-            own.setdefault("model", {})[name] = value
+    symbols = None if elements is None else tuple(o.split_list(elements, "--element"))
+    for flag, name, given_value in (("--element", "elements", symbols), ("--spacing", "spacing_A", spacing)):
+        if given_value is not None:
+            own.setdefault("model", {})[name] = given_value
             origins[f"model.{name}"] = flag
     settings = settings_from_dict(own, "settings", origins)
     trace_spacing_A(settings)  # what is missing is told now
