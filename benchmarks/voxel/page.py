@@ -31,8 +31,8 @@ CAPTIONS = {
 
 START = """## The start from peaks
 
-What `--start peaks` begins with, by method and iterations: recall, precision, RMSD in pm of the peaks, and seconds of
-volume and tracing, from images that are binned as long as 8 voxels lie between neighbours
+What `--start peaks` begins with, by method and iterations: recall, precision, RMSD in pm of the peaks, and CPU seconds
+of volume and tracing, from images that are binned as long as 6 voxels lie between neighbours
 (`python -m benchmarks.voxel.start`).
 """
 
@@ -100,7 +100,7 @@ def _start_table(start: Sequence[dict[str, Any]]) -> list[str]:
         for case in cases:
             found = [r for r in start if (r["case"], r["method"], r["iterations"]) == (case, method, iterations)]
             cells += [
-                f"{row['recall']:.3f}, {row['precision']:.3f}, {row['rmsd_pm']:.3g}, {row['seconds']:.2g}"
+                f"{row['recall']:.3f}, {row['precision']:.3f}, {row['rmsd_pm']:.3g}, {row['cpu_s']:.2g}"
                 for row in found
             ]
         lines.append(f"| {WORDS[method]}{f' {iterations}' if iterations else ''} | " + " | ".join(cells) + " |")

@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from napari_lot.voxel.job import VoxelResult, VoxelSnapshot
 
 STAGE = "peaks"
-VOXELS_A_SPACING = 8.0
+VOXELS_A_SPACING = 6.0
 """So many voxels at least lie between neighbouring atoms where pixels are binned by themselves: fewer hardly tell
 peaks apart, more cost time (their third power) and the fit finds the exact places anyway."""
 SHARE_OF_TIME = 0.5

@@ -176,7 +176,7 @@ def test_a_volume_without_atoms_is_told_in_a_sentence(series):
 def test_settings_of_the_volume_are_those_of_the_run(monkeypatch):
     asked = settings(data={"withhold": 7, "exclude": [3], "tilt_weights": "1=0.5, 2=0"}, max_minutes=2)
     found = voxel_settings_of(asked, 0.1, 2.8)
-    assert (found.grid.bin, found.grid.align, found.grid.max_minutes) == (3, True, 1.0)
+    assert (found.grid.bin, found.grid.align, found.grid.max_minutes) == (4, True, 1.0)
     assert (found.data.withhold, found.data.exclude, found.data.tilt_weights) == (7, (), ())
     assert (found.method.iterations, found.method.threads, found.method.device) == (40, 2, "cpu")
     assert voxel_settings_of(settings({"peaks_bin": 2}), 0.1, 2.8).grid.bin == 2

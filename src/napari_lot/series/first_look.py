@@ -61,11 +61,13 @@ class Alignment:
     """Where the axis and the single tilts lie in the field.
 
     ``center_px`` (row, column) is the rotation centre; ``shifts_px`` (T, 2) is what each tilt's drift (du, dv) beyond
-    it seems to be, 0 where it is too small to tell.
+    it seems to be, 0 where it is too small to tell. ``held`` is the part of a tilt's signal (the median over the tilts)
+    that lies within the outline whose centre of mass was taken: low where noise draws the outline.
     """
 
     center_px: tuple[float, float]
     shifts_px: Floats
+    held: float = 1.0
 
 
 def find_alignment(
@@ -97,6 +99,7 @@ def find_alignment(
     signal = images.astype(np.float64) - level.background
     inside = _clearly_bright(images, level)
     variance = np.empty((len(images), 2))
+    whole = signal.sum((1, 2))
     row, column = np.arange(images.shape[1]) - center_px[0], np.arange(images.shape[2]) - center_px[1]
     for j in range(len(images)):  # specks of noise far away would pull the centre of mass
         labels, count = ndimage.label(ndimage.binary_dilation(inside[j], iterations=4))
@@ -117,7 +120,8 @@ def find_alignment(
     # later, by what the atoms look like.
     large = np.sqrt((left**2).mean(0)) > np.maximum(least_drift_px, 5.0 * np.sqrt(variance.mean(0)))
     shifts[used] = np.where(large, left, 0.0)
-    return Alignment((center_px[0] + float(center[1]), center_px[1] + float(center[0])), shifts)
+    held = float(np.median(mass / np.maximum(whole, 1e-12)))
+    return Alignment((center_px[0] + float(center[1]), center_px[1] + float(center[0])), shifts, held)
 
 
 def is_isolated(images: NDArray[np.float32], mask: NDArray[np.bool_] | None, level: Levels) -> bool:

@@ -88,7 +88,7 @@ class Start(Frozen):
         None,
         ge=1,
         le=64,
-        description="Pixels that are averaged to one for it, along either side; when absent as many as leave 8 voxels "
+        description="Pixels that are averaged to one for it, along either side; when absent as many as leave 6 voxels "
         "to the expected nearest-neighbour distance.",
     )
     grid_spacing: float = Field(

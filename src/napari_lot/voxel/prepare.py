@@ -15,6 +15,7 @@ from napari_lot.series.tilt_series import TiltSeries
 from napari_lot.series.vacuum import find_vacuum
 from napari_lot.settings.voxel import VoxelSettings
 from napari_lot.voxel.binning import binned, binned_mask, binned_place
+from napari_lot.voxel.centring import find_centre_and_drift
 from napari_lot.voxel.method import Poll, Tilts
 
 Floats = NDArray[np.float64]
@@ -114,7 +115,7 @@ def prepare(series: TiltSeries, settings: VoxelSettings, withheld: tuple[int, ..
     shifts = np.zeros((len(series), 2))
     notes: list[str] = []
     if grid.align and isolated:
-        aligned = first_look.find_alignment(images, mask, rotations, center, level, LEAST_DRIFT_PX)
+        aligned = find_centre_and_drift(images, mask, rotations, center, level, LEAST_DRIFT_PX)
         if aligned is not None:
             shifts = aligned.shifts_px
             center = center if known else aligned.center_px
@@ -122,7 +123,7 @@ def prepare(series: TiltSeries, settings: VoxelSettings, withheld: tuple[int, ..
             # where it lies a tilt says itself; it is only asked what it should show there
             known_px = np.ones(series.images.shape, bool) if usable is None else usable
             whole = np.where(known_px, series.images - _filled(vacuum, 0.0)[:, None, None], 0).astype(np.float32)
-            every = first_look.find_alignment(whole, usable, rotations, center, level, LEAST_DRIFT_PX)
+            every = find_centre_and_drift(whole, usable, rotations, center, level, LEAST_DRIFT_PX)
             if every is not None:
                 shifts[list(withheld)] = every.shifts_px[list(withheld)]
     poll()
