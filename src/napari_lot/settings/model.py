@@ -82,7 +82,7 @@ class Start(Frozen):
         "sirt", description="Voxel method of the volume that a start from peaks begins with."
     )
     peaks_iterations: int | None = Field(
-        None, ge=1, le=10000, description="Its iterations; as many as it has by default when absent."
+        None, ge=1, le=10000, description="Its iterations; 40 when absent, where it has any."
     )
     peaks_bin: int | None = Field(
         None,

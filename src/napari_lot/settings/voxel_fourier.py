@@ -83,13 +83,13 @@ class Est(Constraints):
         None,
         ge=8,
         le=1000000,
-        description="Lines of the pseudo-polar grid in 180 degrees, a multiple of 4; 8 to a voxel of the larger side "
-        "of a slice when absent.",
+        description="Lines of the pseudo-polar grid in 180 degrees, a multiple of 4, for the nearest; 8 to a voxel of "
+        "the larger side of a slice when absent.",
     )
     placement: Literal["nearest", "exact"] = Field(
-        "nearest",
-        description="A tilt goes to the nearest line of equal slopes, or keeps its exact slope, a line of its own "
-        "between them.",
+        "exact",
+        description="A tilt keeps its exact slope, a line of its own between those of equal slopes, or goes to the "
+        "nearest of them, as published.",
     )
     oversampling: float = Field(
         2.0, ge=1, le=8, description="Samples along a line, from -Nyquist to Nyquist, to a voxel of the larger side."

@@ -39,7 +39,8 @@ def est(tilts: Tilts, shape: tuple[int, int, int], settings: object, poll: Poll)
     As published, an iteration calculates the lines, puts the measured ones in place of the calculated, and transforms
     back. What is transformed back is the difference of the measured lines, by the adjoint with each sample weighted
     by the area it stands for (Fahimian, Mao, Cloetens, Miao, Phys. Med. Biol. 55, 5383 (2010)); a common step makes
-    it convergent.
+    it convergent. Tilts keep their exact slopes unless the nearest of the equal ones is asked for; and samples about
+    the origin, which stand for hardly any area, count for more (``est_lines.LEAST_AREA``).
 
     A tilt axis that is not vertical is followed in Fourier space of the images; where the axis is turned in the
     specimen, too, slices are across it, and the volume is turned back by cubic splines for every iterate.

@@ -22,6 +22,10 @@ SAME_LINE = 1e-4
 MISSING = 3.0
 """A gap of more typical gaps than this is not measured, rather than measured coarsely."""
 
+LEAST_AREA = 0.1
+"""What a sample counts at least, in parts of the most. About the origin lines lie so close that a sample stands for
+hardly anything: then nothing holds against the mean brightness that positivity makes of noise."""
+
 
 @dataclass(frozen=True)
 class Axis:
@@ -108,7 +112,7 @@ class Measured:
     area : (M / 2, L, 1) float32
         What of Fourier space a sample stands for, in squared cycles per voxel; 0 beyond the images' Nyquist.
     weight : same
-        The same, but nothing stands for more than a slice can tell apart.
+        The same, but nothing counts for more than a slice can tell apart, nor for less than a part of that.
     """
 
     transform: Transform
@@ -149,7 +153,8 @@ def measured_lines(
             # of a real slice the half that is not there counts as much, but for the origin
             both = np.where(q > 0, 2.0, 1.0) * step * (q < 0.5)
             area[:, i, 0] = both * arc
-            weight[:, i, 0] = both * np.minimum(arc, 1 / max(frame[0], frame[2]))
+            apart = 1 / max(frame[0], frame[2])
+            weight[:, i, 0] = both * np.clip(arc, LEAST_AREA * apart, apart)
             poll()
         change = transform((frame[0], frame[2]), samples, placed.slope[tilts], steep, to_diagonal)
         found.append(Measured(change, values, area, weight))
