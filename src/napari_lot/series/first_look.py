@@ -61,8 +61,8 @@ class Alignment:
     """Where the axis and the single tilts lie in the field.
 
     ``center_px`` (row, column) is the rotation centre; ``shifts_px`` (T, 2) is what each tilt's drift (du, dv) beyond
-    it seems to be, 0 where it is too small to tell. ``held`` is the part of a tilt's signal (the median over the tilts)
-    that lies within the outline whose centre of mass was taken: low where noise draws the outline.
+    it seems to be, 0 where it is too small to tell. ``held`` is the part of a tilt's signal that lies within the
+    outline whose centre of mass was taken, in nine of ten tilts at least: low where noise draws the outline.
     """
 
     center_px: tuple[float, float]
@@ -120,7 +120,7 @@ def find_alignment(
     # later, by what the atoms look like.
     large = np.sqrt((left**2).mean(0)) > np.maximum(least_drift_px, 5.0 * np.sqrt(variance.mean(0)))
     shifts[used] = np.where(large, left, 0.0)
-    held = float(np.median(mass / np.maximum(whole, 1e-12)))
+    held = float(np.quantile(mass / np.maximum(whole, 1e-12), 0.1))
     return Alignment((center_px[0] + float(center[1]), center_px[1] + float(center[0])), shifts, held)
 
 
