@@ -221,6 +221,9 @@ def changed(section, name, field):
         "gain": 3.0,
         "energy_eV": 80e3,
         "semiangle_mrad": 30.0,
+        "degree": 4,
+        "integral": "box",
+        "within_A": (-1.0, 1.0, -2.0, 2.0, -3.0, 3.0),
     }
     if name in special:
         return special[name]

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from napari_lot.atoms import Orbitals
     from napari_lot.control import Control
     from napari_lot.errors import InputError
-    from napari_lot.export import read_atoms, write_atoms
+    from napari_lot.export import read_atoms, read_volume, write_atoms, write_volume
     from napari_lot.job import Job
     from napari_lot.report import write_results
     from napari_lot.result import ProbeSlices, Result, Snapshot
@@ -31,13 +31,19 @@ if TYPE_CHECKING:
     from napari_lot.session import Session, read_session, write_session
     from napari_lot.settings import Microscope, Settings, load_settings, settings_from_dict
     from napari_lot.simulate.images import simulate_series
+    from napari_lot.voxel.job import VoxelJob
+    from napari_lot.voxel.methods import voxel_settings
+    from napari_lot.voxel.result import VoxelResult, VoxelSnapshot
+    from napari_lot.voxel.species import Found, find_atoms
+    from napari_lot.voxel.tracing import Traced, trace
+    from napari_lot.voxel.volume import Volume
 
 _PLACES = {
     "analysis.compare": ("Comparison", "compare"),
     "atoms": ("Orbitals",),
     "control": ("Control",),
     "errors": ("InputError",),
-    "export": ("read_atoms", "write_atoms"),
+    "export": ("read_atoms", "read_volume", "write_atoms", "write_volume"),
     "job": ("Job",),
     "report": ("write_results",),
     "result": ("ProbeSlices", "Result", "Snapshot"),
@@ -46,12 +52,19 @@ _PLACES = {
     "session": ("Session", "read_session", "write_session"),
     "settings": ("Microscope", "Settings", "load_settings", "settings_from_dict"),
     "simulate.images": ("simulate_series",),
+    "voxel.job": ("VoxelJob",),
+    "voxel.methods": ("voxel_settings",),
+    "voxel.result": ("VoxelResult", "VoxelSnapshot"),
+    "voxel.species": ("Found", "find_atoms"),
+    "voxel.tracing": ("Traced", "trace"),
+    "voxel.volume": ("Volume",),
 }
 _MODULE_OF = {name: f"{__name__}.{place}" for place, names in _PLACES.items() for name in names}
 
 __all__ = [
     "Comparison",
     "Control",
+    "Found",
     "InputError",
     "Job",
     "Microscope",
@@ -62,18 +75,28 @@ __all__ = [
     "Settings",
     "Snapshot",
     "TiltSeries",
+    "Traced",
+    "Volume",
+    "VoxelJob",
+    "VoxelResult",
+    "VoxelSnapshot",
     "__version__",
     "compare",
+    "find_atoms",
     "load_sample",
     "load_settings",
     "read_atoms",
     "read_series",
     "read_session",
+    "read_volume",
     "settings_from_dict",
     "simulate_series",
+    "trace",
+    "voxel_settings",
     "write_atoms",
     "write_results",
     "write_session",
+    "write_volume",
 ]
 
 

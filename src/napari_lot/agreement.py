@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 
 from napari_lot.atoms import Orbitals
 from napari_lot.errors import InputError
+from napari_lot.machine import processes
 from napari_lot.physics.elements import nearest_neighbour_A
 from napari_lot.series.detector import choose_likelihood
 from napari_lot.series.tilt_series import TiltSeries
@@ -79,7 +80,7 @@ def check_agreement(settings: Settings, series: TiltSeries, start: Orbitals | No
                 f"{series.source}: data.{name} is {given} in the settings but {own} in the series: "
                 "read the series with the value that holds."
             )
-    if settings.start.kind != "grid" and start is None:
+    if settings.start.kind not in ("grid", "peaks") and start is None:
         raise InputError(
             f"start.kind: the atoms of {settings.start.kind} are to be read and given to the job as its start."
         )
@@ -108,7 +109,12 @@ def check_agreement(settings: Settings, series: TiltSeries, start: Orbitals | No
     free = set(solver.refine or REFINED_BY_DEFAULT) - set(solver.fix)
     if solver.widths == "atom" and "width" not in free:
         raise InputError("solver.widths: atom: every atom would have its own width, but width is not refined.")
-    if start is None and not {"positions", "heights"} <= free:
+    if settings.start.kind == "peaks" and start is None and processes() > 1:
+        raise InputError(
+            "--start peaks: the volume is reconstructed in one process, and torchrun has started several: make it "
+            "before (napari-lot voxel) and start from its file (--start VOLUME)."
+        )
+    if start is None and settings.start.kind == "grid" and not {"positions", "heights"} <= free:
         raise InputError(
             "Without atoms to start from, positions and heights must be refined: refine them, or give atoms (--start)."
         )

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+import sys
+from pathlib import Path
 
 
 def usable_cores() -> int:
@@ -20,3 +22,19 @@ def processes() -> int:
 def writes() -> bool:
     """Whether this is the process that shows and writes, of those that share a run."""
     return processes() == 1 or os.environ.get("RANK", "0") == "0"
+
+
+def peak_memory_gb() -> float | None:
+    """Largest resident memory of this process so far in GB (1e9 bytes); None where the system does not tell."""
+    try:
+        # Linux: the process's own peak; getrusage also counts what the parent held before it started this program.
+        status = Path("/proc/self/status").read_text(encoding="ascii")
+        return int(status.split("VmHWM:")[1].split()[0]) * 1024 / 1e9
+    except (OSError, IndexError, ValueError):
+        pass
+    try:
+        import resource
+    except ImportError:  # Windows
+        return None
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return float(peak * (1 if sys.platform == "darwin" else 1024) / 1e9)

@@ -7,7 +7,6 @@ import os
 import platform
 import re
 import shutil
-import sys
 import tempfile
 from collections.abc import Callable, Collection
 from importlib.metadata import PackageNotFoundError, version
@@ -22,6 +21,7 @@ from napari_lot.export import write_atoms_csv, write_atoms_xyz, write_stack
 from napari_lot.export.methods import methods_text
 from napari_lot.files import make_folder, sync_file, sync_folder
 from napari_lot.job import Result
+from napari_lot.machine import peak_memory_gb as peak_memory_gb
 from napari_lot.owner import CLAIM_FILE, check_unclaimed
 from napari_lot.progress import Progress, nothing, part
 from napari_lot.series.tilt_series import TiltSeries
@@ -272,19 +272,3 @@ def versions() -> dict[str, str]:
         except PackageNotFoundError:  # run from a source tree that is not installed
             found[name] = "unknown"
     return found
-
-
-def peak_memory_gb() -> float | None:
-    """Largest resident memory of this process so far in GB (1e9 bytes); None where the system does not tell."""
-    try:
-        # Linux: the process's own peak; getrusage also counts what the parent held before it started this program.
-        status = Path("/proc/self/status").read_text(encoding="ascii")
-        return int(status.split("VmHWM:")[1].split()[0]) * 1024 / 1e9
-    except (OSError, IndexError, ValueError):
-        pass
-    try:
-        import resource
-    except ImportError:  # Windows
-        return None
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    return float(peak * (1 if sys.platform == "darwin" else 1024) / 1e9)

@@ -301,7 +301,7 @@ RECONSTRUCT: dict[str, tuple[dict[str, str | None], dict[str, g.Make], str]] = {
     "set without a section": (
         {"--set": "seed=1"},
         {},
-        "--set: expected section.name=value, such as solver.seed=1, with a section of microscope, data, model, start, solver, output (given: 'seed=1').",
+        "--set: expected section.name=value, such as solver.seed=1, with a section of microscope, data, model, start, solver, tracing, output (given: 'seed=1').",
     ),
     "set unknown": (
         {"--set": "solver.sede=1"},

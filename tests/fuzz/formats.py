@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gzip
 import tempfile
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -14,12 +15,13 @@ from hypothesis import strategies as st
 
 from bad_input import given as g
 from napari_lot.atoms import Orbitals
-from napari_lot.export import read_atoms, write_atoms, write_atoms_csv, write_atoms_xyz
+from napari_lot.export import read_atoms, read_volume, write_atoms, write_atoms_csv, write_atoms_xyz, write_volume
 from napari_lot.physics.orbital import read_table
 from napari_lot.series import TiltSeries, read_series
 from napari_lot.series.angles import read_angles
 from napari_lot.session import RunState, Session, read_session, write_session
 from napari_lot.settings import Settings, load_settings, settings_from_dict
+from napari_lot.voxel.volume import Volume
 from series.dm3 import write_dm3
 from series.tia import write_ser
 from series.velox import frame_metadata, write_velox
@@ -60,6 +62,16 @@ def written(name: str) -> Callable[[Path], object]:
     return lambda path: WRITERS[name](path.parent, STACK).rename(path)
 
 
+VOLUME = Volume(STACK, 0.3, (-1.0, 2.0, 0.5))
+
+
+def packed_volume(path: Path) -> None:
+    plain = path.with_suffix("")
+    write_volume(plain, VOLUME)
+    path.write_bytes(gzip.compress(plain.read_bytes(), mtime=0))
+    plain.unlink()
+
+
 MDOC = "PixelSpacing = 2.5\n[T = Tilt axis angle = 85.0, binning = 1]\n" + "".join(
     f"\n[ZValue = {i}]\nTiltAngle = {a:g}\nRotationAngle = 175.0\n" for i, a in enumerate(THETAS)
 )
@@ -74,6 +86,11 @@ KINDS: dict[str, Kind] = {
         g.npz(images=STACK, angles_deg=THETAS, pixel_size_A=0.3, counts=False, excluded=[1], element="Pt"),
         read_series,
     ),
+    **{
+        f"volume, {end}": Kind(f".{end}", lambda path: write_volume(path, VOLUME), read_volume)
+        for end in ("mrc", "tif", "npz")
+    },
+    "volume, packed": Kind(".mrc.gz", packed_volume, read_volume),
     "dm3": Kind(".dm3", lambda p: write_dm3(p, STACK, [(0.03, "nm"), (0.03, "nm"), (20.0, "deg")]), series),
     "ser": Kind(".ser", lambda p: write_ser(p, STACK, 3e-11), series),
     "velox": Kind(".emd", velox, read_series),

@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 from tiny import ANGLES, MIDDLE, PIXEL, make_problem, make_state
 
+from napari_lot.analysis.mixture import fit_mixture
 from napari_lot.lot.hull import Hull
-from napari_lot.lot.mixture import fit_mixture
 from napari_lot.lot.reconstruct import Reconstruction
 from napari_lot.physics.geometry import rotations
 from napari_lot.settings import Solver
@@ -127,7 +127,7 @@ def test_a_round_is_that_of_the_formulas():
     from scipy.special import logsumexp
     from scipy.stats import norm
 
-    from napari_lot.lot.mixture import _better, _Species
+    from napari_lot.analysis.mixture import _better, _Species
 
     rng = np.random.default_rng(4)
     x, s2 = rng.normal(1.5, 0.5, (300, 2)), rng.uniform(0.01, 0.2, (300, 2))

@@ -6,9 +6,10 @@ import numpy as np
 import pytest
 
 from napari_lot.atoms import Orbitals
-from napari_lot.lot import start
 from napari_lot.lot.hull import Hull, box, grid, make_hull, project
 from napari_lot.physics.geometry import rotations
+from napari_lot.series import first_look as start
+from napari_lot.series.alignment.drift import split_shifts
 from napari_lot.simulate.images import simulate_series
 from napari_lot.simulate.particles import amorphous_sphere
 
@@ -146,7 +147,7 @@ def test_what_drift_cannot_tell_is_no_centre():
     rng = np.random.default_rng(0)
     for drift, certain in ((0.001, True), (3.0, False)):
         shifts = turn @ [0.4, -0.3, 0.2] + [0.6, 0.0] + rng.normal(0, drift, (len(turn), 2))
-        move, center = start.split_shifts(shifts, turn, 0.5)
+        move, center = split_shifts(shifts, turn, 0.5)
         if certain:
             np.testing.assert_allclose(move, [0.4, -0.3, 0.2], atol=0.02)
             np.testing.assert_allclose(center, [0.6, 0.0], atol=0.02)

@@ -21,6 +21,8 @@ from napari_lot.cli.reconstruct import INTERRUPTED, reconstruct
 from napari_lot.cli.sessions import export, resume
 from napari_lot.cli.simulate import simulate
 from napari_lot.cli.tools import compare, devices, info
+from napari_lot.cli.trace import trace
+from napari_lot.cli.voxel import voxel
 from napari_lot.errors import InputError, RunFailed, out_of_memory
 from napari_lot.machine import processes, writes
 from napari_lot.settings import in_words
@@ -34,7 +36,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-for command in (reconstruct, resume, info, demo, simulate, compare, export, devices):
+for command in (reconstruct, resume, voxel, trace, info, demo, simulate, compare, export, devices):
     app.command()(command)
 
 

@@ -89,15 +89,13 @@ def _help(setting: str) -> str:
     return f"{field.description} {f'({note})' if note else ''}".strip()
 
 
+def setting_flag(flag: str, setting: str, panel: str, metavar: str | None = None) -> Any:
+    """An option that stands for ``section.name``: absent means that the other sources speak."""
+    return typer.Option(flag, help=_help(setting), metavar=metavar, rich_help_panel=panel, show_default=False)
+
+
 def _setting(parameter: str, panel: str, metavar: str | None = None) -> Any:
-    """An option that stands for a setting: absent means that the other sources speak."""
-    return typer.Option(
-        flag_of(parameter),
-        help=_help(SETTING_OF[parameter][0]),
-        metavar=metavar,
-        rich_help_panel=panel,
-        show_default=False,
-    )
+    return setting_flag(flag_of(parameter), SETTING_OF[parameter][0], panel, metavar)
 
 
 def _own(flag: str, panel: str, help: str, metavar: str | None = None) -> Any:
@@ -138,7 +136,7 @@ Element = Annotated[str | None, _own("--element", ATOMS, "Element symbol, such a
 Elements = Annotated[str | None, _own("--elements", ATOMS, "Element symbols of an alloy.", "A,B,...")]
 Spacing = Annotated[float | None, _setting("spacing", ATOMS, "A")]
 Orbital = Annotated[str | None, _setting("orbital", ATOMS, "gaussian|slater|learnt|FILE.csv")]
-Start = Annotated[str | None, _setting("start", ATOMS, "grid|FILE")]
+Start = Annotated[str | None, _setting("start", ATOMS, "grid|peaks|FILE")]
 
 Likelihood = Annotated[Literal["auto", "lsq", "poisson"] | None, _setting("likelihood", FIT)]
 Refine = Annotated[str | None, _setting("refine", FIT, "LIST")]
@@ -232,8 +230,17 @@ def _flag_values(parameter: str, value: Any) -> Sequence[Any]:
     return [value]
 
 
-def gather(flags: Mapping[str, Any], config: Path | None = None, sets: Sequence[str] = ()) -> Given:
-    """Merge ``--config``, ``--set`` and flags (the later wins); nothing is validated yet but their form."""
+def gather(
+    flags: Mapping[str, Any],
+    config: Path | None = None,
+    sets: Sequence[str] = (),
+    more: Mapping[str, tuple[str, ...]] | None = None,
+) -> Given:
+    """Merge ``--config``, ``--set`` and flags (the later wins); nothing is validated yet but their form.
+
+    ``more`` says what other flags than those of ``SETTING_OF`` stand for.
+    """
+    setting_of = {**SETTING_OF, **(more or {})}
     values: dict[str, dict[str, Any]] = {}
     origins: dict[str, str] = {}
     for section, names in (load_settings(config) if config else {}).items():
@@ -258,7 +265,7 @@ def gather(flags: Mapping[str, Any], config: Path | None = None, sets: Sequence[
     if flags.get("element") is not None and flags.get("elements") is not None:
         raise InputError("--element and --elements were both given; give one of them.")
     for parameter, value in flags.items():
-        if parameter in SETTING_OF and value is not None:
-            for setting, part in zip(SETTING_OF[parameter], _flag_values(parameter, value), strict=True):
+        if parameter in setting_of and value is not None:
+            for setting, part in zip(setting_of[parameter], _flag_values(parameter, value), strict=True):
                 _put(values, origins, setting, part, flag_of(parameter))
     return Given(values, origins)

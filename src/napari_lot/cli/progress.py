@@ -8,13 +8,17 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from types import FrameType
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 
-from napari_lot.job import Control, Job, Snapshot
+from napari_lot.control import Control
+
+if TYPE_CHECKING:
+    from napari_lot.job import Job, Snapshot
+    from napari_lot.voxel.job import VoxelJob, VoxelSnapshot
 
 _PLAIN_INTERVAL_S = 10.0
 
@@ -46,37 +50,59 @@ def finish_on_interrupt(control: Control) -> Iterator[Interrupt]:
             signal.signal(number, old)
 
 
-def mean_r(snapshot: Snapshot) -> float:
+def mean_r(snapshot: Snapshot | VoxelSnapshot) -> float:
     """Mean R-factor over the tilts that have one; NaN before the first."""
     known = snapshot.r_factor[np.isfinite(snapshot.r_factor)]
     return float(known.mean()) if len(known) else float("nan")
 
 
-def _r_text(snapshot: Snapshot) -> str:
+def _r_text(snapshot: Snapshot | VoxelSnapshot) -> str:
     r = mean_r(snapshot)
     return f"R {100 * r:.2f} %" if np.isfinite(r) else ""
 
 
-def follow(job: Job, control: Control, watch: Callable[[Snapshot], object] = lambda snapshot: None) -> None:
-    """Run a job to its end and show how it goes; ``watch`` is given every snapshot."""
+def count_of_atoms(snapshot: Any) -> str:
+    """What a reconstruction of atoms has found."""
+    return f"{len(snapshot.orbitals)} atoms"
+
+
+def follow(
+    job: Job | VoxelJob,
+    control: Control,
+    watch: Callable[[Any], object] = lambda snapshot: None,
+    found: Callable[[Any], str] = count_of_atoms,
+) -> None:
+    """Run a job to its end and show how it goes.
+
+    Parameters
+    ----------
+    job : Job or VoxelJob
+    control : Control
+    watch : callable
+        Is given every snapshot.
+    found : callable
+        What a snapshot has found, in a few words.
+    """
     if sys.stderr.isatty():
-        _follow_live(job, control, watch)
+        _follow_live(job, control, watch, found)
     else:
-        _follow_plain(job, control, watch)
+        _follow_plain(job, control, watch, found)
 
 
-def _follow_live(job: Job, control: Control, watch: Callable[[Snapshot], object]) -> None:
+def _follow_live(
+    job: Job | VoxelJob, control: Control, watch: Callable[[Any], object], found: Callable[[Any], str]
+) -> None:
     columns = (
         TextColumn("{task.description:<10}"),
         BarColumn(bar_width=28),
         TaskProgressColumn(),
-        TextColumn("{task.fields[atoms]:>8} atoms  {task.fields[r]:<10}"),
+        TextColumn("{task.fields[found]:>14}  {task.fields[r]:<10}"),
         TimeElapsedColumn(),
         TextColumn("left"),
         TimeRemainingColumn(),
     )
     with Progress(*columns, console=Console(stderr=True), transient=True) as progress:
-        task = progress.add_task("prepare", total=None, atoms=0, r="")
+        task = progress.add_task("prepare", total=None, found="", r="")
         for snapshot in job.run(control):
             watch(snapshot)
             progress.update(
@@ -84,12 +110,14 @@ def _follow_live(job: Job, control: Control, watch: Callable[[Snapshot], object]
                 description=snapshot.stage,
                 completed=snapshot.step,
                 total=snapshot.steps_total,
-                atoms=len(snapshot.orbitals),
+                found=found(snapshot),
                 r=_r_text(snapshot),
             )
 
 
-def _follow_plain(job: Job, control: Control, watch: Callable[[Snapshot], object]) -> None:
+def _follow_plain(
+    job: Job | VoxelJob, control: Control, watch: Callable[[Any], object], found: Callable[[Any], str]
+) -> None:
     stage, last = "", -_PLAIN_INTERVAL_S
     for snapshot in job.run(control):
         watch(snapshot)
@@ -99,7 +127,7 @@ def _follow_plain(job: Job, control: Control, watch: Callable[[Snapshot], object
             parts = [
                 f"{snapshot.elapsed_s:7.1f} s",
                 f"{stage} {snapshot.step}/{snapshot.steps_total}",
-                f"{len(snapshot.orbitals)} atoms",
+                found(snapshot),
                 _r_text(snapshot),
             ]
             print(", ".join(part for part in parts if part), file=sys.stderr, flush=True)

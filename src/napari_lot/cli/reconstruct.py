@@ -18,6 +18,7 @@ from napari_lot.owner import claimed
 from napari_lot.report import AUTOSAVE_FILE, RESULT_FILES, check_output_folder, write_results
 from napari_lot.series.detector import fitted_by
 from napari_lot.settings import facts_as_settings
+from napari_lot.settings.model import WITHOUT_FILE
 
 if TYPE_CHECKING:
     from napari_lot.atoms import Orbitals
@@ -77,7 +78,8 @@ def reconstruct(
     if writes():
         check_output_folder(out, overwrite)
     begin_at = given.settings().start.kind
-    check_inputs_survive(out, [*files.values(), config, None if begin_at == "grid" else Path(begin_at)], RESULT_FILES)
+    start_file = None if begin_at in WITHOUT_FILE else Path(begin_at)
+    check_inputs_survive(out, [*files.values(), config, start_file], RESULT_FILES)
     began = time.monotonic()
     return run_and_write(read(given, files), given, out, began, context.obj)
 
@@ -185,16 +187,18 @@ def facts_of(series: TiltSeries) -> dict[str, Any]:
 
 
 def read_start(given: o.Given) -> tuple[Orbitals | None, o.Given]:
-    """Atoms to start from (None for a grid), their species counted in the elements of the run.
+    """Atoms to start from (None for a grid, or where the job finds peaks), their species as the elements of the run.
 
     Where the user names no element, the elements of the file become those of the run.
     """
-    settings: Settings = given.settings()
-    if settings.start.kind == "grid":
-        return None, given
-    from napari_lot.export import read_atoms, with_elements
+    from napari_lot.job import given_start
 
-    atoms = read_atoms(settings.start.kind)
+    settings: Settings = given.settings()
+    atoms = given_start(settings)
+    if atoms is None:
+        return None, given
+    from napari_lot.export import with_elements
+
     if not given.has("model.elements"):
         given = given.with_file({"model.elements": tuple(dict.fromkeys(atoms.elements))}, settings.start.kind)
     return with_elements(atoms, given.settings().model.elements, settings.start.kind), given

@@ -71,12 +71,12 @@ def resume(
 
 
 def _given_atoms(settings: Settings) -> Orbitals | None:
-    """The atoms that a run began with; None where it began with a grid."""
-    if settings.start.kind == "grid":
-        return None
-    from napari_lot.export import read_atoms, with_elements
+    """The atoms that a run began with; None where it began with a grid, or with peaks that it found."""
+    from napari_lot.export import with_elements
+    from napari_lot.job import given_start
 
-    return with_elements(read_atoms(settings.start.kind), settings.model.elements, settings.start.kind)
+    atoms = given_start(settings)
+    return None if atoms is None else with_elements(atoms, settings.model.elements, settings.start.kind)
 
 
 def export(

@@ -15,9 +15,11 @@ from numpy.typing import NDArray
 
 from napari_lot import __version__
 from napari_lot.analysis.doubts_queue import decisions_sentence
+from napari_lot.export.volume import holds_volume
 from napari_lot.job import Result, expected_spacing_A
 from napari_lot.series.tilt_series import TiltSeries
 from napari_lot.settings import ABERRATIONS, Microscope, Output, Settings
+from napari_lot.voxel.methods import METHODS
 
 DOUBTFUL_P = 0.95
 _MEANT = {
@@ -196,8 +198,18 @@ def _of_model(series: TiltSeries, settings: Settings, result: Result) -> list[st
             "which was thinned out to atoms by removing weak orbitals, merging close ones, and adding atoms where the "
             "images asked for them."
         )
+    elif settings.start.kind == "peaks":
+        peaks = result.details.get("peaks", {})
+        done = f" ({peaks['iterations']} iterations)" if peaks.get("iterations") else ""
+        voxels = f" of voxels of {peaks['voxel_A']:.3g} Å" if peaks.get("voxel_A") else ""
+        said.append(
+            f"The fit began with the {peaks.get('atoms', 'traced')} peaks of a volume{voxels}, reconstructed from the "
+            f"same tilt series by {METHODS[settings.start.peaks_method].words}{done}; atoms that it missed were added, "
+            "and false ones removed, where the images asked for it."
+        )
     else:
-        said.append(f"The fit began with given atoms ({settings.start.kind}).")
+        kind, what = settings.start.kind, ("given atoms", "the peaks of a volume")
+        said.append(f"The fit began with {what[holds_volume(kind)]} ({kind}).")
     return said
 
 

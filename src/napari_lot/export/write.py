@@ -85,7 +85,12 @@ def write_atoms_plain_xyz(path: str | Path, orbitals: Orbitals, comment: str = "
 
 
 def write_stack(
-    path: str | Path, images: NDArray[Any], pixel_size_A: float, axes: str = "TYX", progress: Progress = nothing
+    path: str | Path,
+    images: NDArray[Any],
+    pixel_size_A: float,
+    axes: str = "TYX",
+    progress: Progress = nothing,
+    facts: Mapping[str, Any] | None = None,
 ) -> None:
     """Write a float32 TIFF stack with its pixel size: ImageJ's kind, or OME-BigTIFF from 4 GB on.
 
@@ -97,6 +102,8 @@ def write_stack(
         What the three axes are, in tifffile's letters.
     progress : callable
         Told how much is done, 0 to 1, before each image.
+    facts : mapping, optional
+        Names and values that the file's description is to hold besides; ``spacing`` is the distance of images in Å.
     """
     images = np.ascontiguousarray(images, dtype=np.float32)
     one_by_one: dict[str, Any] = {"data": counted(list(images), progress), "shape": images.shape, "dtype": images.dtype}
@@ -106,9 +113,13 @@ def write_stack(
             **one_by_one,
             imagej=True,
             resolution=(1 / pixel_size_A, 1 / pixel_size_A),
-            metadata={"axes": axes, "unit": "angstrom"},
+            metadata={"axes": axes, "unit": "angstrom", **(facts or {})},
         )
     else:
         size = {f"PhysicalSize{axis}": pixel_size_A for axis in "XY"}
         unit = {f"PhysicalSize{axis}Unit": "Å" for axis in "XY"}
+        if facts:
+            size |= {"PhysicalSizeZ": facts["spacing"]} if "spacing" in facts else {}
+            unit |= {"PhysicalSizeZUnit": "Å"} if "spacing" in facts else {}
+            unit["Description"] = "\n".join(f"{name}={value}" for name, value in facts.items())
         tifffile.imwrite(path, **one_by_one, bigtiff=True, ome=True, metadata={"axes": axes, **size, **unit})

@@ -8,8 +8,8 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.spatial.transform import Rotation
 
-from napari_lot.lot import start
 from napari_lot.lot.problem import Problem, State
+from napari_lot.series.alignment import drift
 
 Floats = NDArray[np.float64]
 
@@ -68,5 +68,5 @@ def split_shifts(problem: Problem, state: State) -> tuple[Floats, Floats]:
     """
     pixel = problem.model.image_pixel_A
     turn = problem.rotations(state)[problem.fitted, :2]
-    move, center = start.split_shifts(state.shifts[problem.fitted] * pixel, turn, CENTER_SIGMA_A)
+    move, center = drift.split_shifts(state.shifts[problem.fitted] * pixel, turn, CENTER_SIGMA_A)
     return move, center / pixel

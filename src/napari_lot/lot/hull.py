@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from scipy import ndimage
 from scipy.spatial import cKDTree
 
-from napari_lot.lot.start import Levels, is_isolated
+from napari_lot.series.first_look import Levels, is_isolated
 
 Floats = NDArray[np.float64]
 

@@ -10,7 +10,6 @@ import numpy as np
 
 from napari_lot.errors import InputError
 from napari_lot.job import ProbeSlices
-from napari_lot.lot import start
 from napari_lot.lot.device.trust import trusted
 from napari_lot.lot.distributed import here
 from napari_lot.lot.fitting import refined_groups
@@ -18,12 +17,13 @@ from napari_lot.lot.given import start_heights
 from napari_lot.lot.hull import Hull, box, grid, make_hull
 from napari_lot.lot.image_model import ImageModel
 from napari_lot.lot.problem import Problem, State
-from napari_lot.lot.thickness import film_thickness
 from napari_lot.physics.geometry import series_rotations
 from napari_lot.physics.orbital import orbital
 from napari_lot.physics.probe import probe_slices
+from napari_lot.series import first_look
 from napari_lot.series.detector import Choice, choose_likelihood
 from napari_lot.series.prepare import units_of_fit
+from napari_lot.series.thickness import film_thickness
 
 if TYPE_CHECKING:
     from napari_lot.job import Job
@@ -89,8 +89,8 @@ def prepare(job: Job, poll: Callable[[], None] = lambda: None) -> Prepared:
     # what is withheld has no part in anything but its prediction at the end
     observed = everything if mask is None else np.where(mask, everything, 0).astype(np.float32)
     rotations = series_rotations(series)
-    level = start.levels(observed, mask)
-    if not start.shows_anything(observed, mask, level):
+    level = first_look.levels(observed, mask)
+    if not first_look.shows_anything(observed, mask, level):
         raise InputError(
             f"{series.source}: no atoms in the field: most images show nothing brighter than their noise; "
             "check the images and the mask."
@@ -99,7 +99,7 @@ def prepare(job: Job, poll: Callable[[], None] = lambda: None) -> Prepared:
     center = settings.data.center_px or series.center_px
     shifts = np.zeros((len(series), 2))
     drift = 0.5 * job.spacing_A / series.pixel_size_A
-    aligned = start.find_alignment(observed, mask, rotations, center, level, drift)
+    aligned = first_look.find_alignment(observed, mask, rotations, center, level, drift)
     refined = refined_groups(settings.solver, isolated=aligned is not None)
     if aligned is not None and "shifts" in refined:
         shifts = aligned.shifts_px

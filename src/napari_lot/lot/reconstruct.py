@@ -9,6 +9,7 @@ from dataclasses import replace
 import numpy as np
 from numpy.typing import NDArray
 
+from napari_lot.analysis.mixture import Mixture, fit_mixture
 from napari_lot.edit import Edit
 from napari_lot.lot import gauge
 from napari_lot.lot.aberrations import fit_aberrations
@@ -17,7 +18,6 @@ from napari_lot.lot.align import match_shifts
 from napari_lot.lot.checkpoint import Road, act, put_in_place, taken
 from napari_lot.lot.fitting import Progress
 from napari_lot.lot.hull import Hull
-from napari_lot.lot.mixture import Mixture, fit_mixture
 from napari_lot.lot.population_fit import PopulationFit
 from napari_lot.lot.problem import Problem, State
 from napari_lot.physics.elements import relative_strengths

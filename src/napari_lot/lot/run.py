@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from functools import partial
 from typing import TYPE_CHECKING
@@ -40,16 +40,16 @@ REASONS = (None, "finish", "cancel", "time limit")
 STOP_REASONS = {"finish": "finished early", "cancel": "cancelled"}
 
 
-def run_job(job: Job, control: Control) -> Iterator[Snapshot]:
-    """Generator behind ``Job.run``.
+def run_job(job: Job, control: Control, before: Mapping[str, float] | None = None) -> Iterator[Snapshot]:
+    """Generator behind ``Job.run``. ``before`` are seconds by stage that the run has taken already.
 
     Torch works on one thread meanwhile: the tilts are shared out over the model's own threads, and OpenMP threads that
     wait for work by spinning take the cores from them (5 times slower on a busy machine).
     """
-    before = torch.get_num_threads()
+    threads = torch.get_num_threads()
     torch.set_num_threads(1)
     try:
-        yield from _run(job, control)
+        yield from _run(job, control, before or {})
     except RuntimeError as error:
         if not lost(error):
             raise
@@ -58,20 +58,21 @@ def run_job(job: Job, control: Control) -> Iterator[Snapshot]:
             "program anew; what was saved of the run can be gone on with."
         ) from error
     finally:
-        torch.set_num_threads(before)
+        torch.set_num_threads(threads)
 
 
-def _run(job: Job, control: Control) -> Iterator[Snapshot]:
-    seconds: dict[str, float] = {}
+def _run(job: Job, control: Control, before: Mapping[str, float]) -> Iterator[Snapshot]:
+    seconds = {stage: spent for stage, spent in before.items() if stage != "paused"}
+    earlier = sum(seconds.values())
     limit = job.settings.solver.max_minutes
-    paused = 0.0
+    paused = before.get("paused", 0.0)
     ranks = here()
 
     def clock() -> float:
         """Stands still in pauses, as the time of a run does."""
         return time.perf_counter() - paused
 
-    began = clock()
+    began = clock() - earlier
 
     solver: Reconstruction | None = None
 
@@ -97,7 +98,7 @@ def _run(job: Job, control: Control) -> Iterator[Snapshot]:
 
     def poll_early() -> None:
         # whoever wants what there is gets a first guess, unless already the grid takes longer than anybody waits
-        late = control.stop_request == "cancel" or time.perf_counter() - began > LONGEST_PREPARATION_S
+        late = control.stop_request == "cancel" or clock() - began - earlier > LONGEST_PREPARATION_S
         if ranks.agree(late):
             poll()
 
@@ -106,7 +107,7 @@ def _run(job: Job, control: Control) -> Iterator[Snapshot]:
     except Stopped as stop:  # there is nothing to show yet
         job.stop_reason = STOP_REASONS.get(str(stop), str(stop))
         return
-    seconds["prepare"] = clock() - began
+    seconds["prepare"] = clock() - began - earlier
     live = _Live(job, ready, began)
     message = (
         f"{len(ready.state.height)} orbitals inside the hull of the object, {ready.object}; {ready.likelihood.words}"

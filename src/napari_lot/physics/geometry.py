@@ -6,11 +6,15 @@ One frame everywhere: the specimen frame is right-handed x, y, z in Å; the imag
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 import numpy as np
-import torch
 from numpy.typing import ArrayLike, NDArray
 
 from napari_lot.series.tilt_series import TiltSeries
+
+if TYPE_CHECKING:
+    import torch
 
 
 def rotations(angles_deg: ArrayLike) -> NDArray[np.float64]:
@@ -59,6 +63,8 @@ def series_rotations(series: TiltSeries) -> NDArray[np.float64]:
 
 def rotations_torch(angles_rad: torch.Tensor) -> torch.Tensor:
     """`rotations` for torch: psi, theta, phi in radians, (T, 3) -> (T, 3, 3), differentiable, dtype and device kept."""
+    import torch  # here, so that who only needs matrices does not load it
+
     c_psi, c_theta, c_phi = angles_rad.cos().unbind(-1)
     s_psi, s_theta, s_phi = angles_rad.sin().unbind(-1)
     zero, one = torch.zeros_like(c_psi), torch.ones_like(c_psi)
@@ -73,4 +79,6 @@ def _matrices(rows: list[list[NDArray[np.float64]]]) -> NDArray[np.float64]:
 
 
 def _tensors(rows: list[list[torch.Tensor]]) -> torch.Tensor:
+    import torch
+
     return torch.stack([torch.stack(row, -1) for row in rows], -2)

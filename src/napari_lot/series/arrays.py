@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import zipfile
+from collections.abc import Callable
 from pathlib import Path
-from typing import IO, Any
+from typing import IO, Any, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -15,6 +16,7 @@ from napari_lot.series.angles import AngleTable
 from napari_lot.series.raw import RawSeries, check_size, damaged, find_name, known_facts, listed, reason_of
 
 IMAGE_NAMES = ("images", "projections", "projs", "proj", "tilt_series", "series", "stack", "data", "arr_0")
+T = TypeVar("T")
 ANGLE_NAMES = ("angles_deg", "angles", "tilt_angles", "theta_deg", "theta")
 
 
@@ -30,18 +32,31 @@ def read_npz(path: Path, progress: Progress = nothing) -> RawSeries:
     InputError
         Not an NPZ, truncated, without images, with pickled objects, or absurdly large.
     """
+    return open_npz(path, _from_arrays, progress)
+
+
+def open_npz(
+    path: Path, take: Callable[[Path, Any, list[str]], T], progress: Progress = nothing, what: str = "series"
+) -> T:
+    """``take(path, arrays, names)`` of an NPZ whose arrays were judged before anything is allocated.
+
+    Raises
+    ------
+    InputError
+        Not an NPZ, truncated, with pickled objects, or absurdly large; ``what`` is what it is to hold.
+    """
     try:
         with zipfile.ZipFile(path) as archive:
             members = archive.namelist()
             for info in archive.infolist():
                 if info.filename.endswith(".npy"):
                     with archive.open(info) as stream:
-                        _check_header(path, stream, info.file_size)
+                        _check_header(path, stream, info.file_size, what)
         # what stands under a name without .npy is no array, and is taken first by NumPy
         arrays_in = (m.removesuffix(".npy") for m in members if m.endswith(".npy"))
         names = [name for name in arrays_in if name not in members]
         with path.open("rb") as stream, np.load(_told(path, stream, progress), allow_pickle=False) as arrays:
-            return _from_arrays(path, arrays, names)
+            return take(path, arrays, names)
     except InputError:
         raise
     except Exception as error:  # a damaged file makes the decoder fail in every way there is
@@ -84,14 +99,14 @@ def _pickled(path: Path) -> InputError:
     )
 
 
-def _check_header(path: Path, stream: IO[bytes], size: int) -> None:
+def _check_header(path: Path, stream: IO[bytes], size: int, what: str = "series") -> None:
     """Judge what an .npy declares before anything is allocated."""
     version = np.lib.format.read_magic(stream)
     reader = np.lib.format.read_array_header_1_0 if version == (1, 0) else np.lib.format.read_array_header_2_0
     shape, _, dtype = reader(stream)
     if dtype.hasobject:
         raise _pickled(path)
-    check_size(path, shape, dtype.itemsize)
+    check_size(path, shape, dtype.itemsize, what)
     needed = int(np.prod(shape, dtype=np.int64)) * dtype.itemsize
     if size < needed:
         raise damaged(path, path.suffix.lstrip(".").upper(), f"{size} of {needed} bytes are there")
@@ -104,8 +119,8 @@ def _from_arrays(path: Path, arrays: Any, names: list[str]) -> RawSeries:
     angle_name = find_name(names, ANGLE_NAMES)
     angles = None
     if angle_name is not None:
-        angles = AngleTable(_numbers(path, angle_name, arrays[angle_name]), "lot", str(path))
-    center = _numbers(path, "center_px", arrays["center_px"]).ravel() if "center_px" in names else None
+        angles = AngleTable(numbers_of(path, angle_name, arrays[angle_name]), "lot", str(path))
+    center = numbers_of(path, "center_px", arrays["center_px"]).ravel() if "center_px" in names else None
     if center is not None and center.shape != (2,):
         raise InputError(f"{path}: center_px must be (row, column) in pixels, not {center.size} numbers.")
     return RawSeries(
@@ -121,7 +136,8 @@ def _from_arrays(path: Path, arrays: Any, names: list[str]) -> RawSeries:
     )
 
 
-def _numbers(path: Path, name: str, array: Any) -> NDArray[np.float64]:
+def numbers_of(path: Path, name: str, array: Any) -> NDArray[np.float64]:
+    """An array of a file as numbers (InputError where it holds none)."""
     try:
         return np.asarray(array, dtype=np.float64)
     except (TypeError, ValueError):
@@ -131,14 +147,14 @@ def _numbers(path: Path, name: str, array: Any) -> NDArray[np.float64]:
 def _scalar(path: Path, arrays: Any, names: list[str], name: str) -> float | None:
     if name not in names:
         return None
-    value = _numbers(path, name, arrays[name])
+    value = numbers_of(path, name, arrays[name])
     if value.size != 1:
         raise InputError(f"{path}: '{name}' must be one number, not {value.size}: save it as one.")
     return float(value.ravel()[0])
 
 
 def _tilts(path: Path, array: Any) -> tuple[int, ...]:
-    values = _numbers(path, "excluded", array).ravel()
+    values = numbers_of(path, "excluded", array).ravel()
     if not (np.isfinite(values).all() and (values == np.round(values)).all()):
         raise InputError(f"{path}: 'excluded' must hold numbers of tilts, counted from 0: save them as integers.")
     return tuple(int(t) for t in values)

@@ -71,17 +71,18 @@ def reason_of(error: Exception) -> str:
     return str(error).splitlines()[0][:80] if str(error).strip() else type(error).__name__
 
 
-def check_size(path: Path, shape: Sequence[int], itemsize: int = 0) -> None:
+def check_size(path: Path, shape: Sequence[int], itemsize: int = 0, what: str = "series") -> None:
     """Refuse a declared size that cannot be meant, before memory is asked for.
 
-    With the ``itemsize`` in bytes of a pixel also a size that the file cannot hold, however well it is compressed.
+    ``what`` is what the file is to hold. With the ``itemsize`` in bytes of a pixel also a size that the file cannot
+    hold, however well it is compressed.
     """
     pixels = math.prod(int(n) for n in shape)
     sizes = " x ".join(str(n) for n in shape)
     if pixels > MAX_PIXELS:
         raise InputError(
             f"{path}: the file declares {sizes} pixels, more than can be held: "
-            "it is damaged, or the series must be cropped or binned first."
+            f"it is damaged, or the {what} must be cropped or binned first."
         )
     held = path.stat().st_size
     if pixels * itemsize > LARGEST_COMPRESSION * held:
@@ -99,12 +100,16 @@ _BEGINNINGS = (
 )
 
 
-def check_ending(path: Path) -> None:
-    """Refuse a file whose content is of another kind than its name says, where that can be told."""
+def check_ending(path: Path, also: Mapping[str, Sequence[str]] | None = None) -> None:
+    """Refuse a file whose content is of another kind than its name says, where that can be told.
+
+    ``also`` names more endings of a kind.
+    """
     with path.open("rb") as stream:
         head = stream.read(212)
     for at, marks, kind, endings in _BEGINNINGS:
-        if path.suffix.lower() not in endings and any(head.startswith(mark, at) for mark in marks):
+        known = (*endings, *(also or {}).get(kind, ()))
+        if path.suffix.lower() not in known and any(head.startswith(mark, at) for mark in marks):
             raise InputError(
                 f"{path}: the name ends in '{path.suffix}', but the content is {kind}: "
                 f"rename it to end in {endings[0]}."

@@ -26,11 +26,12 @@ _LOG_LOCK = threading.Lock()
 _CUT_SHORT = re.compile(r"corrupt|truncated|invalid page offset|tifftag 270 .*invalid value offset")
 
 
-def read_tiff(path: Path, progress: Progress = nothing) -> RawSeries:
+def read_tiff(path: Path, progress: Progress = nothing, what: str = "tilt series") -> RawSeries:
     """Images of a TIFF with axes of length 1 dropped; (T, V, U) for a stack.
 
     The pixel size comes from OME ``PhysicalSizeX``, ImageJ's unit and resolution, or the resolution tags in centimetres
-    or inches, when it is one that a microscope can have (a printer's 72 dpi is not).
+    or inches, when it is one that a microscope can have (a printer's 72 dpi is not). ``what`` is what the file is to
+    hold.
 
     Raises
     ------
@@ -38,14 +39,14 @@ def read_tiff(path: Path, progress: Progress = nothing) -> RawSeries:
         Not a TIFF, truncated, in colour, of pages that differ, compressed in an unknown way, or absurdly large.
     """
     try:
-        with _quiet() as complaints, tifffile.TiffFile(path) as tif:
-            _check_pages(tif, path)
+        with quiet() as complaints, tifffile.TiffFile(path) as tif:
+            _check_pages(tif, path, what)
             series = tif.series[0]
             if "S" in series.axes and series.keyframe.samplesperpixel >= 3:
                 raise InputError(
                     f"{path}: this is an RGB colour stack: save it in grey (one value per pixel) and try again."
                 )
-            check_size(path, series.shape, series.dtype.itemsize)
+            check_size(path, series.shape, series.dtype.itemsize, what.split()[-1])
             if any(_CUT_SHORT.search(text) for text in complaints):
                 raise damaged(path, "TIFF")
             images = np.squeeze(_images(series, progress))
@@ -81,7 +82,7 @@ def _unreadable(path: Path, reason: str) -> InputError:
     return damaged(path, "TIFF", reason)
 
 
-def _check_pages(tif: Any, path: Path) -> None:
+def _check_pages(tif: Any, path: Path, what: str) -> None:
     """Every strip must lie inside the file, and there must be as many pages as the file says."""
     if not len(tif.pages) or not tif.series:
         raise damaged(path, "TIFF", "no image in it")
@@ -91,12 +92,12 @@ def _check_pages(tif: Any, path: Path) -> None:
         if 0 in page.shape:
             raise damaged(path, "TIFF", f"page {page.index} has no pixels")
         shapes.add(tuple(page.shape))
-        check_size(path, page.shape)
+        check_size(path, page.shape, what=what.split()[-1])
         if any(start + size > end for start, size in zip(page.dataoffsets, page.databytecounts, strict=False)):
             raise damaged(path, "TIFF", f"page {page.index} reaches beyond the end of the file")
     if len(shapes) > 1:
         listed = " and ".join(" x ".join(str(n) for n in shape) for shape in sorted(shapes)[:2])
-        raise InputError(f"{path}: the images differ in size ({listed}): a tilt series needs images of one size.")
+        raise InputError(f"{path}: the images differ in size ({listed}): a {what} needs images of one size.")
     declared = 0
     if tif.is_imagej:
         declared = int((tif.imagej_metadata or {}).get("images", 0))
@@ -169,7 +170,7 @@ def _ome_size(xml: str | None) -> tuple[float | None, float | None]:
 
 
 @contextmanager
-def _quiet() -> Iterator[list[str]]:
+def quiet() -> Iterator[list[str]]:
     """Collect what tifffile logs (a damaged file is first of all logged) instead of letting it reach the terminal."""
     texts: list[str] = []
 

@@ -45,7 +45,7 @@ SUFFIX = ".lot.h5"
 WORDS = "words"
 FORMAT, SCHEMA = "napari-lot session", 1
 # While a grid condenses its orbitals are no atoms yet, and of the mirrored twin they are those of the other hand.
-NOT_ATOMS = ("prepare", "start", "heights", "positions", "merge", "handedness")
+NOT_ATOMS = ("peaks", "prepare", "start", "heights", "positions", "merge", "handedness")
 
 
 @dataclass(frozen=True)

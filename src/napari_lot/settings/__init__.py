@@ -8,6 +8,7 @@ from napari_lot.settings.measurement import Data
 from napari_lot.settings.microscope import ABERRATIONS, FWHM_PER_SIGMA, Microscope
 from napari_lot.settings.model import ORBITALS, Model, Start
 from napari_lot.settings.solver import REFINED_BY_DEFAULT, Refinable, Solver
+from napari_lot.settings.tracing import Tracing
 from napari_lot.settings.whole import (
     Output,
     Settings,
@@ -30,6 +31,7 @@ __all__ = [
     "Settings",
     "Solver",
     "Start",
+    "Tracing",
     "facts_as_settings",
     "in_words",
     "load_settings",

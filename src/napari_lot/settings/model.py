@@ -12,6 +12,8 @@ from napari_lot.settings.section import Frozen
 
 ORBITALS = ("gaussian", "slater", "learnt")
 """Shapes of an atom that have a name."""
+WITHOUT_FILE = ("grid", "peaks")
+"""Kinds of start that name no file."""
 
 
 class Model(Frozen):
@@ -71,7 +73,23 @@ class Start(Frozen):
     """Where the orbitals come from."""
 
     kind: str = Field(
-        "grid", description="grid, or a file of atoms (XYZ, CSV or RESIRE .mat); in the window also a layer."
+        "grid",
+        description="grid; peaks, those of a volume that is reconstructed from the series first; a file of atoms (XYZ, "
+        "CSV or RESIRE .mat); or a volume (MRC, TIFF or NPZ), whose peaks are traced; in the window also a layer, and "
+        "no volume.",
+    )
+    peaks_method: Literal["wbp", "art", "sart", "sirt", "est", "genfire", "resire"] = Field(
+        "sirt", description="Voxel method of the volume that a start from peaks begins with."
+    )
+    peaks_iterations: int | None = Field(
+        None, ge=1, le=10000, description="Its iterations; 40 when absent, where it has any."
+    )
+    peaks_bin: int | None = Field(
+        None,
+        ge=1,
+        le=64,
+        description="Pixels that are averaged to one for it, along either side; when absent as many as leave 6 voxels "
+        "to the expected nearest-neighbour distance.",
     )
     grid_spacing: float = Field(
         0.42, gt=0.1, le=2, description="Grid constant of the start, in nearest-neighbour distances."

@@ -29,3 +29,8 @@ def tilts_of(text: str) -> tuple[int, ...]:
             raise ValueError(f"the range {word} is the wrong way round: give {last}-{first}")
         tilts.extend(range(first, last + 1))
     return tuple(tilts)
+
+
+def withheld_tilts(tilts: int, every: int | None) -> tuple[int, ...]:
+    """Tilts N // 2, N // 2 + N, ... for ``every`` = N; none for None."""
+    return () if every is None else tuple(range(every // 2, tilts, every))

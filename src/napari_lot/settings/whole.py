@@ -18,6 +18,7 @@ from napari_lot.settings.microscope import FWHM_PER_SIGMA, Microscope
 from napari_lot.settings.model import Model, Start
 from napari_lot.settings.section import Frozen
 from napari_lot.settings.solver import Solver
+from napari_lot.settings.tracing import Tracing
 from napari_lot.settings.twice import given_twice
 
 
@@ -40,6 +41,7 @@ class Settings(Frozen):
     model: Model = Model()
     start: Start = Start()
     solver: Solver = Solver()
+    tracing: Tracing = Tracing()
     output: Output = Output()
 
 

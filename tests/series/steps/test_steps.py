@@ -6,10 +6,10 @@ import numpy as np
 import pytest
 
 from napari_lot.errors import InputError
-from napari_lot.lot.start import is_isolated, levels
 from napari_lot.physics.geometry import series_rotations
 from napari_lot.series import TiltSeries
 from napari_lot.series.alignment import Drift
+from napari_lot.series.first_look import is_isolated, levels
 from napari_lot.series.layer import layer_data, series_from_layer_data
 from napari_lot.series.sample import load_sample
 from napari_lot.series.steps import (

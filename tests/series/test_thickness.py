@@ -3,8 +3,8 @@
 import numpy as np
 import pytest
 
-from napari_lot.lot.thickness import film_thickness
 from napari_lot.physics.geometry import rotations
+from napari_lot.series.thickness import film_thickness
 
 
 def film(thickness, middle, angles, pixel=0.4, rows=60, columns=240, seed=0):

@@ -1,0 +1,1 @@
+"""Conventional tomography: volumes from a tilt series, and atoms traced in them. Knows nothing of ``lot``."""
