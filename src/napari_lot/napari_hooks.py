@@ -37,7 +37,7 @@ def _single(path: PathOrPaths) -> Path | None:
 def get_series_reader(path: PathOrPaths) -> Callable[[PathOrPaths], list[LayerData]] | None:
     """A reader when the file looks like a tilt series or is a session, otherwise None so that another reader takes it.
 
-    TIFF and NPY stay with napari's own reader; a volume in MRC, NPZ, MAT or HDF5 without angles is not a tilt series.
+    TIFF and NPY stay with napari's own reader. What has no angles is no tilt series, but MRC and NPZ may be a volume.
     The file is read once: what was looked at to decide is what the reader hands over.
     """
     files = [Path(path)] if isinstance(path, (str, Path)) else [Path(p) for p in path]  # several: one image each
@@ -51,7 +51,7 @@ def get_series_reader(path: PathOrPaths) -> Callable[[PathOrPaths], list[LayerDa
             return read_session_layers
     raw = stack_with_angles(files)
     if raw is None:
-        return None
+        return get_volume_reader(path)
     found = [raw]
 
     def read(again: PathOrPaths) -> list[LayerData]:
@@ -59,6 +59,33 @@ def get_series_reader(path: PathOrPaths) -> Callable[[PathOrPaths], list[LayerDa
         return read_series_layers(again, found.pop() if found and again == path else None)
 
     return read
+
+
+def get_volume_reader(path: PathOrPaths) -> Callable[[PathOrPaths], list[LayerData]] | None:
+    """A reader where a file says that it is a volume: by the ending, or by its header or its arrays."""
+    from napari_lot.export.volume import says_volume
+
+    file = _single(path)
+    return read_volume_layers if file is not None and file.is_file() and says_volume(file) else None
+
+
+def read_volume_layers(path: PathOrPaths) -> list[LayerData]:
+    """The volume as one 3-D image layer [z, y, x] in Å with the rotation centre at the origin.
+
+    Raises
+    ------
+    InputError
+        As ``read_volume``; napari shows the sentence as a notification.
+    """
+    from napari_lot.export import read_volume
+    from napari_lot.voxel.layer import bright_limits, volume_layer_data
+
+    file = _single(path)
+    if file is None:
+        raise InputError("Several files were given: open volumes one by one.")
+    volume = read_volume(file)
+    values, options, kind = volume_layer_data(volume, file.name.split(".")[0])
+    return [(values, {**options, "contrast_limits": bright_limits(values), "rendering": "attenuated_mip"}, kind)]
 
 
 def read_series_layers(path: PathOrPaths, raw: RawSeries | None = None) -> list[LayerData]:
@@ -233,13 +260,18 @@ def write_atoms(path: str, data: Any, attributes: dict[str, Any]) -> list[str]:
 def write_series(path: str, data: Any, attributes: dict[str, Any]) -> list[str]:
     """Write a series' 4-D image layer [tilt, 1, v, u] with its angles as NPZ, MRC or session; the paths written.
 
+    A layer that is a volume is written as one, as MRC or NPZ.
+
     Raises
     ------
     NotWrittenError
-        The layer is no tilt series, or the format would lose something of it.
+        The layer is neither, or the format would lose something of it.
     """
     from napari_lot.export.series import write_series as write_file
+    from napari_lot.voxel.layer import KEY as VOLUME
 
+    if VOLUME in (attributes.get("metadata") or {}):
+        return _write_volume(path, data, attributes)
     series = series_from_layer_data(
         data,
         attributes.get("metadata"),
@@ -251,6 +283,21 @@ def write_series(path: str, data: Any, attributes: dict[str, Any]) -> list[str]:
         return [str(written) for written in write_file(path, series)]
     except OSError as error:
         raise InputError(f"{path}: cannot be written: {error.strerror}: choose another folder.") from None
+
+
+def _write_volume(path: str, data: Any, attributes: dict[str, Any]) -> list[str]:
+    from napari_lot.export import write_volume
+    from napari_lot.voxel.layer import volume_from_layer_data
+
+    names = ("metadata", "scale", "translate", "units")
+    volume = volume_from_layer_data(
+        data, *(attributes.get(name) for name in names), name=str(attributes.get("name", "layer"))
+    )
+    try:
+        write_volume(path, volume)
+    except OSError as error:
+        raise InputError(f"{path}: cannot be written: {error.strerror}: choose another folder.") from None
+    return [str(path)]
 
 
 def sample_pt_deca() -> list[LayerData]:

@@ -12,6 +12,7 @@ import bz2
 import gzip
 import math
 import re
+import zipfile
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import IO, Any
@@ -39,6 +40,7 @@ _PACKED: dict[str, Callable[[Path], Any]] = {".gz": gzip.GzipFile, ".bz2": bz2.B
 _NAMES = ("volume", "reconstruction", "rec", "values", "data", "arr_0")
 _VOXEL_NAMES = ("voxel_A", "voxel_size_A", "pixel_size_A")
 _WORD, _FACTS = "napari-lot", ("voxel_A", "x_A", "y_A", "z_A")
+_COUNTS = ("mx", "my", "mz")
 _TYPES = {0: "i1", 1: "i2", 2: "f4", 6: "u2", 12: "f2"}
 _SAME = 1e-3
 """Relative difference of the sides of a voxel that is still none."""
@@ -50,6 +52,32 @@ def holds_volume(path: str | Path) -> bool:
     path = Path(path)
     packed = path.suffix.lower() in _PACKED
     return (path.with_suffix("").suffix if packed else path.suffix).lower() in (MRC_ENDINGS if packed else ENDINGS)
+
+
+def says_volume(path: str | Path) -> bool:
+    """Whether a file without tilt angles says itself that it is a volume and no stack of images.
+
+    ``.map``, ``.rec``, ``.ccp4`` and packed MRC say so by their ending; other MRC by the space group of the header,
+    which is 1 for a volume and 0 for images, with voxels that are cubes; NPZ by the name of an array for their side.
+    """
+    path = Path(path)
+    suffix = path.suffix.lower()
+    if suffix in (".map", ".rec", ".ccp4") or (suffix in _PACKED and holds_volume(path)):
+        return True
+    try:
+        if suffix in MRC_ENDINGS:
+            with path.open("rb") as stream:
+                header = checked_header(path, stream.read(HEADER_BYTES), None, "volume", "values of the volume")
+            lengths = [float(header.cella[n]) / max(int(header[m]), 1) for n, m in zip("xyz", _COUNTS, strict=True)]
+            cubes = min(lengths) > 0 and max(lengths) - min(lengths) <= _SAME * lengths[0]
+            return int(header.ispg) == 1 and int(header.nz) > 1 and cubes
+        if suffix == ".npz":
+            with zipfile.ZipFile(path) as archive:
+                names = [Path(name).stem for name in archive.namelist()]
+            return find_name(names, _VOXEL_NAMES[:2]) is not None and find_name(names, _NAMES) is not None
+    except (InputError, OSError, zipfile.BadZipFile):
+        return False
+    return False
 
 
 # -- writing ----------------------------------------------------------------------------------------------------------

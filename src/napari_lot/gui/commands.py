@@ -1,4 +1,4 @@
-"""What napari's command palette and menus offer: open the workbench, the sample in it, a session in it.
+"""What napari's command palette and menus offer: open the workbench, the sample, a session or a volume in it.
 
 The workbench, and PyTorch with it, is imported when it is opened: not by whoever asks what there is.
 """
@@ -41,6 +41,13 @@ def open_session_in_workbench() -> None:
     name, _ = QFileDialog.getOpenFileName(bench, "Open a session", "", f"Sessions (*{SUFFIX});;All files (*)")
     if name:
         bench.sessions.open(Path(name))
+
+
+def open_volume_in_workbench() -> None:
+    """Ask for a volume and show it in the workbench."""
+    bench = shown_workbench()
+    bench.sections["volume"].open()
+    bench.volume.files.browse()
 
 
 def shown_workbench() -> Workbench:

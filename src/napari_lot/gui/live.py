@@ -12,24 +12,28 @@ import threading
 from collections import deque
 from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
-from typing import Protocol
+from typing import Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
 from napari_lot.gui.work.sentences import sentence_of
-from napari_lot.job import Control, ProbeSlices, Result, Snapshot
+from napari_lot.job import Control, ProbeSlices, Snapshot
+from napari_lot.voxel.result import VoxelSnapshot
 
 MORE_MEMORY = "use fewer tilts or a larger neighbour distance, or close other programs; then start again"
 
 
 class RunnableJob(Protocol):
-    """What the runner needs of a job."""
+    """What the runner needs of a job: of a fit of orbitals, or of a voxel method."""
 
-    result: Result | None
-    stop_reason: str | None
+    @property
+    def result(self) -> Any: ...
 
-    def run(self, control: Control | None = None) -> Iterator[Snapshot]: ...
+    @property
+    def stop_reason(self) -> str | None: ...
+
+    def run(self, control: Control | None = None) -> Iterator[Any]: ...
 
 
 @dataclass(frozen=True)
@@ -37,9 +41,10 @@ class Outcome:
     """How a run ended: a result, a failure in one sentence, or neither.
 
     ``detail`` is a traceback where the failure is a fault of the program, ``stop_reason`` the job's own word.
+    ``result`` is a ``Result``, or a ``VoxelResult`` of a voxel method.
     """
 
-    result: Result | None = None
+    result: Any = None
     failure: str | None = None
     detail: str | None = None
     stop_reason: str | None = None
@@ -91,8 +96,39 @@ class Mailbox:
         return replace(snapshot, tilts=tilts, calculated=calculated, probe=probe), history
 
 
+@dataclass
+class VolumeMailbox:
+    """The same for a voxel method: the newest snapshot, and iteration, mean R and R_free of every one."""
+
+    _lock: threading.Lock = field(default_factory=threading.Lock)
+    _latest: VoxelSnapshot | None = None
+    _history: list[tuple[int, float, float]] = field(default_factory=list)
+    received: int = 0
+
+    def put(self, snapshot: VoxelSnapshot) -> None:
+        """Replace what is there; never blocks on the reader."""
+        r = snapshot.r_factor
+        mean_r = float(np.nanmean(r)) if np.isfinite(r).any() else float("nan")
+        with self._lock:
+            self.received += 1
+            self._latest = snapshot
+            if np.isfinite(mean_r) and snapshot.stage != "finished":  # the last repeats one that has been there
+                self._history.append((snapshot.step, mean_r, float(snapshot.r_free)))
+
+    def take(self) -> tuple[VoxelSnapshot, list[tuple[int, float, float]]] | None:
+        """The newest snapshot, once, and the history since the last call."""
+        with self._lock:
+            if self._latest is None:
+                return None
+            snapshot, history = self._latest, self._history
+            self._latest, self._history = None, []
+        return snapshot, history
+
+
 class Runner:
     """Runs a job in a daemon thread and hands over snapshots and, at the end, an Outcome."""
+
+    more_memory = MORE_MEMORY
 
     def __init__(self, job: RunnableJob) -> None:
         self.job = job
@@ -111,10 +147,13 @@ class Runner:
     def _work(self) -> None:
         try:
             for snapshot in self.job.run(self.control):
-                self.mailbox.put(snapshot)
+                self._put(snapshot)
             self.outcome = Outcome(result=self.job.result, stop_reason=self.job.stop_reason)
         except BaseException as error:
-            self.outcome = Outcome(None, *sentence_of(error, "The reconstruction", MORE_MEMORY))
+            self.outcome = Outcome(None, *sentence_of(error, "The reconstruction", self.more_memory))
+
+    def _put(self, snapshot: Any) -> None:
+        self.mailbox.put(snapshot)
 
     def stop(self, timeout_s: float = 10.0) -> bool:
         """Cancel and wait for the thread; False if it still runs (as a daemon it cannot hold up the exit)."""
@@ -122,6 +161,19 @@ class Runner:
         if self._thread.is_alive():
             self._thread.join(timeout_s)
         return not self._thread.is_alive()
+
+
+class VolumeRunner(Runner):
+    """The same for a voxel method, whose snapshots are in ``volumes``."""
+
+    more_memory = "bin the images more, or give a smaller volume; then start again"
+
+    def __init__(self, job: RunnableJob) -> None:
+        super().__init__(job)
+        self.volumes = VolumeMailbox()
+
+    def _put(self, snapshot: Any) -> None:
+        self.volumes.put(snapshot)
 
 
 class Pace:

@@ -69,7 +69,7 @@ class Sessions:
         """
         bench = self.bench
         self._keep_decisions()
-        if self.autosave is not None and bench.state.running:
+        if self.autosave is not None and bench.state.fitting:
             edit = bench.run.edit
             edited = None
             if edit.changed:
@@ -137,7 +137,7 @@ class Sessions:
     def _on_running(self) -> None:
         run, state = self.bench.run, self.bench.state
         interval_s = preferences().autosave_s
-        if not state.running or state.series is None or interval_s is None:
+        if not state.fitting or state.series is None or interval_s is None:
             return
         settings = getattr(run.runner.job, "settings", None) if run.runner is not None else None
         if not isinstance(settings, Settings):

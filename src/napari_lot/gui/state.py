@@ -35,6 +35,10 @@ class WorkbenchState:
         self.again = False
         self._microscope = Microscope()
         self._running = False
+        # whether what runs, or ran last, is a voxel method and no fit of orbitals
+        self._of_volume = False
+        # whether the volume on screen is in no file
+        self.unsaved_volume = False
         self._reading = ""
         self._result: Result | None = None
         self.history: History = ()
@@ -60,6 +64,7 @@ class WorkbenchState:
         ``again``: it is the one that is open, prepared in another way; what is looked at stays.
         """
         self._series, self.again = series, again
+        self.unsaved_volume = False
         had_result = self._result is not None
         self._result, self.history = None, ()
         self.runs = self.result_run = 0
@@ -139,6 +144,22 @@ class WorkbenchState:
             self.running_changed.emit()
 
     @property
+    def fitting(self) -> bool:
+        """What is running is a fit of orbitals."""
+        return self._running and not self._of_volume
+
+    @property
+    def running_volume(self) -> bool:
+        """What is running is a voxel method; both do not run at the same time."""
+        return self._running and self._of_volume
+
+    def run_volume(self, running: bool) -> None:
+        """A voxel method begins, or is over."""
+        self._of_volume = running or self._of_volume
+        self.running = running
+        self._of_volume = running
+
+    @property
     def reading(self) -> str:
         """What is being read, as 'Reading NAME', '' for nothing: the series may be another one in a moment."""
         return self._reading
@@ -181,7 +202,10 @@ class WorkbenchState:
         """What would be lost with these runs, or with the series: 'the atoms of run 1', '' for nothing."""
         *others, last = [str(run) for run in sorted(self.unsaved) if among is None or run in among] or [""]
         runs = f"runs {', '.join(others)} and {last}" if others else f"run {last}"
-        return f"the atoms of {runs}" if last else ""
+        lost = [f"the atoms of {runs}"] if last else []
+        if among is None and self.unsaved_volume:
+            lost.append("the voxels of the volume")
+        return " and ".join(lost)
 
     def fail(self, sentence: str, action: str = "") -> str:
         """Tell the person, wherever a panel noticed it; returns the sentence in the window's words.

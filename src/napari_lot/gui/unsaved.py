@@ -37,4 +37,4 @@ def may_go(
 def ask(parent: QWidget, question: str) -> bool:
     """Ask with a dialog; Enter and Escape lose nothing."""
     yes, no = QMessageBox.StandardButton.Yes, QMessageBox.StandardButton.No
-    return bool(QMessageBox.question(parent, "Atoms that are in no file", question, yes | no, no) == yes)
+    return bool(QMessageBox.question(parent, "What is in no file", question, yes | no, no) == yes)

@@ -1,4 +1,4 @@
-"""The workbench: five steps from a tilt series to atoms, in one dock."""
+"""The workbench: five steps from a tilt series to atoms, and one to a volume, in one dock."""
 
 from __future__ import annotations
 
@@ -28,6 +28,7 @@ from napari_lot.gui.canvas.garbage import Garbage
 from napari_lot.gui.canvas.layers import WorkbenchLayers
 from napari_lot.gui.forms.section import CAVEAT, DONE, NEEDS, READY, Section
 from napari_lot.gui.forms.tab_order import go_on
+from napari_lot.gui.forms.words import OF_LAYER
 from napari_lot.gui.look import use_theme
 from napari_lot.gui.notices import Notices
 from napari_lot.gui.panels.data import DataPanel, shortcomings, summary
@@ -36,6 +37,7 @@ from napari_lot.gui.panels.export import ExportPanel
 from napari_lot.gui.panels.inspect import InspectPanel
 from napari_lot.gui.panels.probe import ProbePanel
 from napari_lot.gui.panels.run import RunPanel
+from napari_lot.gui.panels.volume import VolumePanel
 from napari_lot.gui.preferences import preferences
 from napari_lot.gui.recovery import RecoveryBar
 from napari_lot.gui.sessions import Sessions
@@ -57,6 +59,7 @@ VIEWS = (
         "Probe",
         "The probe, slice by slice along the beam; where a fit changed it, before, after and their difference.",
     ),
+    ("volume", "Volume", "The volume of a voxel method or of a file, and the atoms traced in it."),
 )
 MINIMUM_WIDTH = 340
 
@@ -92,6 +95,7 @@ class Workbench(QWidget):
         chosen = preferences()
         self.export = ExportPanel(self.state, self.layers, chosen.folder)
         self.doubts = DoubtsPanel(self.state, self.layers)
+        self.volume = VolumePanel(self.state, self.layers, folder=chosen.folder)
         self.sections = {
             name: Section(i, title, panel)
             for i, (name, title, panel) in enumerate(
@@ -101,6 +105,7 @@ class Workbench(QWidget):
                     ("run", "Reconstruct", self.run),
                     ("inspect", "Inspect", self.inspect),
                     ("export", "Export", self.export),
+                    ("volume", "Volume", self.volume),
                 ),
                 start=1,
             )
@@ -124,6 +129,10 @@ class Workbench(QWidget):
         self.run.on_change = self._update_steps
         self.data.on_typed = self.run.update_buttons
         self.run.unsettled = self._unsettled
+        self.volume.on_change = self._on_volume
+        self.volume.unsettled = lambda: self.data.pending
+        self.volume.trace.spacing_A = lambda: self.run.form.model.fields["spacing_A"].value
+        self.volume.trace.start = self._start_from_layer
         self.inspect.on_change = self._on_shown_again
         self.export.make_session = self.sessions.session
         self.export.on_saved = self.sessions.on_saved
@@ -217,6 +226,16 @@ class Workbench(QWidget):
             return f"step 2: {self.probe.refusals[0].rstrip('.')}"
         return None
 
+    def _start_from_layer(self, name: str) -> None:
+        """Begin a fit of orbitals with the points of a layer, or say in step 3 what is missing for it."""
+        self.run.form.begin.take(f"{OF_LAYER}{name}")
+        self.sections["run"].open()
+        needs = self.run.needs()
+        if needs is not None:
+            self.state.fail(f"Start from {name}: not yet: {needs}.")
+        elif self.run.start_button.isEnabled():
+            self.run.start_button.click()
+
     # -- what the steps say -----------------------------------------------------------------------------------
 
     def _update_steps(self) -> None:
@@ -245,7 +264,7 @@ class Workbench(QWidget):
             missing, them = state.missing_of_probe, "it" if len(state.missing_of_probe) == 1 else "them"
             steps["probe"].set_status(NEEDS, f"Needs {' and '.join(missing)}; direct projection runs without {them}.")
         needs = self.run.needs()
-        if state.running:
+        if state.fitting:
             steps["run"].set_status(READY, self.run.doing)
         elif needs is not None:
             mark = CAVEAT if needs == self.run.unsettled() else NEEDS
@@ -255,7 +274,8 @@ class Workbench(QWidget):
         else:
             steps["run"].set_status(READY, "Ready to start.")
         shown = self.layers.atoms.result
-        if state.running:
+        steps["volume"].set_status(*self.volume.status)
+        if state.fitting:
             steps["inspect"].set_status(READY, f"Following run {state.runs}.")
         elif shown is not None:
             unfinished = ", which did not end" if did_not_end(shown) else ""
@@ -313,12 +333,17 @@ class Workbench(QWidget):
             self.notices.dismiss()
             for name in ("data", "probe", "export"):
                 self.sections[name].close_up()
-            self.sections["run"].open()
-            self.sections["inspect"].open()
+            for name in ("volume",) if self.state.running_volume else ("run", "inspect"):
+                self.sections[name].open()
+        self.run.update_buttons()
         self._update_steps()
 
     def _on_shown_again(self) -> None:
         self.doubts.queue.changed.emit()
+        self._update_steps()
+        self.update_views()
+
+    def _on_volume(self) -> None:
         self._update_steps()
         self.update_views()
 
@@ -379,6 +404,7 @@ class Workbench(QWidget):
             return
         self._closed = True
         self.run.catch_up()
+        self.volume.catch_up()
         self.sessions.keep_last()
         if self._window is not None:
             self._window.removeEventFilter(self)
@@ -394,6 +420,7 @@ class Workbench(QWidget):
         self.viewer.events.theme.disconnect(self._on_theme)
         self.doubts.shutdown()
         self.run.shutdown()
+        self.volume.shutdown()
         self.sessions.shutdown()
         self.probe.shutdown()
         self.inspect.shutdown()

@@ -28,9 +28,11 @@ from napari_lot.gui.canvas.overlay import Projection
 from napari_lot.gui.canvas.probe_layers import ProbeLayers
 from napari_lot.gui.canvas.stacks import AXES_4D, CALCULATED, LEFT, MEASURED, RESIDUAL, ROLE, Stacks, is_copy
 from napari_lot.gui.canvas.views import RIGHT_HANDED, Views
+from napari_lot.gui.canvas.volume_layers import VolumeLayers
 from napari_lot.job import ProbeSlices, Result
 from napari_lot.lot.local import Windows
 from napari_lot.series import TiltSeries
+from napari_lot.voxel.volume import Volume
 
 OF_FINISHED = (
     "Not changed: the doubt queue deletes atoms of a finished run (N shows one, D deletes it and refits what is around "
@@ -72,6 +74,7 @@ class WorkbenchLayers:
         self.atoms = AtomLayers(viewer, self.views.still.list_held)
         self.atoms.on_refused = self._on_refused
         self.doubt = DoubtMark(viewer, self._doubt_place)
+        self.volume = VolumeLayers(viewer, self.views.still.list_held)
         self._tilt = 0
         self.view_chosen = False
         """Whether a person has chosen the view since a run was started: its atoms do not turn it then."""
@@ -105,6 +108,8 @@ class WorkbenchLayers:
         """
         tilt = self.tilt
         self.remove_results()
+        if self.volume.of_series:
+            self.volume.remove()
         self.series = series
         self.atoms.intensity = "counts" if series.counts else "image units"
         self.projection = Projection(series)
@@ -367,6 +372,25 @@ class WorkbenchLayers:
         if self.view == "probe":
             self.look_at("images" if self.series is not None else "probe")
 
+    # -- volume -----------------------------------------------------------------------------------------------
+
+    def show_volume(self, volume: Volume, words: str, of_series: bool = True, turn: bool = False) -> None:
+        """Stream a volume into its layer; ``turn`` to it, unless a person has chosen another view since the start."""
+        added = self.volume.show(volume, words, self.view == "volume", of_series)
+        if turn and not self.view_chosen:
+            self.look_at("volume")
+        elif added:
+            self._arrange_again(self.tilt, reset=False)
+        elif self.view == "volume":
+            self.label_tilt()
+
+    @_still
+    def show_traced(self, atoms: Orbitals, spacing_A: float, columns: dict[str, NDArray[Any]]) -> None:
+        """The atoms of the volume as a layer of points, over the volume."""
+        self.volume.show_traced(atoms, spacing_A, columns, self.atoms.intensity)
+        self.views.order()
+        self.look_at("volume", reset=self.view != "volume")
+
     # -- ways to look -----------------------------------------------------------------------------------------
 
     @property
@@ -399,7 +423,9 @@ class WorkbenchLayers:
 
     def available(self, view: str) -> str | None:
         """None where a view can be shown, else what is missing."""
-        there = {"images": self.series, "probe": self.probe.slices}.get(view, self.atoms.orbitals)
+        there = {"images": self.series, "probe": self.probe.slices, "volume": self.volume.volume}.get(
+            view, self.atoms.orbitals
+        )
         return None if there is not None else self.views.available(view)
 
     def _make_missing(self, view: str) -> None:
@@ -414,12 +440,12 @@ class WorkbenchLayers:
                 self.settle_atoms()
             else:
                 self.show_atoms(self.atoms.orbitals, self.atoms.spacing_A)
-        if view == "probe" and self.probe.restore(visible=False):
+        if (view == "probe" and self.probe.restore(visible=False)) or (view == "volume" and self.volume.restore()):
             self.views.order()
 
     @_still
     def look_at(self, view: str, reset: bool = True) -> None:
-        """Show one way to look: 'images', 'markers', 'atoms' or 'probe'; other people's layers are left alone."""
+        """Show one way to look: 'images', 'markers', 'atoms', 'probe', 'volume'; layers of others are left alone."""
         self._make_missing(view)
         self.views.current = view
         self.views.leave_grid(view)
@@ -438,11 +464,11 @@ class WorkbenchLayers:
         own |= self.atoms.own()
         if self.doubt.layer is not None and self.doubt.is_there:
             own[DOUBT] = self.doubt.layer
-        return own | self.probe.own() | self.editor.own()
+        return own | self.probe.own() | self.editor.own() | self.volume.own()
 
     def _on_ndisplay(self, event: Any = None) -> None:
         # Whoever switches to 3-D, by our buttons or napari's, sees the hand that the specimen has.
-        if self.viewer.dims.ndisplay == 3 and self.atoms.spheres is not None:
+        if self.viewer.dims.ndisplay == 3 and (self.atoms.spheres is not None or self.volume.volume is not None):
             self.viewer.scene.camera.orientation = RIGHT_HANDED
 
     def _on_step(self, event: Any = None) -> None:
@@ -476,6 +502,8 @@ class WorkbenchLayers:
         elif view == "probe":
             w = self.viewer.dims.point[-3] if self.viewer.dims.ndim >= 3 else 0.0
             text, depth = depth_texts(w, compared=self.probe.before is not None)
+        elif view == "volume":
+            text = self.volume.words
         elif view == "atoms" and self.editor.active and not self.editor.there:
             text = LAYER_DELETED.replace(": ", ":\n")  # the colour bar lies beside it
         elif view == "atoms" and self.editor.layer is not None:

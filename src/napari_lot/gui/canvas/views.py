@@ -1,4 +1,4 @@
-"""The four ways to look at the workbench's layers: images side by side, overlay, atoms in 3-D, probe."""
+"""The five ways to look at the workbench's layers: images side by side, overlay, atoms in 3-D, probe, volume."""
 
 from __future__ import annotations
 
@@ -20,11 +20,14 @@ from napari_lot.gui.work.heap import give_back
 RIGHT_HANDED = ("away", "down", "right")
 ATOMS, MARKERS, PROBE = "Atoms", "Atoms on tilt", "Probe"
 PROBE_BEFORE, PROBE_CHANGE = "Probe (settings)", "Probe change"
+VOLUME, TRACED = "Volume", "Traced atoms"
+IN_3D = ("atoms", "volume")
 SHOWN = {
     "images": (MEASURED, CALCULATED, RESIDUAL),
     "markers": (MEASURED, MARKERS, PEAKS, DOUBT),
     "atoms": (ATOMS, EDITING, PEAKS, DOUBT),
     "probe": (PROBE_BEFORE, PROBE, PROBE_CHANGE),
+    "volume": (VOLUME, TRACED),
 }
 WORDS_PX = 56
 """Height of the words above the atoms, which napari underlays with the colour of the canvas."""
@@ -34,12 +37,13 @@ LAST, OFF = "napari_lot_shown", "napari_lot_off"
 """There as well: whether the view that was arranged last shows it, and whether a person has switched it off since."""
 SIDE_BY_SIDE = {"images": CALCULATED, "probe": PROBE_BEFORE}
 BARS = {"images": RESIDUAL, "probe": PROBE_CHANGE}
-MAIN = {"images": MEASURED, "markers": MARKERS, "atoms": ATOMS, "probe": PROBE}
+MAIN = {"images": MEASURED, "markers": MARKERS, "atoms": ATOMS, "probe": PROBE, "volume": VOLUME}
 NEEDS = {
     "images": "needs a tilt series (step 1)",
     "markers": "needs atoms (step 3)",
     "atoms": "needs atoms (step 3)",
     "probe": "needs energy and semi-angle (step 2)",
+    "volume": "needs a volume (step 6)",
 }
 
 
@@ -107,12 +111,12 @@ class Views:
                 bar = own[name].colorbar
                 bar.position, bar.size, bar.font_size = "top_right", (10, 90), 8
                 bar.visible = grid.enabled and of == view
-        ndisplay = 3 if view == "atoms" else 2
+        ndisplay = 3 if view in IN_3D else 2
         if viewer.dims.ndisplay != ndisplay:
             viewer.dims.ndisplay = ndisplay
             # what OpenGL made for the other way to look leaves tens of MB free in small pieces, each time
             give_back()
-        if view == "atoms":
+        if view in IN_3D:
             viewer.scene.camera.orientation = RIGHT_HANDED
         elif viewer.dims.ndim >= 4:
             # The stacks and markers lie in the plane z = 0; the probe's focus is looked at from there as well.
@@ -141,7 +145,7 @@ class Views:
     def order(self) -> None:
         """Own layers to the top of the list, in reading order for the side-by-side view."""
         own, layers = self.own(), self.viewer.layers
-        shown = (*SHOWN["probe"], *SHOWN["images"], MARKERS, ATOMS, EDITING, PEAKS, DOUBT)
+        shown = (*SHOWN["probe"], *SHOWN["images"], *SHOWN["volume"], MARKERS, ATOMS, EDITING, PEAKS, DOUBT)
         wanted = [own[n] for n in shown if n in own] + self._drawn()
         lowest = len(layers) - len(wanted)
         # only what is out of place: for each layer that moves napari arranges its scene anew
@@ -163,8 +167,8 @@ class Views:
         if text:
             overlay.text = text
             # what the colours mean stands away from messages and scale bar; above images stand their names
-            overlay.position = "top_left" if self.current == "atoms" else "bottom_left"
-            overlay.font_size = 9 if self.current == "atoms" else 11  # atoms that are turned or zoomed lie behind
+            overlay.position = "top_left" if self.current in IN_3D else "bottom_left"
+            overlay.font_size = 9 if self.current in IN_3D else 11  # atoms that are turned or zoomed lie behind
             overlay.gridded = False
         overlay.visible = bool(text)
         names = list(self.viewer.dims.axis_labels)

@@ -6,8 +6,9 @@ import re
 from pathlib import PurePosixPath, PureWindowsPath
 
 from napari_lot.settings import Settings
+from napari_lot.voxel.methods import METHODS, sections
 
-UNITS_OF = {"grid_spacing": "× distance", "gain": "units / e⁻", "offset": "units", "read_noise": "units"}
+UNITS_OF = {"bin": "px", "grid_spacing": "× distance", "gain": "units / e⁻", "offset": "units", "read_noise": "units"}
 """Of fields whose names do not end in it."""
 UNITS = {"eV": "keV", "mrad": "mrad", "A": "Å", "deg": "°", "px": "px", "minutes": "min"}
 """The window's units, by those that the settings' names end in."""
@@ -46,6 +47,19 @@ LABELS = {
     "gain": "Detector gain",
     "offset": "Detector offset",
     "handedness": "Which hand",
+    "bin": "Bin",
+    "align": "Find the centre",
+    "cutoff": "Cutoff",
+    "hull_margin_A": "Hull margin",
+    "most_move_A": "Farthest move",
+    "min_distance_A": "Least distance",
+    "maximum_within_A": "Largest within",
+    "fit": "Position between voxels",
+    "degree": "Degree of polynomial",
+    "withheld": "Points withheld",
+    "withheld_block": "  in blocks of",
+    "threshold_every": "Support anew every",
+    "reproject_every": "R anew every",
 }
 
 # What a person calls the choices of a setting, where the settings' own words are code.
@@ -56,6 +70,19 @@ CHOICES = {
     "distortion": {"series": "one for the series", "tilt": "one a tilt"},
     "error_bars": {"block": "each atom by itself", "joint": "with its neighbours"},
     "handedness": {"tilt_sense": "tilt sense"},
+    "weighting": {"auto": "automatic", "exact": "exact filter"},
+    "support": {"none": "anywhere", "hull": "hull of the images", "threshold": "where it is not weak"},
+    "enforcement": {
+        "extension_suppression": "extension, then suppression",
+        "all": "all at every iteration",
+    },
+    "placement": {"nearest": "nearest equal slope", "exact": "exact slope"},
+    "fit": {
+        "ellipsoid": "Gaussian of three widths",
+        "gaussian": "Gaussian of one width",
+        "polynomial": "polynomial",
+        "none": "none, the voxel itself",
+    },
     "device": {"auto": "the fastest there is", "cpu": "CPU", "cuda": "CUDA", "mps": "Apple GPU"},
 }
 
@@ -122,7 +149,15 @@ def _window_words() -> dict[str, str]:
             for flag in (name, stem_of(name)):
                 words.setdefault("--" + flag.replace("_", "-"), label_of(name))
             words[f"{section}.{name}"] = label_of(name)
-    return words
+    for method in METHODS:
+        for section, kind in sections(method).items():
+            words |= {f"{section}.{name}": label_of(name) for name in kind.model_fields if section != "data"}
+    return words | {
+        "--bin": "Bin",
+        "--set grid.shape=[Z,Y,X]": "Volume, voxels",
+        "grid.shape": "Volume, voxels",
+        "--set grid.background=...": "Background",
+    }
 
 
 _WORDS = _window_words()

@@ -11,6 +11,7 @@ from qtpy.QtWidgets import QComboBox, QFileDialog, QHBoxLayout, QLineEdit, QPush
 from napari_lot.gui.state import WorkbenchState
 from napari_lot.series.read import READERS
 from napari_lot.session import is_session
+from napari_lot.voxel.layer import KEY as VOLUME
 
 SERIES_FILTER = "Tilt series (" + " ".join("*" + suffix for suffix in READERS) + ");;Sessions (*.lot.h5);;All files (*)"
 MORE = " and "
@@ -120,6 +121,7 @@ class SourceBox(QWidget):
             if type(layer).__name__ == "Image"
             and layer.ndim >= 3
             and "napari_lot_role" not in layer.metadata
+            and VOLUME not in layer.metadata
             and not layer.rgb
         ]
         current = self.layer.currentText()

@@ -181,9 +181,9 @@ class InspectPanel(QWidget):
             self._followed = None
 
     def _on_running(self) -> None:
-        if self.state.running:
+        if self.state.fitting:
             self._empty()
-        else:
+        elif not self.state.running:
             self._seldom.catch_up()
         # Only an end without a result leaves the layers of one run and the result of another.
         result = self.state.result

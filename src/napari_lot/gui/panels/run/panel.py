@@ -202,12 +202,13 @@ class RunPanel(QWidget):
         self.start_button.setToolTip("A reconstruction is running." if running else tip)
         stopping = self.runner is not None and self.runner.control.stop_request is not None
         why = "It is stopping." if running and stopping else "Nothing is running."
+        why = "A volume is being reconstructed (step 6)." if self.state.running_volume else why
         for button, tip in (
             (self.pause_button, "Hold the fit, to look at its atoms or to edit them; nothing is lost."),
             (self.finish_button, "Stop soon and keep the atoms found so far."),
             (self.cancel_button, "Stop soon without a result."),
         ):
-            enabled = running and not stopping
+            enabled = self.state.fitting and not stopping
             button.setEnabled(enabled)
             button.setToolTip(tip if enabled else why)
         paused = self.runner is not None and running and self.runner.control.pause_requested
@@ -242,6 +243,9 @@ class RunPanel(QWidget):
     def _start_from(self, path: Path | None) -> None:
         """Begin a run with the atoms of a file, which the form does not name, or with what it says."""
         series = self.state.series
+        if self.state.running_volume:
+            self.state.fail("Not while a volume is being reconstructed: let it end first (step 6).")
+            return
         if series is None or self.runner is not None:
             return
         try:
