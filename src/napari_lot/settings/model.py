@@ -71,7 +71,8 @@ class Start(Frozen):
     """Where the orbitals come from."""
 
     kind: str = Field(
-        "grid", description="grid, or a file of atoms (XYZ, CSV or RESIRE .mat); in the window also a layer."
+        "grid",
+        description="grid, or a file of atoms (XYZ, CSV, RESIRE .mat or LAMMPS data); in the window also a layer.",
     )
     grid_spacing: float = Field(
         0.42, gt=0.1, le=2, description="Grid constant of the start, in nearest-neighbour distances."
