@@ -128,7 +128,19 @@ def build(work: Path, python: str) -> tuple[Checks, list[Path]]:
                 names = archive.getnames()
             kept = [n for n in ("pyproject.toml", "README.md", "LICENSE") if any(x.endswith(f"/{n}") for x in names)]
             checks.add("the sdist holds what builds it", len(kept) == 3, 0.0, f"{len(names)} files")
+            _of_git(names, checks)
     return checks, made
+
+
+def _of_git(names: list[str], checks: Checks) -> None:
+    """Whether the sdist holds nothing that the repository does not; not asked where there is no git."""
+    command = ["git", "-c", "core.quotePath=false", "-C", str(ROOT), "ls-files"]
+    try:
+        told = subprocess.run(command, capture_output=True, text=True, check=True).stdout
+    except (OSError, subprocess.CalledProcessError):
+        return
+    stray = {name.partition("/")[2] for name in names} - {*told.splitlines(), "PKG-INFO"}
+    checks.add("the sdist holds nothing that git does not", not stray, 0.0, ", ".join(sorted(stray)[:5]) or "nothing")
 
 
 def installed(python: str, wheel: Path, torch: Sequence[str], work: Path) -> dict[str, Any]:
