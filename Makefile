@@ -113,8 +113,8 @@ test-pyside: system $(PYSIDE)/.test
 $(LOWEST)/.test: pyproject.toml .ci/lowest
 	$(PYTHON) -m venv $(LOWEST)
 	$(PYTHON) .ci/lowest >$(LOWEST)/lowest.txt
-	$(LOWEST)/bin/python -m pip --disable-pip-version-check install -q $(LOWEST_TORCH) "numpy<2"
-	$(LOWEST)/bin/python -m pip --disable-pip-version-check install -q -c $(LOWEST)/lowest.txt \
+	$(LOWEST)/bin/python -m pip --disable-pip-version-check install -q uv $(LOWEST_TORCH) "numpy<2"
+	$(LOWEST)/bin/python -m uv pip install -q --python $(LOWEST)/bin/python -c $(LOWEST)/lowest.txt \
 	  -e ".[figures,formats,ase]" hypothesis npe2 pytest pytest-timeout
 	@touch $@
 

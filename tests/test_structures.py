@@ -32,7 +32,8 @@ def test_ase_reads_the_same_atoms(kind, tmp_path):
     atoms = alloy()
     path = tmp_path / f"a{ATOM_FORMATS[kind][1]}"
     write_atoms(path, atoms, kind=kind)
-    options = {"atom_style": "atomic", "units": "metal"} if kind == "lammps" else {}
+    # sorting by ids is what ASE before 3.27 did only to ids from 1 to N
+    options = {"atom_style": "atomic", "units": "metal", "sort_by_id": False} if kind == "lammps" else {}
     found = ase.io.read(path, format=ASE_NAME[kind], **options)
     assert found.get_chemical_symbols() == atoms.symbols
     # a cell's corner may lie elsewhere: distances to the first atom are what has to be the same

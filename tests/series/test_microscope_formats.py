@@ -106,6 +106,7 @@ def test_a_damaged_dm3(tmp_path: Path, stack: Any, thetas: Any) -> None:
 
 def test_a_blockfile_is_no_tilt_series(tmp_path: Path) -> None:
     """Scanned diffraction: four dimensions, and the sentence says so."""
+    pytest.importorskip("skimage", reason="RosettaSciIO asks for scikit-image there")
     from rsciio.blockfile import file_writer
 
     names = ("y", "x", "dy", "dx")

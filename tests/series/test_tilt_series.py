@@ -99,7 +99,7 @@ def test_layer_brings_the_series_back(series):
 def test_layer_brings_explicit_rotations_back(stack, thetas):
     from scipy.spatial.transform import Rotation
 
-    matrices = Rotation.random(7, rng=np.random.default_rng(0)).as_matrix()
+    matrices = Rotation.from_quat(np.random.default_rng(0).normal(size=(7, 4))).as_matrix()
     series = TiltSeries(stack, thetas, 0.3, rotations=matrices)
     data, options, _ = layer_data(series)
     assert_same(series_from_layer_data(data, options["metadata"], options["scale"], units=options["units"]), series)

@@ -81,7 +81,8 @@ def _given_atoms(settings: Settings) -> Orbitals | None:
 
 def export(
     source: Annotated[
-        Path, typer.Argument(metavar="SOURCE", help="Session (.lot.h5), or atoms as CSV, XYZ or RESIRE .mat.")
+        Path,
+        typer.Argument(metavar="SOURCE", help="Session (.lot.h5), or atoms as CSV, XYZ, RESIRE .mat, LAMMPS data."),
     ],
     target: Annotated[
         Path,

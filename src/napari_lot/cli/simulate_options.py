@@ -79,7 +79,9 @@ def _multislice(parameter: str, metavar: str) -> Any:
 
 Atoms = Annotated[
     Path | None,
-    typer.Argument(metavar="[ATOMS]", help="XYZ, CSV or RESIRE .mat, Å, origin at the centre; or --particle."),
+    typer.Argument(
+        metavar="[ATOMS]", help="XYZ, CSV, RESIRE .mat or LAMMPS data, Å, origin at the centre; or --particle."
+    ),
 ]
 PixelSize = Annotated[float, typer.Option("--pixel-size", metavar="A", help="Pixel size in Å.")]
 Tilts = Annotated[

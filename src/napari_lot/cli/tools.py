@@ -102,7 +102,8 @@ def _span(values: Any) -> str:
 
 def compare(
     found: Annotated[
-        Path, typer.Argument(metavar="FOUND", help="Atoms: XYZ, CSV or RESIRE .mat; other formats through ASE.")
+        Path,
+        typer.Argument(metavar="FOUND", help="Atoms: XYZ, CSV, RESIRE .mat or LAMMPS data; other formats through ASE."),
     ],
     truth: Annotated[Path, typer.Argument(metavar="TRUTH", help="Reference atoms.")],
     cutoff: Annotated[float, typer.Option("--cutoff", metavar="A", help="Largest distance of a pair in Å.")] = 1.0,

@@ -75,7 +75,7 @@ class Start(Frozen):
     kind: str = Field(
         "grid",
         description="grid; peaks, those of a volume that is reconstructed from the series first; a file of atoms (XYZ, "
-        "CSV or RESIRE .mat); or a volume (MRC, TIFF or NPZ), whose peaks are traced; in the window also a layer, and "
+        "CSV, RESIRE .mat or LAMMPS data); or a volume (MRC, TIFF or NPZ), whose peaks are traced; in the window also a layer, and "
         "no volume.",
     )
     peaks_method: Literal["wbp", "art", "sart", "sirt", "est", "genfire", "resire"] = Field(

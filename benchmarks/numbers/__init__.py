@@ -1,0 +1,1 @@
+"""What single precision and the number of threads do to the results."""
