@@ -211,6 +211,7 @@ def changed(section, name, field):
         "orbital": "slater",
         "elements": ["W"],
         "kind": "atoms.xyz",
+        "peaks_method": "resire",
         "center_px": (3.0, 4.0),
         "exclude": (3,),
         "tilt_weights": ((3, 0.5),),

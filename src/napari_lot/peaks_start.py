@@ -29,8 +29,8 @@ STAGE = "peaks"
 VOXELS_A_SPACING = 6.0
 """So many voxels at least lie between neighbouring atoms where pixels are binned by themselves: fewer hardly tell
 peaks apart, more cost time (their third power) and the fit finds the exact places anyway."""
-ITERATIONS = 40
-"""Enough to tell atoms apart; more of them make positions more exact, which the fit does in less time."""
+ITERATIONS = 20
+"""Enough to tell atoms apart, and few enough for noise; exact positions are the work of the fit."""
 SHARE_OF_TIME = 0.5
 """Part of a time limit that may go into the volume."""
 
@@ -90,9 +90,10 @@ def peaks_first(job: Job, control: Control) -> Generator[Snapshot, None, Peaks |
 
     def poll(part: float) -> None:
         nonlocal paused
-        mark = time.perf_counter()
-        control.wait_while_paused()
-        paused += time.perf_counter() - mark
+        if control.pause_requested:
+            mark = time.perf_counter()
+            control.wait_while_paused()
+            paused += time.perf_counter() - mark
         if control.stop_request == "cancel":
             raise _Cancelled
 

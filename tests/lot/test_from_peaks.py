@@ -182,7 +182,7 @@ def test_settings_of_the_volume_are_those_of_the_run(monkeypatch):
     assert voxel_settings_of(settings({"peaks_bin": 2}), 0.1, 2.8).grid.bin == 2
     assert not voxel_settings_of(settings(fix=["shifts"]), 0.1, 2.8).grid.align
     other = settings({"peaks_method": "genfire", "peaks_iterations": None}, device="auto")
-    assert voxel_settings_of(other, 0.4, 2.8).method.iterations == 40
+    assert voxel_settings_of(other, 0.4, 2.8).method.iterations == 20
     with pytest.raises(InputError, match=r"start.peaks_iterations: wbp has no iterations"):
         voxel_settings_of(settings({"peaks_method": "wbp"}), 0.4, 2.8)
 

@@ -134,9 +134,11 @@ class Evidence:
         return total
 
     def height_error(self, state: State) -> Floats:
-        """Standard deviation of the height of each orbital (N,), neighbours left out of account."""
+        """Standard deviation of each orbital's height (N,), neighbours left out of account; infinite of one unseen."""
         _, weight = self.images_and_weights(state)
-        return np.asarray(self.inflation / np.sqrt(self.curvature(state, state.positions, weight.numpy())))
+        curvature = self.curvature(state, state.positions, weight.numpy())
+        with np.errstate(divide="ignore"):
+            return np.asarray(self.inflation / np.sqrt(curvature))
 
     def curvatures(self, state: State, groups: tuple[str, ...]) -> dict[str, Floats]:
         """Gauss-Newton curvature of the loss for every parameter of the groups, neighbours left out of account.

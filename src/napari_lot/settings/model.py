@@ -82,7 +82,7 @@ class Start(Frozen):
         "sirt", description="Voxel method of the volume that a start from peaks begins with."
     )
     peaks_iterations: int | None = Field(
-        None, ge=1, le=10000, description="Its iterations; 40 when absent, where it has any."
+        None, ge=1, le=10000, description="Its iterations; 20 when absent, where it has any."
     )
     peaks_bin: int | None = Field(
         None,
