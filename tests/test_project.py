@@ -87,7 +87,7 @@ def test_manifest_is_valid_and_names_what_exists():
         for c in getattr(manifest.contributions, kind)
     }
     # what stands in the command palette and menus alone
-    used |= {"napari-lot.open_workbench", "napari-lot.open_sample", "napari-lot.open_session"}
+    used |= {f"napari-lot.open_{what}" for what in ("workbench", "sample", "session", "volume")}
     assert used == {command.id for command in manifest.contributions.commands}
 
 

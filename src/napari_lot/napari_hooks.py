@@ -289,10 +289,8 @@ def _write_volume(path: str, data: Any, attributes: dict[str, Any]) -> list[str]
     from napari_lot.export import write_volume
     from napari_lot.voxel.layer import volume_from_layer_data
 
-    names = ("metadata", "scale", "translate", "units")
-    volume = volume_from_layer_data(
-        data, *(attributes.get(name) for name in names), name=str(attributes.get("name", "layer"))
-    )
+    said = {name: attributes.get(name) for name in ("metadata", "scale", "translate", "units")}
+    volume = volume_from_layer_data(data, **said, name=str(attributes.get("name", "layer")))
     try:
         write_volume(path, volume)
     except OSError as error:

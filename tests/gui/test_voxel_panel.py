@@ -1,4 +1,4 @@
-"""The sixth step by mouse and keyboard: a volume that streams, its sections and wedge, its atoms, files, what is wrong."""
+"""Step 6 by mouse and keyboard: a volume that streams, its sections and wedge, its atoms, files, what is wrong."""
 
 from __future__ import annotations
 
