@@ -17,7 +17,7 @@ from napari_lot.export import read_atoms, read_volume
 from napari_lot.physics.geometry import series_rotations
 from napari_lot.series import read_series
 from napari_lot.series.tilt_series import TiltSeries
-from napari_lot.voxel.projector import Projector
+from napari_lot.voxel.projection.projector import Projector
 
 CUTOFF_A = 1.0
 BINS_PM = np.geomspace(0.5, 100.0, 41)

@@ -24,8 +24,8 @@ from napari_lot.export import read_atoms
 from napari_lot.peaks_start import voxel_settings_of
 from napari_lot.series import read_series
 from napari_lot.settings import settings_from_dict
+from napari_lot.voxel.atoms.species import find_atoms
 from napari_lot.voxel.job import VoxelJob
-from napari_lot.voxel.species import find_atoms
 
 CASES = ("asi208_1p6e5", "asi208_8p0e3", "asi208_1p6e5_wedge", "pt_deca")
 TRIED = (

@@ -31,11 +31,11 @@ if TYPE_CHECKING:
     from napari_lot.session import Session, read_session, write_session
     from napari_lot.settings import Microscope, Settings, load_settings, settings_from_dict
     from napari_lot.simulate.images import simulate_series
+    from napari_lot.voxel.atoms.species import Found, find_atoms
+    from napari_lot.voxel.atoms.tracing import Traced, trace
     from napari_lot.voxel.job import VoxelJob
     from napari_lot.voxel.methods import voxel_settings
     from napari_lot.voxel.result import VoxelResult, VoxelSnapshot
-    from napari_lot.voxel.species import Found, find_atoms
-    from napari_lot.voxel.tracing import Traced, trace
     from napari_lot.voxel.volume import Volume
 
 _PLACES = {
@@ -52,11 +52,11 @@ _PLACES = {
     "session": ("Session", "read_session", "write_session"),
     "settings": ("Microscope", "Settings", "load_settings", "settings_from_dict"),
     "simulate.images": ("simulate_series",),
+    "voxel.atoms.species": ("Found", "find_atoms"),
+    "voxel.atoms.tracing": ("Traced", "trace"),
     "voxel.job": ("VoxelJob",),
     "voxel.methods": ("voxel_settings",),
     "voxel.result": ("VoxelResult", "VoxelSnapshot"),
-    "voxel.species": ("Found", "find_atoms"),
-    "voxel.tracing": ("Traced", "trace"),
     "voxel.volume": ("Volume",),
 }
 _MODULE_OF = {name: f"{__name__}.{place}" for place, names in _PLACES.items() for name in names}

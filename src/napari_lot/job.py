@@ -45,7 +45,7 @@ def given_start(settings: Settings) -> Orbitals | None:
 
     if not holds_volume(kind):
         return read_atoms(kind)
-    from napari_lot.voxel.species import atoms_of
+    from napari_lot.voxel.atoms.species import atoms_of
 
     return atoms_of(read_volume(kind), settings, kind)
 

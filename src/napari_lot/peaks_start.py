@@ -148,7 +148,7 @@ def voxel_settings_of(settings: Settings, pixel_size_A: float, spacing_A: float)
 
 def _traced(result: VoxelResult, settings: Settings, source: str, poll: Progress) -> Orbitals:
     """The atoms of the volume, as strong as there and as wide as orbitals begin: a peak is also wide by the probe."""
-    from napari_lot.voxel.species import find_atoms
+    from napari_lot.voxel.atoms.species import find_atoms
 
     atoms = find_atoms(result.volume, settings, progress=poll).traced.atoms
     if not len(atoms):

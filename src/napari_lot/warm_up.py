@@ -43,9 +43,9 @@ def compile_kernels() -> None:
     from napari_lot.job import Job
     from napari_lot.settings import Microscope, settings_from_dict
     from napari_lot.simulate.images import simulate_series
+    from napari_lot.voxel.atoms.tracing import trace
     from napari_lot.voxel.job import VoxelJob
     from napari_lot.voxel.methods import voxel_settings
-    from napari_lot.voxel.tracing import trace
 
     if hasattr(os, "nice"):
         os.nice(10)

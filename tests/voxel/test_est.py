@@ -10,9 +10,9 @@ from pydantic import ValidationError
 from napari_lot.errors import InputError
 from napari_lot.physics.geometry import rotations, turn_axis
 from napari_lot.settings.voxel_fourier import Est, Genfire
-from napari_lot.voxel.est import est
-from napari_lot.voxel.est_lines import _wedges, measured_lines, place, single_axis
-from napari_lot.voxel.fourier_slices import ImageTransforms
+from napari_lot.voxel.fourier.est import est
+from napari_lot.voxel.fourier.est_lines import _wedges, measured_lines, place, single_axis
+from napari_lot.voxel.fourier.slices import ImageTransforms
 
 SHAPE = (30, 32, 31)
 BALLS = Balls.some(radius_A=4.5, sigma_A=0.8)
@@ -120,7 +120,7 @@ def test_exact_slopes_spare_what_the_nearest_line_costs():
 
 def test_positivity_makes_less_brightness_of_noise_where_the_origin_counts(monkeypatch):
     held = run(noisy(WEDGE, 0.05), iterations=20)[-1].volume.values.sum() / TRUTH.sum() - 1
-    monkeypatch.setattr("napari_lot.voxel.est_lines.LEAST_AREA", 0.0)
+    monkeypatch.setattr("napari_lot.voxel.fourier.est_lines.LEAST_AREA", 0.0)
     free = run(noisy(WEDGE, 0.05), iterations=20)[-1].volume.values.sum() / TRUTH.sum() - 1
     assert held < 0.6 * free
 

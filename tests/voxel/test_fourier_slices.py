@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from gaussian_balls import Balls, everywhere
 
-from napari_lot.voxel.fourier_slices import ImageTransforms, Reprojector, r_factor
+from napari_lot.voxel.fourier.slices import ImageTransforms, Reprojector, r_factor
 
 
 @pytest.mark.parametrize("field", [(12, 15), (13, 10)])

@@ -12,11 +12,11 @@ from pydantic import ValidationError
 
 from napari_lot.errors import InputError
 from napari_lot.settings.voxel_fourier import Est, Genfire
-from napari_lot.voxel import genfire as module
-from napari_lot.voxel.fourier_slices import ImageTransforms
-from napari_lot.voxel.fourier_support import hull
-from napari_lot.voxel.genfire import genfire, resolution_limit
-from napari_lot.voxel.genfire_grid import Grid, Gridding
+from napari_lot.voxel.fourier import genfire as module
+from napari_lot.voxel.fourier.genfire import genfire, resolution_limit
+from napari_lot.voxel.fourier.genfire_grid import Grid, Gridding
+from napari_lot.voxel.fourier.slices import ImageTransforms
+from napari_lot.voxel.fourier.support import hull
 
 SHAPE = (30, 32, 31)
 BALLS = Balls.some(radius_A=4.5, sigma_A=0.8)
@@ -290,5 +290,7 @@ def test_poll_ends_it_at_once():
 
 
 def test_torch_is_not_imported():
-    code = "import sys, napari_lot.voxel.genfire, napari_lot.voxel.est; sys.exit('torch' in sys.modules)"
+    code = (
+        "import sys, napari_lot.voxel.fourier.genfire, napari_lot.voxel.fourier.est; sys.exit('torch' in sys.modules)"
+    )
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0

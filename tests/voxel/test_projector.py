@@ -5,7 +5,7 @@ import pytest
 from scipy.spatial.transform import Rotation
 
 from napari_lot.physics.geometry import rotations, turn_axis
-from napari_lot.voxel.projector import Projector
+from napari_lot.voxel.projection.projector import Projector
 from voxel.balls import PIXEL_A, about_y, density, images
 
 FIELD, SHAPE, CENTER = (21, 26), (15, 18, 23), (9.3, 13.8)
@@ -53,7 +53,7 @@ def test_each_geometry_takes_its_own_loops(name):
 def test_the_quick_loops_are_the_general_ones(name, monkeypatch):
     x, y = random()
     quick = projector(name)
-    monkeypatch.setattr("napari_lot.voxel.projector._way", lambda place, reach: "any")
+    monkeypatch.setattr("napari_lot.voxel.projection.projector._way", lambda place, reach: "any")
     plain = projector(name)
     assert {tilt.way for tilt in plain._tilts} == {"any"}
     np.testing.assert_allclose(quick.project(x), plain.project(x), atol=2e-4)
@@ -123,7 +123,7 @@ def test_backprojection_shows_at_a_voxel_what_the_images_show_there(name):
 
 @pytest.mark.parametrize("name", GEOMETRIES)
 def test_torch_calculates_the_same(name):
-    from napari_lot.voxel.projector_torch import TorchProjector
+    from napari_lot.voxel.projection.projector_torch import TorchProjector
 
     x, y = random()
     here, there = projector(name), projector(name, TorchProjector, device="cpu")
@@ -134,8 +134,8 @@ def test_torch_calculates_the_same(name):
 
 
 def test_a_card_is_tried_before_it_is_used(monkeypatch):
-    from napari_lot.voxel import device
-    from napari_lot.voxel.projector_torch import TorchProjector
+    from napari_lot.voxel.projection import device
+    from napari_lot.voxel.projection.projector_torch import TorchProjector
 
     assert device._tried("cpu") == ""
     right = TorchProjector.project

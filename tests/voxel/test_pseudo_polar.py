@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from napari_lot.voxel.pseudo_polar import Direct, EqualSlopes, transform
+from napari_lot.voxel.fourier.pseudo_polar import Direct, EqualSlopes, transform
 
 SLOPES = np.arange(-8, 9) / 8
 SHAPES = [(12, 15), (13, 16)]

@@ -7,15 +7,15 @@ import pytest
 from scipy.spatial.transform import Rotation
 
 from napari_lot.settings.voxel import Art, Resire, Sart, Sirt, Wbp
-from napari_lot.voxel import weighting
-from napari_lot.voxel.art import art
-from napari_lot.voxel.misfit import correlations, r_factors, residual
-from napari_lot.voxel.order import spread_order
-from napari_lot.voxel.projector import Projector
-from napari_lot.voxel.resire import oversampled, resire
-from napari_lot.voxel.sart import sart
-from napari_lot.voxel.sirt import sirt
-from napari_lot.voxel.wbp import wbp
+from napari_lot.voxel.projection.projector import Projector
+from napari_lot.voxel.realspace import weighting
+from napari_lot.voxel.realspace.art import art
+from napari_lot.voxel.realspace.misfit import correlations, r_factors, residual
+from napari_lot.voxel.realspace.order import spread_order
+from napari_lot.voxel.realspace.resire import oversampled, resire
+from napari_lot.voxel.realspace.sart import sart
+from napari_lot.voxel.realspace.sirt import sirt
+from napari_lot.voxel.realspace.wbp import wbp
 from voxel.balls import PIXEL_A, about_y, density, nothing, some_places, tilts_of
 
 N, SIGMA_A = 28, 1.2

@@ -12,14 +12,14 @@ from scipy.spatial.distance import pdist
 from napari_lot.errors import InputError
 from napari_lot.settings import settings_from_dict
 from napari_lot.settings.tracing import Tracing
-from napari_lot.voxel.gaussians import fit_gaussians
-from napari_lot.voxel.integrals import integrals
-from napari_lot.voxel.peaks import apart, ball, local_maxima, typical_strength, where_noise_ends
-from napari_lot.voxel.polynomials import fit_polynomials
-from napari_lot.voxel.species import atoms_of, find_atoms
-from napari_lot.voxel.tracing import Flag, trace
+from napari_lot.voxel.atoms.gaussians import fit_gaussians
+from napari_lot.voxel.atoms.integrals import integrals
+from napari_lot.voxel.atoms.peaks import apart, ball, local_maxima, typical_strength, where_noise_ends
+from napari_lot.voxel.atoms.polynomials import fit_polynomials
+from napari_lot.voxel.atoms.species import atoms_of, find_atoms
+from napari_lot.voxel.atoms.tracing import Flag, trace
+from napari_lot.voxel.atoms.windows import FITTED, NO_MAXIMUM
 from napari_lot.voxel.volume import Volume
-from napari_lot.voxel.windows import FITTED, NO_MAXIMUM
 from voxel.painted import SPACING_A, VOXEL_A, WIDTH_A, noise, painted, pairs, random_atoms, volume_of
 
 ATOMS = random_atoms(0, 7.8)

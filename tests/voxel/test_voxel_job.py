@@ -18,8 +18,8 @@ from napari_lot.settings.voxel import Sirt, VoxelSettings, Wbp
 from napari_lot.voxel.centring import find_centre_and_drift
 from napari_lot.voxel.job import VoxelJob
 from napari_lot.voxel.methods import METHODS, voxel_settings
-from napari_lot.voxel.misfit import correlations
 from napari_lot.voxel.prepare import prepare
+from napari_lot.voxel.realspace.misfit import correlations
 from voxel.balls import PIXEL_A, about_y, density, images, nothing, some_places
 
 N, SIGMA_A, VACUUM = 36, 1.2, 40.0
@@ -334,9 +334,8 @@ def test_every_setting_says_what_it_is():
 
 
 def test_neither_torch_nor_lot_is_loaded():
-    program = (
-        "import sys\nimport napari_lot.voxel.job, napari_lot.cli.voxel, napari_lot.voxel.sirt, napari_lot.voxel.wbp\n"
-    )
+    program = "import sys\nimport napari_lot.voxel.job, napari_lot.cli.voxel\n"
+    program += "import napari_lot.voxel.realspace.sirt, napari_lot.voxel.realspace.wbp\n"
     program += "sys.exit('torch' in sys.modules or any(m.startswith('napari_lot.lot') for m in sys.modules))"
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr

@@ -16,7 +16,7 @@ from napari_lot.report import check_output_folder, peak_memory_gb, to_plain, ver
 
 if TYPE_CHECKING:
     from napari_lot.settings import Settings
-    from napari_lot.voxel.species import Found
+    from napari_lot.voxel.atoms.species import Found
     from napari_lot.voxel.volume import Volume
 
 FILES = ("atoms.csv", "atoms.xyz", "peaks.csv", "report.json")
@@ -75,7 +75,7 @@ def trace(
     The volume may be of any program. Its atoms can also be given to a fit: reconstruct --start VOLUME.
     """
     from napari_lot.export import read_volume
-    from napari_lot.voxel.species import find_atoms, trace_spacing_A
+    from napari_lot.voxel.atoms.species import find_atoms, trace_spacing_A
 
     own = [text if "." in text.partition("=")[0] else f"tracing.{text}" for text in sets or ()]
     settings = o.gather(context.params, config, own, SETTING_OF).settings()
@@ -132,7 +132,7 @@ def table_writers(found: Found) -> dict[str, Callable[[Path], None]]:
 
 def traced_report(found: Found, settings: Settings) -> dict[str, Any]:
     """What a report says of the atoms of a volume."""
-    from napari_lot.voxel.tracing import FLAG_WORDS
+    from napari_lot.voxel.atoms.tracing import FLAG_WORDS
 
     atoms, elements = found.traced.atoms, settings.model.elements
     return {

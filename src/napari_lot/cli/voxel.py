@@ -26,8 +26,8 @@ if TYPE_CHECKING:
     from napari_lot.series.tilt_series import TiltSeries
     from napari_lot.settings import Settings
     from napari_lot.settings.voxel import VoxelSettings
+    from napari_lot.voxel.atoms.species import Found
     from napari_lot.voxel.job import VoxelResult, VoxelSnapshot
-    from napari_lot.voxel.species import Found
 
 VOLUME_FILE = "volume.mrc"
 RESULT_FILES = (VOLUME_FILE, "report.json", "atoms.csv", "atoms.xyz", "peaks.csv")
@@ -130,7 +130,7 @@ def _tracing(given: o.Given, wanted: bool, elements: str | None, spacing: float 
         if told:
             raise InputError(f"{told[0]}: says something of atoms, which are not traced; give --trace, too.")
         return None
-    from napari_lot.voxel.species import trace_spacing_A
+    from napari_lot.voxel.atoms.species import trace_spacing_A
 
     origins = dict(given.origins)
     symbols = None if elements is None else tuple(o.split_list(elements, "--element"))
@@ -225,7 +225,7 @@ def run_and_write(
             print(f"warning: {warning}", file=sys.stderr)
         seconds, found, mark = {"read": read_seconds}, None, time.monotonic()
         if atoms is not None:
-            from napari_lot.voxel.species import find_atoms
+            from napari_lot.voxel.atoms.species import find_atoms
 
             found = find_atoms(result.volume, atoms)
             seconds["trace"] = time.monotonic() - mark

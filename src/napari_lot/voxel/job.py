@@ -18,9 +18,9 @@ from napari_lot.settings.tilts import withheld_tilts
 from napari_lot.settings.voxel import VoxelSettings
 from napari_lot.voxel.method import Iterate, Tilts
 from napari_lot.voxel.methods import method_entry, voxel_settings
-from napari_lot.voxel.misfit import correlations, r_factors, residual
 from napari_lot.voxel.prepare import Prepared, prepare
-from napari_lot.voxel.projector import Projector
+from napari_lot.voxel.projection.projector import Projector
+from napari_lot.voxel.realspace.misfit import correlations, r_factors, residual
 from napari_lot.voxel.result import VoxelResult, VoxelSnapshot
 from napari_lot.voxel.volume import Volume
 

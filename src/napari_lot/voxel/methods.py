@@ -34,13 +34,15 @@ class Entry:
 
 
 METHODS: dict[str, Entry] = {
-    "wbp": Entry("napari_lot.voxel.wbp:wbp", Wbp, "weighted back-projection"),
-    "art": Entry("napari_lot.voxel.art:art", Art, "algebraic reconstruction technique"),
-    "sart": Entry("napari_lot.voxel.sart:sart", Sart, "simultaneous algebraic reconstruction technique"),
-    "sirt": Entry("napari_lot.voxel.sirt:sirt", Sirt, "simultaneous iterative reconstruction technique"),
-    "est": Entry("napari_lot.voxel.est:est", Est, "equal-slope tomography"),
-    "genfire": Entry("napari_lot.voxel.genfire:genfire", Genfire, "generalised Fourier iterative reconstruction"),
-    "resire": Entry("napari_lot.voxel.resire:resire", Resire, "real-space iterative reconstruction"),
+    "wbp": Entry("napari_lot.voxel.realspace.wbp:wbp", Wbp, "weighted back-projection"),
+    "art": Entry("napari_lot.voxel.realspace.art:art", Art, "algebraic reconstruction technique"),
+    "sart": Entry("napari_lot.voxel.realspace.sart:sart", Sart, "simultaneous algebraic reconstruction technique"),
+    "sirt": Entry("napari_lot.voxel.realspace.sirt:sirt", Sirt, "simultaneous iterative reconstruction technique"),
+    "est": Entry("napari_lot.voxel.fourier.est:est", Est, "equal-slope tomography"),
+    "genfire": Entry(
+        "napari_lot.voxel.fourier.genfire:genfire", Genfire, "generalised Fourier iterative reconstruction"
+    ),
+    "resire": Entry("napari_lot.voxel.realspace.resire:resire", Resire, "real-space iterative reconstruction"),
 }
 
 

@@ -28,9 +28,9 @@ from napari_lot.gui.work.one_paint import lay_out, painted_once
 from napari_lot.gui.work.share import FairShare
 from napari_lot.gui.work.turns import Turns
 from napari_lot.physics.geometry import series_rotations
+from napari_lot.voxel.atoms.species import Found
 from napari_lot.voxel.job import VoxelJob
 from napari_lot.voxel.result import VoxelResult, VoxelSnapshot
-from napari_lot.voxel.species import Found
 from napari_lot.voxel.volume import Volume
 
 _LOG = logging.getLogger(__name__)

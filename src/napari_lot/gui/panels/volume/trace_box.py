@@ -22,8 +22,8 @@ from napari_lot.gui.state import WorkbenchState
 from napari_lot.gui.work.task import Task
 from napari_lot.settings import Model, Settings, in_words
 from napari_lot.settings.tracing import Tracing
-from napari_lot.voxel.species import Found, find_atoms, trace_spacing_A
-from napari_lot.voxel.tracing import FLAG_WORDS, Flag
+from napari_lot.voxel.atoms.species import Found, find_atoms, trace_spacing_A
+from napari_lot.voxel.atoms.tracing import FLAG_WORDS, Flag
 from napari_lot.voxel.volume import Volume
 
 TRACE = "trace"

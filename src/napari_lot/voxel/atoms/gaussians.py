@@ -9,8 +9,20 @@ import numpy as np
 from numba import njit
 from numpy.typing import NDArray
 
-from napari_lot.voxel.peaks import Floats, Voxels, in_threads
-from napari_lot.voxel.windows import FITTED, NO_MAXIMUM, NOBODY, B, H, Neighbours, W, Z, tables_of, window_of, windows
+from napari_lot.voxel.atoms.peaks import Floats, Voxels, in_threads
+from napari_lot.voxel.atoms.windows import (
+    FITTED,
+    NO_MAXIMUM,
+    NOBODY,
+    B,
+    H,
+    Neighbours,
+    W,
+    Z,
+    tables_of,
+    window_of,
+    windows,
+)
 
 _STEPS = 40
 _SETTLED = 1e-5

@@ -9,8 +9,8 @@ import numpy as np
 from numba import njit
 from numpy.typing import NDArray
 
-from napari_lot.voxel.peaks import Floats, Voxels, in_threads
-from napari_lot.voxel.windows import FITTED, NO_MAXIMUM, NOBODY, Neighbours, windows
+from napari_lot.voxel.atoms.peaks import Floats, Voxels, in_threads
+from napari_lot.voxel.atoms.windows import FITTED, NO_MAXIMUM, NOBODY, Neighbours, windows
 
 
 def powers_of(degree: int) -> NDArray[np.int64]:

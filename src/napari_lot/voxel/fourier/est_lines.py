@@ -9,9 +9,9 @@ from numpy.typing import NDArray
 from scipy import fft
 
 from napari_lot.errors import InputError
-from napari_lot.voxel.fourier_slices import ImageTransforms
+from napari_lot.voxel.fourier.pseudo_polar import Transform, transform
+from napari_lot.voxel.fourier.slices import ImageTransforms
 from napari_lot.voxel.method import Poll
-from napari_lot.voxel.pseudo_polar import Transform, transform
 
 Floats = NDArray[np.float64]
 

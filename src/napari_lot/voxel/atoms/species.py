@@ -15,7 +15,7 @@ from napari_lot.errors import InputError
 from napari_lot.physics.elements import relative_strengths, weakest_contrast
 from napari_lot.progress import Progress, nothing
 from napari_lot.settings import Settings
-from napari_lot.voxel.tracing import LEAST_DISTANCE, Flag, Traced, trace
+from napari_lot.voxel.atoms.tracing import LEAST_DISTANCE, Flag, Traced, trace
 from napari_lot.voxel.volume import Volume
 
 

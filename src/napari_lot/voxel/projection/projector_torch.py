@@ -10,7 +10,7 @@ import torch
 from torch.nn.functional import grid_sample
 
 from napari_lot.voxel.method import Poll
-from napari_lot.voxel.projector import Images, Projector, nothing
+from napari_lot.voxel.projection.projector import Images, Projector, nothing
 
 LARGEST_GRID = 2**25
 """Samples that are placed at a time: 256 MB of coordinates."""

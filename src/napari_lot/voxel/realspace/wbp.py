@@ -9,11 +9,11 @@ from numpy.typing import NDArray
 from scipy import fft, ndimage
 
 from napari_lot.settings.voxel import Wbp
-from napari_lot.voxel import weighting
-from napari_lot.voxel.device import projector_for
 from napari_lot.voxel.method import Iterate, Poll, Tilts
-from napari_lot.voxel.misfit import r_factors, residual, said
-from napari_lot.voxel.projector import Images, Projector
+from napari_lot.voxel.projection.device import projector_for
+from napari_lot.voxel.projection.projector import Images, Projector
+from napari_lot.voxel.realspace import weighting
+from napari_lot.voxel.realspace.misfit import r_factors, residual, said
 from napari_lot.voxel.volume import Volume
 
 Floats = NDArray[np.float64]

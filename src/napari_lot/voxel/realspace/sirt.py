@@ -7,10 +7,10 @@ from collections.abc import Iterator
 import numpy as np
 
 from napari_lot.settings.voxel import Sirt
-from napari_lot.voxel.device import projector_for
 from napari_lot.voxel.method import Iterate, Poll, Tilts
-from napari_lot.voxel.misfit import r_factors, residual, said
-from napari_lot.voxel.projector import Images
+from napari_lot.voxel.projection.device import projector_for
+from napari_lot.voxel.projection.projector import Images
+from napari_lot.voxel.realspace.misfit import r_factors, residual, said
 from napari_lot.voxel.volume import Volume
 
 LEAST_SUM = 0.05

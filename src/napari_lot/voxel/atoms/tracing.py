@@ -15,13 +15,13 @@ from napari_lot.atoms import Orbitals
 from napari_lot.errors import InputError
 from napari_lot.progress import Progress, nothing
 from napari_lot.settings.tracing import Tracing
-from napari_lot.voxel import peaks as pk
-from napari_lot.voxel.gaussians import common_width, fit_gaussians
-from napari_lot.voxel.integrals import integrals
-from napari_lot.voxel.peaks import Floats
-from napari_lot.voxel.polynomials import fit_polynomials
+from napari_lot.voxel.atoms import peaks as pk
+from napari_lot.voxel.atoms.gaussians import common_width, fit_gaussians
+from napari_lot.voxel.atoms.integrals import integrals
+from napari_lot.voxel.atoms.peaks import Floats
+from napari_lot.voxel.atoms.polynomials import fit_polynomials
+from napari_lot.voxel.atoms.windows import FITTED, NO_MAXIMUM, NOBODY, B, H, Neighbours, W, Z, neighbours_of
 from napari_lot.voxel.volume import Volume
-from napari_lot.voxel.windows import FITTED, NO_MAXIMUM, NOBODY, B, H, Neighbours, W, Z, neighbours_of
 
 LEAST_DISTANCE = 0.7
 """Least distance of two atoms in nearest-neighbour distances, where none is given."""

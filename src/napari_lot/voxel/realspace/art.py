@@ -8,9 +8,9 @@ import numpy as np
 
 from napari_lot.settings.voxel import Art
 from napari_lot.voxel.method import Iterate, Poll, Tilts
-from napari_lot.voxel.misfit import r_factors, residual, said
-from napari_lot.voxel.order import spread_order
-from napari_lot.voxel.projector import Projector
+from napari_lot.voxel.projection.projector import Projector
+from napari_lot.voxel.realspace.misfit import r_factors, residual, said
+from napari_lot.voxel.realspace.order import spread_order
 from napari_lot.voxel.volume import Volume
 
 

@@ -13,7 +13,7 @@ from numba import njit
 from numpy.typing import NDArray
 from scipy.spatial import cKDTree
 
-from napari_lot.voxel.peaks import Floats
+from napari_lot.voxel.atoms.peaks import Floats
 
 FITTED, NO_MAXIMUM = 0, 1
 """How a fit ended."""

@@ -7,7 +7,7 @@ import numpy as np
 from napari_lot.errors import InputError, RunFailed
 from napari_lot.settings.voxel import RealSpace
 from napari_lot.voxel.method import Tilts
-from napari_lot.voxel.projector import Projector
+from napari_lot.voxel.projection.projector import Projector
 
 AGREEMENT = 1e-3
 """Largest relative difference of a small projection on the card and on the processor."""
@@ -25,7 +25,7 @@ def projector_for(tilts: Tilts, shape: tuple[int, int, int], settings: RealSpace
     """
     if settings.device == "cpu" or not _cuda(settings.device == "cuda"):
         return Projector.of(tilts, shape, settings.threads)
-    from napari_lot.voxel.projector_torch import TorchProjector
+    from napari_lot.voxel.projection.projector_torch import TorchProjector
 
     try:
         wrong = _tried()
@@ -53,7 +53,7 @@ def _cuda(asked: bool) -> bool:
 def _tried(device: str = "cuda") -> str:
     """What is wrong with a card; '' where a small projection is the processor's."""
     from napari_lot.physics.geometry import rotations
-    from napari_lot.voxel.projector_torch import TorchProjector
+    from napari_lot.voxel.projection.projector_torch import TorchProjector
 
     turns = rotations([[0.0, 30.0, 0.0], [20.0, 70.0, -10.0]])
     geometry = (turns, (12, 14), 1.0, (5.0, 7.0), (10, 11, 12))

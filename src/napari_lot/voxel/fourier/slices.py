@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import fft
 
-from napari_lot.voxel import kaiser_bessel, padded_fft
+from napari_lot.voxel.fourier import kaiser_bessel, padded_fft
 from napari_lot.voxel.method import Poll, Tilts
 
 Floats = NDArray[np.float64]

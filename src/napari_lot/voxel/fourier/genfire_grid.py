@@ -15,10 +15,10 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.fft import next_fast_len
 
-from napari_lot.voxel import kaiser_bessel
-from napari_lot.voxel.fourier_slices import ImageTransforms
+from napari_lot.voxel.fourier import kaiser_bessel
+from napari_lot.voxel.fourier.padded_fft import blocks
+from napari_lot.voxel.fourier.slices import ImageTransforms
 from napari_lot.voxel.method import Poll
-from napari_lot.voxel.padded_fft import blocks
 
 NEAREST = 0.01
 """Voxels of the Fourier grid below which a slice is as good as exactly on the point."""

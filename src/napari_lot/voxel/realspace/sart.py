@@ -7,11 +7,11 @@ from collections.abc import Iterator
 import numpy as np
 
 from napari_lot.settings.voxel import Sart
-from napari_lot.voxel.device import projector_for
 from napari_lot.voxel.method import Iterate, Poll, Tilts
-from napari_lot.voxel.misfit import r_factors, residual, said
-from napari_lot.voxel.order import spread_order
-from napari_lot.voxel.sirt import LEAST_SUM, inverse_sums
+from napari_lot.voxel.projection.device import projector_for
+from napari_lot.voxel.realspace.misfit import r_factors, residual, said
+from napari_lot.voxel.realspace.order import spread_order
+from napari_lot.voxel.realspace.sirt import LEAST_SUM, inverse_sums
 from napari_lot.voxel.volume import Volume
 
 

@@ -19,11 +19,11 @@ from scipy import fft
 from napari_lot.errors import InputError
 from napari_lot.machine import usable_cores
 from napari_lot.settings.voxel_fourier import Genfire
-from napari_lot.voxel import padded_fft
-from napari_lot.voxel.fourier_fill import complete, refill, seen
-from napari_lot.voxel.fourier_slices import ImageTransforms, Reprojector, r_factor
-from napari_lot.voxel.fourier_support import Support
-from napari_lot.voxel.genfire_grid import Grid, Gridding, Slab
+from napari_lot.voxel.fourier import padded_fft
+from napari_lot.voxel.fourier.fill import complete, refill, seen
+from napari_lot.voxel.fourier.genfire_grid import Grid, Gridding, Slab
+from napari_lot.voxel.fourier.slices import ImageTransforms, Reprojector, r_factor
+from napari_lot.voxel.fourier.support import Support
 from napari_lot.voxel.method import Iterate, Poll, Tilts
 from napari_lot.voxel.volume import Volume
 

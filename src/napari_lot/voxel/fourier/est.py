@@ -18,10 +18,10 @@ from scipy import ndimage
 from napari_lot.errors import InputError
 from napari_lot.machine import usable_cores
 from napari_lot.settings.voxel_fourier import Est
-from napari_lot.voxel.est_lines import Axis, Measured, measured_lines, place, single_axis, turn_z
-from napari_lot.voxel.fourier_fill import complete, refill, seen
-from napari_lot.voxel.fourier_slices import ImageTransforms, Reprojector, r_factor
-from napari_lot.voxel.fourier_support import Support
+from napari_lot.voxel.fourier.est_lines import Axis, Measured, measured_lines, place, single_axis, turn_z
+from napari_lot.voxel.fourier.fill import complete, refill, seen
+from napari_lot.voxel.fourier.slices import ImageTransforms, Reprojector, r_factor
+from napari_lot.voxel.fourier.support import Support
 from napari_lot.voxel.method import Iterate, Poll, Tilts
 from napari_lot.voxel.volume import Volume
 

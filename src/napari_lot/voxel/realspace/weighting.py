@@ -6,7 +6,7 @@ import numba as nb
 import numpy as np
 from numpy.typing import NDArray
 
-from napari_lot.voxel.kernels import OPTIONS
+from napari_lot.voxel.projection.kernels import OPTIONS
 
 Floats = NDArray[np.float64]
 

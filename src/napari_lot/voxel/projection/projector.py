@@ -17,8 +17,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from napari_lot.machine import usable_cores
-from napari_lot.voxel import kernels, ray_kernels
 from napari_lot.voxel.method import Poll, Tilts
+from napari_lot.voxel.projection import kernels, ray_kernels
 
 Floats = NDArray[np.float64]
 Images = NDArray[np.float32]

@@ -10,7 +10,7 @@ import math
 import numba as nb
 import numpy as np
 
-from napari_lot.voxel.kernels import OPTIONS, add_at_edge, at_edge, ranges
+from napari_lot.voxel.projection.kernels import OPTIONS, add_at_edge, at_edge, ranges
 
 
 @nb.njit(inline="always", **OPTIONS)

@@ -5,8 +5,8 @@ from __future__ import annotations
 import numpy as np
 from numba import njit
 
-from napari_lot.voxel.peaks import Floats, Voxels, in_threads
-from napari_lot.voxel.windows import NOBODY, H, Neighbours, W, Z, tables_of, window_of
+from napari_lot.voxel.atoms.peaks import Floats, Voxels, in_threads
+from napari_lot.voxel.atoms.windows import NOBODY, H, Neighbours, W, Z, tables_of, window_of
 
 
 def integrals(

@@ -1,0 +1,1 @@
+"""Atoms at the peaks of a volume."""

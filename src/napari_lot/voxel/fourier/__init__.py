@@ -1,0 +1,1 @@
+"""Methods that work on Fourier slices: EST and GENFIRE."""

@@ -1,0 +1,1 @@
+"""Projection along any direction and its adjoint, on the processor and on a card."""

@@ -1,0 +1,1 @@
+"""Methods that work on the voxels: WBP, ART, SART, SIRT, RESIRE."""
