@@ -3,7 +3,7 @@
     xvfb-run -a -s "-screen 0 1600x1200x24 +extension GLX" python docs/screenshots.py
 
 Writes docs/screenshots/*.png (in 256 colours where that is needed to stay under 300 kB). ``--part`` takes only some of
-the parts (the sample, a session that is offered, an alloy), ``--only`` saves only some of the pictures, ``--size
+the parts (the sample, a session that is offered, an alloy, a volume), ``--only`` saves only some of the pictures, ``--size
 1280x720`` checks a small screen, ``--out`` writes elsewhere.
 """
 
@@ -13,13 +13,13 @@ import argparse
 import tempfile
 from pathlib import Path
 
-from tour import alloy, sample, session
+from tour import alloy, sample, session, volume
 from tour.guide import Guide
 
 from napari_lot.session import leftovers
 
 HERE = Path(__file__).parent / "screenshots"
-PARTS = ("sample", "session", "alloy")
+PARTS = ("sample", "session", "alloy", "volume")
 
 
 def main() -> None:
@@ -50,6 +50,11 @@ def main() -> None:
             session.leave_behind(autosaves)
             shown = guide()
             session.walk(shown)
+            shown.close()
+        if "volume" in parts:
+            leftovers.autosave_folder = lambda: scratch / "of the volume"
+            shown = guide()
+            volume.walk(shown)
             shown.close()
         if "alloy" in parts:
             leftovers.autosave_folder = lambda: scratch / "of the alloy"
