@@ -3,8 +3,8 @@
     xvfb-run -a -s "-screen 0 1600x1200x24 +extension GLX" python docs/screenshots.py
 
 Writes docs/screenshots/*.png (in 256 colours where that is needed to stay under 300 kB). ``--part`` takes only some of
-the parts (the sample, a session that is offered, an alloy, a volume), ``--only`` saves only some of the pictures, ``--size
-1280x720`` checks a small screen, ``--out`` writes elsewhere.
+the parts (the sample, a session that is offered, an alloy, a volume), ``--only`` saves only some of the pictures,
+``--size 1280x720`` checks a small screen, ``--out`` writes elsewhere.
 """
 
 from __future__ import annotations

@@ -13,6 +13,7 @@ import argparse
 import json
 import os
 import platform
+import re
 import shutil
 import subprocess
 import sys
@@ -43,6 +44,7 @@ sys.modules["torch"] = sys.modules["napari"] = None  # as if they were not there
 import napari_lot, napari_lot.settings
 print(napari_lot.__version__)
 """
+_COLOURS = re.compile("\x1b\\[[0-9;]*m")
 _CLEAN = ("PYTHONPATH", "PYTHONHOME", "VIRTUAL_ENV", "QT_API")
 
 
@@ -86,7 +88,7 @@ class Checks(list[Check]):
 
     def add(self, name: str, passed: bool, seconds: float, said: str) -> None:
         """Take note of something."""
-        self.append(Check(name, bool(passed), round(seconds, 1), said.replace(str(ROOT), ".")[:200]))
+        self.append(Check(name, bool(passed), round(seconds, 1), _COLOURS.sub("", said).replace(str(ROOT), ".")[:200]))
         print(f"{'ok    ' if passed else 'FAILED'} {name} ({seconds:.1f} s): {self[-1].said}", flush=True)
 
 
@@ -219,6 +221,7 @@ def main() -> int:
         again = {one["python"] for one in environments}
         before = json.loads(store.read_text(encoding="utf-8"))["environments"]
         environments = [one for one in before if one["python"] not in again] + environments
+        environments.sort(key=lambda one: [int(part) for part in one["python"].split(".") if part.isdigit()])
     found = {
         "machine": f"{platform.system()}, {platform.machine()}",
         "files": {path.name: path.stat().st_size for path in made},
