@@ -308,6 +308,7 @@ class Workbench(QWidget):
         self.doubts.put_away()  # there are no atoms that either could show
         self.inspect.table.put_away()
         self.layers.show_series(series, replacing=self.data.used_layer, keep_tilt=self.state.again)
+        self.volume.on_series()
         self.data.show_mask()
         if not self.state.again:
             self.sections["probe"].open()

@@ -11,7 +11,6 @@ from napari.layers import Image, Layer, Points
 from numpy.typing import NDArray
 
 from napari_lot.atoms import Orbitals
-from napari_lot.gui.canvas.atom_layers import SPHERE
 from napari_lot.gui.canvas.color_bar import show_color_bar
 from napari_lot.gui.canvas.colors import HEIGHT, coloring
 from napari_lot.gui.canvas.points import AXES_3D, UNITS_3D
@@ -23,6 +22,8 @@ from napari_lot.voxel.volume import Volume
 TOO_DARK, TOO_BRIGHT = 0.55, 1.1
 """Between these parts of the brightness that is white the contrast stays: one that followed all would flicker."""
 ATTENUATION = 0.03
+TRACED_SIZE = 0.3
+"""Diameter of a traced atom in expected nearest-neighbour distances: what it was traced from is seen around it."""
 
 
 class VolumeLayers:
@@ -32,8 +33,6 @@ class VolumeLayers:
     ----------
     volume : Volume or None
         What is on screen; None before there is any.
-    words : str
-        What is said of it on the canvas.
     of_series : bool
         It was reconstructed from the series that is open, and goes with it; else it came from a file or a layer.
     """
@@ -42,11 +41,17 @@ class VolumeLayers:
         self.viewer = viewer
         self._streaming = streaming
         self.volume: Volume | None = None
-        self.words = ""
+        self._words = ""
+        self._traced_words = ""
         self.of_series = False
         self.image: Image | None = None
         self.traced: Points | None = None
         self._limits: tuple[float, float] = (0.0, 1.0)
+
+    @property
+    def words(self) -> str:
+        """What is said on the canvas: of the volume, and of the atoms that were traced in it."""
+        return self._words + (f"\n{self._traced_words}" if TRACED in self.own() else "")
 
     def own(self) -> dict[str, Layer]:
         """The layers that are on screen, by name."""
@@ -58,7 +63,7 @@ class VolumeLayers:
         for layer in self.own().values():
             self.viewer.layers.remove(layer)
         self.image = self.traced = self.volume = None
-        self.words, self.of_series = "", False
+        self._words, self.of_series = "", False
 
     def show(self, volume: Volume, words: str, visible: bool, of_series: bool) -> bool:
         """Put a volume in the place of the one before; True where a layer was added.
@@ -66,7 +71,7 @@ class VolumeLayers:
         Atoms that were traced in another one go.
         """
         before, self.volume = self.volume, volume
-        self.words, self.of_series = words, of_series
+        self._words, self.of_series = words, of_series
         if volume is not before:
             self.forget_traced()
         image = self.image
@@ -126,7 +131,8 @@ class VolumeLayers:
         They are the person's to edit: a fit may begin with them.
         """
         self.forget_traced()
-        colors = coloring(HEIGHT, atoms, intensity=f"{intensity}")
+        colors = coloring(HEIGHT, atoms, intensity=intensity)
+        self._traced_words = f"{len(atoms)} traced atoms\ncoloured by {colors.words}"
         features: dict[str, NDArray[Any]] = {
             "id": atoms.id,
             "element": np.array(atoms.symbols),
@@ -137,12 +143,11 @@ class VolumeLayers:
         self.traced = Points(
             atoms.positions[:, ::-1].copy(),
             name=TRACED,
-            size=SPHERE * spacing_A,
+            size=TRACED_SIZE * spacing_A,
             face_color=colors.rgba(),
             border_width=0,
             antialiasing=0,
             shading="spherical",
-            opacity=0.8,
             features=features,
             units=UNITS_3D,
             axis_labels=AXES_3D,

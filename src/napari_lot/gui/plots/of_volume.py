@@ -18,7 +18,9 @@ from napari_lot.voxel.fourier_plane import Directions
 
 R_FREE_COLOR = look.AMBER
 MEASURED_COLOR, WEDGE_COLOR = look.AMBER, look.BLUE
-LINE_ALPHA, WEDGE_ALPHA = 110, 70
+LINE_ALPHA, WEDGE_ALPHA = 70, 70
+LEAST_PX = 195
+"""Height of a plot, at least: below it the axes leave no room."""
 
 
 class IterationPlot(QWidget):
@@ -43,11 +45,13 @@ class IterationPlot(QWidget):
         """Another run begins."""
         self.history = []
         self._seldom.forget()
+        self.plot.setXRange(0, 1)
         self._draw()
 
-    def add(self, history: Sequence[tuple[int, float, float]]) -> None:
-        """Iteration, mean R and R_free of some snapshots; while many come the plot is drawn once a second."""
+    def add(self, history: Sequence[tuple[int, float, float]], total: int) -> None:
+        """Iteration, mean R and R_free of some snapshots, of ``total``; while many come it is drawn once a second."""
         if history:
+            self.plot.setXRange(0, max(total, 1))
             self.history.extend(history)
             self._seldom.wish()
 
@@ -76,7 +80,7 @@ class SectionPlot(QWidget):
         super().__init__(parent)
         self.across, self.down, self._moved = across, down, moved
         self.plot = _plot(f"{down} (Å)", f"{across} (Å)", 100)
-        self.plot.setMinimumHeight(120)
+        self.plot.setMinimumHeight(LEAST_PX)
         self.plot.setMaximumHeight(16_777_215)
         item = self.plot.getPlotItem()
         item.showGrid(x=False, y=False)
@@ -86,7 +90,7 @@ class SectionPlot(QWidget):
         self.plot.setToolTip(f"Section {across}{down} of the volume; drag the lines, or click, to move the other two.")
         self._image = pg.ImageItem(axisOrder="row-major")
         self.plot.addItem(self._image)
-        self._atoms = pg.ScatterPlotItem(pxMode=False, pen=pg.mkPen(MARK_COLOR, width=1.5), brush=None)
+        self._atoms = pg.ScatterPlotItem(pxMode=False, pen=pg.mkPen(MARK_COLOR, width=1), brush=None)
         self.plot.addItem(self._atoms)
         self._lines = [
             pg.InfiniteLine(0, angle=angle, movable=True, pen=pg.mkPen(R_COLOR, width=1)) for angle in (90, 0)
@@ -153,14 +157,13 @@ class WedgePlot(QWidget):
     def __init__(self, parent: QWidget | None = None) -> None:
         super().__init__(parent)
         self.plot = _plot("k<sub>z</sub> (1/Å)", "k<sub>x</sub> (1/Å)", 100)
-        self.plot.setMinimumHeight(120)
+        self.plot.setMinimumHeight(LEAST_PX)
         self.plot.setMaximumHeight(16_777_215)
         item = self.plot.getPlotItem()
         item.showGrid(x=False, y=False)
         item.invertY(True)  # as the sections: z downwards
         item.setAspectLocked(True)
         self._image = pg.ImageItem(axisOrder="row-major")
-        self._image.setColorMap(pg.colormap.get("inferno"))
         self.plot.addItem(self._image)
         self._wedge = [pg.PlotCurveItem(pen=pg.mkPen(WEDGE_COLOR, width=1.5)) for _ in range(2)]
         for curve in self._wedge:

@@ -199,10 +199,11 @@ class RunPanel(QWidget):
         running, needs = self.state.running, self.needs()
         self.start_button.setEnabled(not running and needs is None)
         tip = "Start the reconstruction." if needs is None else f"{needs[0].upper()}{needs[1:]}."
-        self.start_button.setToolTip("A reconstruction is running." if running else tip)
+        of_volume = "A volume is being reconstructed (step 6)." if self.state.running_volume else None
+        self.start_button.setToolTip(of_volume or ("A reconstruction is running." if running else tip))
         stopping = self.runner is not None and self.runner.control.stop_request is not None
         why = "It is stopping." if running and stopping else "Nothing is running."
-        why = "A volume is being reconstructed (step 6)." if self.state.running_volume else why
+        why = of_volume or why
         for button, tip in (
             (self.pause_button, "Hold the fit, to look at its atoms or to edit them; nothing is lost."),
             (self.finish_button, "Stop soon and keep the atoms found so far."),

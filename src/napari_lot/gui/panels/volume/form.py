@@ -148,6 +148,7 @@ class VolumeForm(QWidget):
         for name, forms in self._of.items():
             forms.show(name == self.method)
         self.what.setText(WHAT[self.method])
+        self.box.setToolTip(f"{long_name(self.method)}. How the volume is calculated from the images.")
         self.changed.emit()
 
     # -- what is typed ----------------------------------------------------------------------------------------

@@ -113,7 +113,6 @@ class VolumePanel(QWidget):
         self._timer.setInterval(POLL_MS)
         self._timer.timeout.connect(self._poll)
         self.form.changed.connect(self.update_buttons)
-        state.series_changed.connect(self._on_series)
         state.running_changed.connect(self.update_buttons)
         state.reading_changed.connect(self.update_buttons)
         for event in (layers.viewer.layers.events.inserted, layers.viewer.layers.events.removed):
@@ -195,8 +194,8 @@ class VolumePanel(QWidget):
     def _on_layers(self, event: Any = None) -> None:
         self.trace.update_buttons()
 
-    def _on_series(self) -> None:
-        """The volume of another series went with it."""
+    def on_series(self) -> None:
+        """Another series is on the canvas: the volume of the one before went with it."""
         self.ended = None
         if self.layers.volume.volume is None:
             self._forget()
@@ -404,7 +403,6 @@ class VolumePanel(QWidget):
         """Cancel and wait for a run, stop the timer, stop listening; False if the thread would not end."""
         self._timer.stop()
         self._turns.drop()
-        self.state.series_changed.disconnect(self._on_series)
         self.state.running_changed.disconnect(self.update_buttons)
         self.state.reading_changed.disconnect(self.update_buttons)
         for event in (self.layers.viewer.layers.events.inserted, self.layers.viewer.layers.events.removed):

@@ -85,7 +85,9 @@ class VolumeProgress(QWidget):
         """Show where the run is."""
         if control.stop_request is None and not control.is_paused:
             name = "Preparing" if snapshot.stage == "prepare" else short_name(snapshot.stage)
-            self.stage.setText(f"<b>{name}</b>: {in_window_words(snapshot.message)}")
+            message = in_window_words(snapshot.message)
+            of_r = message.startswith("R ")  # which stands below, too
+            self.stage.setText(f"<b>{name}</b> is running" if of_r else f"<b>{name}</b>: {message}")
         if snapshot.stage == "prepare":
             self.bar.setRange(0, 0)
         else:
@@ -99,7 +101,7 @@ class VolumeProgress(QWidget):
             parts = [f"iteration {snapshot.step} of {snapshot.steps_total}"]
             parts += r_words(snapshot.r_factor, snapshot.r_free)
             self.detail.setText("  ·  ".join((*parts, f"{time_text(snapshot.elapsed_s)} so far")))
-        self.plot.add(history)
+        self.plot.add(history, snapshot.steps_total)
         self.show_bars(snapshot.r_factor)
 
     def show_bars(self, r_factor: np.ndarray, withheld: tuple[int, ...] = ()) -> None:

@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+from qtpy.QtCore import QTimer
 from qtpy.QtWidgets import QGridLayout, QLabel, QVBoxLayout, QWidget
 
 from napari_lot.gui.docks import dock_below
@@ -20,7 +21,8 @@ DOCK = "Sections of the volume"
 AXES = ("x", "y", "z")
 SECTIONS = (("x", "y"), ("x", "z"), ("y", "z"))
 """What goes across and what down in each."""
-LEAST_PX, NARROW_PX = 210, 700
+NARROW_PX = 700
+"""Width below which two plots lie side by side, and not four."""
 FLAT = "The series has no directions to draw: the volume was opened from a file."
 
 
@@ -65,7 +67,7 @@ class Sections(QWidget):
         inside.addWidget(self.why_no_wedge)
         self._columns = 0
         self._arrange(4)
-        self.setMinimumSize(2 * 150, LEAST_PX)
+        self.setMinimumWidth(300)
         self._plane = Latest("fourier plane", self)
         self._plane.done.connect(self._on_plane)
         self._seldom = Seldom(self._ask_plane, parent=self)
@@ -91,7 +93,7 @@ class Sections(QWidget):
         self._seldom.forget()
         self._plane.stop()
         self.put_away()
-        self.deleteLater()
+        QTimer.singleShot(0, self.deleteLater)
 
     @property
     def is_open(self) -> bool:
