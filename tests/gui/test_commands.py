@@ -36,11 +36,11 @@ def palette(viewer: Any) -> dict[str, bool]:
 
 def test_the_palette_lists_what_can_be_started(palette: dict[str, bool]) -> None:
     of = " (Local-orbital tomography)"
-    for title in ("Open the workbench", "Open the sample in the workbench", "Open a session…"):
+    for title in ("Open the workbench", "Open the sample in the workbench", "Open a session…", "Open a volume…"):
         assert palette[title + of]
     assert palette["Workbench" + of]
     # what needs a path is no command for a person
-    for title in ("Read a tilt series", "Read atoms", "Write a tilt series", "Write atoms"):
+    for title in ("Read a tilt series", "Read a volume", "Read atoms", "Write a tilt series", "Write atoms"):
         assert not palette[title + of]
 
 
@@ -90,8 +90,9 @@ def test_a_session_is_asked_for_and_opens(
     assert len(bench.state.series) == 36
 
 
-def test_the_session_command_stands_in_the_file_menu(viewer: Any) -> None:
+def test_sessions_and_volumes_stand_in_the_file_menu(viewer: Any) -> None:
     from napari._app_model import get_app_model
 
     items = get_app_model().menus.get_menu("napari/file/io_utilities")
-    assert "napari-lot.open_session" in [item.command.id for item in items if hasattr(item, "command")]
+    offered = [item.command.id for item in items if hasattr(item, "command")]
+    assert {"napari-lot.open_session", "napari-lot.open_volume"} <= set(offered)
