@@ -1,4 +1,4 @@
-"""The sixth step on the bundled sample: a volume while it iterates, its sections and missing wedge, atoms in it."""
+"""The sixth step on the bundled sample: a volume, its sections and missing wedge, the atoms in it."""
 
 from __future__ import annotations
 
@@ -14,26 +14,15 @@ def walk(guide: Guide) -> None:
     guide.open("volume")
     guide.choose("volume_method", "SIRT: simultaneous iterative reconstruction technique")
     guide.type("volume_iterations", "40")
-    guide.scroll_to("volume")
-    guide.shot("11_method")
     guide.click("volume_start")
-    detail = guide.widget("volume_detail")
-    guide.must(120, lambda: "iteration" in detail.text() and bench.layers.volume.volume is not None, "The first volume")
-    guide.wait(4.0)
-    guide.scroll_to("volume")
-    guide.shot("11_volume")
-    guide.must(400, lambda: not bench.state.running, "The volume")
-    guide.viewer.scene.camera.angles = (0, 20, 10)
-    guide.scroll_to("volume_stage")
-    guide.shot("11_done")
+    guide.must(400, lambda: bench.volume.result is not None and not bench.state.running, "The volume")
     guide.click("trace_atoms")
     guide.must(120, lambda: not bench.volume.trace.task.running and bench.volume.trace.found is not None, "The atoms")
-    guide.viewer.scene.camera.angles = (0, 0, 0)
     guide.click("show_sections")
     guide.wait(3.0)
     guide.scroll_to("show_sections")
     guide.shot("11_sections")
     bench.volume.sections.put_away()
     guide.wait(0.5)
-    guide.scroll_to("show_sections")
+    guide.scroll_to("volume_stage")
     guide.shot("11_traced")

@@ -41,7 +41,8 @@ def done(volume_step: Any, hand: Any) -> Any:
 def start(bench: Any, hand: Any) -> None:
     """Start, and wait for the first states."""
     hand.click(child(bench, "volume_start"))
-    hand.until(lambda: len(bench.volume.progress.plot.history) > 1)
+    there = bench.layers.viewer.layers
+    hand.until(lambda: len(bench.volume.progress.plot.history) > 1 and "Volume" in there)
 
 
 def finish(bench: Any, hand: Any, button: str = "volume_finish") -> None:

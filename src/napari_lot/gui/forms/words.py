@@ -78,10 +78,10 @@ CHOICES = {
     },
     "placement": {"nearest": "nearest equal slope", "exact": "exact slope"},
     "fit": {
-        "ellipsoid": "Gaussian of three widths",
-        "gaussian": "Gaussian of one width",
+        "ellipsoid": "ellipsoid: three widths",
+        "gaussian": "Gaussian: one width",
         "polynomial": "polynomial",
-        "none": "none, the voxel itself",
+        "none": "none: the voxel itself",
     },
     "device": {"auto": "the fastest there is", "cpu": "CPU", "cuda": "CUDA", "mps": "Apple GPU"},
 }

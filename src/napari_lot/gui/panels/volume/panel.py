@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 from qtpy.QtCore import QTimer
-from qtpy.QtWidgets import QHBoxLayout, QPushButton, QVBoxLayout, QWidget
+from qtpy.QtWidgets import QVBoxLayout, QWidget
 
 from napari_lot.errors import InputError
 from napari_lot.gui.canvas.atom_layers import SPHERE
@@ -17,6 +17,7 @@ from napari_lot.gui.canvas.volume_layers import limits_of
 from napari_lot.gui.forms.section import CAVEAT, DONE, NEEDS, READY
 from napari_lot.gui.forms.widgets import button, offer
 from napari_lot.gui.live import Outcome, RunnableJob, VolumeRunner
+from napari_lot.gui.panels.volume.buttons import RunButtons
 from napari_lot.gui.panels.volume.files_box import NO_VOLUME, VolumeFiles
 from napari_lot.gui.panels.volume.form import VolumeForm
 from napari_lot.gui.panels.volume.progress import VolumeProgress
@@ -38,7 +39,6 @@ _LOG = logging.getLogger(__name__)
 POLL_MS = 100
 APART_S = 0.3
 """Least time between two states of the volume on screen."""
-ATOMS_RUN = "A fit of orbitals is running (step 3)."
 
 
 class VolumePanel(QWidget):
@@ -79,25 +79,12 @@ class VolumePanel(QWidget):
         self.trace = TraceBox(state, layers)
         self.files = VolumeFiles(state, layers.viewer, folder)
         self.sections = Sections(layers.viewer.window)
-        self.start_button, self.pause_button = QPushButton("Start"), QPushButton("Pause")
-        self.finish_button, self.cancel_button = QPushButton("Finish now"), QPushButton("Cancel")
-        buttons = QHBoxLayout()
-        for widget, name, call in (
-            (self.start_button, "volume_start", self._start),
-            (self.pause_button, "volume_pause", self._pause_or_resume),
-            (self.finish_button, "volume_finish", self._finish),
-            (self.cancel_button, "volume_cancel", self._cancel),
-        ):
-            widget.setObjectName(name)
-            widget.clicked.connect(call)
-            buttons.addWidget(widget)
+        self.buttons = RunButtons(self._start, self._pause_or_resume, self._finish, self._cancel)
         self.show_sections = button("show_sections", "Sections and missing wedge")
         self.show_sections.clicked.connect(self._open_sections)
         layout = QVBoxLayout(self)
         layout.setContentsMargins(0, 0, 0, 0)
-        layout.addWidget(self.form)
-        layout.addLayout(buttons)
-        for part in (self.progress, self.show_sections, self.trace, self.files):
+        for part in (self.form, self.buttons, self.progress, self.show_sections, self.trace, self.files):
             layout.addWidget(part)
         self.setAcceptDrops(True)
 
@@ -161,21 +148,8 @@ class VolumePanel(QWidget):
 
     def update_buttons(self) -> None:
         """Enable what does something now; what does not says why."""
-        running, needs = self.state.running_volume, self.needs()
-        busy = self.trace.task.running or self.files.task.running
-        why = "A volume is being reconstructed." if running else ATOMS_RUN if self.state.fitting else None
-        why = why or (None if needs is None else f"{needs[0].upper()}{needs[1:]}.")
-        why = why or ("Not while the volume is traced, read or written: wait, or cancel." if busy else None)
-        offer(self.start_button, why, "Reconstruct a volume from the tilt series.")
         control = None if self.runner is None else self.runner.control
-        stopping = control is not None and control.stop_request is not None
-        idle = "It is stopping." if stopping else None if running else ATOMS_RUN if self.state.fitting else None
-        idle = idle or (None if running else "Nothing is running.")
-        paused = control is not None and running and control.pause_requested
-        self.pause_button.setText("Resume" if paused else "Pause")
-        offer(self.pause_button, idle, "Go on." if paused else "Hold the reconstruction; nothing is lost.")
-        offer(self.finish_button, idle, "Stop after this iteration and keep its volume.")
-        offer(self.cancel_button, idle, "Stop soon without a result.")
+        self.buttons.update_for(self.state, control, self.needs(), self.trace.task.running or self.files.task.running)
         self.form.setEnabled(not self.state.running)
         self.form.setToolTip("Not while a reconstruction is running." if self.state.running else "")
         offer(
@@ -201,10 +175,14 @@ class VolumePanel(QWidget):
             self._forget()
         self.update_buttons()
 
-    def _forget(self) -> None:
+    def _forget_result(self) -> None:
+        """Another volume comes: what was known of the one before, and its atoms, are not its own."""
         self.result = None
-        self.progress.hide()
         self.trace.forget()
+
+    def _forget(self) -> None:
+        self._forget_result()
+        self.progress.hide()
         self.sections.forget()
         self.files.say("")
 
@@ -287,8 +265,7 @@ class VolumePanel(QWidget):
         if snapshot.volume is None:
             return
         if self._first:
-            self.result = None
-            self.trace.forget()
+            self._forget_result()
         self._put(snapshot.volume, self._words(snapshot.volume, snapshot.step), of_series=True, turn=self._first)
         self._first = False
 
@@ -355,8 +332,7 @@ class VolumePanel(QWidget):
 
     def _take(self, volume: Volume, name: str) -> None:
         """A volume that somebody has opened takes the place of the one on screen."""
-        self.result = None
-        self.trace.forget()
+        self._forget_result()
         shape = " × ".join(map(str, volume.values.shape[::-1]))
         words = f"{name}\n{shape} voxels (x, y, z) of {volume.voxel_A:g} Å"
         self.layers.view_chosen = False
