@@ -9,6 +9,7 @@ import subprocess
 import sys
 import threading
 import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -20,14 +21,23 @@ SIMULATOR = Path(__file__).resolve().parent.parent / "independent" / "thin_slice
 
 def find_case(case: Case, cases: Path, work: Path) -> Path | None:
     """Folder of a case: among the given ones, or made by the independent simulator; None where it is missing."""
-    if (cases / case.name / "case.json").exists():
-        return cases / case.name
-    if not case.generate:
+
+    def make(folder: Path) -> None:
+        subprocess.run([sys.executable, str(SIMULATOR), "--out", str(folder), *case.generate], check=True)
+
+    return found_or_made(case.name, cases, work, make if case.generate else None)
+
+
+def found_or_made(name: str, cases: Path, work: Path, make: Callable[[Path], None] | None) -> Path | None:
+    """Folder of a case: among the given ``cases``, or made once under ``work``; None where it can be neither."""
+    if (cases / name / "case.json").exists():
+        return cases / name
+    if make is None:
         return None
-    folder = work / "cases" / case.name
+    folder = work / "cases" / name
     if not (folder / "case.json").exists():
         folder.parent.mkdir(parents=True, exist_ok=True)
-        subprocess.run([sys.executable, str(SIMULATOR), "--out", str(folder), *case.generate], check=True)
+        make(folder)
     return folder
 
 

@@ -8,6 +8,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from benchmarks.accuracy.measure import found_or_made
+
 VOXEL_METHODS = ("wbp", "art", "sart", "sirt", "est", "genfire", "resire")
 METHODS = ("lot", "lot-peaks", *VOXEL_METHODS)
 WORDS = {"lot": "LOT", "lot-peaks": "LOT from peaks", **{name: name.upper() for name in VOXEL_METHODS}}
@@ -52,13 +54,9 @@ CASES = (
 
 def find_case(case: Case, cases: Path, work: Path, program: str) -> Path | None:
     """Folder of a case: among the given ones, or made with a fixed seed; None where it is missing."""
-    if (cases / case.name / "case.json").exists():
-        return cases / case.name
-    if not case.generate:
-        return None
-    folder = work / "cases" / case.name
-    if not (folder / "case.json").exists():
-        folder.parent.mkdir(parents=True, exist_ok=True)
+
+    def make(folder: Path) -> None:
         subprocess.run([program, "simulate", "--out", str(folder), "--overwrite", *case.generate], check=True)
         (folder / "case.json").write_text(json.dumps(dict(case.facts), indent=1), encoding="utf-8")
-    return folder
+
+    return found_or_made(case.name, cases, work, make if case.generate else None)

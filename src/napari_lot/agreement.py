@@ -13,7 +13,8 @@ from napari_lot.machine import processes
 from napari_lot.physics.elements import nearest_neighbour_A
 from napari_lot.series.detector import choose_likelihood
 from napari_lot.series.tilt_series import TiltSeries
-from napari_lot.settings import REFINED_BY_DEFAULT, Model, Settings
+from napari_lot.settings import REFINED_BY_DEFAULT, Data, Model, Settings
+from napari_lot.settings.tilts import withheld_tilts
 
 LEAST_TILTS_FOR_PROBE = 8
 """Each tilt sees every atom at another depth: a few depths are needed before a probe can be told from its atoms."""
@@ -56,6 +57,43 @@ def expected_spacing_A(model: Model) -> float:
     return min(nearest_neighbour_A(element) for element in model.elements)
 
 
+def check_facts(series: TiltSeries, data: Data, *names: str) -> None:
+    """What the settings say of the series under these names is what the series says.
+
+    Raises
+    ------
+    InputError
+        It says something else: the setting would be ignored.
+    """
+    for name in names:
+        given, own = getattr(data, name), getattr(series, name)
+        if name in data.model_fields_set and given is not None and given != own:
+            raise InputError(
+                f"{series.source}: data.{name} is {given} in the settings but {own} in the series: "
+                "read the series with the value that holds."
+            )
+
+
+def shared_out(series: TiltSeries, data: Data) -> tuple[TiltSeries, tuple[int, ...], TiltSeries]:
+    """The series without the tilts that are left out, which of its tilts are withheld, and it without those as well.
+
+    Raises
+    ------
+    InputError
+        No tilt would be withheld, or too few are left to fit.
+    """
+    series = series.exclude(*data.left_out) if data.left_out else series
+    withheld = tuple(t for t in withheld_tilts(len(series), data.withhold) if t not in series.excluded)
+    if data.withhold is not None and not withheld:
+        raise InputError(
+            f"--withhold {data.withhold}: none of the {len(series)} tilts would be withheld; give a smaller number."
+        )
+    try:
+        return series, withheld, series.exclude(*withheld) if withheld else series
+    except InputError as error:
+        raise InputError(f"--withhold {data.withhold}: too few tilts are left to fit. {error}") from None
+
+
 def check_agreement(settings: Settings, series: TiltSeries, start: Orbitals | None) -> None:
     """Settings that say something of the series or the start say the same as these do.
 
@@ -70,16 +108,7 @@ def check_agreement(settings: Settings, series: TiltSeries, start: Orbitals | No
 
         orbital(settings.model.orbital)  # an absent or unreadable table is told before the run
     choose_likelihood(series, settings)
-    for name, given, own in (
-        ("pixel_size_A", data.pixel_size_A, series.pixel_size_A),
-        ("tilt_axis_deg", data.tilt_axis_deg, series.tilt_axis_deg),
-        ("counts", data.counts, series.counts),
-    ):
-        if name in data.model_fields_set and given is not None and given != own:
-            raise InputError(
-                f"{series.source}: data.{name} is {given} in the settings but {own} in the series: "
-                "read the series with the value that holds."
-            )
+    check_facts(series, data, "pixel_size_A", "tilt_axis_deg", "counts")
     if settings.start.kind not in ("grid", "peaks") and start is None:
         raise InputError(
             f"start.kind: the atoms of {settings.start.kind} are to be read and given to the job as its start."

@@ -5,10 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import replace
 
-from napari_lot.agreement import check, check_agreement, checked_weights, expected_spacing_A
+from napari_lot.agreement import check, check_agreement, checked_weights, expected_spacing_A, shared_out
 from napari_lot.atoms import Orbitals
 from napari_lot.control import Control
-from napari_lot.errors import InputError
 from napari_lot.result import Checkpoint, ProbeSlices, Result, Snapshot
 from napari_lot.series.tilt_series import TiltSeries
 from napari_lot.settings import Settings
@@ -90,12 +89,7 @@ class Job:
         self.settings = settings
         self.checkpoint = checkpoint
         self.tilt_weights = checked_weights(series, settings)  # before tilts of weight 0 are left out
-        left_out = settings.data.left_out
-        self.series = series.exclude(*left_out) if left_out else series
-        self.withheld = tuple(
-            t for t in withheld_tilts(len(series), settings.data.withhold) if t not in self.series.excluded
-        )
-        self.fitted = self._without_withheld()
+        self.series, self.withheld, self.fitted = shared_out(series, settings.data)
         self.start = start
         self.from_peaks = settings.start.kind == "peaks" and start is None
         self.result: Result | None = None
@@ -103,19 +97,6 @@ class Job:
         self.spacing_A = expected_spacing_A(settings.model)
         check(settings)
         check_agreement(settings, series, start)
-
-    def _without_withheld(self) -> TiltSeries:
-        if self.settings.data.withhold is not None and not self.withheld:
-            raise InputError(
-                f"--withhold {self.settings.data.withhold}: none of the {len(self.series)} tilts would be withheld; "
-                "give a smaller number."
-            )
-        try:
-            return self.series.exclude(*self.withheld) if self.withheld else self.series
-        except InputError as error:
-            raise InputError(
-                f"--withhold {self.settings.data.withhold}: too few tilts are left to fit. {error}"
-            ) from None
 
     def run(self, control: Control | None = None) -> Iterator[Snapshot]:
         """Yield snapshots, every change of stage but not more than a person can follow; sets ``result`` at the end.

@@ -211,15 +211,7 @@ def make_report(series: TiltSeries, result: Result, run: dict[str, Any]) -> dict
         "stop_reason": result.stop_reason,
         "message": result.message,
         "warnings": result.warnings,
-        "series": {
-            "source": series.source,
-            "shape": series.images.shape,
-            "pixel_size_A": series.pixel_size_A,
-            "counts": series.counts,
-            "excluded": series.excluded,
-            "warnings": series.warnings,
-            "prepared": series.history,
-        },
+        "series": series_facts(series),
         "settings": settings.model_dump(mode="json"),
         "versions": versions(),
         "device": result.details.get("device", "cpu"),
@@ -261,6 +253,19 @@ def write_json(path: str | Path, value: Any) -> None:
     # A row of numbers is a row, not a column.
     text = re.sub(r"\[\s+([^][{}\"]+?)\s+\]", lambda row: "[" + " ".join(row[1].split()) + "]", text)
     Path(path).write_text(text + "\n", encoding="utf-8", errors=OTHER_BYTES)
+
+
+def series_facts(series: TiltSeries) -> dict[str, Any]:
+    """What a report says of the measured series."""
+    return {
+        "source": series.source,
+        "shape": series.images.shape,
+        "pixel_size_A": series.pixel_size_A,
+        "counts": series.counts,
+        "excluded": series.excluded,
+        "warnings": series.warnings,
+        "prepared": series.history,
+    }
 
 
 def versions() -> dict[str, str]:

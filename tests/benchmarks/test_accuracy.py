@@ -36,16 +36,6 @@ def accuracy(monkeypatch):
     return cases, measure, page
 
 
-@pytest.fixture
-def folder(tmp_path):
-    made = tmp_path / "some_case"
-    made.mkdir()
-    facts = {"element": "Pt", "counts": True, "pixel_size_A": 0.25, "energy_eV": 3e5, "semiangle_mrad": 25.0,
-             "source_sigma_A": 0.3, "rotation_centre_px": [64.0, 64.0]}  # fmt: skip
-    (made / "case.json").write_text(json.dumps(facts))
-    return made
-
-
 def test_the_facts_of_a_case_are_given_and_the_centre_is_not(accuracy, folder):
     flags = accuracy[1].facts(folder)
     assert flags[flags.index("--pixel-size") + 1] == "0.25"

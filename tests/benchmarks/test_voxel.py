@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import sys
 from pathlib import Path
 
@@ -21,16 +20,6 @@ def bench(monkeypatch):
     from benchmarks.voxel import cases, figures, measure, page
 
     return cases, measure, page, figures
-
-
-@pytest.fixture
-def folder(tmp_path):
-    made = tmp_path / "some_case"
-    made.mkdir()
-    facts = {"element": "Pt", "counts": True, "pixel_size_A": 0.25, "energy_eV": 3e5, "semiangle_mrad": 25.0,
-             "source_sigma_A": 0.3, "rotation_centre_px": [64.0, 64.0]}  # fmt: skip
-    (made / "case.json").write_text(json.dumps(facts))
-    return made
 
 
 def test_all_are_given_the_same_facts_and_nothing_else(bench, folder):

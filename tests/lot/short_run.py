@@ -28,3 +28,12 @@ def noisy_series(particle, lens=None):
     series = simulate_series(particle, ANGLES, 0.4, lens, image_shape=(48, 52))
     noise = np.random.default_rng(5).normal(0.1, 0.01, series.images.shape)
     return series.with_changes(images=(series.images + noise).astype(np.float32))
+
+
+def assert_complete(found, particle, rmsd_A):
+    """Every atom of a particle is found once, to within ``rmsd_A``."""
+    assert len(found) == len(particle)
+    offset = found.positions.mean(0) - particle.positions.mean(0)
+    distance = np.linalg.norm((found.positions - offset)[:, None] - particle.positions, axis=2)
+    assert sorted(distance.argmin(1)) == list(range(len(particle))), "every atom once"
+    assert np.sqrt((distance.min(1) ** 2).mean()) < rmsd_A

@@ -7,7 +7,7 @@ import time
 
 import numpy as np
 import pytest
-from short_run import SHORT, noisy_series, small_particle
+from short_run import SHORT, assert_complete, noisy_series, small_particle
 
 from napari_lot.control import Control
 from napari_lot.errors import InputError
@@ -45,14 +45,6 @@ def series(particle):
 
 def finished(job, control=None):
     return list(job.run(control))
-
-
-def assert_complete(found, particle, rmsd_A):
-    assert len(found) == len(particle)
-    offset = found.positions.mean(0) - particle.positions.mean(0)
-    distance = np.linalg.norm((found.positions - offset)[:, None] - particle.positions, axis=2)
-    assert sorted(distance.argmin(1)) == list(range(len(particle))), "every atom once"
-    assert np.sqrt((distance.min(1) ** 2).mean()) < rmsd_A
 
 
 def test_a_particle_is_found_completely(particle, series):

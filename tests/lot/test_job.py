@@ -12,7 +12,7 @@ from itertools import pairwise
 import numpy as np
 import pytest
 from scipy import ndimage
-from short_run import ANGLES, SHORT, noisy_series, small_particle
+from short_run import ANGLES, SHORT, assert_complete, noisy_series, small_particle
 
 from napari_lot.atoms import Orbitals
 from napari_lot.errors import InputError
@@ -74,14 +74,6 @@ def assert_same(a, b):
         np.testing.assert_array_equal(getattr(a.orbitals, name), getattr(b.orbitals, name), name)
     for name in ("r_factor", "shifts_px", "scale", "background", "calculated"):
         np.testing.assert_array_equal(getattr(a, name), getattr(b, name), name)
-
-
-def assert_complete(found, particle, rmsd_A):
-    assert len(found) == len(particle)
-    offset = found.positions.mean(0) - particle.positions.mean(0)
-    distance = np.linalg.norm((found.positions - offset)[:, None] - particle.positions, axis=2)
-    assert sorted(distance.argmin(1)) == list(range(len(particle))), "every atom once"
-    assert np.sqrt((distance.min(1) ** 2).mean()) < rmsd_A
 
 
 # -- what it finds --------------------------------------------------------------------------------------------------

@@ -1,6 +1,9 @@
 """Gaussian balls: their density and their projections, in closed form."""
 
+from dataclasses import replace
+
 import numpy as np
+import pytest
 
 from napari_lot.physics.geometry import rotations
 from napari_lot.voxel.method import Tilts
@@ -67,3 +70,27 @@ def everywhere(number, seed=1):
         ],
         -1,
     )
+
+
+def noisy(tilts, part, seed=0):
+    """The tilts with white noise of a part of their brightest pixel."""
+    noise = np.random.default_rng(seed).normal(0, part * tilts.images.max(), tilts.images.shape)
+    return replace(tilts, images=(tilts.images + noise).astype(np.float32))
+
+
+def assert_ends_at_poll(method, count):
+    """What ``method(poll)`` yields ends with the error of the ``count``-th poll, and polls no more."""
+
+    class Enough(Exception):
+        pass
+
+    calls = []
+
+    def poll():
+        calls.append(0)
+        if len(calls) == count:
+            raise Enough
+
+    with pytest.raises(Enough):
+        list(method(poll))
+    assert len(calls) == count

@@ -4,7 +4,7 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from gaussian_balls import PIXEL_A, Balls, error
+from gaussian_balls import PIXEL_A, Balls, assert_ends_at_poll, error, noisy
 from pydantic import ValidationError
 
 from napari_lot.errors import InputError
@@ -29,11 +29,6 @@ def run(tilts, **settings):
 def about_y(theta):
     theta = np.asarray(theta, float)
     return rotations(np.stack([0 * theta, theta, 0 * theta], -1))
-
-
-def noisy(tilts, part, seed=0):
-    noise = np.random.default_rng(seed).normal(0, part * tilts.images.max(), tilts.images.shape)
-    return replace(tilts, images=(tilts.images + noise).astype(np.float32))
 
 
 @pytest.mark.parametrize("turn_deg", [0.0, 33.0])
@@ -212,16 +207,4 @@ def test_bad_input_is_told_in_a_sentence():
 
 
 def test_poll_ends_it_at_once():
-    class Enough(Exception):
-        pass
-
-    calls = []
-
-    def poll():
-        calls.append(0)
-        if len(calls) == 150:
-            raise Enough
-
-    with pytest.raises(Enough):
-        list(est(WEDGE, SHAPE, Est(threads=2), poll))
-    assert len(calls) == 150
+    assert_ends_at_poll(lambda poll: est(WEDGE, SHAPE, Est(threads=2), poll), 150)

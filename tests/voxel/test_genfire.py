@@ -7,7 +7,7 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from gaussian_balls import PIXEL_A, Balls, error, everywhere
+from gaussian_balls import PIXEL_A, Balls, assert_ends_at_poll, error, everywhere, noisy
 from pydantic import ValidationError
 
 from napari_lot.errors import InputError
@@ -26,11 +26,6 @@ WEDGE = BALLS.tilts(np.arange(-68.0, 69.0, 4.0), (32, 32))
 
 def run(tilts, shape=SHAPE, **settings):
     return list(genfire(tilts, shape, Genfire(threads=1, **{"oversampling": 2, **settings}), lambda: None))
-
-
-def noisy(tilts, part, seed=0):
-    noise = np.random.default_rng(seed).normal(0, part * tilts.images.max(), tilts.images.shape)
-    return replace(tilts, images=(tilts.images + noise).astype(np.float32))
 
 
 def gridded(tilts, shape, cutoff=0.5, withheld=0.0, block=1, seed=0, oversampling=2.0):
@@ -274,19 +269,7 @@ def test_bad_input_is_told_in_a_sentence():
 
 
 def test_poll_ends_it_at_once():
-    class Enough(Exception):
-        pass
-
-    calls = []
-
-    def poll():
-        calls.append(0)
-        if len(calls) == 40:
-            raise Enough
-
-    with pytest.raises(Enough):
-        list(genfire(WEDGE, SHAPE, Genfire(threads=2), poll))
-    assert len(calls) == 40
+    assert_ends_at_poll(lambda poll: genfire(WEDGE, SHAPE, Genfire(threads=2), poll), 40)
 
 
 def test_torch_is_not_imported():

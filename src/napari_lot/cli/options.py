@@ -6,7 +6,7 @@ here once. Precedence: flag, then ``--set``, then ``--config``, then what the fi
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any, Literal
@@ -230,6 +230,23 @@ def _flag_values(parameter: str, value: Any) -> Sequence[Any]:
     return [value]
 
 
+def of_config(config: Path | None, example: str) -> Iterator[tuple[str, Any]]:
+    """``section.name`` and value of all that a settings file says; nothing of none. ``example`` is of such a line."""
+    for section, names in (load_settings(config) if config else {}).items():
+        if not isinstance(names, dict):
+            raise InputError(f"{config}: {section}: expected names and values below it, such as '{example}'.")
+        for name, value in names.items():
+            yield f"{section}.{name}", value
+
+
+def set_value(setting: str, text: str) -> Any:
+    """What the text after ``--set NAME=`` means, as in a settings file."""
+    try:
+        return yaml.safe_load(text)
+    except (yaml.YAMLError, ValueError, LookupError, RecursionError):  # as of a settings file
+        raise InputError(f"--set {setting}: cannot read the value {text[:80]!r}; write it as in YAML.") from None
+
+
 def gather(
     flags: Mapping[str, Any],
     config: Path | None = None,
@@ -243,11 +260,8 @@ def gather(
     setting_of = {**SETTING_OF, **(more or {})}
     values: dict[str, dict[str, Any]] = {}
     origins: dict[str, str] = {}
-    for section, names in (load_settings(config) if config else {}).items():
-        if not isinstance(names, dict):
-            raise InputError(f"{config}: {section}: expected names and values below it, such as 'seed: 1'.")
-        for name, value in names.items():
-            _put(values, origins, f"{section}.{name}", value, str(config))
+    for setting, value in of_config(config, "seed: 1"):
+        _put(values, origins, setting, value, str(config))
     for text in sets:
         setting, equals, value = text.partition("=")
         setting = setting.strip()
@@ -257,11 +271,7 @@ def gather(
                 f"--set: expected section.name=value, such as solver.seed=1, with a section of {sections} "
                 f"(given: {text!r})."
             )
-        try:
-            parsed = yaml.safe_load(value)
-        except (yaml.YAMLError, ValueError, LookupError, RecursionError):  # as of a settings file
-            raise InputError(f"--set {setting}: cannot read the value {value[:80]!r}; write it as in YAML.") from None
-        _put(values, origins, setting, parsed, f"--set {setting}")
+        _put(values, origins, setting, set_value(setting, value), f"--set {setting}")
     if flags.get("element") is not None and flags.get("elements") is not None:
         raise InputError("--element and --elements were both given; give one of them.")
     for parameter, value in flags.items():

@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 import tempfile
 import time
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -212,13 +212,24 @@ def check_inputs_survive(out: Path, inputs: Iterable[Path | None], written: Coll
 
 
 def write(out: Path, series: TiltSeries, result: Result, run: dict[str, Any]) -> None:
-    """Write the results; where ``out`` fails now (a full disk), into a temporary folder: the run is not lost."""
+    """Write the results."""
+    write_or_rescue(out, lambda folder: write_results(folder, series, result, run))
+
+
+def write_or_rescue(out: Path, write_into: Callable[[Path], None]) -> None:
+    """Write results; where ``out`` fails now (a full disk), into a temporary folder: the run is not lost.
+
+    Raises
+    ------
+    InputError
+        They were not written into ``out``: where they are.
+    """
     try:
-        write_results(out, series, result, run)
+        write_into(out)
     except OSError as error:
         rescue = Path(tempfile.mkdtemp(prefix="napari-lot-"))
         try:
-            write_results(rescue, series, result, run)
+            write_into(rescue)
         except OSError:
             raise InputError(f"{out}: cannot write the results: {error.strerror or error}; they are lost.") from None
         raise InputError(f"{out}: cannot write the results: {error.strerror or error}; they are in {rescue}.") from None

@@ -33,21 +33,16 @@ def _flag(parameter: str, metavar: str | None = None) -> Any:
     return o.setting_flag(o.flag_of(parameter), SETTING_OF[parameter][0], o.ATOMS, metavar)
 
 
-def _own(flag: str, panel: str, help: str, metavar: str) -> Any:
-    """An option that is no setting."""
-    return typer.Option(flag, help=help, metavar=metavar, rich_help_panel=panel, show_default=False)
-
-
 def trace(
     context: typer.Context,
     volume: Annotated[Path, typer.Argument(metavar="VOLUME", help="Volume: MRC (also .gz, .bz2), TIFF or NPZ.")],
     out: o.Out,
     overwrite: o.Overwrite = False,
     voxel_size: Annotated[
-        float | None, _own("--voxel-size", VOLUME, "Side of a voxel in Å; from the file when absent.", "A")
+        float | None, o._own("--voxel-size", VOLUME, "Side of a voxel in Å; from the file when absent.", "A")
     ] = None,
     mask: Annotated[
-        Path | None, _own("--mask", VOLUME, "Volume of the same size; atoms only where it is over 0.", "FILE")
+        Path | None, o._own("--mask", VOLUME, "Volume of the same size; atoms only where it is over 0.", "FILE")
     ] = None,
     elements: Annotated[
         str | None,
@@ -67,7 +62,7 @@ def trace(
     config: o.Config = None,
     sets: Annotated[
         list[str] | None,
-        _own("--set", o.RUN, "Any setting of the tracing by its name; may be repeated.", "name=value"),
+        o._own("--set", o.RUN, "Any setting of the tracing by its name; may be repeated.", "name=value"),
     ] = None,
 ) -> int:
     """Find the atoms of a volume: atoms.csv, atoms.xyz, peaks.csv, report.json.

@@ -3,23 +3,21 @@
 from __future__ import annotations
 
 import sys
-import tempfile
 import time
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
-import yaml
 
 from napari_lot.cli import options as o
-from napari_lot.cli.reconstruct import INTERRUPTED, check_inputs_survive, read
+from napari_lot.cli.reconstruct import INTERRUPTED, check_inputs_survive, read, write_or_rescue
 from napari_lot.cli.trace import refused, summary, table_writers, traced_report
 from napari_lot.errors import InputError
 from napari_lot.machine import processes
 from napari_lot.owner import claimed
 from napari_lot.report import check_output_folder, to_plain, write_folder, write_json
-from napari_lot.settings import load_settings, settings_from_dict
+from napari_lot.settings import settings_from_dict
 from napari_lot.voxel.methods import METHODS, sections, voxel_settings
 
 if TYPE_CHECKING:
@@ -157,11 +155,8 @@ def gather(method: str, flags: Mapping[str, Any], config: Path | None, sets: Seq
         values.setdefault(section, {})[name] = value
         origins[f"{section}.{name}"] = origin
 
-    for section, names in (load_settings(config) if config else {}).items():
-        if not isinstance(names, dict):
-            raise InputError(f"{config}: {section}: expected names and values below it, such as 'iterations: 30'.")
-        for name, value in names.items():
-            put(f"{section}.{name}", value, str(config))
+    for setting, value in o.of_config(config, "iterations: 30"):
+        put(setting, value, str(config))
     for text in sets:
         setting, equals, value = text.partition("=")
         setting = setting.strip()
@@ -170,10 +165,7 @@ def gather(method: str, flags: Mapping[str, Any], config: Path | None, sets: Seq
                 f"--set: expected name=value, such as iterations=30, or section.name=value with a section of "
                 f"{', '.join(own)} (given: {text!r})."
             )
-        try:
-            parsed = yaml.safe_load(value)
-        except (yaml.YAMLError, ValueError, LookupError, RecursionError):  # as of a settings file
-            raise InputError(f"--set {setting}: cannot read the value {value[:80]!r}; write it as in YAML.") from None
+        parsed = o.set_value(setting, value)
         section = setting.rpartition(".")[0]
         if section in METHODS and section != method:
             raise InputError(f"--set {setting}: {method} runs, not {section}; leave it out.")
@@ -269,12 +261,4 @@ def write(
         report["settings"] |= {name: getattr(atoms, name).model_dump(mode="json") for name in OF_ATOMS}
         if len(found.traced):
             writers |= table_writers(found)
-    try:
-        write_folder(out, writers, RESULT_FILES)
-    except OSError as error:
-        rescue = Path(tempfile.mkdtemp(prefix="napari-lot-"))
-        try:
-            write_folder(rescue, writers, RESULT_FILES)
-        except OSError:
-            raise InputError(f"{out}: cannot write the results: {error.strerror or error}; they are lost.") from None
-        raise InputError(f"{out}: cannot write the results: {error.strerror or error}; they are in {rescue}.") from None
+    write_or_rescue(out, lambda folder: write_folder(folder, writers, RESULT_FILES))

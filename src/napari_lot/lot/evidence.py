@@ -225,19 +225,20 @@ class Evidence:
         best height of an added atom is g / A, its significance g / sqrt(A) standard deviations. Of all places around
         the orbitals, which sets ``inflation``, or of those ``near`` some points (K, 3).
         """
-        if near is None:
-            return self._asked_for(state, self._surroundings(state, GRID * self.spacing_A))
-        before = self.inflation  # it is one of all places
         constant_A = GRID * self.spacing_A
-        places = surroundings_near(near, state.positions, self.hull, self.spacing_A, constant_A)
-        found = self._asked_for(state, places)
-        self.inflation = before
+        if near is not None:
+            return self._asked_for(
+                state, surroundings_near(near, state.positions, self.hull, self.spacing_A, constant_A)
+            )
+        found = self._asked_for(state, self._surroundings(state, constant_A))
+        self._learn_inflation(found[2])
         return found
 
     def look_at_noise(self, state: State) -> None:
         """Set ``variance`` and ``inflation`` as ``proposals`` does, from as many places as a median needs."""
         wider = max(1.0, PLACES_OF_AN_ATOM * len(state.positions) / ENOUGH) ** (1 / 3)
-        self._asked_for(state, self._surroundings(state, wider * GRID * self.spacing_A))
+        _, _, score = self._asked_for(state, self._surroundings(state, wider * GRID * self.spacing_A))
+        self._learn_inflation(score)
 
     def _asked_for(self, state: State, points: Floats) -> tuple[Floats, Floats, Floats]:
         """What the residual asks for at some points (M, 3)."""
@@ -259,11 +260,17 @@ class Evidence:
         with np.errstate(divide="ignore", invalid="ignore"):
             height = np.where(curvature > 0, g / curvature, 0.0)
             score = np.where(curvature > 0, g / np.sqrt(curvature), 0.0)
-        # Residuals that are correlated (denoised images, an imperfect model) make scores scatter more than independent
-        # noise would; but misplaced atoms scatter them too. Half of the excess, on a log scale, counts as noise.
-        scatter = 1.4826 * float(np.median(np.abs(score - np.median(score))))
-        self.inflation = max(np.sqrt(scatter), 1.0 if self.problem.kind == "poisson" else 0.5)
         return points, height, score
+
+    def _learn_inflation(self, score: Floats) -> None:
+        """Set ``inflation`` by the significances (M,) of all places, where there are any.
+
+        Residuals that are correlated (denoised images, an imperfect model) make scores scatter more than independent
+        noise would; but misplaced atoms scatter them too. Half of the excess, on a log scale, counts as noise.
+        """
+        if len(score):
+            scatter = 1.4826 * float(np.median(np.abs(score - np.median(score))))
+            self.inflation = max(np.sqrt(scatter), 1.0 if self.problem.kind == "poisson" else 0.5)
 
     def _surroundings(self, state: State, constant_A: float) -> Floats:
         """Places (M, 3) on a grid of such a constant around the orbitals."""

@@ -136,11 +136,15 @@ class PopulationFit(Fit):
         near = _distance(self.state.positions, where) < SURROUNDINGS * self.spacing_A
         if not near.any() or near.mean() > FEW:
             return False
+        self._set_apart(near, self.state.select(near))
+        return True
+
+    def _set_apart(self, near: NDArray[np.bool_], moving: State) -> None:
+        """Fit ``moving`` from here on, while the orbitals that are not ``near`` (N,) stand still."""
         self.kept["apart"] = self.state, len(self.by_hand)
         self._stand_still(self.state.select(~near))
-        self.state = without_background(self.state.select(near))
+        self.state = without_background(moving)
         self.adam = Adam()
-        return True
 
     def _by_itself(self, steps: Iterator[Progress]) -> Iterator[Progress]:
         """Steps of what does not stand still, with the images of all; then all are together again."""
@@ -197,10 +201,7 @@ class PopulationFit(Fit):
         height = state.height[melted].sum() / len(points)
         self._note(f"melt: {melted.sum()} of {len(melted)} orbitals, {len(points)} in their place")
         near = distance < reach + SURROUNDINGS * self.spacing_A
-        self.kept["apart"] = self.kept["melt"]
-        self._stand_still(state.select(~near))
-        self.state = without_background(state.select(near & ~melted).add(points, np.full(len(points), height)))
-        self.adam = Adam()
+        self._set_apart(near, state.select(near & ~melted).add(points, np.full(len(points), height)))
         return int(melted.sum())
 
     def _stand_still(self, still: State) -> None:

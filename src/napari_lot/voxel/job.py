@@ -10,11 +10,11 @@ import numpy as np
 import psutil
 from numpy.typing import NDArray
 
+from napari_lot.agreement import check_facts, shared_out
 from napari_lot.control import Control
 from napari_lot.errors import InputError
 from napari_lot.machine import peak_memory_gb
 from napari_lot.series.tilt_series import TiltSeries
-from napari_lot.settings.tilts import withheld_tilts
 from napari_lot.settings.voxel import VoxelSettings
 from napari_lot.voxel.method import Iterate, Tilts
 from napari_lot.voxel.methods import method_entry, voxel_settings
@@ -82,26 +82,8 @@ class VoxelJob:
                 f"data.tilt_weights: voxel methods take all tilts alike, and tilt {weighted[0]} has a weight of its "
                 "own: give it weight 0, which leaves it out, or none."
             )
-        left_out = data.left_out
-        self.series = series.exclude(*left_out) if left_out else series
-        self.withheld = tuple(t for t in withheld_tilts(len(series), data.withhold) if t not in self.series.excluded)
-        if data.withhold is not None and not self.withheld:
-            raise InputError(
-                f"--withhold {data.withhold}: none of the {len(series)} tilts would be withheld; give a smaller number."
-            )
-        try:
-            _ = self.series.exclude(*self.withheld) if self.withheld else self.series
-        except InputError as error:
-            raise InputError(f"--withhold {data.withhold}: too few tilts are left to fit. {error}") from None
-        for name, given, own in (
-            ("pixel_size_A", data.pixel_size_A, series.pixel_size_A),
-            ("tilt_axis_deg", data.tilt_axis_deg, series.tilt_axis_deg),
-        ):
-            if name in data.model_fields_set and given is not None and given != own:
-                raise InputError(
-                    f"{series.source}: data.{name} is {given} in the settings but {own} in the series: "
-                    "read the series with the value that holds."
-                )
+        self.series, self.withheld, _ = shared_out(series, data)
+        check_facts(series, data, "pixel_size_A", "tilt_axis_deg")
         self.result: VoxelResult | None = None
         self.stop_reason: str | None = None
 

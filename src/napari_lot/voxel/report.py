@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from napari_lot.report import to_plain, versions
+from napari_lot.report import series_facts, to_plain, versions
 from napari_lot.series.tilt_series import TiltSeries
 from napari_lot.voxel.methods import METHODS
 from napari_lot.voxel.result import VoxelResult
@@ -49,15 +49,7 @@ def make_voxel_report(series: TiltSeries, result: VoxelResult, run: dict[str, An
         "stop_reason": result.stop_reason,
         "message": result.message,
         "warnings": result.warnings,
-        "series": {
-            "source": series.source,
-            "shape": series.images.shape,
-            "pixel_size_A": series.pixel_size_A,
-            "counts": series.counts,
-            "excluded": series.excluded,
-            "warnings": series.warnings,
-            "prepared": series.history,
-        },
+        "series": series_facts(series),
         "settings": {"data": sections["data"], "grid": sections["grid"], result.method: sections["method"]},
         "versions": versions(),
         "command": run.get("command"),

@@ -19,8 +19,8 @@ from napari_lot.errors import InputError
 from napari_lot.machine import usable_cores
 from napari_lot.settings.voxel_fourier import Est
 from napari_lot.voxel.fourier.est_lines import Axis, Measured, measured_lines, place, single_axis, turn_z
-from napari_lot.voxel.fourier.fill import complete, refill, seen
-from napari_lot.voxel.fourier.slices import ImageTransforms, Reprojector, r_factor
+from napari_lot.voxel.fourier.fill import complete, reprojected, seen
+from napari_lot.voxel.fourier.slices import ImageTransforms, Reprojector
 from napari_lot.voxel.fourier.support import Support
 from napari_lot.voxel.method import Iterate, Poll, Tilts
 from napari_lot.voxel.volume import Volume
@@ -227,17 +227,8 @@ class _Run:
         return found
 
     def _reproject(self, values: Values) -> NDArray[np.float64]:
-        """R-factor of each tilt; what was not measured is filled in from the volume."""
-        found = np.full(len(self.tilts), np.nan)
-        number = np.cumsum(self.seen) - 1
-        for t, calculated in enumerate(self.reprojector.project(values, self.poll)):
-            if not self.seen[t]:
-                continue
-            usable = None if self.tilts.usable is None else self.tilts.usable[t]
-            found[t] = r_factor(self.tilts.images[t], calculated, usable)
-            if self.gaps and refill(self.tilts, t, calculated):
-                self.transforms.replace(int(number[t]), self.tilts.images[t])
-        return found
+        filled = self.transforms if self.gaps else None
+        return reprojected(self.tilts, values, self.seen, self.reprojector, filled, self.poll)
 
     def _iterate(self, shown: Values, iteration: int, r: NDArray[np.float64], message: str) -> Iterate:
         volume = Volume.centred(shown, self.tilts.pixel_size_A)

@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import ndimage
 
+from napari_lot.voxel.fourier.slices import Images, ImageTransforms, Reprojector, r_factor
 from napari_lot.voxel.method import Poll, Tilts
 
 FADE_PX = 8.0
@@ -47,6 +48,30 @@ def refill(tilts: Tilts, tilt: int, calculated: NDArray[np.float32]) -> bool:
     gap = ~tilts.usable[tilt]
     tilts.images[tilt][gap] = calculated[gap]
     return True
+
+
+def reprojected(
+    tilts: Tilts,
+    values: Images,
+    seen: NDArray[np.bool_],
+    reprojector: Reprojector,
+    filled: ImageTransforms | None,
+    poll: Poll,
+) -> NDArray[np.float64]:
+    """R-factor (T,) of each tilt that is ``seen``, NaN of the others.
+
+    Where completed tilts and their ``filled`` transforms are given, what was not measured is filled in from the volume.
+    """
+    found = np.full(len(tilts), np.nan)
+    number = np.cumsum(seen) - 1
+    for t, calculated in enumerate(reprojector.project(values, poll)):
+        if not seen[t]:
+            continue
+        usable = None if tilts.usable is None else tilts.usable[t]
+        found[t] = r_factor(tilts.images[t], calculated, usable)
+        if filled is not None and refill(tilts, t, calculated):
+            filled.replace(int(number[t]), tilts.images[t])
+    return found
 
 
 def seen(tilts: Tilts) -> NDArray[np.bool_]:

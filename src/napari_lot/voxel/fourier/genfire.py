@@ -20,9 +20,9 @@ from napari_lot.errors import InputError
 from napari_lot.machine import usable_cores
 from napari_lot.settings.voxel_fourier import Genfire
 from napari_lot.voxel.fourier import padded_fft
-from napari_lot.voxel.fourier.fill import complete, refill, seen
+from napari_lot.voxel.fourier.fill import complete, reprojected, seen
 from napari_lot.voxel.fourier.genfire_grid import Grid, Gridding, Slab
-from napari_lot.voxel.fourier.slices import ImageTransforms, Reprojector, r_factor
+from napari_lot.voxel.fourier.slices import ImageTransforms, Reprojector
 from napari_lot.voxel.fourier.support import Support
 from napari_lot.voxel.method import Iterate, Poll, Tilts
 from napari_lot.voxel.volume import Volume
@@ -167,17 +167,8 @@ class _Run:
         return Iterate(volume, iteration, self.settings.iterations, r, agreement.r_free, f"{words}.")
 
     def _reproject(self, values: Values) -> NDArray[np.float64]:
-        """R-factor of each tilt; what was not measured is filled in from the volume."""
-        found = np.full(len(self.tilts), np.nan)
-        place = np.cumsum(self.seen) - 1
-        for t, calculated in enumerate(self.reprojector.project(values, self.poll)):
-            if not self.seen[t]:
-                continue
-            usable = None if self.tilts.usable is None else self.tilts.usable[t]
-            found[t] = r_factor(self.tilts.images[t], calculated, usable)
-            if self.gaps and refill(self.tilts, t, calculated):
-                self.transforms.replace(int(place[t]), self.tilts.images[t])
-        return found
+        filled = self.transforms if self.gaps else None
+        return reprojected(self.tilts, values, self.seen, self.reprojector, filled, self.poll)
 
     def _enforced(self, values: Values, limit: float, back: bool = True) -> tuple[Values, _Agreement]:
         """The volume with measured points up to ``limit`` (cycles per voxel) enforced, and how those of ``values``
