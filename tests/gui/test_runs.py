@@ -13,9 +13,11 @@ from steps import child, open_step
 from napari_lot import presets
 from napari_lot.atoms import Orbitals
 from napari_lot.errors import InputError
+from napari_lot.export import write_volume
 from napari_lot.gui.runs import KEPT_IN_MEMORY, Runs, differences
 from napari_lot.job import ProbeSlices, Result
 from napari_lot.settings import Settings, settings_from_dict
+from napari_lot.voxel.volume import Volume
 
 pytestmark = pytest.mark.slow  # part of `make test-all`
 
@@ -237,9 +239,46 @@ def test_given_atoms_of_a_layer_are_what_a_run_begins_with(ready: Any, hand: Any
     assert kind == "layer guess"
     np.testing.assert_allclose(atoms.positions, [[70.0, 20.0, 20.0], [40.0, 5.0, -20.0]])
     assert atoms.elements == ("Pt",)
-    hand.choose(child(ready, "start_from"), "atoms of a file")
+    hand.choose(child(ready, "start_from"), "atoms or a volume of a file")
     assert not child(ready, "start").isEnabled()
-    assert "file of atoms" in child(ready, "start").toolTip()
+    assert "file of atoms, or a volume" in child(ready, "start").toolTip()
+
+
+def test_a_run_begins_with_the_peaks_of_a_volume_of_a_file_or_made_first(
+    ready: Any, hand: Any, tmp_path: Any, notified: Any
+) -> None:
+    given = []
+
+    def make(series: Any, settings: Any, atoms: Any = None) -> StandInJob:
+        given.append((settings.start, atoms))
+        return StandInJob(series, settings, step_s=0.0, steps=2)
+
+    ready.run.make_job = make
+    values = np.zeros((40, 40, 40), np.float32)
+    z, y, x = np.mgrid[:40, :40, :40]
+    places = ((10, 10, 10), (30, 12, 20))
+    for at in places:
+        values += np.exp(-((z - at[0]) ** 2 + (y - at[1]) ** 2 + (x - at[2]) ** 2) / 8.0)
+    write_volume(tmp_path / "two.mrc", Volume(values, 0.4, (-8.0, -8.0, -8.0)))
+    hand.choose(child(ready, "start_from"), "atoms or a volume of a file")
+    hand.type(child(ready, "start_file"), str(tmp_path / "two.mrc"))
+    run_once(ready, hand)
+    start, atoms = given[0]
+    assert start.kind == str(tmp_path / "two.mrc")
+    found = atoms.positions[np.argsort(atoms.positions[:, 2])]
+    np.testing.assert_allclose(found, [[0.4 * i - 8.0 for i in at[::-1]] for at in places], atol=0.02)
+    values[:] = 0
+    write_volume(tmp_path / "none.mrc", Volume(values, 0.4, (-8.0, -8.0, -8.0)))
+    hand.type(child(ready, "start_file"), str(tmp_path / "none.mrc"))
+    hand.click(child(ready, "start"))
+    hand.until(lambda: any("none.mrc" in text for text in notified()))
+    assert not ready.state.running
+    hand.choose(child(ready, "start_from"), "peaks of a volume made first")
+    hand.click(child(ready, "more_run_settings"))
+    hand.choose(child(ready, "peaks_method"), "wbp")
+    run_once(ready, hand)
+    start, atoms = given[-1]
+    assert (start.kind, start.peaks_method, atoms) == ("peaks", "wbp", None)
 
 
 def test_a_preset_fills_the_form_and_what_stands_there_can_be_saved(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -10,8 +11,12 @@ import pytest
 from stand_in import StandInJob
 from steps import child, open_step
 
-from napari_lot.session import Session, is_session, read_session, write_session
+from napari_lot import __version__
+from napari_lot.result import Checkpoint
+from napari_lot.series.sample import load_sample
+from napari_lot.session import RunState, Session, is_session, read_session, write_session
 from napari_lot.session.leftovers import left_behind, new_autosave
+from napari_lot.settings import settings_from_dict
 
 pytestmark = pytest.mark.slow  # part of `make test-all`
 
@@ -299,9 +304,6 @@ def test_a_run_that_was_broken_off_is_looked_at_exported_and_gone_on_with(
     workbench: Any, hand: Any, notified: Any, tmp_path: Path
 ) -> None:
     from napari_lot.export import read_atoms
-    from napari_lot.series.sample import load_sample
-    from napari_lot.session import RunState
-    from napari_lot.settings import settings_from_dict
 
     series, settings = load_sample(), settings_from_dict({"model": {"elements": ("Pt",), "probe": "direct"}})
     *_, last = StandInJob(series, settings, step_s=0.0, steps=12).run()
@@ -344,6 +346,94 @@ def test_a_run_that_was_broken_off_is_looked_at_exported_and_gone_on_with(
     assert not child(workbench, "go_on").isVisible()
     assert workbench.state.result.settings.start.kind == str(tmp_path / "again.lot.h5")
     assert workbench.run.settings().start.kind == "grid", "the form stays as it was"
+
+
+def broken_off(tmp_path: Path, stage: str, version: str = __version__) -> Path:
+    """A session of a run of the sample that did not end and says exactly where it was."""
+    series, settings = load_sample(), settings_from_dict({"model": {"elements": ("Pt",), "probe": "direct"}})
+    *_, last = StandInJob(series, settings, step_s=0.0, steps=12).run()
+    words = {"version": version, "road": [["pass", None]], "plain": {"step": 7}}
+    state = replace(RunState.of(last), stage=stage, checkpoint=Checkpoint({"a": np.arange(3.0)}, words))
+    start = last.orbitals if stage == "refine" else None
+    history = np.array([[6, 2.0, 0.3], [7, 1.0, 0.2], [8, 0.9, 0.1]])
+    path = tmp_path / f"{stage}.lot.h5"
+    write_session(path, Session(series, settings, state=state, start=start, history=history))
+    return path
+
+
+@pytest.mark.parametrize("stage", ["refine", "positions"])
+def test_a_run_that_was_broken_off_goes_on_exactly_where_it_was(
+    workbench: Any, hand: Any, notified: Any, tmp_path: Path, stage: str
+) -> None:
+    given: list[Any] = []
+
+    def make(series: Any, settings: Any, atoms: Any = None, checkpoint: Any = None) -> StandInJob:
+        given.append((series, settings, atoms, checkpoint))
+        return StandInJob(series, settings, step_s=0.0, steps=4)
+
+    workbench.run.make_job = make
+    path = broken_off(tmp_path, stage)
+    workbench.sessions.open(path)
+    button = child(workbench, "go_on")
+    hand.until(lambda: button.isVisibleTo(workbench.run) and not workbench.state.reading)
+    hand.until(lambda: not workbench.data.task.running)
+    assert stage == "refine" or "Go on with it, below, or Start" in child(workbench, "stage").text()
+    open_step(workbench, hand, "run")
+    hand.click(child(workbench, "more_run_settings"))
+    hand.type(child(workbench, "threads"), "1")
+    hand.type(child(workbench, "max_minutes"), "50")
+    hand.click(button)
+    hand.until(lambda: workbench.state.result is not None and workbench.state.result.stop_reason == "converged")
+    series, settings, atoms, checkpoint = given[0]
+    then = read_session(path)
+    assert np.array_equal(series.images, then.series.images)
+    assert (
+        settings.model_dump()
+        == then.settings.model_copy(
+            update={"solver": then.settings.solver.model_copy(update={"threads": 1, "max_minutes": 50.0})}
+        ).model_dump()
+    )
+    assert checkpoint.words == then.state.checkpoint.words
+    np.testing.assert_array_equal(checkpoint.numbers["a"], np.arange(3.0))
+    if stage == "refine":
+        np.testing.assert_array_equal(atoms.positions, then.start.positions)
+    else:
+        assert atoms is None
+    steps = [step for step, *_ in workbench.state.history]
+    assert steps[:3] == [6, 7, 1], "what is done again is not shown twice"
+    assert notified() == []
+    assert not button.isVisibleTo(workbench.run)
+
+
+@pytest.mark.parametrize("stage", ["refine", "positions"])
+def test_with_other_settings_a_run_goes_on_from_its_atoms_or_says_that_it_has_none(
+    workbench: Any, hand: Any, notified: Any, tmp_path: Path, stage: str
+) -> None:
+    given: list[Any] = []
+
+    def make(series: Any, settings: Any, *start: Any) -> StandInJob:
+        given.append((settings, start))
+        return StandInJob(series, settings, step_s=0.0, steps=4)
+
+    workbench.run.make_job = make
+    path = broken_off(tmp_path, stage)
+    workbench.sessions.open(path)
+    button = child(workbench, "go_on")
+    hand.until(lambda: button.isVisibleTo(workbench.run) and not workbench.state.reading)
+    hand.until(lambda: not workbench.data.task.running)
+    open_step(workbench, hand, "run")
+    hand.click(child(workbench, "more_run_settings"))
+    hand.type(child(workbench, "seed"), "5")
+    hand.click(button)
+    if stage == "positions":
+        hand.until(lambda: any("had not become atoms yet: Start begins anew" in text for text in notified()))
+        assert given == []
+        return
+    hand.until(lambda: workbench.state.result is not None and workbench.state.result.stop_reason == "converged")
+    settings, start = given[0]
+    assert settings.solver.seed == 5
+    assert settings.start.kind == str(path)
+    assert len(start) == 1
 
 
 def test_what_a_run_begins_with_is_the_sessions_own_and_a_grid_for_another_series(

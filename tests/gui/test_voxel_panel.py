@@ -358,7 +358,18 @@ def test_volumes_are_saved_opened_and_asked_for_before_they_go(
     assert "Volume" in viewer.layers, "what is open stays open"
     hand.click(child(done, "show_sections"))
     hand.until(lambda: done.volume.sections.why_no_wedge.isVisible())
-    done.volume.sections.put_away()
+    # rings of atoms go with the volume in which they were traced
+    sections = done.volume.sections
+    hand.type(child(done, "trace_element"), "Pt")
+    trace(done, hand)
+    sections._on_moved(("x", "y"), 3.1, -2.2)
+    assert sections.plots["xy"].atoms > 5
+    monkeypatch.setattr(QFileDialog, "getOpenFileName", lambda *_: (str(tmp_path / "a.tif"), ""))
+    hand.click(child(done, "open_volume"))
+    hand.until(lambda: "a.tif" in status(done) and not done.volume.files.task.running)
+    assert sections.is_open
+    assert [plot.atoms for plot in sections.plots.values()] == [0, 0, 0]
+    sections.put_away()
 
 
 def test_a_stack_of_images_is_no_volume(tmp_path: Path) -> None:
@@ -387,6 +398,7 @@ def test_the_real_one_from_start_to_traced_atoms(volume_step: Any, viewer: Any, 
     r = volume_step.volume.result.agreement()
     assert r is not None
     assert r[0] < 0.2
+    assert volume_step.volume.progress.plot.history[-1][:2] == (25, r[0])
     found, truth = trace(volume_step, hand), truth_zyx()
     distance, _ = cKDTree(truth).query(found - (found.mean(0) - truth.mean(0)))
     assert len(found) > 180

@@ -95,7 +95,9 @@ def test_everything_comes_back(tmp_path):
     state = RunState(atoms(3), "refine", 7, 90, float("nan"), np.full(T, np.nan), 12.5, "goes on")
     history = np.array([[1, 0.5, np.nan], [2, 0.4, 0.1]])
     notes = {"decisions": [decision("keep", 3, "Pt", np.ones(3), 0.0, "why", "2026-01-01T00:00:00+00:00")]}
-    session = Session(measured, SETTINGS, result(measured), state, history, notes, {"view": "atoms", "tilt": 3})
+    session = Session(
+        measured, SETTINGS, result(measured), state, history, notes, {"view": "atoms", "tilt": 3}, start=atoms(4)
+    )
     write_session(path, session)
     found = read_session(path)
     plain = replace(measured, metadata={**measured.metadata, "elements": ["Pt", "Fe"]})
@@ -105,6 +107,7 @@ def test_everything_comes_back(tmp_path):
     assert found.settings.data.model_fields_set == {"tilt_weights"}
     assert same(found.result, session.result)
     assert same(found.state, state)
+    assert same(found.start, session.start)
     np.testing.assert_array_equal(found.history, history)
     assert (found.notes, found.view) == (notes, session.view)
     assert is_session(path)

@@ -6,6 +6,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable, Collection, Iterable, Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -21,6 +22,9 @@ from napari_lot.settings import facts_as_settings
 from napari_lot.settings.model import WITHOUT_FILE
 
 if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
     from napari_lot.atoms import Orbitals
     from napari_lot.job import Result, Snapshot
     from napari_lot.result import Checkpoint
@@ -104,8 +108,12 @@ def run_job(
     command: str,
     read_seconds: float = 0.0,
     checkpoint: Checkpoint | None = None,
+    history: NDArray[np.float64] | None = None,
 ) -> int:
-    """Reconstruct and write; the exit code. What a crash leaves of the run is said on stderr."""
+    """Reconstruct and write; the exit code. What a crash leaves of the run is said on stderr.
+
+    ``history`` (K, 3) is that of a run that goes on from ``checkpoint``.
+    """
     from napari_lot.cli.progress import finish_on_interrupt, follow
     from napari_lot.job import Control, Job
     from napari_lot.session import Autosave, Session
@@ -119,7 +127,10 @@ def run_job(
         return 0
     output = settings.output
     every = float("inf") if output.autosave_s is None else output.autosave_s
-    autosave = Autosave(out / AUTOSAVE_FILE, Session(measured, settings), every, output.embed_images)
+    begun = Session(measured, settings, start=begin_at)
+    if history is not None:
+        begun = replace(begun, history=history)
+    autosave = Autosave(out / AUTOSAVE_FILE, begun, every, output.embed_images)
     told = False
 
     def save(snapshot: Snapshot) -> None:

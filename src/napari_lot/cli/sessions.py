@@ -7,19 +7,14 @@ import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
 
-from napari_lot import __version__
 from napari_lot.cli import options as o
 from napari_lot.errors import InputError
 from napari_lot.machine import writes
 from napari_lot.report import AUTOSAVE_FILE, RESULT_FILES, check_output_folder
-
-if TYPE_CHECKING:
-    from napari_lot.atoms import Orbitals
-    from napari_lot.settings import Settings
 
 TEXTS = (".md", ".txt")
 
@@ -39,7 +34,7 @@ def resume(
     its atoms are refined; where its orbitals had not become atoms yet, it begins anew.
     """
     from napari_lot.cli.reconstruct import check_inputs_survive, run_job
-    from napari_lot.session import read_session
+    from napari_lot.session import going_on, read_session
     from napari_lot.settings import settings_from_dict
 
     if writes():
@@ -47,36 +42,16 @@ def resume(
     check_inputs_survive(out, [run], (*RESULT_FILES, AUTOSAVE_FILE))
     began = time.monotonic()
     session = read_session(run)
-    series, settings, atoms = session.series, session.settings, session.atoms
-    given = settings.model_dump(exclude_unset=True)
+    way = going_on(session, run)
+    if way.checkpoint is None and session.atoms is None:
+        print("The orbitals of this run had not become atoms yet: it begins anew.", file=sys.stderr)
+    given = way.settings.model_dump(exclude_unset=True)
     for name, value in (("device", device), ("threads", threads), ("max_minutes", max_minutes)):
         if value is not None:
             given.setdefault("solver", {})[name] = value
-    checkpoint = None if session.state is None or session.result is not None else session.state.checkpoint
-    if checkpoint is not None and checkpoint.words.get("version") != __version__:
-        checkpoint = None  # another version may take another road
-    if checkpoint is not None:
-        atoms = _given_atoms(settings)
-    elif atoms is None:
-        print("The orbitals of this run had not become atoms yet: it begins anew.", file=sys.stderr)
-        atoms = _given_atoms(settings)
-    else:
-        given.setdefault("start", {})["kind"] = str(run)
-        if session.result is not None:
-            # the atoms count from where the fit found the centre
-            series = series.with_changes(center_px=session.result.center_px, center_known=True)
     read_seconds = time.monotonic() - began
     settings = settings_from_dict(given, str(run))
-    return run_job(series, settings, atoms, out, began, context.obj, read_seconds, checkpoint)
-
-
-def _given_atoms(settings: Settings) -> Orbitals | None:
-    """The atoms that a run began with; None where it began with a grid, or with peaks that it found."""
-    from napari_lot.export import with_elements
-    from napari_lot.job import given_start
-
-    atoms = given_start(settings)
-    return None if atoms is None else with_elements(atoms, settings.model.elements, settings.start.kind)
+    return run_job(way.series, settings, way.start, out, began, context.obj, read_seconds, way.checkpoint, way.history)
 
 
 def export(

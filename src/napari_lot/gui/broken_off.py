@@ -2,13 +2,63 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
 import numpy as np
 
 from napari_lot.job import ProbeSlices, Result
+from napari_lot.series import TiltSeries
 from napari_lot.session import RunState, Session
+from napari_lot.settings import Settings
 
 BROKEN_OFF = "broken off"
 """The stop reason of what is no end."""
+
+
+OF_THE_COMPUTER = ("threads", "device", "max_minutes")
+"""Settings of the solver with which a run may go on that began with others."""
+
+
+@dataclass(frozen=True, eq=False)
+class BrokenOff:
+    """A session whose run did not end, as it was opened.
+
+    Attributes
+    ----------
+    session : Session
+    path : Path
+        What it was read from.
+    series : TiltSeries
+        The one that the window showed then.
+    said : Settings or None
+        What the forms said then; None where that could not be used.
+    """
+
+    session: Session
+    path: Path
+    series: TiltSeries
+    said: Settings | None
+
+    def is_as_it_was(self, series: TiltSeries | None, says: Settings) -> bool:
+        """Whether neither series nor settings have been changed since: only then is the result to be the same."""
+        return series is self.series and self.said is not None and _road(self.said) == _road(says)
+
+    def settings(self, says: Settings) -> Settings:
+        """The settings of the run, with what the forms say of the computer."""
+        settings = self.session.settings
+        own = {name: getattr(says.solver, name) for name in OF_THE_COMPUTER}
+        return settings.model_copy(update={"solver": settings.solver.model_copy(update=own)})
+
+
+def _road(settings: Settings) -> dict[str, Any]:
+    """What decides where a run goes that has begun."""
+    said = settings.model_dump()
+    del said["start"]["kind"]
+    for name in OF_THE_COMPUTER:
+        del said["solver"][name]
+    return said
 
 
 def did_not_end(result: Result | None) -> bool:

@@ -14,7 +14,7 @@ from scipy.spatial import cKDTree
 
 from napari_lot.atoms import Orbitals
 from napari_lot.errors import InputError
-from napari_lot.gui.broken_off import did_not_end, last_state, place
+from napari_lot.gui.broken_off import BrokenOff, did_not_end, last_state, place
 from napari_lot.gui.doubts.judging import Made
 from napari_lot.gui.forms.section import READY
 from napari_lot.gui.live import Outcome
@@ -24,6 +24,7 @@ from napari_lot.gui.preferences import preferences
 from napari_lot.gui.state import History
 from napari_lot.job import Result, Snapshot, expected_spacing_A
 from napari_lot.session import Autosave, Session, read_session
+from napari_lot.session.going_on import exact
 from napari_lot.session.leftovers import give_up, left_behind, new_autosave
 from napari_lot.settings import Settings
 
@@ -109,6 +110,7 @@ class Sessions:
             settings=result.settings,
             result=result if unfinished is None else None,
             state=None if unfinished is None else unfinished.state,
+            start=None if unfinished is None else unfinished.start,
             history=np.array(bench.state.history, np.float64).reshape(-1, 3),
             notes=notes_of(result),
             view={"view": layers.view, "tilt": layers.tilt, "color_by": layers.atoms.color_by},
@@ -120,8 +122,9 @@ class Sessions:
 
         if kind not in (EVERYTHING, SESSION):
             return
-        if self.bench.state.result_run in self._broken_off:
-            self.bench.run.broken_off = path  # what it was read from may go
+        broken = self.bench.run.broken_off
+        if broken is not None and self.bench.state.result_run in self._broken_off:
+            self.bench.run.broken_off = replace(broken, path=path)  # what it was read from may go
         autosave = self._of_run.pop(self.bench.state.result_run, None)
         if autosave is not None:
             self._decided = None
@@ -145,7 +148,9 @@ class Sessions:
         if self.autosave is not None and state.result is None:
             self.autosave.remove()
         self._told = False
-        self.autosave = Autosave(self._new_autosave(), Session(state.series, settings), interval_s)
+        start = getattr(run.runner.job, "start", None) if run.runner is not None else None
+        begun = Session(state.series, settings, start=start, history=np.array(run.plot.history, float).reshape(-1, 3))
+        self.autosave = Autosave(self._new_autosave(), begun, interval_s)
         self._of_run[state.runs] = self.autosave
 
     def _on_series(self) -> None:
@@ -253,6 +258,7 @@ class Sessions:
                 state.is_saved(state.result_run)
         elif session.state is not None:
             yield from self._show_state(session, path, spacing_A, history)
+            self._offer_to_go_on(session, path)
         yield
         self._show_view(session.view)
         for name in ("data", "probe"):
@@ -277,9 +283,9 @@ class Sessions:
             bench.layers.show_atoms(state.orbitals, spacing_A)
             bench.layers.settle_atoms()
             at = place(state)
+            on = "Go on with it, below, or Start, which begins anew." if exact(session) else "Start begins anew."
             bench.run.progress.say(
-                f"<b>Broken off</b> at {at}: its {len(state.orbitals)} orbitals had not become atoms yet. Start begins "
-                "anew."
+                f"<b>Broken off</b> at {at}: its {len(state.orbitals)} orbitals had not become atoms yet. {on}"
             )
             bench.run.ended = READY, f"A run that was broken off at {at}. Ready to start."
             return
@@ -287,9 +293,19 @@ class Sessions:
         self._broken_off[bench.state.runs] = session
         yield from bench.layers.show_result_in_turns(result, spacing_A, turn=False)
         yield
-        bench.run.keep_broken_off(result, history, spacing_A, path)
+        bench.run.keep_broken_off(result, history, spacing_A)
         if path != self._adopted:
             bench.state.is_saved(bench.state.result_run)
+
+    def _offer_to_go_on(self, session: Session, path: Path) -> None:
+        run, series = self.bench.run, self.bench.state.series
+        if series is None or (session.atoms is None and exact(session) is None):
+            return
+        try:
+            said = run.form.settings()
+        except InputError:  # what it says cannot be used, and so be what the run was begun with
+            said = None
+        run.offer_to_go_on(BrokenOff(session, path, series, said))
 
     def _show_view(self, view: dict[str, Any]) -> None:
         layers = self.bench.layers

@@ -25,7 +25,7 @@ PER_ATOM = ("positions", "height")
 MOST_OVERSAMPLING = 4
 GRID_STAGES = ("start", "heights", "positions", "merge")
 """Stages in which several orbitals stand for one atom: there is nothing to edit."""
-PART, LEAST_OF_A_PART = 600_000, 4
+PART, LEAST_OF_A_PART = 600_000, 6
 """Orbitals seen by tilts, about, after which a pass is told of: some tenths of a second on two cores. And tilts of such
 a part for each thread at least: threads that have none left wait for the last one."""
 RECOVERY, LEAST_CAUTION = 1.1, 1e-3
@@ -55,7 +55,8 @@ def refined_groups(settings: Solver, isolated: bool) -> set[str]:
 class Progress:
     """What one mini-batch leaves for a consumer, or a part of a pass; arrays are not changed afterwards.
 
-    Without ``stepped`` the state is the one of before, and the images are those of a step that is tried.
+    Without ``stepped`` the state is the one of before, and the images are those of a step that is tried. ``pixels`` is
+    how many the loss is of, where these are more than the images have.
     """
 
     stage: str
@@ -65,6 +66,7 @@ class Progress:
     calculated: NDArray[np.float32]
     loss: float
     stepped: bool = True
+    pixels: int = 0
 
 
 def row_order(positions: NDArray[np.float64]) -> NDArray[np.int64]:
@@ -265,7 +267,9 @@ class Fit:
                     steps -= 1
                     taken += 1
                 total = max(self.steps_total, self.step + 1)
-                yield Progress(self.stage, self.step, total, step.tilts, step.calculated, step.loss, step.accepted)
+                yield Progress(
+                    self.stage, self.step, total, step.tilts, step.calculated, step.loss, step.accepted, step.pixels
+                )
                 if step.accepted and taken >= LEAST_STEPS and shared.moved(begun, step.state) > FAR:
                     break
             else:

@@ -43,9 +43,12 @@ class Step:
         Of the images, and the cost of the priors; NaN before the first pass has ended.
     tilts : (n,) indices
     calculated : (n, V, U)
-        Images of these tilts: of ``state``, or where nothing was ``accepted`` yet, of the step that is tried.
+        Images of these tilts: of ``state``, or where nothing was ``accepted`` yet, of the step that is tried. A step
+        that was tried in parts is accepted with the last of them; the others have been told of.
     accepted : bool
         Whether the state is another one than before.
+    pixels : int
+        Whose loss it is.
     """
 
     state: State
@@ -53,6 +56,7 @@ class Step:
     tilts: NDArray[np.int64]
     calculated: NDArray[np.float32]
     accepted: bool = True
+    pixels: int = 0
 
 
 def pack(state: State, groups: tuple[str, ...]) -> Floats:
@@ -93,7 +97,7 @@ def lbfgs(
     step helps, or when several steps in a row have moved nearly all atoms by less than anybody can see (near noise-free
     data single precision ends before the loss does).
     """
-    every = np.arange(len(problem))
+    every, pixels = np.arange(len(problem)), problem.observed.numel()
     asked = tuple("shifts" if g == "center" else g for g in groups)
     scale = 1.0 / np.sqrt(np.concatenate([np.maximum(curvature[g].ravel(), 1e-30) for g in groups]))
 
@@ -103,7 +107,7 @@ def lbfgs(
         for some in np.array_split(every, parts):
             found.append(problem.evaluate(there, some, asked))
             if len(found) < parts:
-                yield Step(now, at, found[-1].tilts, found[-1].calculated, accepted=False)
+                yield Step(now, at, found[-1].tilts, found[-1].calculated, False, pixels)
         whole = problem.together(there, found)
         if "center" in groups:
             whole.gradients["center"] = whole.gradients["shifts"].sum(0)
@@ -153,7 +157,7 @@ def lbfgs(
             pairs.append((s, y, 1.0 / float(s @ y)))
         x, loss, g, whole = trial, new_loss, new_g, new_whole
         accepted = unpack(state, groups, x * scale)
-        yield Step(accepted, loss, whole.tilts, whole.calculated)
+        yield Step(accepted, loss, whole.tilts, whole.calculated, True, pixels)
         if where.stop > where.start:
             moves = np.linalg.norm((s * scale)[where].reshape(-1, 3), axis=1)
             still = still + 1 if np.quantile(moves, STILL_PART) < STILL_A else 0

@@ -281,17 +281,23 @@ class Problem:
         return Evaluation(float(loss.detach()), gradients, calculated.detach().numpy(), tilts)
 
     def together(self, state: State, parts: Sequence[Evaluation]) -> Evaluation:
-        """What ``evaluate`` has found of one state, of some tilts after others, as one."""
+        """What ``evaluate`` has found of one state, of some tilts after others, as one; with the last one's images.
+
+        The gradients of the parts are used up.
+        """
         if len(parts) == 1:
             return parts[0]
         gradients = {}
-        for name in parts[0].gradients:
-            of_parts = [part.gradients[name] for part in parts]
-            of_tilts = _of_tilts(name, getattr(state, name))
-            gradients[name] = np.concatenate(of_parts) if of_tilts else np.sum(of_parts, axis=0)
-        calculated = np.concatenate([part.calculated for part in parts])
-        tilts = np.concatenate([part.tilts for part in parts])
-        return Evaluation(sum(part.loss for part in parts), gradients, calculated, tilts)
+        for name, total in parts[0].gradients.items():
+            others = [part.gradients[name] for part in parts[1:]]
+            if _of_tilts(name, getattr(state, name)):
+                total = np.concatenate([total, *others])
+            else:
+                for other in others:
+                    total += other
+            gradients[name] = total
+        last = parts[-1]
+        return Evaluation(sum(part.loss for part in parts), gradients, last.calculated, last.tilts)
 
     def loss(self, calculated: NDArray[np.float32], tilts: NDArray[np.int64]) -> float:
         """Loss of given images (n, V, U) of some tilts, scale and background included."""

@@ -223,7 +223,7 @@ class _Live:
             return
         self.last, self.stage = now, progress.stage
         if progress.stepped:
-            self.loss = progress.loss / max(progress.calculated.size, 1)
+            self.loss = progress.loss / max(progress.pixels, progress.calculated.size, 1)
         worked, self.drawn = time.thread_time(), 0.0
         if progress.stepped or self._of is None or self._of[0] is not state:
             self._of = state, orbitals_of(self.job, self.ready, state)

@@ -127,7 +127,8 @@ class Autosave:
         if state is None:
             return
         self._unsaved = None
-        state = state if edited is None else replace(state, orbitals=edited)
+        if edited is not None:
+            state = replace(state, orbitals=edited, checkpoint=None)  # which knows nothing of the edit
         self._write(replace(self.session, state=state, history=self.history))
 
     def finish(self, result: Result, notes: dict[str, object] | None = None) -> None:

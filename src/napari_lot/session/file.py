@@ -7,6 +7,7 @@ Layout (schema 1), documented in docs/session.md::
     /settings    JSON: every setting;  /settings_given  JSON: the names that somebody set
     /result      one entry a field of Result, orbitals, probe and probe_before as groups   (after a run)
     /state       stage, step, R-factors, orbitals                                          (during a run)
+    /start       orbitals that the run began with, where it was given some
     /history     (K, 3): pass, loss, mean R
     /notes       JSON: what a person changed and decided;  /view  JSON: what was looked at
 """
@@ -88,6 +89,8 @@ class Session:
         What was looked at: ``view``, ``tilt``, ``color_by``.
     saved, version : str
         When, in local time, and by which version of this package; set when a session is read.
+    start : Orbitals or None
+        Atoms that the run was given to begin with.
     """
 
     series: TiltSeries
@@ -99,6 +102,7 @@ class Session:
     view: dict[str, Any] = field(default_factory=dict)
     saved: str = ""
     version: str = ""
+    start: Orbitals | None = None
 
     @property
     def orbitals(self) -> Orbitals | None:
@@ -169,6 +173,8 @@ def _write(path: Path, session: Session, embed_images: bool, progress: Progress)
             _write_result(file.create_group("result"), session.result, session.series, part(watched, 0.5, 1.0))
         if session.state is not None:
             _write_fields(file.create_group("state"), session.state)
+        if session.start is not None:
+            _write_fields(file.create_group("start"), session.start)
         file.create_dataset("history", data=np.asarray(session.history, np.float64).reshape(-1, 3))
         put_text(file, "notes", json.dumps(plain(session.notes), ensure_ascii=False))
         put_text(file, "view", json.dumps(plain(session.view), ensure_ascii=False))
@@ -281,11 +287,13 @@ def _read(file: h5py.File, path: Path, progress: Progress) -> Session:
     series = _read_series(file["series"], path, part(progress, 0.0, 0.5))
     result = _read_result(file["result"], settings, series, part(progress, 0.5, 1.0)) if "result" in file else None
     state = RunState(**_read_fields(file["state"], RunState)) if "state" in file else None
+    start = Orbitals(**_read_fields(file["start"], Orbitals)) if "start" in file else None
     return Session(
         series=series,
         settings=settings,
         result=result,
         state=state,
+        start=start,
         history=whole(file["history"]),
         notes=get_json(file, "notes", {}),
         view=get_json(file, "view", {}),

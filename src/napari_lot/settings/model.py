@@ -76,7 +76,7 @@ class Start(Frozen):
         "grid",
         description="grid; peaks, those of a volume that is reconstructed from the series first; a file of atoms (XYZ, "
         "CSV, RESIRE .mat or LAMMPS data); or a volume (MRC, TIFF or NPZ), whose peaks are traced; in the window also "
-        "a layer, and no volume.",
+        "a layer.",
     )
     peaks_method: Literal["wbp", "art", "sart", "sirt", "est", "genfire", "resire"] = Field(
         "sirt", description="Voxel method of the volume that a start from peaks begins with."

@@ -55,6 +55,13 @@ class IterationPlot(QWidget):
             self.history.extend(history)
             self._seldom.wish()
 
+    def end(self, iteration: int, r: float, r_free: float) -> None:
+        """What the finished volume came to: snapshots are taken now and then, and rarely of the last iteration."""
+        if not self.history or self.history[-1][0] < iteration:
+            self.history.append((iteration, r, r_free))
+        self._seldom.wish()
+        self._seldom.catch_up()
+
     def _draw(self) -> None:
         values = np.array(self.history, float).reshape(-1, 3)
         self._r.setData(values[:, 0], 100 * values[:, 1], symbol="o" if len(values) < 40 else None)

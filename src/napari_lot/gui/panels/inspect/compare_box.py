@@ -78,7 +78,7 @@ class CompareBox(QWidget):
         self.source.currentTextChanged.connect(lambda _: self._show())
         self.path = QLineEdit()
         self.path.setObjectName("compare_path")
-        self.path.setToolTip("XYZ, CSV or RESIRE .mat in Å; other formats (CIF, PDB, LAMMPS, …) with ASE.")
+        self.path.setToolTip("XYZ, CSV, RESIRE .mat or LAMMPS data in Å; other formats (CIF, PDB, …) with ASE.")
         self.path.setPlaceholderText("reference.xyz")
         self.path.returnPressed.connect(self._start)
         self.browse = QPushButton("Open…")
@@ -218,7 +218,7 @@ class CompareBox(QWidget):
             self._show()
 
     def _browse(self) -> None:
-        kinds = "Structures (*.xyz *.extxyz *.csv *.mat *.cif *.pdb *.lmp *.vasp *.json);;All files (*)"
+        kinds = "Structures (*.xyz *.extxyz *.csv *.mat *.cif *.pdb *.lmp *.data *.vasp *.json);;All files (*)"
         name, _ = QFileDialog.getOpenFileName(self, "Second structure", self.path.text(), kinds)
         if name:
             self.path.setText(name)

@@ -1,4 +1,4 @@
-"""What a run begins with: a grid of orbitals, or atoms of a Points layer or of a file."""
+"""What a run begins with: a grid, peaks of a volume made first, a Points layer, or a file of atoms or a volume."""
 
 from __future__ import annotations
 
@@ -11,16 +11,28 @@ from qtpy.QtWidgets import QComboBox, QFormLayout, QLabel, QWidget
 
 from napari_lot.atoms import Orbitals
 from napari_lot.errors import InputError
-from napari_lot.export import read_atoms
+from napari_lot.export.lammps import ENDINGS as LAMMPS
+from napari_lot.export.volume import ENDINGS as VOLUMES
 from napari_lot.gui.forms.file_field import FileField
 from napari_lot.gui.forms.words import OF_LAYER
 from napari_lot.gui.sources import atoms_from_layer
+from napari_lot.job import given_start
+from napari_lot.settings import Settings
 
-GRID, LAYER, FILE = "a grid of orbitals", "atoms of a Points layer", "atoms of a file"
+GRID, PEAKS, LAYER, FILE = (
+    "a grid of orbitals",
+    "peaks of a volume made first",
+    "atoms of a Points layer",
+    "atoms or a volume of a file",
+)
+SETTINGS = {"grid": GRID, "peaks": PEAKS}
+"""``start.kind`` where it names neither a layer nor a file."""
+
+ENDINGS = " ".join(f"*{ending}" for ending in (".xyz", ".extxyz", ".csv", ".mat", *LAMMPS, *VOLUMES))
 
 
 class StartChoice(QWidget):
-    """Grid, layer or file, and which."""
+    """Grid, peaks, layer or file, and which."""
 
     changed = Signal()
 
@@ -29,9 +41,10 @@ class StartChoice(QWidget):
         self.viewer = viewer
         self.kind = QComboBox()
         self.kind.setObjectName("start_from")
-        self.kind.addItems([GRID, LAYER, FILE])
+        self.kind.addItems([GRID, PEAKS, LAYER, FILE])
         self.kind.setToolTip(
-            "A grid finds the atoms by itself; given atoms are refined, and missing and false ones mended."
+            "A grid finds the atoms by itself. Peaks are those of a voxel reconstruction that the run makes first (by "
+            "SIRT, or as More settings say). Given atoms are refined, and missing and false ones mended."
         )
         self.layer = QComboBox()
         self.layer.setObjectName("start_layer")
@@ -42,11 +55,12 @@ class StartChoice(QWidget):
         self.layer.setToolTip("A 3-D Points layer: z, y, x in Å by its scale and units, 0 at the rotation centre.")
         self.file = FileField(
             "start",
-            "XYZ, CSV or RESIRE .mat",
-            "File of atoms: x, y, z in Å in the specimen frame, 0 at the rotation centre.",
-            "Choose the file of atoms.",
-            "Atoms to start from",
-            "Atoms (*.xyz *.extxyz *.csv *.mat);;All files (*)",
+            "atoms, or a volume",
+            "File of atoms (XYZ, CSV, RESIRE .mat, LAMMPS data), x, y, z in Å in the specimen frame, 0 at the rotation "
+            "centre; or a volume (MRC, TIFF, NPZ), whose peaks are traced.",
+            "Choose the file of atoms, or the volume.",
+            "Atoms or a volume to start from",
+            f"Atoms and volumes ({ENDINGS});;All files (*)",
         )
         self._form = QFormLayout(self)
         self._form.setContentsMargins(0, 0, 0, 0)
@@ -101,30 +115,34 @@ class StartChoice(QWidget):
             named = f"the layer {self._absent!r}, which is not open," if self._absent else "a 3-D Points layer"
             return f"needs {named} to start from"
         if kind == FILE and self.file.is_empty:
-            return "needs a file of atoms to start from"
+            return "needs a file of atoms, or a volume, to start from"
         return None
 
     def take(self, kind: str) -> None:
-        """Choose what the setting ``start.kind`` names: grid, a layer, or a file."""
+        """Choose what the setting ``start.kind`` names: grid, peaks, a layer, or a file."""
         of_layer = kind.startswith(OF_LAYER)
         self._absent = kind.removeprefix(OF_LAYER) if of_layer else ""
         if of_layer:
             self.layer.setPlaceholderText(f"{self._absent} (not open)")
             self._choose(self._absent)
-        self.file.line.setText("" if of_layer or kind == "grid" else kind)
-        self.kind.setCurrentText(LAYER if of_layer else GRID if kind == "grid" else FILE)
+        self.file.line.setText("" if of_layer or kind in SETTINGS else kind)
+        self.kind.setCurrentText(LAYER if of_layer else SETTINGS.get(kind, FILE))
         self.changed.emit()
 
     @property
     def setting(self) -> str:
-        """``start.kind``: grid, the file, or the layer's name in words."""
+        """``start.kind``: grid, peaks, the file, or the layer's name in words."""
         kind = self.kind.currentText()
-        if kind == GRID:
-            return "grid"
+        for setting, words in SETTINGS.items():
+            if kind == words:
+                return setting
         return f"{OF_LAYER}{self.layer.currentText()}" if kind == LAYER else str(self.file.path)
 
-    def reader(self) -> Callable[[], Orbitals | None]:
-        """What gets the atoms to start from, None for a grid; for a thread, and it raises InputError where it cannot.
+    def reader(self, settings: Settings) -> Callable[[], Orbitals | None]:
+        """What gets the atoms to start from, None for a grid or for peaks that the run finds first.
+
+        For a thread: of a volume it finds the peaks, with the elements and distances of ``settings``. It raises
+        InputError where it cannot.
 
         Raises
         ------
@@ -132,11 +150,8 @@ class StartChoice(QWidget):
             The layer holds none that can be used.
         """
         kind = self.kind.currentText()
-        if kind == GRID:
-            return lambda: None
-        if kind == FILE:
-            path = self.file.path
-            return lambda: read_atoms(path)
+        if kind != LAYER:
+            return lambda: given_start(settings)
         name = self.layer.currentText()
         if name not in self.viewer.layers:
             raise InputError(f"Start from: there is no layer {name!r} any more; choose another.")

@@ -54,6 +54,11 @@ class RunForm(QWidget):
         self.orbital = OrbitalChoice()
         self.atoms = SettingsForm(Solver, ["widths"])
         self.grid = SettingsForm(Start, ["grid_spacing", "width_A"])
+        self.peaks = SettingsForm(
+            Start,
+            ["peaks_method", "peaks_iterations", "peaks_bin"],
+            unset={"peaks_iterations": "20, where it has any", "peaks_bin": "from the distance"},
+        )
         self.images = SettingsForm(Solver, ["distortion", "tilt_defocus_A"], unset={"tilt_defocus_A": "not refined"})
         self.check = SettingsForm(Data, ["withhold"], unset={"withhold": "none"})
         self.checks = SettingsForm(Solver, ["error_bars", "handedness"])
@@ -83,7 +88,7 @@ class RunForm(QWidget):
             layout.addWidget(widget)
         for part in (self.model, self.begin, self.orbital):
             part.changed.connect(self.changed)
-        self._forms = (self.model, self.grid, self.check, *self.of_solver)
+        self._forms = (self.model, self.grid, self.peaks, self.check, *self.of_solver)
         for form in self._forms:
             form.refused.connect(self.changed)
         self._typing = False
@@ -125,6 +130,7 @@ class RunForm(QWidget):
             ("Refine", (boxes,)),
             ("Orbitals", (shape, self.atoms)),
             ("Start grid", (self.grid,)),
+            ("Start from peaks", (self.peaks,)),
             ("Images", (self.images,)),
             ("Checks", (self.check, self.checks)),
             ("Run", (self.solver,)),
@@ -281,7 +287,7 @@ class RunForm(QWidget):
         model = {name: value for name, value in self.model.values().items() if name != "spacing_A"}
         return {
             "model": {**self.extras.get("model", {}), **model, "orbital": self.orbital.value},
-            "start": self.grid.values(),
+            "start": self.grid.values() | self.peaks.values(),
             "solver": solver,
             "data": self.check.values(),
         }
@@ -290,7 +296,7 @@ class RunForm(QWidget):
         """Take over a preset: what it does not say is as by default; the specimen stays unless it is named."""
         model, solver = values.get("model", {}), values.get("solver", {})
         spacing_A = self.model.fields["spacing_A"].value
-        for form in (self.model, self.grid, self.check, *self.of_solver):
+        for form in self._forms:
             machine = {name: form.fields[name].value for name in OF_THE_MACHINE if name in form.fields}
             form.clear()
             form.set_values(machine)
@@ -300,6 +306,7 @@ class RunForm(QWidget):
         self.orbital.value = model.get("orbital", Model.model_fields["orbital"].default)
         start = values.get("start", {})
         self.grid.set_values(start)
+        self.peaks.set_values(start)
         if "kind" in start:
             self.begin.take(start["kind"])
         self.check.set_values(values.get("data", {}))

@@ -5,16 +5,16 @@ from __future__ import annotations
 import logging
 import time
 from collections.abc import Callable, Iterator
-from functools import partial
-from pathlib import Path
 
 import numpy as np
+from numpy.typing import NDArray
 from qtpy.QtCore import QTimer
 from qtpy.QtWidgets import QComboBox, QHBoxLayout, QLabel, QPushButton, QVBoxLayout, QWidget
 
+from napari_lot.atoms import Orbitals
 from napari_lot.errors import InputError
-from napari_lot.export import read_atoms, with_elements
-from napari_lot.gui.broken_off import did_not_end
+from napari_lot.export import with_elements
+from napari_lot.gui.broken_off import BrokenOff, did_not_end
 from napari_lot.gui.canvas.layers import WorkbenchLayers
 from napari_lot.gui.forms.preset_row import PresetRow
 from napari_lot.gui.forms.progress_line import ProgressLine
@@ -33,7 +33,7 @@ from napari_lot.gui.work.share import FairShare
 from napari_lot.gui.work.task import Task
 from napari_lot.gui.work.turns import Turns
 from napari_lot.job import Job, Result, Snapshot, expected_spacing_A
-from napari_lot.progress import Progress
+from napari_lot.session import going_on
 from napari_lot.settings import Settings
 
 _LOG = logging.getLogger(__name__)
@@ -92,11 +92,13 @@ class RunPanel(QWidget):
         self.edited.hide()
         self.go_on = QPushButton("Go on with it")
         self.go_on.setObjectName("go_on")
-        self.go_on.setToolTip("Start a run from these atoms, with the settings as they stand here.")
+        self.go_on.setToolTip(
+            "Go on where this run broke off, to the result that it would have come to; with other settings, another "
+            "series, or where its file does not say exactly where it was, from its atoms."
+        )
         self.go_on.clicked.connect(self._go_on)
         self.go_on.hide()
-        # The session whose run was broken off.
-        self.broken_off: Path | None = None
+        self.broken_off: BrokenOff | None = None
         self.updates = QComboBox()
         self.updates.setObjectName("updates")
         self.updates.addItems(list(UPDATES))
@@ -187,6 +189,9 @@ class RunPanel(QWidget):
         self.table.clear()
         if not self.state.again and self._has_series:
             self.form.begin_anew()
+        if self.state.result is None:
+            self.broken_off = None
+            self.go_on.hide()
         self._has_series = self.state.series is not None
         self.update_buttons()
 
@@ -223,50 +228,83 @@ class RunPanel(QWidget):
 
     # -- the four buttons -------------------------------------------------------------------------------------
 
-    def keep_broken_off(self, result: Result, history: History, spacing_A: float, path: Path) -> None:
-        """A session at ``path`` was opened whose run did not end: its last atoms are what is shown."""
-        self.broken_off = path
+    def keep_broken_off(self, result: Result, history: History, spacing_A: float) -> None:
+        """A session was opened whose run did not end: its last atoms are what is shown."""
         self.state.keep(result, history)
         self.table.add(result, spacing_A)
 
+    def offer_to_go_on(self, broken: BrokenOff) -> None:
+        """A session was opened whose run did not end, and can go on."""
+        self.broken_off = broken
+        self.go_on.show()
+
     def _go_on(self) -> None:
-        if self.broken_off is None:
+        broken = self.broken_off
+        if broken is None or not self._may_begin():
             return
         needs = self.needs(atoms=True)
-        if needs is None:
-            self._start_from(self.broken_off)
-        else:
+        if needs is not None:
             self.state.fail(f"Not yet: {needs}.")
-
-    def _start(self) -> None:
-        self._start_from(None)
-
-    def _start_from(self, path: Path | None) -> None:
-        """Begin a run with the atoms of a file, which the form does not name, or with what it says."""
-        series = self.state.series
-        if self.state.running_volume:
-            self.state.fail("Not while a volume is being reconstructed: let it end first (step 6).")
-            return
-        if series is None or self.runner is not None:
             return
         try:
-            settings = self.form.settings(path)
-            read = self.form.begin.reader() if path is None else partial(read_atoms, path)
-            self._spacing_A = expected_spacing_A(settings.model)
+            says = self.form.settings(broken.path)
+            way = going_on(broken.session, broken.path)
         except InputError as error:
             self.state.fail(str(error))
             return
+        if way.checkpoint is not None and broken.is_as_it_was(self.state.series, says):
+            as_then = broken.settings(says)
+            self._start_job(as_then, lambda: self.make_job(way.series, as_then, way.start, way.checkpoint), way.history)
+        elif broken.session.atoms is not None:
+            self._start_with(says, lambda: broken.session.atoms)
+        else:
+            self.state.fail(
+                "The settings or the series are not those of the run that broke off, and its orbitals had not become "
+                "atoms yet: Start begins anew."
+            )
 
-        def make(progress: Progress) -> RunnableJob:
+    def _start(self) -> None:
+        if not self._may_begin():
+            return
+        try:
+            settings = self.form.settings()
+            self._start_with(settings, self.form.begin.reader(settings))
+        except InputError as error:
+            self.state.fail(str(error))
+
+    def _may_begin(self) -> bool:
+        if self.state.running_volume:
+            self.state.fail("Not while a volume is being reconstructed: let it end first (step 6).")
+            return False
+        return self.state.series is not None and self.runner is None
+
+    def _start_with(self, settings: Settings, read: Callable[[], Orbitals | None]) -> None:
+        """Begin a run with atoms that are read in a thread, or without any."""
+        series = self.state.series
+
+        def make() -> RunnableJob:
             atoms = read()
             if atoms is None:
                 return self.make_job(series, settings)
             return self.make_job(series, settings, with_elements(atoms, settings.model.elements, settings.start.kind))
 
-        self.layers.view_chosen = False
-        self.starting.start("Preparing the run", make, self._begin, self.state.fail)
+        self._start_job(settings, make)
 
-    def _begin(self, job: RunnableJob) -> None:
+    def _start_job(
+        self, settings: Settings, make: Callable[[], RunnableJob], history: NDArray[np.float64] | None = None
+    ) -> None:
+        try:
+            self._spacing_A = expected_spacing_A(settings.model)
+        except InputError as error:
+            self.state.fail(str(error))
+            return
+        self.layers.view_chosen = False
+        told = [] if history is None else [(int(step), float(loss), float(r)) for step, loss, r in history]
+        self.starting.start(
+            "Preparing the run", lambda progress: make(), lambda job: self._begin(job, told), self.state.fail
+        )
+
+    def _begin(self, job: RunnableJob, history: list[tuple[int, float, float]]) -> None:
         self.layers.remove_results()
         self.ended = None
         self.go_on.hide()
@@ -274,6 +312,7 @@ class RunPanel(QWidget):
         self.edited.hide()
         self.edited.setText("")
         self.progress.begin()
+        self.plot.add(history)
         self._drawn_at = self._told_at = 0.0
         self.runner = Runner(job)
         self.runner.start()

@@ -3,6 +3,7 @@
 from napari_lot.gui.forms.section import CAVEAT, READY
 
 STAGES = {
+    "peaks": "A volume to start from",
     "prepare": "Preparing",
     "start": "Placing orbitals",
     "heights": "Heights",

@@ -179,6 +179,7 @@ class VolumePanel(QWidget):
         """Another volume comes: what was known of the one before, and its atoms, are not its own."""
         self.result = None
         self.trace.forget()
+        self.sections.forget_atoms()
 
     def _forget(self) -> None:
         self._forget_result()

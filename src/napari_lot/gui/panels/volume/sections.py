@@ -130,12 +130,16 @@ class Sections(QWidget):
     def forget(self) -> None:
         """There is no volume any more."""
         self.volume = None
-        self._atoms = np.zeros((0, 3))
+        self.forget_atoms()
         self._seldom.forget()
         self.put_away()
 
+    def forget_atoms(self) -> None:
+        """Traced atoms were those of another volume."""
+        self.show_atoms(np.zeros((0, 3)), 1.0)
+
     def show_atoms(self, positions: NDArray[np.float64], radius_A: float) -> None:
-        """Rings where spheres around atoms (N, 3), x y z in Å, are cut by a section; none for none."""
+        """Rings where spheres around atoms (N, 3), x y z in Å, are cut by a section."""
         self._atoms, self._radius_A = positions, radius_A
         self._draw_sections()
 
