@@ -177,3 +177,52 @@ def test_images_of_a_state_are_those_of_its_numbers_now(one_is_missing):
     expected = solver.problem.evaluate(state, np.arange(len(solver.problem)), ()).calculated
     np.testing.assert_array_equal(moved.numpy(), expected)
     assert not np.array_equal(expected, first.numpy())
+
+
+def test_how_odd_a_height_is_depends_on_how_much_all_scatter(one_is_missing):
+    solver, _, _ = one_is_missing
+    state = solver.state
+    solver.evidence.height_error = lambda state: np.zeros(len(state.height))
+    for scatter, departures in ((0.0, (0.11, 0.13)), (0.01, (0.11, 0.24)), (0.05, (0.24, 0.26))):
+        for departure, odd in zip(departures, (False, True), strict=True):
+            height = 1.0 + scatter * np.linspace(-1, 1, len(state.height)) / (0.5 * 1.4826)  # sigma from the median
+            height[5] = np.quantile(height, 0.7) * (1.0 + departure)
+            solver.state = replace(state, height=height)
+            assert solver._odd()[5] == odd, (scatter, departure)
+    solver.evidence.height_error = lambda state: np.full(len(state.height), 0.2)
+    assert not solver._odd().any(), "noise explains it"
+
+
+def test_what_is_compared_with_what_was_fitted_is_fitted_too(solver_and_truth):
+    solver, truth = solver_and_truth
+    steps = []
+    fit = solver.fit
+
+    def noted(stage, count, groups):
+        steps.append((stage, count, solver.aside is not None))
+        yield from fit(stage, count, groups)
+
+    solver.fit = noted
+    list(solver._mend_places(4))
+    assert steps == []
+    list(solver._mend_places(1, fitted=True))
+    assert recall(solver, truth) == 1.0
+
+
+def test_the_same_places_do_not_melt_again_where_nothing_came_or_went(one_is_missing, monkeypatch):
+    solver, truth, _ = one_is_missing
+    rounds = []
+    mend = solver._mend_places
+
+    def noted(*given, **named):
+        rounds.append(len(solver.state.height))
+        return mend(*given, **named)
+
+    monkeypatch.setattr(solver, "_mend_places", noted)
+    list(solver._mend_population(("positions", "height")))
+    assert recall(solver, truth) == 1.0
+    assert len(solver.state.height) == len(truth)
+    assert rounds == [len(truth) - 1, len(truth)], "once before the birth, once after it"
+    rounds.clear()
+    list(solver._mend_population(("positions", "height")))
+    assert rounds == [len(truth)]

@@ -1,13 +1,17 @@
 """The quasi-Newton fit against dense least squares, and its bookkeeping."""
 
+from types import SimpleNamespace
+
 import numpy as np
 import pytest
 from tiny import make_problem, make_state, unit_images
 
 from napari_lot.lot import polish
+from napari_lot.lot.evidence import MODEL_ERROR, Evidence
 from napari_lot.lot.polish import lbfgs, pack, unpack
 from napari_lot.lot.prior import Prior
 from napari_lot.lot.problem import Problem
+from napari_lot.settings import Solver
 
 EVERY = ("positions", "height", "width", "shifts", "scale", "background")
 
@@ -223,3 +227,36 @@ def test_a_pass_in_parts_is_the_same_fit_told_of_more_often():
             assert step.calculated.shape == (len(step.tilts), *problem.observed.shape[1:])
     later = [step.state for step in parts[first:]]
     assert all(any(state is step.state for step in accepted) for state in later), "no state but an accepted one"
+
+
+def test_a_fit_ends_where_the_loss_is_below_what_the_image_model_gets_wrong():
+    truth = make_state()
+    problem = make_problem(truth)
+    begin = truth.copy()
+    begin.positions = truth.positions + np.random.default_rng(3).normal(0, 0.1, truth.positions.shape)
+    args = problem, begin, ("positions", "height"), curvatures(begin, len(problem)), 60, 1e-12
+    every = [step.loss for step in lbfgs(*args)]
+    assert every[-1] < 1e-3 * every[2]
+    some = [step.loss for step in lbfgs(*args, least=1.001 * every[2])]
+    assert some == every[:3]
+
+
+def test_the_error_of_the_image_model_as_a_loss():
+    state = make_state()
+    problem = make_problem(state)
+    hull = SimpleNamespace(silhouettes=np.ones(problem.observed.shape, bool))
+    settings = Solver()
+
+    def least(problem):
+        return Evidence(problem, hull, 2.8, settings, True).least_loss(state)
+
+    bright = np.quantile(problem.observed[:, ::3, ::3].numpy(), 0.999)
+    off = MODEL_ERROR * (bright - state.background.mean())
+    assert least(problem) == pytest.approx(0.5 * off**2 * problem.observed.numel(), rel=1e-5)
+    weights = np.full(problem.observed.shape, 2.0, np.float32)
+    weights[0] = 0.0
+    weighted = Problem(problem.model, problem.observed.numpy(), weights, "lsq")
+    left = problem.observed[1:, ::3, ::3].numpy()
+    off = MODEL_ERROR * (np.quantile(left, 0.999) - state.background.mean())
+    assert least(weighted) == pytest.approx(0.5 * off**2 * weights.sum(), rel=1e-5)
+    assert least(Problem(problem.model, problem.observed.numpy(), None, "poisson")) == 0.0

@@ -28,6 +28,10 @@ GRID = 0.28
 PLACES_OF_AN_ATOM, ENOUGH = 55, 100_000
 """Places for another atom around each, about; and so many whose median tells the noise to half a percent."""
 
+MODEL_ERROR, BRIGHT = 1.7e-4, 0.999
+"""Error of the image model, root mean square, relative to what is bright in an image (this quantile of its pixels): see
+``python -m benchmarks.speed passes``, which compares it with a finer grid in double precision."""
+
 
 class Evidence:
     """Judges states of one problem.
@@ -60,6 +64,8 @@ class Evidence:
         self.variance = 1.0
         self.inflation = 1.0
         self._last: tuple[object, State, torch.Tensor] | None = None
+        # brightness of the images, and how much all their pixels of the object weigh
+        self._least: tuple[float, float] | None = None
 
     def images_and_weights(self, state: State, variance: float | None = None) -> tuple[torch.Tensor, torch.Tensor]:
         """Calculated tilts and the weight of every pixel (mask / variance), both (T, V, U).
@@ -98,6 +104,25 @@ class Evidence:
         inside = inside & (self.problem.weights > 0)
         weights = self.problem.weights[inside]  # a tilt of weight 2 counts as two
         return float((weights * squares[inside]).sum() / weights.sum())
+
+    def least_loss(self, state: State) -> float:
+        """Loss that the errors of the image model leave by themselves; 0 of counted electrons, which are noisier.
+
+        Images are not explained better than they are calculated: what a fit would still find there are the errors of
+        the program. Only images of this program's own, free of noise, come so far.
+        """
+        if self.problem.kind != "lsq" or not self.problem.fitted.size:
+            return 0.0
+        if self._least is None:
+            # a hot pixel is not what is bright of the object
+            some = self.problem.observed[self.problem.fitted, ::3, ::3]
+            inside = torch.from_numpy(self.hull.silhouettes)
+            weights = self.problem.weights
+            counted = float(inside.sum() if weights is None else (weights * inside).sum(dtype=torch.float64))
+            self._least = float(np.quantile(some.numpy(), BRIGHT)), counted
+        bright, counted = self._least
+        contrast = max(bright - float(state.background.mean()), 0.0)
+        return 0.5 * (MODEL_ERROR * contrast) ** 2 * counted
 
     def _unit_atom(self, state: State) -> tuple[Floats, float]:
         """Energy (T,) of the image of a unit orbital at the origin, and that of its slope relative to it in 1/Å^2.

@@ -258,6 +258,7 @@ class Fit:
                 priors,
                 shared=shared,
                 parts=self._parts(),
+                least=self.evidence.least_loss(self.state),
             )
             taken = 0
             for step in path:

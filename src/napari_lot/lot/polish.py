@@ -90,12 +90,13 @@ def lbfgs(
     memory: int = MEMORY,
     shared: SharedModes | None = None,
     parts: int = 1,
+    least: float = 0.0,
 ) -> Iterator[Step]:
     """Yield every accepted step, and where the tilts are calculated in several ``parts``, what is between these.
 
     Ends after ``iterations`` steps, when the predicted gain of a step is below ``tolerance`` times the loss, when no
-    step helps, or when several steps in a row have moved nearly all atoms by less than anybody can see (near noise-free
-    data single precision ends before the loss does).
+    step helps, when the loss of the images is below ``least``, or when several steps in a row have moved nearly all
+    atoms by less than anybody can see (near noise-free data single precision ends before the loss does).
     """
     every, pixels = np.arange(len(problem)), problem.observed.numel()
     asked = tuple("shifts" if g == "center" else g for g in groups)
@@ -158,6 +159,8 @@ def lbfgs(
         x, loss, g, whole = trial, new_loss, new_g, new_whole
         accepted = unpack(state, groups, x * scale)
         yield Step(accepted, loss, whole.tilts, whole.calculated, True, pixels)
+        if whole.loss < least:
+            return
         if where.stop > where.start:
             moves = np.linalg.norm((s * scale)[where].reshape(-1, 3), axis=1)
             still = still + 1 if np.quantile(moves, STILL_PART) < STILL_A else 0

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator, Iterator
 from dataclasses import replace
 
 import numpy as np
@@ -31,6 +31,10 @@ MANY = 5_000
 """Orbitals from which on that is so: of fewer, the Fourier transforms that any fit makes are the most of a pass."""
 MOVED = 0.1
 """Expected nearest-neighbour distances by which an orbital has to move for its surroundings to be looked at again."""
+
+ODD_SCATTER, SIGMA_OF_MEDIAN = 16.0, 1.4826
+"""How many times more than heights scatter one departs from the others that is odd: around a missing atom neighbours
+share out what it shows. And standard deviations to a median absolute one."""
 
 
 class PopulationFit(Fit):
@@ -86,8 +90,9 @@ class PopulationFit(Fit):
         if self.settled is not None:
             self.settled = self.by_hand.again(self.settled, since)
 
-    def _births_and_deaths(self, groups: tuple[str, ...]) -> Iterator[Progress]:
-        s = self.settings
+    def _births_and_deaths(self, groups: tuple[str, ...]) -> Generator[Progress, None, bool]:
+        """Whether any orbital has come or gone."""
+        s, any_change = self.settings, False
         for _ in range(s.birth_rounds if len(self.state.height) else 0):
             places = self._proposals()
             self.kept["births"] = self.state, len(self.by_hand)
@@ -100,8 +105,11 @@ class PopulationFit(Fit):
                 yield from self._fit_changed(groups)
             # where only halves were merged another round would find what this one has found
             by_hand = len(self.by_hand) - self.kept["births"][1]
-            if not self._worth_it(*self.kept["births"]) or not changed + died + by_hand:
+            worth = self._worth_it(*self.kept["births"])
+            any_change |= worth
+            if not worth or not changed + died + by_hand:
                 break
+        return any_change
 
     def _proposals(self) -> tuple[Floats, Floats, Floats]:
         """Places for another atom: everywhere, or where something has changed since they were looked for last."""
@@ -230,7 +238,9 @@ class PopulationFit(Fit):
             return np.zeros(len(state.height), bool)
         typical = population.typical_height(state)
         off = np.abs(state.height - typical)
-        return np.asarray(off > np.maximum(s.odd * typical, s.birth_significance * judge.height_error(state)))
+        scatter = SIGMA_OF_MEDIAN * float(np.median(np.abs(state.height - np.median(state.height))))
+        limit = min(s.odd * typical, max(s.odd_least * typical, ODD_SCATTER * scatter))
+        return np.asarray(off > np.maximum(limit, s.birth_significance * judge.height_error(state)))
 
     def _crowded_and_weak(self) -> tuple[NDArray[np.bool_], NDArray[np.bool_], NDArray[np.int64]]:
         """Which orbitals are too close to another, which are too weak for their element, and the nearest of each."""

@@ -332,18 +332,19 @@ class Reconstruction(PopulationFit):
         Arrangements first: around a wrong one births are looked for in vain, and halves of two atoms seem to be one.
         """
         s = self.settings
-        yield from self._mend_places(s.melt_rounds, s.melt_passes)
-        yield from self._births_and_deaths(groups)
-        for _ in range(s.melt_rounds - 1):
-            if not (yield from self._mend_places(s.melt_rounds, s.melt_passes)):
+        for k in range(max(s.melt_rounds, 1)):
+            mended = yield from self._mend_places(s.melt_rounds, s.melt_passes, fitted=True)
+            if k and not mended:
                 break
-            yield from self._births_and_deaths(groups)
+            # where nothing came or went, the same places would melt again
+            if not (yield from self._births_and_deaths(groups)):
+                break
         self._prune()
 
-    def _mend_places(self, rounds: int, part: float = 1.0) -> Generator[Progress, None, bool]:
+    def _mend_places(self, rounds: int, part: float = 1.0, fitted: bool = False) -> Generator[Progress, None, bool]:
         """Melt doubtful places and let them condense anew, while that pays; whether anything has changed.
 
-        ``part`` of the passes in which a grid condenses.
+        ``part`` of the passes in which a grid condenses. What had been ``fitted`` is compared with what is fitted, too.
         """
         mended, most = False, len(self.state.height)
         for _ in range(rounds):
@@ -353,18 +354,20 @@ class Reconstruction(PopulationFit):
                 break
             most = melted // 2  # places that come back are not mended this way
             self.settled = self.kept["melt"][0]  # what counts if the run is stopped while places are molten
-            yield from self._by_itself(self._condense_again(part))
+            yield from self._by_itself(self._condense_again(part, fitted))
             self.settled = None
             if not self._worth_it(*self.kept["melt"]):
                 break
             mended = True
         return mended
 
-    def _condense_again(self, part: float) -> Iterator[Progress]:
+    def _condense_again(self, part: float, fitted: bool) -> Iterator[Progress]:
         s = self.settings
         counts = {name: _part_of(getattr(s, name), part) for name in CONDENSING}
         yield from self.condense(s.model_copy(update=counts))
         yield from self.passes("merge", _part_of(s.refine_passes, part), ("positions", "height"), cosine=True)
+        if fitted:
+            yield from self.fit("merge", s.birth_steps, ("positions", "height"))
 
     @act
     def tells_species(self) -> bool:

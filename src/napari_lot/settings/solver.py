@@ -137,6 +137,13 @@ class Solver(Frozen):
         description="Orbitals of a single element whose height departs by more than this part from a typical one, and "
         "by more than birth_significance standard deviations, are doubtful.",
     )
+    odd_least: float = Field(
+        0.12,
+        ge=0,
+        le=10,
+        description="Where heights scatter little, those are doubtful that depart by more than sixteen times their "
+        "scatter, but by no less than this part.",
+    )
     aliasing: float = Field(
         1e-2,
         gt=0,
