@@ -17,6 +17,7 @@ from typing import Any
 from benchmarks.accuracy.__main__ import machine
 from benchmarks.voxel.cases import CASES, METHODS, find_case
 from benchmarks.voxel.figures import draw
+from benchmarks.voxel.libraries import is_there
 from benchmarks.voxel.measure import measure
 from benchmarks.voxel.page import make_page
 
@@ -50,6 +51,9 @@ def main() -> int:
             print(f"{case.name}: not in {options.cases}, left out", flush=True)
             continue
         for method in options.methods:
+            if not is_there(method):
+                print(f"{case.name} {method}: the library is not installed, left out", flush=True)
+                continue
             row = measure(options.program, case, folder, options.work, method, LIMIT_S)
             rows = [r for r in rows if (r["case"], r["method"]) != (case.name, method)] + [row]
             store.parent.mkdir(parents=True, exist_ok=True)

@@ -11,8 +11,14 @@ from typing import Any
 from benchmarks.accuracy.measure import found_or_made
 
 VOXEL_METHODS = ("wbp", "art", "sart", "sirt", "est", "genfire", "resire")
-METHODS = ("lot", "lot-peaks", *VOXEL_METHODS)
-WORDS = {"lot": "LOT", "lot-peaks": "LOT from peaks", **{name: name.upper() for name in VOXEL_METHODS}}
+LIBRARIES = {"sart-skimage": "SART of scikit-image", "sirt-astra": "SIRT of ASTRA"}
+METHODS = ("lot", "lot-peaks", *VOXEL_METHODS, *LIBRARIES)
+WORDS = {
+    "lot": "LOT",
+    "lot-peaks": "LOT from peaks",
+    **{name: name.upper() for name in VOXEL_METHODS},
+    **LIBRARIES,
+}
 
 
 @dataclass(frozen=True)

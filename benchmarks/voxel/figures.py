@@ -12,7 +12,7 @@ from matplotlib import colormaps
 from matplotlib.figure import Figure
 
 DPI = 80
-COLORS = dict(zip(METHODS, colormaps["tab10"].colors, strict=False))
+COLORS = dict(zip(METHODS, (*colormaps["tab10"].colors, "0.2"), strict=True))
 PICTURED = ("lot", "wbp", "sirt", "resire")
 """Methods of the figure of images."""
 PICTURED_CASE = "pt2000_wedge"

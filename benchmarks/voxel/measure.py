@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import json
 import signal
+import sys
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import tifffile
 from benchmarks.accuracy.measure import facts, measured_run
-from benchmarks.voxel.cases import Case
+from benchmarks.voxel.cases import LIBRARIES, Case
 
 from napari_lot.analysis.compare import compare
 from napari_lot.export import read_atoms, read_volume
@@ -45,10 +46,16 @@ def measure(program: str, case: Case, folder: Path, work: Path, method: str, lim
     out = work / f"{case.name}-{method}"
     out.parent.mkdir(parents=True, exist_ok=True)
     command = [program, "reconstruct"] if method.startswith("lot") else [program, "voxel", method]
+    if method in LIBRARIES:
+        command = [sys.executable, "-m", "benchmarks.voxel.libraries", method]
     flags = flags_of(folder, method)
     command += [str(folder / "series.tif"), "--out", str(out), "--overwrite", *flags]
     said = " ".join(command[1:]).replace(f"{folder}/", "").replace(str(out), "out")
-    result: dict[str, Any] = {"case": case.name, "method": method, "command": f"napari-lot {said}"}
+    result: dict[str, Any] = {
+        "case": case.name,
+        "method": method,
+        "command": f"{'python' if method in LIBRARIES else 'napari-lot'} {said}",
+    }
     log = out.with_suffix(".log")
     result |= measured_run(command, log, limit_s)
     if result["exit"] != 0:

@@ -13,6 +13,9 @@ The same series, reconstructed by local-orbital tomography (LOT) and by seven vo
 Every line is one run of the command line in a process of its own, with the defaults of its method and the facts that
 come with the case (angles, pixel size, element, whether the images are counts; for LOT also energy, semi-angle and
 source size, which a voxel method has no use for). Nothing is tuned to a case, and the rotation centre is not given.
+*SART of scikit-image* and *SIRT of ASTRA* are these libraries on the CPU in place of our own SART and SIRT, with as
+many iterations, slices shared out over the cores; preparation, tracing and files are ours
+(`python -m benchmarks.voxel.libraries`).
 *LOT from peaks* is LOT that begins with the peaks of a volume (`--start peaks`) in place of a grid.
 
 Atoms are matched one to one as mutual nearest neighbours within 1 Å after the mean shift is removed; RMSD is that of

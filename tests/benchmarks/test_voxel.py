@@ -93,3 +93,31 @@ def test_a_case_that_cannot_be_had_is_left_out(bench, tmp_path):
     cases = bench[0]
     assert cases.find_case(cases.CASES[0], tmp_path, tmp_path, "no-program") is None
     assert [case.name for case in cases.CASES if case.generate] == ["pt2000_wedge"]
+
+
+@pytest.mark.parametrize(("method", "library"), [("sart-skimage", "skimage"), ("sirt-astra", "astra")])
+def test_a_library_in_place_of_our_own_method_finds_the_same(bench, method, library):
+    pytest.importorskip(library)
+    from balls import about_y, nothing, tilts_of
+    from benchmarks.voxel import libraries
+
+    from napari_lot.settings.voxel import Sart, Sirt
+    from napari_lot.voxel.realspace.sart import sart
+    from napari_lot.voxel.realspace.sirt import sirt
+
+    places = np.array([[2.0, 0.4, -3.0], [-4.0, -0.5, 1.0]])
+    ours, theirs, settings = {
+        "sart-skimage": (sart, libraries.skimage_sart, Sart(iterations=6)),
+        "sirt-astra": (sirt, libraries.astra_sirt, Sirt(iterations=60, relaxation=1.0)),
+    }[method]
+    shifts = np.random.default_rng(1).normal(0, 1, (29, 2))
+    turns = about_y(*np.linspace(-70, 70, 29))
+    tilts = tilts_of(places, turns, (17, 33), 1.2, center_px=(8.3, 16.8), shifts_px=shifts)
+    volumes = []
+    for run in (ours, theirs):
+        *_, last = run(tilts, (27, 9, 31), settings, nothing)
+        volumes.append(last.volume)
+    a, b = (volume.values.ravel() for volume in volumes)
+    assert volumes[0].values.shape == volumes[1].values.shape
+    assert np.corrcoef(a, b)[0, 1] > 0.98
+    assert a @ b / (a @ a) == pytest.approx(1.0, abs=0.03)
