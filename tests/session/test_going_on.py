@@ -9,6 +9,7 @@ from short_run import SHORT, noisy_series, small_particle
 from napari_lot.errors import InputError
 from napari_lot.export import write_atoms
 from napari_lot.job import Job
+from napari_lot.lot import reconstruct
 from napari_lot.lot import run as lot_run
 from napari_lot.result import Checkpoint
 from napari_lot.session import Autosave, RunState, Session, going_on, read_session, write_session
@@ -23,6 +24,7 @@ def run_from_atoms(tmp_path_factory):
     patch = pytest.MonkeyPatch()
     for interval in ("SNAPSHOT_INTERVAL_S", "SLOWEST_INTERVAL_S"):
         patch.setattr(lot_run, interval, 0.0)
+    patch.setattr(reconstruct, "CHECKPOINT_S", 0.0)
     particle = small_particle()
     series = noisy_series(particle)
     rng = np.random.default_rng(3)
@@ -61,8 +63,9 @@ def test_given_atoms_are_in_the_session_so_that_their_file_may_go(run_from_atoms
 
 def test_the_history_goes_as_far_as_what_is_not_done_again(run_from_atoms, tmp_path):
     begun, _, states = run_from_atoms
-    state, history = states[1]
-    at = state.checkpoint.words["plain"]["step"]
+    state, history = next(found for found in states if found[0].checkpoint.words.get("fit", {}).get("taken", 0) > 1)
+    words = state.checkpoint.words
+    at = words["plain"]["step"] + words["fit"]["taken"]
     later = np.concatenate([history, [[at + 0.5, 1.0, 0.1], [at + 1, 0.9, 0.1]]])
     way = going_on(replace(begun, state=state, history=later), tmp_path)
     assert way.history[:, 0].max() <= at

@@ -2,7 +2,8 @@
 
 The road (``Reconstruction``) is a program that decides by what it finds. It is gone again from its beginning, but what
 had been done is passed over: acts (culling, births, ...) give what they gave then, and passes and fits do nothing.
-After the last of them everything that the road changes is put in place, and it goes on.
+After the last of them everything that the road changes is put in place, and it goes on. A fit goes on in its midst: it
+begins where it had begun, with what it had come to.
 """
 
 from __future__ import annotations
@@ -19,6 +20,7 @@ from napari_lot.edit import Edit
 from napari_lot.errors import InputError
 from napari_lot.lot.adam import Adam
 from napari_lot.lot.correction import ProbeCorrection
+from napari_lot.lot.polish import Descent
 from napari_lot.lot.problem import State
 from napari_lot.physics.orbital import Gaussian
 from napari_lot.result import Checkpoint
@@ -113,6 +115,30 @@ def taken(solver: Reconstruction) -> Checkpoint:
         },
     }
     return Checkpoint(numbers, words)
+
+
+def in_the_midst(base: Checkpoint, steps: int, descent: Descent) -> Checkpoint:
+    """Where a fit of ``steps`` is that began at a checkpoint: its arrays are those of the fit, which change no more."""
+    numbers = {**base.numbers, "fit: x": descent.x, "fit: gradient": descent.gradient}
+    for k, (step, change, _) in enumerate(descent.pairs):
+        numbers |= {f"fit: step {k}": step, f"fit: change {k}": change}
+    words = {name: getattr(descent, name) for name in ("loss", "turns", "taken", "still")}
+    rest = {"steps": steps, "over": bool(descent.over), "rho": [rho for *_, rho in descent.pairs]}
+    return Checkpoint(numbers, {**base.words, "fit": words | rest})
+
+
+def unfinished(checkpoint: Checkpoint) -> tuple[int, Descent] | None:
+    """Steps of the fit in whose midst a checkpoint was taken, and where it was; None of one between fits."""
+    words, numbers = checkpoint.words.get("fit"), checkpoint.numbers
+    if words is None:
+        return None
+    pairs = tuple(
+        (numbers[f"fit: step {k}"], numbers[f"fit: change {k}"], float(rho)) for k, rho in enumerate(words["rho"])
+    )
+    places = numbers["fit: x"], numbers["fit: gradient"]
+    turns, accepted, still = (int(words[name]) for name in ("turns", "taken", "still"))
+    descent = Descent(*places, pairs, float(words["loss"]), turns, accepted, still, bool(words["over"]))
+    return int(words["steps"]), descent
 
 
 def put_in_place(solver: Reconstruction, checkpoint: Checkpoint) -> None:

@@ -189,9 +189,13 @@ class Fit:
         self.adam = Adam()  # its memory does not outlive a fit by other means
         self._sort()
         groups = self._allowed(groups)
+        steps, goes_on = self._begun(steps)
         while steps > 0 and groups and len(self.state.height):
             fitting = self.problem.model
-            for progress in self._descend(steps, groups):
+            path = self._descend(steps, groups, goes_on)
+            if goes_on is not None:
+                steps, goes_on = steps - (goes_on.taken - 1), None
+            for progress in path:
                 yield progress
                 if not progress.stepped:
                     continue
@@ -236,9 +240,20 @@ class Fit:
         self.adam.forget(PER_ATOM, np.isin(self.state.ids, edit.moved))
         self._note(f"by hand: {edit.words}")
 
-    def _descend(self, steps: int, groups: tuple[str, ...]) -> Iterator[Progress]:
+    def _begun(self, steps: int) -> tuple[int, polish.Descent | None]:
+        """Steps of a fit that begins, and where it goes on if it had begun before."""
+        return steps, None
+
+    def _descent_begins(self, steps: int) -> None:
+        """So many steps begin from the state as it is."""
+
+    def _descent_is_at(self, descent: polish.Descent) -> None:
+        """A step was taken."""
+
+    def _descend(self, steps: int, groups: tuple[str, ...], goes_on: polish.Descent | None) -> Iterator[Progress]:
         """Quasi-Newton steps, begun again where what all orbitals share has moved far from where its curvature was."""
         while steps > 0:
+            self._descent_begins(steps)
             priors = self.evidence.priors(self.state, groups)
             curvature = self.evidence.curvatures(self.state, groups)
             for name in curvature.keys() & priors.keys():
@@ -259,14 +274,20 @@ class Fit:
                 shared=shared,
                 parts=self._parts(),
                 least=self.evidence.least_loss(self.state),
+                goes_on=goes_on,
             )
             taken = 0
+            if goes_on is not None:  # which yields its last step again
+                taken = goes_on.taken - 1
+                self.step, steps, goes_on = self.step + taken, steps - taken, None
             for step in path:
                 if step.accepted:
                     self.state = step.state
                     self.step += 1
                     steps -= 1
                     taken += 1
+                if step.descent is not None:
+                    self._descent_is_at(step.descent)
                 total = max(self.steps_total, self.step + 1)
                 yield Progress(
                     self.stage, self.step, total, step.tilts, step.calculated, step.loss, step.accepted, step.pixels

@@ -31,6 +31,35 @@ MEMORY = 20
 """Pairs of steps and changes of gradient that are kept."""
 
 
+@dataclass(frozen=True, eq=False)
+class Descent:
+    """Where a fit is after a step: with it the next ones are the same bit by bit. Nothing in it changes.
+
+    Attributes
+    ----------
+    x, gradient : (P,) float64
+        Scaled parameters, and the gradient by them.
+    pairs : tuple
+        Steps, changes of the gradient, and 1 / their product.
+    loss : float
+    turns, taken : int
+        Directions that were tried, and steps that were accepted.
+    still : int
+        Steps in a row in which nearly all atoms stood still.
+    over : bool
+        Whether this was the last step.
+    """
+
+    x: Floats
+    gradient: Floats
+    pairs: tuple[tuple[Floats, Floats, float], ...]
+    loss: float
+    turns: int
+    taken: int
+    still: int
+    over: bool
+
+
 @dataclass(frozen=True)
 class Step:
     """What a fit has come to.
@@ -49,6 +78,8 @@ class Step:
         Whether the state is another one than before.
     pixels : int
         Whose loss it is.
+    descent : Descent or None
+        Of a step that was accepted: from where the fit can go on.
     """
 
     state: State
@@ -57,6 +88,7 @@ class Step:
     calculated: NDArray[np.float32]
     accepted: bool = True
     pixels: int = 0
+    descent: Descent | None = None
 
 
 def pack(state: State, groups: tuple[str, ...]) -> Floats:
@@ -91,12 +123,15 @@ def lbfgs(
     shared: SharedModes | None = None,
     parts: int = 1,
     least: float = 0.0,
+    goes_on: Descent | None = None,
 ) -> Iterator[Step]:
     """Yield every accepted step, and where the tilts are calculated in several ``parts``, what is between these.
 
     Ends after ``iterations`` steps, when the predicted gain of a step is below ``tolerance`` times the loss, when no
     step helps, when the loss of the images is below ``least``, or when several steps in a row have moved nearly all
     atoms by less than anybody can see (near noise-free data single precision ends before the loss does).
+
+    One that ``goes_on`` was begun with the same arguments, and yields the step where it is once more, without images.
     """
     every, pixels = np.arange(len(problem)), problem.observed.numel()
     asked = tuple("shifts" if g == "center" else g for g in groups)
@@ -120,14 +155,21 @@ def lbfgs(
         return total, gradient * scale, whole
 
     inverse = _first_inverse(state, groups, scale, shared)
-    x = pack(state, groups) / scale
-    loss, g, whole = yield from value(x, state, np.nan)
-    if np.isnan(loss):  # there is no direction to step in
-        return
-    pairs: deque[tuple[Floats, Floats, float]] = deque(maxlen=memory)
     where = _place_of(state, groups, "positions")
-    still, accepted = 0, state
-    for _ in range(iterations):
+    pairs: deque[tuple[Floats, Floats, float]] = deque(goes_on.pairs if goes_on else (), maxlen=memory)
+    if goes_on is None:
+        x, accepted, still, taken, first = pack(state, groups) / scale, state, 0, 0, 0
+        loss, g, whole = yield from value(x, state, np.nan)
+        if np.isnan(loss):  # there is no direction to step in
+            return
+    else:
+        x, g, loss, still = goes_on.x, goes_on.gradient, goes_on.loss, goes_on.still
+        taken, first, accepted = goes_on.taken, goes_on.turns, unpack(state, groups, x * scale)
+        none = np.zeros((0, *problem.observed.shape[1:]), np.float32)
+        yield Step(accepted, loss, every[:0], none, True, pixels, goes_on)
+        if goes_on.over:
+            return
+    for turn in range(first, iterations):
         direction = -_inverse_hessian(g, pairs, inverse)
         slope = float(direction @ g)
         if slope >= 0:
@@ -157,15 +199,15 @@ def lbfgs(
         if s @ y > 1e-10 * np.sqrt((s @ s) * (y @ y)):
             pairs.append((s, y, 1.0 / float(s @ y)))
         x, loss, g, whole = trial, new_loss, new_g, new_whole
-        accepted = unpack(state, groups, x * scale)
-        yield Step(accepted, loss, whole.tilts, whole.calculated, True, pixels)
-        if whole.loss < least:
-            return
+        accepted, taken = unpack(state, groups, x * scale), taken + 1
         if where.stop > where.start:
             moves = np.linalg.norm((s * scale)[where].reshape(-1, 3), axis=1)
             still = still + 1 if np.quantile(moves, STILL_PART) < STILL_A else 0
-            if still == STILL_STEPS:
-                return
+        over = whole.loss < least or still == STILL_STEPS
+        here = Descent(x, g, tuple(pairs), loss, turn + 1, taken, still, over)
+        yield Step(accepted, loss, whole.tilts, whole.calculated, True, pixels, here)
+        if over:
+            return
 
 
 def _place_of(state: State, groups: tuple[str, ...], group: str) -> slice:

@@ -15,9 +15,10 @@ from napari_lot.lot import gauge
 from napari_lot.lot.aberrations import fit_aberrations
 from napari_lot.lot.adaptive import fit_correction
 from napari_lot.lot.align import match_shifts
-from napari_lot.lot.checkpoint import Road, act, put_in_place, taken
+from napari_lot.lot.checkpoint import Road, act, in_the_midst, put_in_place, taken, unfinished
 from napari_lot.lot.fitting import Progress
 from napari_lot.lot.hull import Hull
+from napari_lot.lot.polish import Descent
 from napari_lot.lot.population_fit import PopulationFit
 from napari_lot.lot.problem import Problem, State
 from napari_lot.physics.elements import relative_strengths
@@ -32,6 +33,8 @@ MOST_KINDS = 4
 """Kinds of atoms looked for where no element is named."""
 LEAST_EVIDENCE = 5.0
 """Natural logarithm of the odds at which a correction of the probe is believed: 150 to one."""
+CHECKPOINT_S = 5.0
+"""Seconds between checkpoints in the midst of a fit, at least: more often than a run is saved."""
 CONDENSING = ("heights_passes", "positions_passes", "merge_passes")
 FIRST_GUESS_BLUR = 0.35
 """Blur in nearest-neighbour distances that finds peaks on a grid whose points have hardly moved yet."""
@@ -77,6 +80,11 @@ class Reconstruction(PopulationFit):
         self.significance = 0.0
         self.road = Road()
         self.checkpoint: Checkpoint | None = None
+        # the checkpoint from which the fit under way began, its steps, and when one in its midst was taken
+        self._base: tuple[Checkpoint, int] | None = None
+        self._taken_at = -float("inf")
+        # that fit, of a run that goes on in its midst
+        self._unfinished: tuple[int, Descent] | None = None
 
     # -- going on where another run was -------------------------------------------------------------------------
 
@@ -84,6 +92,7 @@ class Reconstruction(PopulationFit):
         """Pass over what had been done when a checkpoint was taken."""
         self.road.left = [(str(name), value) for name, value in checkpoint.words["road"]]
         self.checkpoint = checkpoint
+        self._unfinished = unfinished(checkpoint)
 
     def passes(self, stage: str, count: int, groups: tuple[str, ...], cosine: bool = False) -> Iterator[Progress]:
         """As of any fit; passed over where it had been done."""
@@ -98,13 +107,29 @@ class Reconstruction(PopulationFit):
     def _gone_once(self, name: str, piece: Callable[[], Iterator[Progress]]) -> Iterator[Progress]:
         if self.road.left:
             self.road.passed(name)
-            if not self.road.left:
+            if not self.road.left and self._unfinished is None:
                 assert self.checkpoint is not None
                 put_in_place(self, self.checkpoint)
             return
+        if self._unfinished is not None:
+            assert self.checkpoint is not None
+            put_in_place(self, self.checkpoint)
         yield from piece()
         self.road.done.append((name, None))
         self.checkpoint = taken(self)
+
+    def _begun(self, steps: int) -> tuple[int, Descent | None]:
+        found, self._unfinished = self._unfinished or (steps, None), None
+        return found
+
+    def _descent_begins(self, steps: int) -> None:
+        self._base = taken(self), steps
+
+    def _descent_is_at(self, descent: Descent) -> None:
+        now = time.monotonic()
+        if self._base is not None and now - self._taken_at >= CHECKPOINT_S:
+            self._taken_at = now
+            self.checkpoint = in_the_midst(*self._base, descent)
 
     # what a fit of a population decides by itself
     _cull = act(PopulationFit._cull)

@@ -68,7 +68,8 @@ def _until(checkpoint: Checkpoint, session: Session) -> NDArray[np.float64]:
     """The history as far as it is not made again."""
     if session.settings.start.kind == "peaks" and session.start is None:  # their volume is made again first
         return session.history[:0]
-    step = checkpoint.words.get("plain", {}).get("step", np.inf)
+    words = checkpoint.words
+    step = words.get("plain", {}).get("step", np.inf) + words.get("fit", {}).get("taken", 0)
     done: NDArray[np.bool_] = session.history[:, 0] <= step
     return session.history[done]
 
