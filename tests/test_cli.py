@@ -190,6 +190,19 @@ def test_the_output_folder_is_judged_before_the_run(call, fake, tmp_path):
     assert (tmp_path / "out" / "precious.txt").read_text() == "mine"
 
 
+def test_a_run_that_broke_off_is_not_overwritten(call, fake, tmp_path):
+    out = tmp_path / "out"
+    out.mkdir()
+    (out / "autosave.lot.h5").write_bytes(b"an hour of work")
+    code, _, err = call(*SOURCE)
+    assert (code, len(err), fake.seen) == (2, 1, [])
+    assert f"holds a run that broke off: go on with it by napari-lot resume {out / 'autosave.lot.h5'}, give" in err[0]
+    code, _, err = call(*SOURCE, "--overwrite")
+    assert code == 0
+    assert any(line.endswith(f"is kept as {out / 'broken-off.lot.h5'}.") for line in err)
+    assert (out / "broken-off.lot.h5").read_bytes() == b"an hour of work"
+
+
 def test_a_result_never_replaces_what_was_measured(tmp_path, capsys, series):
     measured = tmp_path / "calculated.tif"
     series.rename(measured)

@@ -165,7 +165,9 @@ def _traced(result: VoxelResult, settings: Settings, source: str, poll: Progress
 
 def _shown(job: Job, snapshot: VoxelSnapshot, step: int, total: int, elapsed_s: float) -> Snapshot:
     words = f"A volume by {job.settings.start.peaks_method.upper()}, whose peaks the fit begins with"
-    said = f": {snapshot.message[:1].lower()}{snapshot.message[1:]}" if snapshot.message else "."
+    message = snapshot.message
+    lower = message[:1].lower() + message[1:] if message[1:2].islower() else message  # R is a name
+    said = f": {lower}" if message else "."
     return _nothing_yet(job, STAGE, step, total, words + said, elapsed_s, snapshot.r_factor)
 
 

@@ -38,7 +38,7 @@ RESULT_FILES = (
     "methods.md",
     "run.lot.h5",
 )
-AUTOSAVE_FILE = "autosave.lot.h5"
+AUTOSAVE_FILE, BROKEN_OFF_FILE = "autosave.lot.h5", "broken-off.lot.h5"
 """What a running fit leaves in its folder; it goes when the results are written."""
 _PARTIAL = ".partial-"
 _VERSIONS_OF = ("napari-lot", "numpy", "scipy", "torch", "numba")
@@ -64,6 +64,11 @@ def check_output_folder(out: str | Path, overwrite: bool = False) -> Path:
         if out.exists() and not out.is_dir():
             raise InputError(f"{out}: is a file, not a folder; give another --out.")
         check_unclaimed(out)
+        if not overwrite and (out / AUTOSAVE_FILE).is_file():
+            raise InputError(
+                f"{out}: holds a run that broke off: go on with it by napari-lot resume {out / AUTOSAVE_FILE}, give "
+                f"another --out, or --overwrite, which keeps it as {BROKEN_OFF_FILE}."
+            )
         if out.is_dir() and not overwrite and any(path.name != CLAIM_FILE for path in out.iterdir()):
             raise InputError(f"{out}: the output folder is not empty; give another --out, or --overwrite.")
         place = out

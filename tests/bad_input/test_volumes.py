@@ -89,7 +89,7 @@ def npz(**arrays: Any) -> g.Make:
 
 
 ANGLES = np.array((90.0, 90.0, 120.0), dtype=[("alpha", "f4"), ("beta", "f4"), ("gamma", "f4")])
-NO_SIZE = "the voxel size is not known, for nothing here says it: save it in the file, or give it in Å (napari-lot trace --voxel-size)."
+NO_SIZE = "the voxel size is not known, for nothing here says it: save it in the file, or give it in Å to napari-lot trace (--voxel-size), whose atoms.xyz a fit can start from."
 KINDS = ".mrc, .map, .rec, .ccp4, .mrcs, .tif, .tiff, .npz"
 # Name of the file, what makes it, the sentence.
 VOLUMES: dict[str, tuple[str, g.Make | None, str]] = {

@@ -83,7 +83,7 @@ class StandInVolume:
             r_factor=r,
             correlation=np.full(t, 0.95),
             r_free=float("nan"),
-            history=np.zeros((0, 2)),
+            history=np.array([[k, 0.1 + 0.2 / k] for k in range(1, step + 1)]).reshape(-1, 2),
             center_px=(0.0, 0.0),
             shifts_px=np.zeros((t, 2)),
             background=np.zeros(t),

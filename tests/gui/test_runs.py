@@ -273,6 +273,7 @@ def test_a_run_begins_with_the_peaks_of_a_volume_of_a_file_or_made_first(
     hand.click(child(ready, "start"))
     hand.until(lambda: any("none.mrc" in text for text in notified()))
     assert not ready.state.running
+    assert "no atoms were found" in child(ready, "edited").text()
     hand.choose(child(ready, "start_from"), "peaks of a volume made first")
     hand.click(child(ready, "more_run_settings"))
     hand.choose(child(ready, "peaks_method"), "wbp")

@@ -19,12 +19,14 @@ from napari_lot.export import read_atoms, read_volume, write_volume
 from napari_lot.series.sample import sample_truth_path
 from napari_lot.voxel.job import VoxelJob
 from napari_lot.voxel.methods import METHODS
+from napari_lot.voxel.volume import Volume
 
 
 @pytest.fixture
 def volume_step(ready: Any, hand: Any) -> Any:
     """The sample is open, step 6 as well, and a stand-in goes on until it is stopped."""
     ready.volume.make_job = lambda *given: StandInVolume(*given)
+    ready.volume.files.confirm = lambda question: True
     open_step(ready, hand, "volume")
     return ready
 
@@ -304,8 +306,13 @@ def test_atoms_are_traced_drawn_in_sections_and_a_fit_begins_with_them(
 
     done.run.make_job = make
     layer = viewer.layers["Traced atoms"]
+    hand.click(child(done, "show_sections"))
+    hand.until(lambda: sections.is_open and len(sections._atoms) == len(found))
     layer.selected_data = {0, 1}
     layer.remove_selected()
+    assert f"there are {len(found) - 2} points now" in note.text()
+    np.testing.assert_allclose(sections._atoms[:, ::-1], found[2:])
+    sections.put_away()
     done.state.microscope = done.state.microscope.model_copy(update={"energy_eV": None})
     hand.click(child(done, "start_from_traced"))
     assert any("needs energy and semi-angle" in text for text in notified())
@@ -326,6 +333,17 @@ def test_volumes_are_saved_opened_and_asked_for_before_they_go(
 
     assert done.state.unsaved_atoms() == "the voxels of the volume"
     asked: list[str] = []
+    # neither another run nor another volume takes its place unasked
+    kept, shown = done.volume.result.volume, viewer.layers["Volume"].data
+    done.volume.files.confirm = lambda question: bool(asked.append(question))
+    hand.click(child(done, "volume_start"))
+    assert done.volume.runner is None
+    write_volume(tmp_path / "other.mrc", Volume(np.ones((4, 5, 6), np.float32), 0.5, (0.0, 0.0, 0.0)))
+    done.volume.files.open_file(tmp_path / "other.mrc")
+    assert [question.split(", and ")[0] for question in asked] == ["The volume by SIRT is in no file"] * 2
+    assert done.volume.result.volume is kept
+    assert viewer.layers["Volume"].data is shown
+    asked.clear()
     done.data.prepare.preparation.confirm = lambda question: bool(asked.append(question))
     child(done, "open_sample").click()
     assert "voxels of the volume" in asked[0]
@@ -351,6 +369,15 @@ def test_volumes_are_saved_opened_and_asked_for_before_they_go(
     hand.click(child(done, "open_volume"))
     hand.until(lambda: "Volume" in viewer.layers and not done.volume.files.task.running)
     assert "a.mrc" in status(done)
+    # one that does not say how large its voxels are is asked for it
+    np.savez(tmp_path / "bare.npz", volume=kept.values)
+    done.volume.files.ask_size = lambda path: None
+    done.volume.files.open_file(tmp_path / "bare.npz")
+    hand.until(lambda: any("open it again and give it" in text for text in notified()))
+    done.volume.files.ask_size = lambda path: 0.7
+    done.volume.files.open_file(tmp_path / "bare.npz")
+    hand.until(lambda: "bare.npz" in status(done) and not done.volume.files.task.running)
+    assert viewer.layers["Volume"].scale == pytest.approx([0.7] * 3)
     (tmp_path / "bad.mrc").write_bytes(b"no")
     monkeypatch.setattr(QFileDialog, "getOpenFileName", lambda *_: (str(tmp_path / "bad.mrc"), ""))
     hand.click(child(done, "open_volume"))
@@ -398,7 +425,9 @@ def test_the_real_one_from_start_to_traced_atoms(volume_step: Any, viewer: Any, 
     r = volume_step.volume.result.agreement()
     assert r is not None
     assert r[0] < 0.2
-    assert volume_step.volume.progress.plot.history[-1][:2] == (25, r[0])
+    shown = volume_step.volume.progress.plot.history
+    assert [iteration for iteration, *_ in shown] == list(range(1, 26)), "every iteration, also what was not drawn"
+    assert shown[-1][1] == pytest.approx(r[0])
     found, truth = trace(volume_step, hand), truth_zyx()
     distance, _ = cKDTree(truth).query(found - (found.mean(0) - truth.mean(0)))
     assert len(found) > 180

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -151,6 +152,20 @@ def test_two_elements_are_told_apart():
     np.testing.assert_array_equal(found.traced.atoms.species[these[:, 0]], kind[these[:, 1]])
     assert found.p_element.min() > 0.9
     np.testing.assert_allclose(found.mixture.mean, [0.35, 1.0], rtol=0.05)
+
+
+def test_what_may_be_no_atoms_or_no_two_elements_is_doubted():
+    strength = np.random.default_rng(4).normal(1, 0.1, len(ATOMS))
+    volume = volume_of(painted(ATOMS, strength) + noise(5, 48, 0.03 * PEAK))
+    one, two = (settings_from_dict({"model": {"elements": elements}}) for elements in (["Pt"], ["Pt", "Co"]))
+    found = find_atoms(volume, one)
+    assert found.doubts == ()
+    (doubt,) = find_atoms(volume, two).doubts
+    assert doubt.endswith("another element: what they show does not fall into 2 groups; check the elements.")
+    flags = found.traced.flag.copy()
+    flags[: len(flags) // 2 + 1] = Flag.NOT_A_MAXIMUM
+    (doubt,) = found._replace(traced=replace(found.traced, flag=flags)).doubts
+    assert f"{len(flags) // 2 + 1} of {len(flags)} peaks were refused" in doubt
 
 
 def test_one_element_has_nothing_to_be_told_apart(clean):

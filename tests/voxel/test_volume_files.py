@@ -228,3 +228,19 @@ def test_which_names_are_volumes():
         assert holds_volume(name), name
     for name in ("grid", "peaks", "a.xyz", "a.csv", "a.mat", "a.lot.h5", "a.gz", "a.xyz.gz", "layer guess"):
         assert not holds_volume(name), name
+
+
+def test_a_tilt_series_with_its_angles_beside_it_is_no_volume(tmp_path):
+    series = np.random.default_rng(0).random((7, 8, 9)).astype(np.float32)
+    tifffile.imwrite(tmp_path / "series.tif", series, imagej=True, resolution=(2.0, 2.0), metadata={"spacing": 0.5})
+    write_mrc(tmp_path / "series.mrc", series, 0.5, stack=True)
+    (tmp_path / "angles.csv").write_text("psi,theta,phi\n" + "".join(f"0,{10 * k},0\n" for k in range(7)))
+    for name in ("series.tif", "series.mrc"):
+        with pytest.raises(InputError, match=r"this is a tilt series, for angles\.csv beside it has an angle for each"):
+            read_volume(tmp_path / name, 0.5)
+    # a volume says what it is, or has another number of sections
+    for name in ("ours.mrc", "ours.tif", "ours.npz"):
+        write_volume(tmp_path / name, Volume(series, 0.5, (0.0, 0.0, 0.0)))
+        assert read_volume(tmp_path / name).values.shape == series.shape
+    tifffile.imwrite(tmp_path / "theirs.tif", series[:5])
+    assert len(read_volume(tmp_path / "theirs.tif", 0.5).values) == 5

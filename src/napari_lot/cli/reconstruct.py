@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import os
 import sys
 import tempfile
 import time
 from collections.abc import Callable, Collection, Iterable, Mapping
+from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -16,7 +18,7 @@ from napari_lot.cli import options as o
 from napari_lot.errors import InputError
 from napari_lot.machine import writes
 from napari_lot.owner import claimed
-from napari_lot.report import AUTOSAVE_FILE, RESULT_FILES, check_output_folder, write_results
+from napari_lot.report import AUTOSAVE_FILE, BROKEN_OFF_FILE, RESULT_FILES, check_output_folder, write_results
 from napari_lot.series.detector import fitted_by
 from napari_lot.settings import facts_as_settings
 from napari_lot.settings.model import WITHOUT_FILE
@@ -143,6 +145,7 @@ def run_job(
             print(f"warning: {autosave.complaint}", file=sys.stderr)
 
     with claimed(out), finish_on_interrupt(control) as interrupt:
+        _keep_broken_off(out)
         try:
             follow(job, control, save)
         except BaseException:
@@ -173,6 +176,13 @@ def run_job(
         write(out, measured, result, run)
     print(summary(result, out, time.monotonic() - began))
     return INTERRUPTED if interrupt.asked else 0
+
+
+def _keep_broken_off(out: Path) -> None:
+    """An earlier run that did not end keeps its file, under a name that this one does not use."""
+    with suppress(FileNotFoundError):
+        os.replace(out / AUTOSAVE_FILE, out / BROKEN_OFF_FILE)
+        print(f"The run that broke off in {out} is kept as {out / BROKEN_OFF_FILE}.", file=sys.stderr)
 
 
 def read(given: o.Given, files: Mapping[str, Path | None]) -> TiltSeries:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -81,6 +82,8 @@ def trace(
     check_inputs_survive(out, (volume, mask, config), FILES)
     began = time.monotonic()
     read = read_volume(volume, voxel_size)
+    if voxel_size is not None:
+        _tell_other_size(volume, voxel_size)
     where = None
     if mask is not None:
         where = read_volume(mask, read.voxel_A).values > 0
@@ -102,6 +105,20 @@ def trace(
         raise InputError(f"{out}: cannot write the results: {error.strerror or error}; give another --out.") from None
     print(summary(found, out, time.monotonic() - began))
     return 0
+
+
+def _tell_other_size(volume: Path, given_A: float) -> None:
+    """Say where a file has another voxel size than the one that is given, which wins."""
+    from napari_lot.export import read_volume
+
+    try:
+        own_A = read_volume(volume).voxel_A
+    except InputError:  # it says none, or none that can be used
+        return
+    if abs(own_A - given_A) > 1e-3 * own_A:
+        print(
+            f"warning: {volume} says that its voxels are {own_A:g} Å; they are taken as {given_A:g} Å.", file=sys.stderr
+        )
 
 
 def write(out: Path, found: Found, report: dict[str, Any]) -> None:
@@ -137,6 +154,7 @@ def traced_report(found: Found, settings: Settings) -> dict[str, Any]:
         "flags": {str(int(flag)): words for flag, words in FLAG_WORDS.items()},
         "tracing": found.traced.details,
         "mixture": None if found.mixture is None else found.mixture.as_dict(elements),
+        "doubts": list(found.doubts),
     }
 
 
@@ -170,6 +188,8 @@ def summary(found: Found, out: Path, seconds: float | None = None) -> str:
     """What a person wants to know of a tracing at the end."""
     atoms = found.traced.atoms
     took = "" if seconds is None else f", {seconds:.1f} s"
+    for doubt in found.doubts:
+        print(f"warning: {doubt}", file=sys.stderr)
     text = f"{len(atoms)} atoms{took}: {out / 'atoms.xyz'}"
     if len(atoms.elements) > 1:
         counts = ((name, int((atoms.species == k).sum())) for k, name in enumerate(atoms.elements))

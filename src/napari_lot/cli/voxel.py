@@ -224,7 +224,7 @@ def run_and_write(
         seconds["total"] = time.monotonic() - began
         write(out, measured, result, {"command": command, "wall_seconds": seconds}, found, atoms)
     shape = " x ".join(map(str, result.volume.values.shape))
-    print(f"{shape} voxels, {time.monotonic() - began:.1f} s: {out / VOLUME_FILE}\n{result.message}")
+    print(f"{shape} voxels (z, y, x), {time.monotonic() - began:.1f} s: {out / VOLUME_FILE}\n{result.message}")
     if found is not None:
         if not len(found.traced.atoms):
             raise InputError(
@@ -236,7 +236,7 @@ def run_and_write(
 
 
 def _voxels(snapshot: VoxelSnapshot) -> str:
-    return "" if snapshot.volume is None else " x ".join(map(str, snapshot.volume.values.shape))
+    return "" if snapshot.volume is None else " x ".join(map(str, snapshot.volume.values.shape)) + " voxels"
 
 
 def write(

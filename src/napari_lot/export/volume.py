@@ -47,6 +47,10 @@ _SAME = 1e-3
 _PIECE = 2**24
 
 
+class VoxelSizeUnknown(InputError):
+    """A volume that does not say how large its voxels are."""
+
+
 def holds_volume(path: str | Path) -> bool:
     """Whether the ending of a name is that of a volume, and of no file of atoms."""
     path = Path(path)
@@ -197,6 +201,8 @@ def read_volume(path: str | Path, voxel_A: float | None = None, progress: Progre
     except OSError as error:
         raise InputError(f"{path}: cannot read the volume: {error.strerror or error}; copy it again.") from None
     values = _checked(path, values)
+    if origin is None and not says_volume(path):
+        _check_no_series(path, len(values))
     side = _side(path, sides) if voxel_A is None else voxel_A
     if origin is None or (voxel_A is not None and sides and abs(voxel_A - sides[0]) > _SAME * voxel_A):
         return Volume.centred(values, side)
@@ -207,11 +213,28 @@ _Found = tuple[NDArray[Any], tuple[float, ...], tuple[float, float, float] | Non
 """Values, sides of a voxel along x, y, z as far as they are known, and origin where it is."""
 
 
+def _check_no_series(path: Path, sections: int) -> None:
+    """Refuse what does not say that it is a volume and has as many sections as an angle file beside it has angles."""
+    from napari_lot.series.read import angle_values, find_angle_file
+
+    beside = find_angle_file(path)
+    if beside is None:
+        return
+    try:
+        angle_values(beside, sections, str(path))
+    except InputError:  # of another number of images, or none at all
+        return
+    raise InputError(
+        f"{path}: this is a tilt series, for {beside.name} beside it has an angle for each of its {sections} images: "
+        "give a volume (napari-lot voxel makes one of it)."
+    )
+
+
 def _side(path: Path, sides: tuple[float, ...]) -> float:
     if not sides:
-        raise InputError(
-            f"{path}: the voxel size is not known, for nothing here says it: save it in the file, or give it in Å "
-            "(napari-lot trace --voxel-size)."
+        raise VoxelSizeUnknown(
+            f"{path}: the voxel size is not known, for nothing here says it: save it in the file, or give it in Å to "
+            "napari-lot trace (--voxel-size), whose atoms.xyz a fit can start from."
         )
     if max(sides) - min(sides) > _SAME * sides[0]:
         told = " x ".join(f"{side:g}" for side in sides)

@@ -150,7 +150,7 @@ class _Run:
             last.iteration,
             last.iterations_total,
             result.volume,
-            result.r_factor,
+            np.where(np.isin(np.arange(len(job.series)), job.withheld), np.nan, result.r_factor),
             result.r_free,
             self.elapsed(),
             result.message,

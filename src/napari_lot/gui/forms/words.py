@@ -154,8 +154,8 @@ def _window_words() -> dict[str, str]:
             words |= {f"{section}.{name}": label_of(name) for name in kind.model_fields if section != "data"}
     return words | {
         "--bin": "Bin",
-        "--set grid.shape=[Z,Y,X]": "Volume, voxels",
-        "grid.shape": "Volume, voxels",
+        "--set grid.shape=[Z,Y,X]": "Voxels z, y, x",
+        "grid.shape": "Voxels z, y, x",
         "--set grid.background=...": "Background",
     }
 

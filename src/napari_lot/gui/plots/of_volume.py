@@ -55,10 +55,13 @@ class IterationPlot(QWidget):
             self.history.extend(history)
             self._seldom.wish()
 
-    def end(self, iteration: int, r: float, r_free: float) -> None:
-        """What the finished volume came to: snapshots are taken now and then, and rarely of the last iteration."""
-        if not self.history or self.history[-1][0] < iteration:
-            self.history.append((iteration, r, r_free))
+    def end(self, history: NDArray[np.float64], r_free: float) -> None:
+        """Every iteration (K, 2) of the finished volume with its R: snapshots are taken only now and then."""
+        if not len(history):
+            return
+        known = {iteration: free for iteration, _, free in self.history}
+        known[int(history[-1, 0])] = r_free
+        self.history = [(int(n), float(r), known.get(int(n), float("nan"))) for n, r in history]
         self._seldom.wish()
         self._seldom.catch_up()
 

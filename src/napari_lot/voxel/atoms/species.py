@@ -18,6 +18,9 @@ from napari_lot.settings import Settings
 from napari_lot.voxel.atoms.tracing import LEAST_DISTANCE, Flag, Traced, trace
 from napari_lot.voxel.volume import Volume
 
+SURE, UNSURE_PART = 0.9, 0.1
+"""Probability of its element from which an atom is sure, and part of the atoms from which others are a doubt."""
+
 
 class Found(NamedTuple):
     """What a volume holds.
@@ -35,6 +38,26 @@ class Found(NamedTuple):
     traced: Traced
     p_element: NDArray[np.float64] | None
     mixture: Mixture | None
+
+    @property
+    def doubts(self) -> tuple[str, ...]:
+        """What to hold against the atoms, a sentence each."""
+        found: list[str] = []
+        atoms = int((self.traced.flag == Flag.OK).sum())
+        refused = len(self.traced) - atoms
+        if atoms and refused > atoms:
+            found.append(
+                f"{refused} of {len(self.traced)} peaks were refused, more than were taken: what is taken may be "
+                "noise, too; look at the volume, and check its voxel size and the spacing."
+            )
+        if self.p_element is not None and len(self.p_element):
+            unsure = int((self.p_element < SURE).sum())
+            if unsure > UNSURE_PART * len(self.p_element):
+                found.append(
+                    f"{unsure} of {atoms} atoms could as well be of another element: what they show does not fall into "
+                    f"{len(self.traced.orbitals.elements)} groups; check the elements."
+                )
+        return tuple(found)
 
 
 def trace_spacing_A(settings: Settings) -> float:

@@ -21,6 +21,7 @@ from napari_lot.gui.forms.progress_line import ProgressLine
 from napari_lot.gui.forms.section import CAVEAT, DONE
 from napari_lot.gui.forms.sentence import Sentence
 from napari_lot.gui.live import Outcome, RunnableJob, Runner
+from napari_lot.gui.look import failure
 from napari_lot.gui.panels.run.editing import EditBox
 from napari_lot.gui.panels.run.form import RunForm
 from napari_lot.gui.panels.run.progress import ProgressView
@@ -301,8 +302,13 @@ class RunPanel(QWidget):
         self.layers.view_chosen = False
         told = [] if history is None else [(int(step), float(loss), float(r)) for step, loss, r in history]
         self.starting.start(
-            "Preparing the run", lambda progress: make(), lambda job: self._begin(job, told), self.state.fail
+            "Preparing the run", lambda progress: make(), lambda job: self._begin(job, told), self._not_begun
         )
+
+    def _not_begun(self, sentence: str) -> None:
+        """What is begun with cannot be read or used: said where Start is, too."""
+        self.edited.setText(failure(self.state.fail(sentence)))
+        self.edited.show()
 
     def _begin(self, job: RunnableJob, history: list[tuple[int, float, float]]) -> None:
         self.layers.remove_results()

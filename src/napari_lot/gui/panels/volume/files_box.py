@@ -10,11 +10,11 @@ from typing import Any
 import numpy as np
 from napari.layers import Image
 from qtpy.QtCore import QTimer, Signal
-from qtpy.QtWidgets import QComboBox, QFileDialog, QHBoxLayout, QLabel, QVBoxLayout, QWidget
+from qtpy.QtWidgets import QComboBox, QFileDialog, QHBoxLayout, QInputDialog, QLabel, QVBoxLayout, QWidget
 
 from napari_lot.errors import InputError
 from napari_lot.export import holds_volume, read_volume, write_volume
-from napari_lot.export.volume import ENDINGS
+from napari_lot.export.volume import ENDINGS, VoxelSizeUnknown
 from napari_lot.files import write_whole
 from napari_lot.gui.canvas.stacks import ROLE
 from napari_lot.gui.forms.progress_line import ProgressLine
@@ -65,6 +65,7 @@ class VolumeFiles(QWidget):
         self.waits: Callable[[], str | None] = lambda: None
         self.on_volume: Callable[[Volume, str], None] = lambda volume, name: None
         self.on_saved: Callable[[Volume], None] = lambda volume: None
+        self.ask_size: Callable[[Path], float | None] = self._ask_size
         self.task = Task("volume file", self)
         self.progress = ProgressLine("volume_file", self.task, "Leave everything as it is.")
         self.open = button("open_volume", "Open a volume…")
@@ -76,6 +77,7 @@ class VolumeFiles(QWidget):
         self.note = Sentence("volume_note")
         self.note.hide()
         self.confirm: Callable[[str], bool] = lambda question: ask(self, question)
+        self.may_go: Callable[[str], bool] = lambda what_happens: True
         # the volume of an earlier window that is open here: its file goes when it is saved elsewhere
         self._adopted: tuple[Path, Volume] | None = None
         self._left: Path | None = None
@@ -201,8 +203,11 @@ class VolumeFiles(QWidget):
             return
         QTimer.singleShot(0, lambda: self.open_file(Path(names[0])))
 
-    def open_file(self, path: Path, adopt: bool = False) -> None:
-        """Read a volume in a thread, then show it; ``adopt`` one that an earlier window has left."""
+    def open_file(self, path: Path, adopt: bool = False, voxel_A: float | None = None) -> None:
+        """Read a volume in a thread, then show it; ``adopt`` one that an earlier window has left.
+
+        Where the file does not say how large its voxels are and no ``voxel_A`` does, a person is asked.
+        """
         waits = self.waits()
         if waits is not None:
             self._failed(f"{path}: {waits[0].lower()}{waits[1:]}", OPEN)
@@ -212,7 +217,13 @@ class VolumeFiles(QWidget):
             self._failed(f"{path}: volumes are read from {endings}, not from {path.suffix or 'this'}.", OPEN)
             return
 
-        def done(volume: Volume) -> None:
+        if not self.may_go(f"goes when {path.name} is opened"):
+            return
+
+        def done(volume: Volume | None) -> None:
+            if volume is None:
+                self._open_with_size(path)
+                return
             self.state.succeed(OPEN)
             self.on_volume(volume, f"volume of {leftover.when(path)}" if adopt else path.name)
             if adopt:
@@ -223,16 +234,24 @@ class VolumeFiles(QWidget):
         self.say("")
         begun = self.task.start(
             f"Reading {path.name}",
-            lambda progress: read_volume(path, None, progress),
+            lambda progress: _read(path, voxel_A, progress),
             done,
             lambda sentence: self._failed(sentence, OPEN),
         )
         if not begun:
             self._failed(f"{path}: not while something else is done ({self.task.what}): wait, or cancel it.", OPEN)
 
+    def _open_with_size(self, path: Path) -> None:
+        size_A = self.ask_size(path)
+        if size_A is None:
+            why = "the voxel size is not known, for nothing here says it: open it again and give it."
+            self._failed(f"{path}: {why}", OPEN)
+        else:
+            self.open_file(path, voxel_A=size_A)
+
     def _use_layer(self) -> None:
         name = self.layer.currentText()
-        if name not in self.viewer.layers:
+        if name not in self.viewer.layers or not self.may_go(f"goes when the layer {name} takes its place"):
             return
         layer = self.viewer.layers[name]
         self.say("")
@@ -244,6 +263,16 @@ class VolumeFiles(QWidget):
         self.state.succeed(OPEN)
         layer.visible = False
         self.on_volume(volume, name)
+
+    def _ask_size(self, path: Path) -> float | None:
+        """Å, from a dialog; None where it was left."""
+        series = self.state.series
+        guess = 1.0 if series is None else series.pixel_size_A
+        size, given = QInputDialog.getDouble(
+            self, "Voxel size", f"{path.name} does not say how large its voxels are. Side of a voxel (Å):",
+            guess, 1e-3, 100.0, 4,
+        )  # fmt: skip
+        return size if given else None
 
     # -- save -------------------------------------------------------------------------------------------------
 
@@ -316,3 +345,11 @@ def volume_of(layer: Any) -> Volume:
     if np.abs(matrix - np.diag(sides)).max() > 1e-6 * np.abs(sides).max():
         raise InputError(f"{layer.name}: the layer is turned or sheared; save it as it is, and open the file.")
     return volume_from_layer_data(layer.data, layer.metadata, sides, origin, layer.units, layer.name)
+
+
+def _read(path: Path, voxel_A: float | None, progress: Progress) -> Volume | None:
+    """The volume; None where it is not known how large its voxels are."""
+    try:
+        return read_volume(path, voxel_A, progress)
+    except VoxelSizeUnknown:
+        return None

@@ -93,7 +93,7 @@ class VolumeForm(QWidget):
         self.shape_note.hide()
         rows = self.grid.layout()
         assert isinstance(rows, QFormLayout)
-        label = QLabel("Volume, voxels")
+        label = QLabel("Voxels z, y, x")
         label.setBuddy(self.shape)
         rows.insertRow(0, label, self.shape)
         rows.insertRow(1, self.shape_note)
@@ -155,7 +155,7 @@ class VolumeForm(QWidget):
 
     def _on_shape(self) -> None:
         why = self.why_no_shape
-        self.shape_note.setText(warning(f"Volume, voxels: {why}.") if why else "")
+        self.shape_note.setText(warning(f"Voxels z, y, x: {why}.") if why else "")
         self.shape_note.setVisible(bool(why))
         self.changed.emit()
 
@@ -187,7 +187,7 @@ class VolumeForm(QWidget):
         for form in (*self._of[self.method].parts, self.bin, self.grid, self.check):
             for name, why in form.refusals.items():
                 return f"{label_of(name).strip()}: {why.rstrip('.')}"
-        return f"Volume, voxels: {self.why_no_shape}" if self.why_no_shape else None
+        return f"Voxels z, y, x: {self.why_no_shape}" if self.why_no_shape else None
 
     def settings(self) -> VoxelSettings:
         """The settings of the run that Start would begin; noise, thickness and tilts as in step 1.
@@ -204,7 +204,7 @@ class VolumeForm(QWidget):
         try:
             grid["shape"] = self._sides()
         except ValueError:
-            raise InputError(f"Volume, voxels: {self.why_no_shape}.") from None
+            raise InputError(f"Voxels z, y, x: {self.why_no_shape}.") from None
         series = self.state.series
         data = {"thickness_A": self.state.thickness_A, "counts": series is not None and series.counts}
         data |= self.check.values() | self.state.images

@@ -7,6 +7,7 @@ import time
 from collections.abc import Callable, Iterator
 from typing import Any
 
+import numpy as np
 from qtpy.QtCore import QTimer
 from qtpy.QtWidgets import QVBoxLayout, QWidget
 
@@ -93,6 +94,7 @@ class VolumePanel(QWidget):
             box.waits = self._waits
             box.changed.connect(self._tell)
         self.files.result = lambda: self.result
+        self.files.may_go = self._may_go
         self.files.on_volume = self._take
         self.files.on_saved = self._on_saved
         self.trace.on_traced = self._on_traced
@@ -189,9 +191,20 @@ class VolumePanel(QWidget):
 
     # -- the four buttons -------------------------------------------------------------------------------------
 
+    def _may_go(self, what_happens: str) -> bool:
+        """Whether a volume that is in no file may make room for another: a person is asked."""
+        if self.result is None or not self.state.unsaved_volume:
+            return True
+        return self.files.confirm(
+            f"The volume by {short_name(self.result.method)} is in no file, and {what_happens}. Save it first, if you "
+            "want to keep it. Go on now?"
+        )
+
     def _start(self) -> None:
         series = self.state.series
         if series is None or self.state.running or self.runner is not None:
+            return
+        if not self._may_go("goes when another is reconstructed"):
             return
         try:
             method, settings = self.form.method, self.form.settings()
@@ -354,11 +367,22 @@ class VolumePanel(QWidget):
 
     def _on_traced(self, found: Found, spacing_A: float) -> None:
         self._spacing_A = spacing_A
+        points = self.layers.volume.traced
+        if points is not None:
+            points.events.data.connect(self._on_points)
         self._draw_traced(found)
         self._tell()
 
+    def _on_points(self, event: Any = None) -> None:
+        """Somebody has moved, deleted or added traced atoms: sections and sentence are of those that there are."""
+        if self.trace.found is not None and getattr(event, "action", "changed") in ("changed", "removed", "added"):
+            self._draw_traced(self.trace.found)
+            self.trace.tell_edit()
+
     def _draw_traced(self, found: Found) -> None:
-        self.sections.show_atoms(found.traced.atoms.positions, 0.5 * SPHERE * self._spacing_A)
+        points = self.layers.volume.traced
+        atoms = found.traced.atoms.positions if points is None else np.asarray(points.data, float)[:, ::-1]
+        self.sections.show_atoms(atoms, 0.5 * SPHERE * self._spacing_A)
 
     def dragEnterEvent(self, event: Any) -> None:
         if event.mimeData().hasUrls() and self._waits() is None:

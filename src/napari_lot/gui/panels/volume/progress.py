@@ -128,9 +128,7 @@ class VolumeProgress(QWidget):
     def show_result(self, result: VoxelResult) -> list[str]:
         """What a run has left; returns its caveats."""
         self.show_bars(result.r_factor, result.withheld)
-        fitted = result.agreement()
-        if fitted is not None:
-            self.plot.end(result.iterations, fitted[0], result.r_free)
+        self.plot.end(result.history, result.r_free)
         caveats = [in_window_words(w) for w in result.warnings]
         lines = "<br>".join(warning(w[:1].upper() + w[1:]) for w in caveats)
         how = result.stop_reason[:1].upper() + result.stop_reason[1:]

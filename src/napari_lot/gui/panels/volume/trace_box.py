@@ -59,6 +59,7 @@ class TraceBox(QWidget):
         self.start: Callable[[str], None] = lambda name: None
         self.on_traced: Callable[[Found, float], None] = lambda found, spacing_A: None
         self.found: Found | None = None
+        self._words = ""
         self.task = Task("tracing", self)
         self.progress = ProgressLine("trace", self.task, "Stop tracing; atoms that were traced before stay.")
         self.element = QLineEdit(placeholderText="Pt")
@@ -184,6 +185,14 @@ class TraceBox(QWidget):
     def _failed(self, sentence: str) -> None:
         self._say(failure(self.state.fail(sentence, TRACE)))
 
+    def tell_edit(self) -> None:
+        """The points of the layer have been edited: how many there are is said beside how many were found."""
+        layer = self.layers.volume.traced
+        if self.found is not None and layer is not None:
+            changed = len(layer.data) != len(self.found.traced.atoms)
+            now = f" In the layer there are {len(layer.data)} points now." if changed else ""
+            self._say(self._words + now)
+
     def _show(self, found: Found, spacing_A: float) -> None:
         self.found = found
         traced = found.traced
@@ -210,7 +219,9 @@ class TraceBox(QWidget):
             counts = (f"{int((atoms.species == i).sum())} {name}" for i, name in enumerate(atoms.elements))
             kinds = f" ({', '.join(counts)})"
         many = "1 atom" if len(atoms) == 1 else f"{len(atoms)} atoms"
-        self._say(f"{many}{kinds}. {refused_words(found)}".strip())
+        doubts = "".join(f"<br>{warning(doubt)}" for doubt in found.doubts)
+        self._words = f"{many}{kinds}. {refused_words(found)}".strip() + doubts
+        self._say(self._words)
         self.on_traced(found, spacing_A)
         self.update_buttons()
 
