@@ -203,6 +203,18 @@ def test_a_run_that_broke_off_is_not_overwritten(call, fake, tmp_path):
     assert (out / "broken-off.lot.h5").read_bytes() == b"an hour of work"
 
 
+def test_neither_an_autosave_nor_what_a_link_leads_to_is_replaced(call, fake, tmp_path):
+    out = tmp_path / "out"
+    out.mkdir()
+    for name in ("autosave.lot.h5", "atoms.xyz"):
+        (out / name).write_text("1\n\nAu 1 2 3\n")
+    (tmp_path / "link.xyz").symlink_to(out / "atoms.xyz")
+    for start in (out / "autosave.lot.h5", tmp_path / "link.xyz"):
+        code, _, err = call(*SOURCE, "--overwrite", "--start", str(start))
+        assert (code, fake.seen) == (2, [])
+        assert err[0].endswith(f"{start}: would be replaced by the result of the same name; give another --out.")
+
+
 def test_a_result_never_replaces_what_was_measured(tmp_path, capsys, series):
     measured = tmp_path / "calculated.tif"
     series.rename(measured)
@@ -301,6 +313,43 @@ def test_a_full_disk_at_the_end_loses_nothing(call, tmp_path, monkeypatch):
     assert not (tmp_path / "out").exists()
     (rescue,) = [p for p in tmp_path.glob("napari-lot-*") if p.is_dir()]
     assert (rescue / "atoms.xyz").is_file()
+
+
+def test_where_no_file_may_grow_the_atoms_and_the_autosave_are_told_of(call, tmp_path, monkeypatch):
+    monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
+    from napari_lot import report
+
+    def full(path, *args, **named):
+        raise OSError("12996 requested and 0 written")
+
+    out = tmp_path / "out"
+    monkeypatch.setattr(report, "write_stack", full)
+    code, _, err = call(*SOURCE)
+    why = f"{out}: cannot write the results: the disk is full, or files may not grow so large"
+    assert code == 2
+    assert err[-1] == f"napari-lot: {why}; the atoms are in {out}."
+    assert sorted(path.name for path in out.iterdir()) == ["atoms.csv", "atoms.xyz"]
+    monkeypatch.setattr(report, "write_atoms_csv", full)
+    (out / "autosave.lot.h5").write_bytes(b"the last state")
+    monkeypatch.setattr("napari_lot.cli.reconstruct._keep_broken_off", lambda out: None)
+    code, _, err = call(*SOURCE, "--overwrite")
+    last = f"The last state of the run is in {out / 'autosave.lot.h5'}: napari-lot resume goes on."
+    assert err[-1] == f"napari-lot: {why}; they are lost. {last}"
+    assert not list(tmp_path.glob("napari-lot-*")), "nothing empty is left behind"
+
+
+@pytest.mark.parametrize("args", [["info", ""], ["reconstruct", "a.tif", "--out", ""]])
+def test_an_empty_variable_of_the_shell(args, capsys):
+    assert run(args) == 2
+    before = " ".join(["napari-lot", *args[:-1]])
+    (line,) = capsys.readouterr().err.splitlines()
+    assert line.startswith(f"napari-lot: after '{before}' an argument is empty")
+
+
+def test_truth_is_no_number(call, fake):
+    code, _, err = call(*SOURCE, "--set", "solver.threads=true")
+    assert (code, fake.seen) == (2, [])
+    assert "solver.threads: must be a number, not true or false" in err[0]
 
 
 def test_progress_off_a_terminal_is_plain_and_on_stderr(call):

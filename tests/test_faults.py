@@ -196,6 +196,36 @@ def test_a_folder_that_a_killed_run_has_left_is_free(quick, series, tmp_path):
     assert not [path.name for path in out.iterdir() if path.name.startswith(".")]
 
 
+def test_of_many_runs_that_begin_at_once_one_has_the_folder(tmp_path):
+    """Also where a killed one has left its claim, which all of them find."""
+    dead = subprocess.Popen([sys.executable, "-c", "input()"], stdin=subprocess.PIPE)
+    since = owner.began(dead.pid)
+    dead.kill()
+    dead.communicate()
+    out = tmp_path / "out"
+    out.mkdir()
+    left = f'{{"host": "{owner.host()}", "pid": {dead.pid}, "began": {since}}}'
+    (out / owner.CLAIM_FILE).write_text(left, encoding="utf-8")
+    script = (
+        "import sys, time; from pathlib import Path; from napari_lot.owner import claimed\n"
+        "sys.stdin.readline()\n"
+        "try:\n"
+        f"    with claimed(Path({str(out)!r})): print('has it', flush=True); time.sleep(2)\n"
+        "except Exception as error: print(type(error).__name__)\n"
+    )
+    rivals = [
+        subprocess.Popen([sys.executable, "-c", script], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+        for _ in range(4)
+    ]
+    time.sleep(3)  # all have imported what they need
+    for rival in rivals:
+        rival.stdin.write("go\n")
+        rival.stdin.flush()
+    said = sorted(rival.communicate(timeout=60)[0].strip() for rival in rivals)
+    assert said == ["InputError"] * 3 + ["has it"]
+    assert not (out / owner.CLAIM_FILE).exists()
+
+
 def test_a_run_on_another_computer_is_not_guessed_about(quick, series, tmp_path, capsys):
     out = tmp_path / "out"
     out.mkdir()

@@ -10,10 +10,15 @@ import shutil
 import sys
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import psutil
+
+try:
+    import fcntl
+except ImportError:  # Windows
+    fcntl = None  # type: ignore[assignment]
 
 from napari_lot.errors import InputError
 from napari_lot.files import make_folder
@@ -82,6 +87,21 @@ def check_unclaimed(out: Path) -> None:
 
 
 @contextmanager
+def _in_turn(folder: Path) -> Iterator[None]:
+    """One process after the other, where the system can lock a folder."""
+    if fcntl is None:
+        yield
+        return
+    place = os.open(folder, os.O_RDONLY)
+    try:
+        with suppress(OSError):  # some network file systems cannot
+            fcntl.flock(place, fcntl.LOCK_EX)
+        yield
+    finally:
+        os.close(place)
+
+
+@contextmanager
 def claimed(out: Path) -> Iterator[None]:
     """Have a folder for one run alone, which is made where it is absent, and goes where nothing was written.
 
@@ -95,9 +115,11 @@ def claimed(out: Path) -> Iterator[None]:
     check_unclaimed(out)
     try:
         make_folder(out)
-        claim.unlink(missing_ok=True)
-        with open(claim, "x", encoding="utf-8") as file:
-            file.write(text)
+        with _in_turn(out):
+            check_unclaimed(out)  # what another has claimed meanwhile is not taken for one that was left behind
+            claim.unlink(missing_ok=True)
+            with open(claim, "x", encoding="utf-8") as file:
+                file.write(text)
     except FileExistsError:
         raise InputError(f"{out}: another run has just begun to write there: give another --out.") from None
     except OSError as error:
@@ -110,6 +132,8 @@ def claimed(out: Path) -> Iterator[None]:
     try:
         yield
     finally:
-        claim.unlink(missing_ok=True)
+        with suppress(OSError):
+            if claim.read_text(encoding="utf-8") == text:
+                claim.unlink()
         if made and out.is_dir() and not any(out.iterdir()):
             out.rmdir()

@@ -173,6 +173,15 @@ def write_results(
     write_folder(out, writers, (*RESULT_FILES, AUTOSAVE_FILE), progress)
 
 
+def write_atoms_alone(out: str | Path, result: Result) -> None:
+    """Of a finished run only ``atoms.csv`` and ``atoms.xyz``: where there is no place for more."""
+    writers: dict[str, Callable[[Path], None]] = {
+        "atoms.csv": lambda path: write_atoms_csv(path, result.orbitals, result.columns),
+        "atoms.xyz": lambda path: write_atoms_xyz(path, result.orbitals, result.columns),
+    }
+    write_folder(out, writers)
+
+
 def make_report(series: TiltSeries, result: Result, run: dict[str, Any]) -> dict[str, Any]:
     """Content of ``report.json``; undefined numbers are None."""
     wall = {**result.wall_seconds, **run.get("wall_seconds", {})}

@@ -109,6 +109,27 @@ def test_a_run_goes_on_to_the_same_result(name, tmp_path, monkeypatch):
         list(Job(series, settings, checkpoint=Checkpoint(states[3].checkpoint.numbers, other)).run())
 
 
+def test_a_checkpoint_that_is_damaged_is_told_of(monkeypatch):
+    settings = settings_from_dict({**CASES["direct"], "solver": {"threads": 1, **SHORT}})
+    series = noisy_series(small_particle())
+    _, states = run_with_saves(series, settings, monkeypatch)
+    whole = next(s.checkpoint for s in states if s.checkpoint.words.get("fit", {}).get("taken", 0) > 1)
+    numbers, words = whole.numbers, whole.words
+    broken = {name: values.copy() for name, values in numbers.items()}
+    broken["state: positions"][0, 0] = np.nan
+    damaged = [
+        Checkpoint(broken, words),
+        Checkpoint({n: v for n, v in numbers.items() if n != "state: height"}, words),
+        Checkpoint({**numbers, "state: height": numbers["state: height"][:-1]}, words),
+        Checkpoint({**numbers, "fit: gradient": numbers["fit: gradient"][:-1]}, words),
+        Checkpoint({n: v for n, v in numbers.items() if n != "fit: step 0"}, words),
+        Checkpoint(numbers, {n: v for n, v in words.items() if n != "plain"}),
+    ]
+    for checkpoint in damaged:
+        with pytest.raises(InputError, match="for what its file says of that is damaged: give the file to --start"):
+            list(Job(series, settings, checkpoint=checkpoint).run())
+
+
 @pytest.mark.slow
 def test_what_a_person_has_edited_stays_edited(monkeypatch):
     settings = settings_from_dict({**CASES["direct"], "solver": {"threads": 1, **SHORT}})

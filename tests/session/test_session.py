@@ -187,6 +187,21 @@ def test_what_is_not_a_session(tmp_path):
         read_session(good)
 
 
+def test_a_session_without_settings_or_with_half_a_history_is_refused(tmp_path):
+    for name, change, sentence in (
+        ("settings", None, "this session has no settings"),
+        ("history", np.zeros(3), "the history of this session is damaged"),
+    ):
+        path = tmp_path / f"{name}.lot.h5"
+        write_session(path, Session(series(), SETTINGS))
+        with h5py.File(path, "r+") as file:
+            del file[name]
+            if change is not None:
+                file[name] = change
+        with pytest.raises(InputError, match=rf"{name}\.lot\.h5: {sentence}: open another copy"):
+            read_session(path)
+
+
 def test_a_session_is_written_whole_or_not_at_all(tmp_path, monkeypatch):
     path = tmp_path / "run.lot.h5"
     write_session(path, Session(series(), SETTINGS))

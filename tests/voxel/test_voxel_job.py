@@ -243,7 +243,7 @@ def test_finish_before_the_first_volume_waits_for_it():
 
 @pytest.mark.parametrize("method", METHODS)
 def test_a_volume_that_no_ray_meets_is_empty_and_said_to_be(method):
-    measured = series(center_px=(17.5, 400.0))
+    measured = series(center_px=(17.5, 71.0))
     sections = {"grid": {"shape": [20, 20, 20], "align": False}}
     if method in ("est", "genfire"):
         with pytest.raises(InputError, match="every voxel is vacuum in some tilt"):

@@ -64,6 +64,11 @@ def main(args: Sequence[str] | None = None) -> None:
 
 def run(args: Sequence[str]) -> int:
     """Run the command line; the exit code."""
+    if "" in args:
+        before = " ".join([PROGRAM, *args[: list(args).index("")]])
+        return _fail(
+            f"after '{before}' an argument is empty: check the variable of the shell that it comes from.", INPUT_ERROR
+        )
     try:
         with _together():
             code = typer.main.get_command(app).main(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import sys
 import tempfile
 import time
@@ -18,7 +19,14 @@ from napari_lot.cli import options as o
 from napari_lot.errors import InputError
 from napari_lot.machine import writes
 from napari_lot.owner import claimed
-from napari_lot.report import AUTOSAVE_FILE, BROKEN_OFF_FILE, RESULT_FILES, check_output_folder, write_results
+from napari_lot.report import (
+    AUTOSAVE_FILE,
+    BROKEN_OFF_FILE,
+    RESULT_FILES,
+    check_output_folder,
+    write_atoms_alone,
+    write_results,
+)
 from napari_lot.series.detector import fitted_by
 from napari_lot.settings import facts_as_settings
 from napari_lot.settings.model import WITHOUT_FILE
@@ -85,7 +93,7 @@ def reconstruct(
         check_output_folder(out, overwrite)
     begin_at = given.settings().start.kind
     start_file = None if begin_at in WITHOUT_FILE else Path(begin_at)
-    check_inputs_survive(out, [*files.values(), config, start_file], RESULT_FILES)
+    check_inputs_survive(out, [*files.values(), config, start_file], (*RESULT_FILES, AUTOSAVE_FILE))
     began = time.monotonic()
     return run_and_write(read(given, files), given, out, began, context.obj)
 
@@ -227,18 +235,28 @@ def read_start(given: o.Given) -> tuple[Orbitals | None, o.Given]:
 
 def check_inputs_survive(out: Path, inputs: Iterable[Path | None], written: Collection[str]) -> None:
     """Refuse a folder where what is ``written`` would replace one of the inputs."""
+    folder = out.resolve()
     for path in inputs:
-        if path is not None and path.name in written and path.resolve().parent == out.resolve():
+        if path is None:
+            continue
+        places = (path.resolve(), path.parent.resolve() / path.name)  # of a link, what it leads to and the link itself
+        if any(place.parent == folder and place.name in written for place in places):
             raise InputError(f"{path}: would be replaced by the result of the same name; give another --out.")
 
 
 def write(out: Path, series: TiltSeries, result: Result, run: dict[str, Any]) -> None:
     """Write the results."""
-    write_or_rescue(out, lambda folder: write_results(folder, series, result, run))
+    write_or_rescue(
+        out, lambda folder: write_results(folder, series, result, run), lambda folder: write_atoms_alone(folder, result)
+    )
 
 
-def write_or_rescue(out: Path, write_into: Callable[[Path], None]) -> None:
+def write_or_rescue(
+    out: Path, write_into: Callable[[Path], None], write_least: Callable[[Path], None] | None = None
+) -> None:
     """Write results; where ``out`` fails now (a full disk), into a temporary folder: the run is not lost.
+
+    Where that fails, too, ``write_least`` is tried on both.
 
     Raises
     ------
@@ -248,12 +266,33 @@ def write_or_rescue(out: Path, write_into: Callable[[Path], None]) -> None:
     try:
         write_into(out)
     except OSError as error:
-        rescue = Path(tempfile.mkdtemp(prefix="napari-lot-"))
-        try:
-            write_into(rescue)
-        except OSError:
-            raise InputError(f"{out}: cannot write the results: {error.strerror or error}; they are lost.") from None
-        raise InputError(f"{out}: cannot write the results: {error.strerror or error}; they are in {rescue}.") from None
+        why = f"{out}: cannot write the results: {error.strerror or 'the disk is full, or files may not grow so large'}"
+        ways = (write_into, None, "they are"), (write_least, out, "the atoms are"), (write_least, None, "the atoms are")
+        for write_some, folder, what in ways:
+            place = _tried(write_some, folder)
+            if place is not None:
+                raise InputError(f"{why}; {what} in {place}.{_goes_on(out)}") from None
+        raise InputError(f"{why}; they are lost.{_goes_on(out)}") from None
+
+
+def _tried(write_some: Callable[[Path], None] | None, folder: Path | None) -> Path | None:
+    """Write into a folder, a temporary one where none is given; it, or None where that fails and leaves nothing."""
+    if write_some is None:
+        return None
+    place = folder
+    try:
+        place = Path(tempfile.mkdtemp(prefix="napari-lot-")) if folder is None else folder
+        write_some(place)
+    except OSError:
+        if folder is None and place is not None:
+            shutil.rmtree(place, ignore_errors=True)
+        return None
+    return place
+
+
+def _goes_on(out: Path) -> str:
+    autosave = out / AUTOSAVE_FILE
+    return f" The last state of the run is in {autosave}: napari-lot resume goes on." if autosave.is_file() else ""
 
 
 def summary(result: Result, out: Path, seconds: float) -> str:

@@ -91,9 +91,21 @@ def export(
     kind = "xyz" if plain and kind == "extxyz" else kind
     result = None if session is None else session.result
     atoms = read_atoms(source) if result is None else result.orbitals
+    if result is None and _has_error_bars(source):
+        print(
+            f"warning: {source}: elements, positions, heights and widths are written; its error bars are not: export "
+            "the session (run.lot.h5) to have them.",
+            file=sys.stderr,
+        )
     more = {} if result is None else result.columns
     _write(target, lambda path: write_atoms(path, atoms, more, kind))
     print(f"{len(atoms)} atoms: {target}")
+
+
+def _has_error_bars(source: Path) -> bool:
+    """Whether a CSV or XYZ file has more columns than are read from it."""
+    with open(source, "rb") as file:
+        return b"sigma_x" in file.read(4096)
 
 
 def _write(target: Path, write: Callable[[Path], None]) -> None:

@@ -25,7 +25,9 @@ def _table(rows: dict[str, Any], title: str | None = None) -> None:
         table.add_row(name, str(value))
     # Off a terminal nothing is cut to a width that nobody has.
     console = Console()
-    console.print(table, width=None if console.is_terminal else 10_000, crop=False, markup=False, highlight=False)
+    if not console.is_terminal:
+        console = Console(width=10_000)
+    console.print(table, crop=False, markup=False, highlight=False)
 
 
 def info(

@@ -9,7 +9,8 @@ begins where it had begun, with what it had come to.
 from __future__ import annotations
 
 import functools
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import fields
 from typing import TYPE_CHECKING, Any, TypeVar, cast
 
@@ -129,9 +130,13 @@ def in_the_midst(base: Checkpoint, steps: int, descent: Descent) -> Checkpoint:
 
 def unfinished(checkpoint: Checkpoint) -> tuple[int, Descent] | None:
     """Steps of the fit in whose midst a checkpoint was taken, and where it was; None of one between fits."""
-    words, numbers = checkpoint.words.get("fit"), checkpoint.numbers
-    if words is None:
+    if "fit" not in checkpoint.words:
         return None
+    with _damage_told():
+        return _fit_of(checkpoint.words["fit"], checkpoint.numbers)
+
+
+def _fit_of(words: dict[str, Any], numbers: dict[str, Any]) -> tuple[int, Descent]:
     pairs = tuple(
         (numbers[f"fit: step {k}"], numbers[f"fit: change {k}"], float(rho)) for k, rho in enumerate(words["rho"])
     )
@@ -142,7 +147,50 @@ def unfinished(checkpoint: Checkpoint) -> tuple[int, Descent] | None:
 
 
 def put_in_place(solver: Reconstruction, checkpoint: Checkpoint) -> None:
-    """Make a reconstruction what it was when a checkpoint was taken; what is left of the road stays as it is."""
+    """Make a reconstruction what it was when a checkpoint was taken; what is left of the road stays as it is.
+
+    Raises
+    ------
+    InputError
+        The checkpoint is damaged.
+    """
+    with _damage_told():
+        _check_whole(checkpoint)
+        _put_in_place(solver, checkpoint)
+
+
+@contextmanager
+def _damage_told() -> Iterator[None]:
+    try:
+        yield
+    except (KeyError, ValueError, IndexError, TypeError, AttributeError):
+        raise InputError(
+            "The run cannot be gone on with where it was, for what its file says of that is damaged: give the file to "
+            "--start, which takes its atoms."
+        ) from None
+
+
+def _check_whole(checkpoint: Checkpoint) -> None:
+    """Refuse arrays that are no numbers, or of which some are shorter than others.
+
+    Raises
+    ------
+    ValueError
+        One is.
+    """
+    numbers = checkpoint.numbers
+    if not all(np.isfinite(values).all() for values in numbers.values()):
+        raise ValueError("not finite")
+    of_atoms = ("positions", "height", "species", "ids", "own_width")
+    for name in checkpoint.words["next_id"]:
+        if len({len(numbers[f"{name}: {field}"]) for field in of_atoms}) > 1:
+            raise ValueError("not of one length")
+    fit = [len(values) for name, values in numbers.items() if name.startswith("fit: ")]
+    if len(set(fit)) > 1:
+        raise ValueError("not of one length")
+
+
+def _put_in_place(solver: Reconstruction, checkpoint: Checkpoint) -> None:
     numbers, words = checkpoint.numbers, checkpoint.words
 
     def state(name: str) -> State:

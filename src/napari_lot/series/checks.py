@@ -361,6 +361,11 @@ def checked_center(
         raise InputError(
             f"{source}: the rotation centre ({row}, {column}) is not finite: give (row, column) in pixels."
         )
+    if not (-rows <= row <= 2 * rows and -columns <= column <= 2 * columns):
+        raise InputError(
+            f"{source}: the rotation centre ({row:g}, {column:g}) is far outside the {rows} x {columns} images: give "
+            "(row, column) in pixels."
+        )
     caveats = []
     if not (-0.5 <= row <= rows - 0.5 and -0.5 <= column <= columns - 0.5):
         caveats.append(

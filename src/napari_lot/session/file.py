@@ -287,6 +287,11 @@ def _read(file: h5py.File, path: Path, progress: Progress) -> Session:
     series = _read_series(file["series"], path, part(progress, 0.0, 0.5))
     result = _read_result(file["result"], settings, series, part(progress, 0.5, 1.0)) if "result" in file else None
     state = RunState(**_read_fields(file["state"], RunState)) if "state" in file else None
+    if "settings" not in file:
+        raise InputError("this session has no settings: open another copy.")
+    history = np.asarray(whole(file["history"]), np.float64)
+    if history.ndim != 2 or history.shape[1] != 3:
+        raise InputError("the history of this session is damaged: open another copy.")
     start = Orbitals(**_read_fields(file["start"], Orbitals)) if "start" in file else None
     return Session(
         series=series,
@@ -294,7 +299,7 @@ def _read(file: h5py.File, path: Path, progress: Progress) -> Session:
         result=result,
         state=state,
         start=start,
-        history=whole(file["history"]),
+        history=history,
         notes=get_json(file, "notes", {}),
         view=get_json(file, "view", {}),
         saved=str(_attributes(file)["saved"]),

@@ -103,7 +103,8 @@ def voxel_settings(
             continue
         if section not in own:
             known = ", ".join(("data", "grid", *METHODS))
-            raise InputError(f"{where}: {section}: there is no such section: take one of {known}.")
+            places = [place for name, place in (origins or {}).items() if name.startswith(f"{section}.")]
+            raise InputError(f"{(places or [where])[0]}: {section}: there is no such section: take one of {known}.")
         try:
             found[section] = own[section].model_validate(dict(names))
         except ValidationError as error:
