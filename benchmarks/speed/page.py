@@ -12,7 +12,7 @@ something to see. Every figure comes from one command:
 
 ```
 python -m benchmarks.speed                        everything but the long runs
-python -m benchmarks.speed runs --sizes 25000     a longer one; 100000 and 200000 take hours
+python -m benchmarks.speed runs --sizes 25000     longer ones; 200000 takes ten minutes
 python -m benchmarks.speed --quick --json out.json
 ```
 
