@@ -19,11 +19,12 @@ TILTS = 18
 
 def times_ms(atoms: int, repeats: int) -> dict[str, float]:
     """Wall time in ms of every step, by name."""
-    from napari_lot.lot import population, start
+    from napari_lot.lot import population
     from napari_lot.lot.evidence import Evidence
     from napari_lot.lot.fitting import row_order
     from napari_lot.lot.hull import box, grid, make_hull
     from napari_lot.lot.precision import error_bars
+    from napari_lot.series.first_look import levels
     from napari_lot.settings import Solver
 
     problem, state = problem_of(atoms, tilts=TILTS)
@@ -35,7 +36,7 @@ def times_ms(atoms: int, repeats: int) -> dict[str, float]:
     rng = np.random.default_rng(0)
     state.positions = state.positions + rng.normal(0, 0.05, state.positions.shape)
     rotations, field = model.rotations.numpy(), (model.image_pixel_A, model.center_px)
-    level = start.levels(observed, None)
+    level = levels(observed, None)
     hull = make_hull(observed, None, rotations, *field, CLOSEST_SILICON_A, level)
     corners = box(observed.shape[1:], rotations, *field, hull.least_seen)
     judge = Evidence(problem, hull, CLOSEST_SILICON_A, Solver(), True)

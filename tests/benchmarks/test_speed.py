@@ -299,3 +299,12 @@ def test_a_gpu_is_measured(monkeypatch):
     found = {"gpu": {"rows": [row], "machine": "a machine"}}
     assert keys(found)["gpu_pass_s_60"] == row["pass_s"]
     assert "| 60 | no card | no |" in make_page(found)
+
+
+def test_every_step_around_the_passes_is_timed(monkeypatch):
+    monkeypatch.syspath_prepend(str(ROOT))
+    from benchmarks.speed import steps
+
+    found = steps.times_ms(300, 1)
+    assert set(found) == {"pass", "hull", "grid", "gather", "merge", "births", "error bars"}
+    assert min(found.values()) > 0
