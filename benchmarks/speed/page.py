@@ -42,7 +42,7 @@ SIRT = """What would be run otherwise: a voxel reconstruction of the same stack 
 is that of a few slices times their number, divided by the cores as if nothing were lost, times 50 iterations; no volume
 was made. It ends with voxels: atoms would still have to be found in them."""
 
-WINDOW = """A fit of so many atoms, from atoms 0.15 Å off, followed in the 3-D view under Xvfb. There is no graphics
+WINDOW = """A fit of so many atoms, from atoms 0.3 Å off, followed in the 3-D view under Xvfb. There is no graphics
 card: the processor draws, too, and has less time for the fit. While missing atoms are looked for there are no updates.
 
 - *Own*: CPU time of the window's thread in this package's Python per update, napari's and vispy's taken off.

@@ -53,7 +53,7 @@ LEAST_UPDATES, LEAST_PER_S = 30, 2.0
 LONGEST_S = 240.0
 """For 25,000 atoms; more have as much more."""
 XVFB = ("xvfb-run", "-a", "-s", "-screen 0 1600x1200x24 +extension GLX")
-OFF_A = 0.15
+OFF_A = 0.3
 
 
 def fit_of(atoms: int) -> tuple[Any, Any, Any]:
