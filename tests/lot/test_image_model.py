@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 import torch
 
+from napari_lot.lot.canvas import Canvas
 from napari_lot.lot.image_model import ImageModel
 from napari_lot.physics.geometry import rotations, rotations_torch
 from napari_lot.settings import Microscope
@@ -110,3 +111,16 @@ def test_adjoint_is_the_transpose_of_the_images():
     images = model.images([0, 1, 2], positions, height, widths, shifts)
     response = model.adjoint([0, 1, 2], weights, positions, widths, shifts)
     assert float((response * height).sum()) == pytest.approx(float((images.double() * weights).sum()), rel=1e-4)
+
+
+def test_the_canvas_has_sizes_that_are_even_and_that_ffts_like():
+    for side in (40, 121, 312, 568, 619):
+        canvas = Canvas.around((side, side + 3), 0.35, 1.0)
+        for length, least in zip(canvas.shape, (side, side + 3), strict=True):
+            assert length >= least + 2 * canvas.pad
+            assert length % 2 == 0
+            left = length
+            for factor in (2, 3, 5):
+                while left % factor == 0:
+                    left //= factor
+            assert left == 1, f"{length} has a prime factor that no FFT likes"

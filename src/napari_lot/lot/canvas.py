@@ -40,15 +40,22 @@ class Canvas:
         """A canvas with at least ``margin_A`` on every side, of sizes that FFTs like."""
         fine = pixel_size_A / oversampling
         pad = int(np.ceil(margin_A / fine))
-        shape = tuple(next_fast_len(n * oversampling + 2 * pad, real=True) for n in image_shape)
-        even = tuple(n + n % 2 for n in shape)
-        return cls((even[0], even[1]), pad, oversampling, image_shape, fine)
+        rows, columns = (_fast_and_even(n * oversampling + 2 * pad) for n in image_shape)
+        return cls((rows, columns), pad, oversampling, image_shape, fine)
 
     def crop(self, canvas: Tensor) -> Tensor:
         """Image pixels of a (..., V, U) canvas."""
         v, u = self.image_shape
         k, p = self.oversampling, self.pad
         return canvas[..., p : p + k * v : k, p : p + k * u : k]
+
+
+def _fast_and_even(least: int) -> int:
+    """The smallest even length of at least so many pixels that FFTs like: 625 is one, and 626 = 2 x 313 the worst."""
+    length = next_fast_len(least, real=True)
+    while length % 2:
+        length = next_fast_len(length + 1, real=True)
+    return int(length)
 
 
 def margin_A(
