@@ -42,6 +42,8 @@ class StartChoice(QWidget):
         self.kind = QComboBox()
         self.kind.setObjectName("start_from")
         self.kind.addItems([GRID, PEAKS, LAYER, FILE])
+        # else the longest of them says how narrow the window may be
+        self.kind.setSizeAdjustPolicy(QComboBox.SizeAdjustPolicy.AdjustToMinimumContentsLengthWithIcon)
         self.kind.setToolTip(
             "A grid finds the atoms by itself. Peaks are those of a voxel reconstruction that the run makes first (by "
             "SIRT, or as More settings say). Given atoms are refined, and missing and false ones mended."
