@@ -12,6 +12,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import tifffile
+from scipy.spatial import cKDTree
 
 from napari_lot.export import read_atoms
 from napari_lot.settings import Microscope
@@ -57,9 +58,12 @@ def test_two_processes_find_the_atoms_of_one(series, tmp_path, model):
         assert done.stdout.count("atoms.xyz") == 1, "one of them tells"
         found.append(read_atoms(out / "atoms.csv"))
     one, two = found
-    np.testing.assert_array_equal(one.id, two.id)
-    assert np.abs(one.positions - two.positions).max() < 1e-5 * np.ptp(one.positions)
-    np.testing.assert_allclose(two.height, one.height, rtol=1e-4)
+    assert len(one.id) == len(two.id) == 25
+    # ids tell which of several orbitals an atom came from: where a place melts rounding decides that, not where it is
+    _, same = cKDTree(two.positions).query(one.positions)
+    assert sorted(same) == list(range(25))
+    assert np.abs(one.positions - two.positions[same]).max() < 1e-5 * np.ptp(one.positions)
+    np.testing.assert_allclose(two.height[same], one.height, rtol=1e-4)
 
 
 SUMS = """
