@@ -12,6 +12,7 @@ from benchmarks.accuracy.measure import found_or_made
 
 VOXEL_METHODS = ("wbp", "art", "sart", "sirt", "est", "genfire", "resire")
 LIBRARIES = {"sart-skimage": "SART of scikit-image", "sirt-astra": "SIRT of ASTRA"}
+"""Our method and the package that takes its place, in words."""
 METHODS = ("lot", "lot-peaks", *VOXEL_METHODS, *LIBRARIES)
 WORDS = {
     "lot": "LOT",

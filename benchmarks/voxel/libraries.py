@@ -18,6 +18,7 @@ from functools import partial
 from typing import Any
 
 import numpy as np
+from benchmarks.voxel.cases import LIBRARIES
 from numpy.typing import NDArray
 from scipy.ndimage import affine_transform
 
@@ -27,12 +28,11 @@ from napari_lot.voxel.volume import Volume
 
 Images = NDArray[np.float32]
 Slice = Callable[[Images], Images]
-NEEDS = {"sart-skimage": "skimage", "sirt-astra": "astra"}
 
 
 def is_there(method: str) -> bool:
     """Whether a method needs no library, or one that is installed."""
-    return method not in NEEDS or importlib.util.find_spec(NEEDS[method]) is not None
+    return method not in LIBRARIES or importlib.util.find_spec(method.partition("-")[2]) is not None
 
 
 def astra_sirt(tilts: Tilts, shape: tuple[int, int, int], settings: Sirt, poll: Poll) -> Iterator[Iterate]:
@@ -124,8 +124,8 @@ def main() -> None:
     from napari_lot.voxel import methods
 
     name, *others = sys.argv[1:]
-    ours = name.partition("-")[0]
-    place = f"benchmarks.voxel.libraries:{name.partition('-')[2]}_{ours}"
+    ours, _, package = name.partition("-")
+    place = f"benchmarks.voxel.libraries:{package}_{ours}"
     methods.METHODS[ours] = replace(methods.METHODS[ours], place=place)
     program(["voxel", ours, *others])
 

@@ -112,11 +112,10 @@ def claimed(out: Path) -> Iterator[None]:
     """
     claim, made = out / CLAIM_FILE, not out.exists()
     text = json.dumps({"host": host(), "pid": os.getpid(), "began": began(os.getpid())})
-    check_unclaimed(out)
     try:
         make_folder(out)
-        with _in_turn(out):
-            check_unclaimed(out)  # what another has claimed meanwhile is not taken for one that was left behind
+        with _in_turn(out):  # what another has claimed meanwhile is not taken for one that was left behind
+            check_unclaimed(out)
             claim.unlink(missing_ok=True)
             with open(claim, "x", encoding="utf-8") as file:
                 file.write(text)

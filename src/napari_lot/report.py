@@ -165,8 +165,7 @@ def write_results(
             path, session, result.settings.output.embed_images, part(progress, 0.6, 1.0)
         ),
         "report.json": lambda path: write_json(path, report),
-        "atoms.csv": lambda path: write_atoms_csv(path, result.orbitals, result.columns),
-        "atoms.xyz": lambda path: write_atoms_xyz(path, result.orbitals, result.columns),
+        **_tables(result),
     }
     if before is not None and result.probe_changed:
         writers["probe_before.tif"] = lambda path: write_stack(path, before.images, before.pixel_size_A, axes="ZYX")
@@ -175,11 +174,15 @@ def write_results(
 
 def write_atoms_alone(out: str | Path, result: Result) -> None:
     """Of a finished run only ``atoms.csv`` and ``atoms.xyz``: where there is no place for more."""
-    writers: dict[str, Callable[[Path], None]] = {
+    write_folder(out, _tables(result))
+
+
+def _tables(result: Result) -> dict[str, Callable[[Path], None]]:
+    """What writes the atoms."""
+    return {
         "atoms.csv": lambda path: write_atoms_csv(path, result.orbitals, result.columns),
         "atoms.xyz": lambda path: write_atoms_xyz(path, result.orbitals, result.columns),
     }
-    write_folder(out, writers)
 
 
 def make_report(series: TiltSeries, result: Result, run: dict[str, Any]) -> dict[str, Any]:

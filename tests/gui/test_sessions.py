@@ -361,6 +361,15 @@ def broken_off(tmp_path: Path, stage: str, version: str = __version__) -> Path:
     return path
 
 
+def opened_broken_off(bench: Any, hand: Any, tmp_path: Path, stage: str) -> tuple[Path, Any]:
+    """Such a session, and the button with which it goes on."""
+    path, button = broken_off(tmp_path, stage), child(bench, "go_on")
+    bench.sessions.open(path)
+    hand.until(lambda: button.isVisibleTo(bench.run) and not bench.state.reading)
+    hand.until(lambda: not bench.data.task.running)
+    return path, button
+
+
 @pytest.mark.parametrize("stage", ["refine", "positions"])
 def test_a_run_that_was_broken_off_goes_on_exactly_where_it_was(
     workbench: Any, hand: Any, notified: Any, tmp_path: Path, stage: str
@@ -372,11 +381,7 @@ def test_a_run_that_was_broken_off_goes_on_exactly_where_it_was(
         return StandInJob(series, settings, step_s=0.0, steps=4)
 
     workbench.run.make_job = make
-    path = broken_off(tmp_path, stage)
-    workbench.sessions.open(path)
-    button = child(workbench, "go_on")
-    hand.until(lambda: button.isVisibleTo(workbench.run) and not workbench.state.reading)
-    hand.until(lambda: not workbench.data.task.running)
+    path, button = opened_broken_off(workbench, hand, tmp_path, stage)
     assert stage == "refine" or "Go on with it, below, or Start" in child(workbench, "stage").text()
     open_step(workbench, hand, "run")
     hand.click(child(workbench, "more_run_settings"))
@@ -416,11 +421,7 @@ def test_with_other_settings_a_run_goes_on_from_its_atoms_or_says_that_it_has_no
         return StandInJob(series, settings, step_s=0.0, steps=4)
 
     workbench.run.make_job = make
-    path = broken_off(tmp_path, stage)
-    workbench.sessions.open(path)
-    button = child(workbench, "go_on")
-    hand.until(lambda: button.isVisibleTo(workbench.run) and not workbench.state.reading)
-    hand.until(lambda: not workbench.data.task.running)
+    path, button = opened_broken_off(workbench, hand, tmp_path, stage)
     open_step(workbench, hand, "run")
     hand.click(child(workbench, "more_run_settings"))
     hand.type(child(workbench, "seed"), "5")

@@ -35,6 +35,7 @@ def resume(
     """
     from napari_lot.cli.reconstruct import check_inputs_survive, run_job
     from napari_lot.session import going_on, read_session
+    from napari_lot.session.going_on import OF_THE_COMPUTER
     from napari_lot.settings import settings_from_dict
 
     if writes():
@@ -46,7 +47,7 @@ def resume(
     if way.checkpoint is None and session.atoms is None:
         print("The orbitals of this run had not become atoms yet: it begins anew.", file=sys.stderr)
     given = way.settings.model_dump(exclude_unset=True)
-    for name, value in (("device", device), ("threads", threads), ("max_minutes", max_minutes)):
+    for name, value in zip(OF_THE_COMPUTER, (device, threads, max_minutes), strict=True):
         if value is not None:
             given.setdefault("solver", {})[name] = value
     read_seconds = time.monotonic() - began

@@ -81,9 +81,7 @@ def trace(
     check_output_folder(out, overwrite)
     check_inputs_survive(out, (volume, mask, config), FILES)
     began = time.monotonic()
-    read = read_volume(volume, voxel_size)
-    if voxel_size is not None:
-        _tell_other_size(volume, voxel_size)
+    read = read_volume(volume, voxel_size, overruled=lambda own_A: _tell_other_size(volume, own_A, voxel_size))
     where = None
     if mask is not None:
         where = read_volume(mask, read.voxel_A).values > 0
@@ -103,22 +101,19 @@ def trace(
         write(out, found, _report(volume, read, found, settings, seconds, context.obj))
     except OSError as error:
         raise InputError(f"{out}: cannot write the results: {error.strerror or error}; give another --out.") from None
+    tell_doubts(found)
     print(summary(found, out, time.monotonic() - began))
     return 0
 
 
-def _tell_other_size(volume: Path, given_A: float) -> None:
-    """Say where a file has another voxel size than the one that is given, which wins."""
-    from napari_lot.export import read_volume
+def _tell_other_size(path: Path, own_A: float, given_A: float | None) -> None:
+    print(f"warning: {path} says that its voxels are {own_A:g} Å; they are taken as {given_A:g} Å.", file=sys.stderr)
 
-    try:
-        own_A = read_volume(volume).voxel_A
-    except InputError:  # it says none, or none that can be used
-        return
-    if abs(own_A - given_A) > 1e-3 * own_A:
-        print(
-            f"warning: {volume} says that its voxels are {own_A:g} Å; they are taken as {given_A:g} Å.", file=sys.stderr
-        )
+
+def tell_doubts(found: Found) -> None:
+    """What to hold against the atoms, on stderr."""
+    for doubt in found.doubts:
+        print(f"warning: {doubt}", file=sys.stderr)
 
 
 def write(out: Path, found: Found, report: dict[str, Any]) -> None:
@@ -188,8 +183,6 @@ def summary(found: Found, out: Path, seconds: float | None = None) -> str:
     """What a person wants to know of a tracing at the end."""
     atoms = found.traced.atoms
     took = "" if seconds is None else f", {seconds:.1f} s"
-    for doubt in found.doubts:
-        print(f"warning: {doubt}", file=sys.stderr)
     text = f"{len(atoms)} atoms{took}: {out / 'atoms.xyz'}"
     if len(atoms.elements) > 1:
         counts = ((name, int((atoms.species == k).sum())) for k, name in enumerate(atoms.elements))

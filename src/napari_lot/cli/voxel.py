@@ -12,7 +12,7 @@ import typer
 
 from napari_lot.cli import options as o
 from napari_lot.cli.reconstruct import INTERRUPTED, check_inputs_survive, read, write_or_rescue
-from napari_lot.cli.trace import refused, summary, table_writers, traced_report
+from napari_lot.cli.trace import refused, summary, table_writers, tell_doubts, traced_report
 from napari_lot.errors import InputError
 from napari_lot.machine import processes
 from napari_lot.owner import claimed
@@ -231,6 +231,7 @@ def run_and_write(
                 f"{out / VOLUME_FILE}: no atoms were found in it{refused(found)}; trace it again with another "
                 "threshold or spacing (napari-lot trace)."
             )
+        tell_doubts(found)
         print(summary(found, out))
     return INTERRUPTED if interrupt.asked else 0
 

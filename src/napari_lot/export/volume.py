@@ -159,7 +159,12 @@ def _write_npz(path: Path, volume: Volume) -> None:
 # -- reading ----------------------------------------------------------------------------------------------------------
 
 
-def read_volume(path: str | Path, voxel_A: float | None = None, progress: Progress = nothing) -> Volume:
+def read_volume(
+    path: str | Path,
+    voxel_A: float | None = None,
+    progress: Progress = nothing,
+    overruled: Callable[[float], None] = lambda own_A: None,
+) -> Volume:
     """A volume from MRC (modes 0, 1, 2, 6, 12; also .gz, .bz2), TIFF or NPZ.
 
     Of MRC the ``origin`` of the header is the place of the first voxel; where it is zero ``nstart`` is, in voxels; and
@@ -173,6 +178,8 @@ def read_volume(path: str | Path, voxel_A: float | None = None, progress: Progre
         Side of a voxel in Å, for files that do not say it; it wins over what they say.
     progress : callable
         Told how much is done, 0 to 1; what it raises ends the reading.
+    overruled : callable
+        Told the side of a voxel in Å that the file says, where ``voxel_A`` is another one.
 
     Raises
     ------
@@ -204,7 +211,10 @@ def read_volume(path: str | Path, voxel_A: float | None = None, progress: Progre
     if origin is None and not says_volume(path):
         _check_no_series(path, len(values))
     side = _side(path, sides) if voxel_A is None else voxel_A
-    if origin is None or (voxel_A is not None and sides and abs(voxel_A - sides[0]) > _SAME * voxel_A):
+    other = bool(sides) and abs(side - sides[0]) > _SAME * side
+    if other and max(sides) - min(sides) <= _SAME * sides[0]:
+        overruled(sides[0])
+    if origin is None or other:
         return Volume.centred(values, side)
     return Volume(values, side, origin)
 

@@ -11,14 +11,11 @@ import numpy as np
 from napari_lot.job import ProbeSlices, Result
 from napari_lot.series import TiltSeries
 from napari_lot.session import RunState, Session
+from napari_lot.session.going_on import OF_THE_COMPUTER
 from napari_lot.settings import Settings
 
 BROKEN_OFF = "broken off"
 """The stop reason of what is no end."""
-
-
-OF_THE_COMPUTER = ("threads", "device", "max_minutes")
-"""Settings of the solver with which a run may go on that began with others."""
 
 
 @dataclass(frozen=True, eq=False)

@@ -21,7 +21,7 @@ from napari_lot.gui.live import Outcome
 from napari_lot.gui.panels.data.reading import name_of_file
 from napari_lot.gui.panels.run.panel import FALLBACK_SPACING_A
 from napari_lot.gui.preferences import preferences
-from napari_lot.gui.state import History
+from napari_lot.gui.state import History, history_of, rows_of
 from napari_lot.job import Result, Snapshot, expected_spacing_A
 from napari_lot.session import Autosave, Session, read_session
 from napari_lot.session.going_on import exact
@@ -111,7 +111,7 @@ class Sessions:
             result=result if unfinished is None else None,
             state=None if unfinished is None else unfinished.state,
             start=None if unfinished is None else unfinished.start,
-            history=np.array(bench.state.history, np.float64).reshape(-1, 3),
+            history=rows_of(bench.state.history),
             notes=notes_of(result),
             view={"view": layers.view, "tilt": layers.tilt, "color_by": layers.atoms.color_by},
         )
@@ -149,7 +149,7 @@ class Sessions:
             self.autosave.remove()
         self._told = False
         start = getattr(run.runner.job, "start", None) if run.runner is not None else None
-        begun = Session(state.series, settings, start=start, history=np.array(run.plot.history, float).reshape(-1, 3))
+        begun = Session(state.series, settings, start=start, history=rows_of(run.plot.history))
         self.autosave = Autosave(self._new_autosave(), begun, interval_s)
         self._of_run[state.runs] = self.autosave
 
@@ -195,7 +195,7 @@ class Sessions:
         if autosave is None:  # it was opened from a file, or saved before
             if state.series is None:
                 return
-            begun = Session(state.series, result.settings, history=np.array(history, np.float64).reshape(-1, 3))
+            begun = Session(state.series, result.settings, history=rows_of(history))
             autosave = self._of_run[run] = Autosave(self._new_autosave(), begun, interval_s)
         elif autosave.failure is not None and not self._told:
             self._tell_failure(autosave)
@@ -248,7 +248,7 @@ class Sessions:
                 "shown. Give one of the two under 'Reconstruct' before you start a run."
             )
         bench.run.plot.clear()
-        history = [(int(step), float(loss), float(r)) for step, loss, r in session.history]
+        history = history_of(session.history)
         if history:
             bench.run.plot.add(history)
         yield

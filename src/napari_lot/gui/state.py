@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Collection, Sequence
 from typing import Any
 
+import numpy as np
+from numpy.typing import NDArray
 from psygnal import Signal
 
 from napari_lot.gui.forms.words import in_window_words
@@ -14,6 +16,16 @@ from napari_lot.settings import Microscope
 
 History = Sequence[tuple[int, float, float]]
 """Pass, loss and mean R of every snapshot of a run."""
+
+
+def history_of(rows: NDArray[np.float64]) -> list[tuple[int, float, float]]:
+    """The history that a session has as rows (K, 3)."""
+    return [(int(step), float(loss), float(r)) for step, loss, r in rows]
+
+
+def rows_of(history: History) -> NDArray[np.float64]:
+    """A history as a session has it, (K, 3)."""
+    return np.array(history, np.float64).reshape(-1, 3)
 
 
 class WorkbenchState:

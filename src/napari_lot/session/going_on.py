@@ -15,6 +15,9 @@ from napari_lot.series.tilt_series import TiltSeries
 from napari_lot.session.file import Session
 from napari_lot.settings import Settings, settings_from_dict
 
+OF_THE_COMPUTER = ("device", "threads", "max_minutes")
+"""Settings of the solver with which a run may go on that began with others."""
+
 
 @dataclass(frozen=True, eq=False)
 class GoingOn:

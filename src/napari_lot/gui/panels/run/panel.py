@@ -28,7 +28,7 @@ from napari_lot.gui.panels.run.progress import ProgressView
 from napari_lot.gui.panels.run.runs import RunTable
 from napari_lot.gui.panels.run.words import NO_RESULT
 from napari_lot.gui.plots.basic import ConvergencePlot
-from napari_lot.gui.state import History, WorkbenchState
+from napari_lot.gui.state import History, WorkbenchState, history_of
 from napari_lot.gui.work.one_paint import lay_out, painted_once
 from napari_lot.gui.work.share import FairShare
 from napari_lot.gui.work.task import Task
@@ -300,7 +300,7 @@ class RunPanel(QWidget):
             self.state.fail(str(error))
             return
         self.layers.view_chosen = False
-        told = [] if history is None else [(int(step), float(loss), float(r)) for step, loss, r in history]
+        told = [] if history is None else history_of(history)
         self.starting.start(
             "Preparing the run", lambda progress: make(), lambda job: self._begin(job, told), self._not_begun
         )

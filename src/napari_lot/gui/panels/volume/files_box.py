@@ -203,10 +203,10 @@ class VolumeFiles(QWidget):
             return
         QTimer.singleShot(0, lambda: self.open_file(Path(names[0])))
 
-    def open_file(self, path: Path, adopt: bool = False, voxel_A: float | None = None) -> None:
+    def open_file(self, path: Path, adopt: bool = False) -> None:
         """Read a volume in a thread, then show it; ``adopt`` one that an earlier window has left.
 
-        Where the file does not say how large its voxels are and no ``voxel_A`` does, a person is asked.
+        Where the file does not say how large its voxels are a person is asked.
         """
         waits = self.waits()
         if waits is not None:
@@ -217,9 +217,10 @@ class VolumeFiles(QWidget):
             self._failed(f"{path}: volumes are read from {endings}, not from {path.suffix or 'this'}.", OPEN)
             return
 
-        if not self.may_go(f"goes when {path.name} is opened"):
-            return
+        if self.may_go(f"goes when {path.name} is opened"):
+            self._read(path, adopt)
 
+    def _read(self, path: Path, adopt: bool = False, voxel_A: float | None = None) -> None:
         def done(volume: Volume | None) -> None:
             if volume is None:
                 self._open_with_size(path)
@@ -234,7 +235,7 @@ class VolumeFiles(QWidget):
         self.say("")
         begun = self.task.start(
             f"Reading {path.name}",
-            lambda progress: _read(path, voxel_A, progress),
+            lambda progress: _volume_of_file(path, voxel_A, progress),
             done,
             lambda sentence: self._failed(sentence, OPEN),
         )
@@ -247,7 +248,7 @@ class VolumeFiles(QWidget):
             why = "the voxel size is not known, for nothing here says it: open it again and give it."
             self._failed(f"{path}: {why}", OPEN)
         else:
-            self.open_file(path, voxel_A=size_A)
+            self._read(path, voxel_A=size_A)
 
     def _use_layer(self) -> None:
         name = self.layer.currentText()
@@ -347,7 +348,7 @@ def volume_of(layer: Any) -> Volume:
     return volume_from_layer_data(layer.data, layer.metadata, sides, origin, layer.units, layer.name)
 
 
-def _read(path: Path, voxel_A: float | None, progress: Progress) -> Volume | None:
+def _volume_of_file(path: Path, voxel_A: float | None, progress: Progress) -> Volume | None:
     """The volume; None where it is not known how large its voxels are."""
     try:
         return read_volume(path, voxel_A, progress)
