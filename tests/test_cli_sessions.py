@@ -9,6 +9,7 @@ import pytest
 
 from napari_lot import __version__
 from napari_lot.cli.app import run
+from napari_lot.code_mark import code_mark
 from napari_lot.export import read_atoms
 from napari_lot.result import Checkpoint
 from napari_lot.session import RunState, read_session, write_session
@@ -82,16 +83,17 @@ def test_resume_begins_anew_where_there_were_no_atoms(quick, series, tmp_path, c
     assert "not a session" in capsys.readouterr().err.splitlines()[-1]
 
 
-def test_resume_goes_on_exactly_where_the_file_says_where_the_run_was(quick, series, tmp_path):
+def test_resume_goes_on_exactly_where_the_file_says_where_the_run_was(quick, series, tmp_path, capsys):
     session = read_session(done(series, tmp_path / "out"))
     numbers, path = {"state: height": np.arange(3.0)}, tmp_path / "broken_off.lot.h5"
-    for version, exactly in ((__version__, True), ("0.0.1", False)):
-        words = {"version": version, "road": [["passes heights", None]], "random": {"state": 2**100}}
+    for code, exactly in ((code_mark(), True), (f"{__version__} 0123456789ab", False)):
+        words = {"code": code, "road": [["passes heights", None]], "random": {"state": 2**100}}
         state = RunState(session.orbitals, "refine", 4, 90, 1.0, np.zeros(9), 1.0, "", Checkpoint(numbers, words))
         write_session(path, replace(session, result=None, state=state))
-        assert run(["resume", str(path), "--out", str(tmp_path / version)]) == 0
+        assert run(["resume", str(path), "--out", str(tmp_path / code)]) == 0
         job = quick.seen[-1]
-        assert (job.start is None) == exactly, "of another version it is the atoms that a run begins with"
+        assert (job.start is None) == exactly, "of other code it is the atoms that a run begins with"
+        assert ("was written by other code: its atoms are refined" in capsys.readouterr().err) == (not exactly)
         assert (job.checkpoint is not None) == exactly
         if exactly:
             assert job.checkpoint.words == words

@@ -264,3 +264,16 @@ def test_a_process_is_known_again_after_the_clock_was_set(monkeypatch):
     if sys.platform == "linux":
         assert owner.is_alive(os.getpid(), since)
     assert not owner.is_alive(os.getpid(), since + 500)
+
+
+@pytest.mark.skipif(not os.path.exists("/dev/full"), reason="only Linux has a device that is always full")
+@pytest.mark.parametrize("words", [["devices"], ["--help"]])
+def test_output_that_cannot_be_printed_ends_with_one_sentence(words):
+    with open("/dev/full", "w") as full:
+        done = subprocess.run(
+            [sys.executable, "-m", "napari_lot", *words], stdout=full, stderr=subprocess.PIPE, text=True, check=False
+        )
+    assert done.returncode == 2
+    assert done.stderr == (
+        "napari-lot: what is printed cannot be written: No space left on device; check where the output is sent to.\n"
+    )

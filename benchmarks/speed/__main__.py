@@ -65,6 +65,7 @@ def main(words: list[str] | None = None) -> int:
             failed = True
             continue
         took = round(time.monotonic() - began, 1)
+        print(f"{part}: {took} s", flush=True)
         about = {"machine": machine(), "load": load(), "quick": options.quick, "took_s": took}
         fresh[part] = merged(found.get(part), {**about, **measured})
         found[part] = fresh[part]

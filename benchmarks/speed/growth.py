@@ -53,16 +53,15 @@ def measure(quick: bool) -> dict[str, Any]:
             "exponent": round(power(size, ms)[0], 3),
         }
         print(name, found[name], flush=True)
-    found["steps"] = of_steps(quick)
-    print("steps", found["steps"], flush=True)
+    if not quick:
+        found["steps"] = of_steps()
+        print("steps", found["steps"], flush=True)
     return found
 
 
-def of_steps(quick: bool) -> dict[str, Any]:
+def of_steps(sizes: tuple[int, ...] = steps.SIZES) -> dict[str, Any]:
     """Times of the steps by size, and the exponent of each, each size in a process of its own."""
-    flags = ["--quick"] if quick else []
-    sizes = steps.QUICK_SIZES if quick else steps.SIZES
-    rows = [{"atoms": atoms, "ms": ask("growth", "steps", "--atoms", str(atoms), *flags)} for atoms in sizes]
+    rows = [{"atoms": atoms, "ms": ask("growth", "steps", "--atoms", str(atoms))} for atoms in sizes]
     exponents = {name: round(power(sizes, [row["ms"][name] for row in rows])[0], 3) for name in rows[0]["ms"]}
     return {"rows": rows, "exponents": exponents}
 
@@ -75,7 +74,7 @@ def main() -> None:
     parser.add_argument("--quick", action="store_true")
     options = parser.parse_args()
     if options.name == "steps":
-        tell(steps.times_ms(options.atoms, 1 if options.quick else 3))
+        tell(steps.times_ms(options.atoms, 3))
         return
     tell(sweep(options.name, (QUICK_SWEEPS if options.quick else SWEEPS)[options.name], 3 if options.quick else 7))
 

@@ -216,11 +216,7 @@ def _sirt(part: dict[str, Any]) -> list[str]:
 def _window(part: dict[str, Any]) -> list[str]:
     lines: list[str] = [part["said"], ""] if part.get("said") else []
     for row in part["rows"]:
-        three = (
-            ("workbench", row["workbench"]),
-            ("bare napari", row["bare_napari"]),
-            ("bare napari, idle", row["bare_napari_idle"]),
-        )
+        ways = (("workbench", "workbench"), ("bare napari", "bare_napari"), ("bare napari, idle", "bare_napari_idle"))
         lines += [f"{row['atoms']:,} atoms:", ""]
         lines += table(
             ("", "updates", "a second", "median a second", "longest gap / ms", "median of each update's longest / ms"),
@@ -229,7 +225,7 @@ def _window(part: dict[str, Any]) -> list[str]:
                     *(who, now["updates"], now["updates_per_s"], now["median_updates_per_s"]),
                     *(now["longest_gap_ms"], now["median_gap_ms"]),
                 )
-                for who, now in three
+                for who, now in ((who, row[way]) for who, way in ways if way in row)
             ],
         )
         lines += [

@@ -13,7 +13,7 @@ import numpy as np
 from benchmarks.speed.common import CLOSEST_SILICON_A, crystallite, median_s
 from benchmarks.speed.passes import our_pass, problem_of
 
-SIZES, QUICK_SIZES = (3_000, 10_000, 30_000, 100_000), (1_000, 4_000)
+SIZES = (3_000, 10_000, 30_000, 100_000)
 TILTS = 18
 
 

@@ -12,7 +12,7 @@ Bare napari then does the same, in the same process: a script without the workbe
 in a Points layer (as many as the workbench shows) and two Image layers of the same size, written in place and drawn
 once, which is the quickest way that napari has. ``gap_ratio_to_bare_napari`` is the longest gap of the workbench over
 that of bare napari. A third time the snapshots kept from before are drawn while nothing is fitted: what an idle
-computer would show.
+computer would show (in full only).
 
 Without a window: what publishing snapshots costs the fit, as the share of its time that goes into making them and
 putting them into the mailbox; and the time for the same steps with and without.
@@ -293,8 +293,8 @@ def in_bare_napari(series: Any, job: Any, kept: list[Any], updates: int, size_A:
     return dict(watch.figures())
 
 
-def with_window(atoms: int) -> dict[str, Any]:
-    """The workbench, bare napari beside the same fit, and bare napari alone."""
+def with_window(atoms: int, quick: bool) -> dict[str, Any]:
+    """The workbench, bare napari beside the same fit, and (in full) bare napari alone."""
     from napari_lot.gui.canvas.atom_layers import SPHERE
     from napari_lot.job import Job
     from napari_lot.session import leftovers
@@ -307,12 +307,12 @@ def with_window(atoms: int) -> dict[str, Any]:
         print(f"workbench: {ours}", flush=True)
         beside = in_bare_napari(series, Job(series, settings, start), kept, UPDATES, size)
         print(f"bare napari: {beside}", flush=True)
-        alone = in_bare_napari(series, None, kept, UPDATES, size)
+        alone = {} if quick else {"bare_napari_idle": in_bare_napari(series, None, kept, UPDATES, size)}
     return {
         "atoms": atoms,
         "workbench": ours,
         "bare_napari": beside,
-        "bare_napari_idle": alone,
+        **alone,
         "own_ms_per_update": ours["own_ms_per_update"],
         "gap_ratio_to_bare_napari": round(ours["longest_gap_ms"] / beside["longest_gap_ms"], 3),
         "median_gap_ratio_to_bare_napari": round(ours["median_gap_ms"] / beside["median_gap_ms"], 3),
@@ -380,6 +380,7 @@ def before_window() -> tuple[str, ...] | None:
 def measure(quick: bool, sizes: tuple[int, ...] | None = None) -> dict[str, Any]:
     """All sizes, each in a process of its own; a sentence where there can be no window."""
     rows, said = [], None
+    flags = ["--quick"] if quick else []
     before = before_window()
     sizes = sizes or (QUICK_SIZES if quick else SIZES)
     if before is None:
@@ -387,7 +388,7 @@ def measure(quick: bool, sizes: tuple[int, ...] | None = None) -> dict[str, Any]
         print(said, flush=True)
     else:
         for atoms in sizes:
-            rows.append(ask("window", "window", str(atoms), before=before, limit_s=4 * 3600.0, **environment()))
+            rows.append(ask("window", "window", str(atoms), *flags, before=before, limit_s=4 * 3600.0, **environment()))
             print(rows[-1], flush=True)
     how = ["--seconds", "6"] if quick else ["--seconds", "20", "--compare"]
     costs = [ask("window", "publishing", str(atoms), *how, limit_s=4 * 3600.0) for atoms in sizes]
@@ -409,9 +410,10 @@ def main() -> None:
     parser.add_argument("atoms", type=int)
     parser.add_argument("--seconds", type=float, default=10.0)
     parser.add_argument("--compare", action="store_true")
+    parser.add_argument("--quick", action="store_true")
     options = parser.parse_args()
     if options.what == "window":
-        tell(with_window(options.atoms))
+        tell(with_window(options.atoms, options.quick))
     else:
         tell(publishing(options.atoms, options.seconds, options.compare))
 

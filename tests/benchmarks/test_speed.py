@@ -216,6 +216,9 @@ def test_the_page_has_all_parts_and_names_those_that_are_missing():
         assert words in text
     assert "Not yet measured" not in text
     assert "quick form" in text
+    assert "bare napari, idle" in text
+    del found["window"]["rows"][0]["bare_napari_idle"]  # of the quick form
+    assert "bare napari, idle" not in make_page(found)
     del found["sirt"]
     found["window"] = {**found["window"], "rows": [], "said": "There is no screen."}
     text = make_page(found)

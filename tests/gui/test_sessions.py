@@ -11,7 +11,7 @@ import pytest
 from stand_in import StandInJob
 from steps import child, open_step
 
-from napari_lot import __version__
+from napari_lot.code_mark import code_mark
 from napari_lot.result import Checkpoint
 from napari_lot.series.sample import load_sample
 from napari_lot.session import RunState, Session, is_session, read_session, write_session
@@ -348,11 +348,11 @@ def test_a_run_that_was_broken_off_is_looked_at_exported_and_gone_on_with(
     assert workbench.run.settings().start.kind == "grid", "the form stays as it was"
 
 
-def broken_off(tmp_path: Path, stage: str, version: str = __version__) -> Path:
+def broken_off(tmp_path: Path, stage: str, code: str | None = None) -> Path:
     """A session of a run of the sample that did not end and says exactly where it was."""
     series, settings = load_sample(), settings_from_dict({"model": {"elements": ("Pt",), "probe": "direct"}})
     *_, last = StandInJob(series, settings, step_s=0.0, steps=12).run()
-    words = {"version": version, "road": [["pass", None]], "plain": {"step": 7}}
+    words = {"code": code or code_mark(), "road": [["pass", None]], "plain": {"step": 7}}
     state = replace(RunState.of(last), stage=stage, checkpoint=Checkpoint({"a": np.arange(3.0)}, words))
     start = last.orbitals if stage == "refine" else None
     history = np.array([[6, 2.0, 0.3], [7, 1.0, 0.2], [8, 0.9, 0.1]])

@@ -72,10 +72,10 @@ def test_the_history_goes_as_far_as_what_is_not_done_again(run_from_atoms, tmp_p
     np.testing.assert_array_equal(way.history, history[history[:, 0] <= at])
 
 
-def test_another_version_goes_on_from_the_atoms_and_so_does_a_run_that_ended(run_from_atoms, tmp_path):
+def test_other_code_goes_on_from_the_atoms_and_so_does_a_run_that_ended(run_from_atoms, tmp_path):
     begun, result, states = run_from_atoms
     state, _ = states[-1]
-    checkpoint = Checkpoint(state.checkpoint.numbers, {**state.checkpoint.words, "version": "0.0.0"})
+    checkpoint = Checkpoint(state.checkpoint.numbers, {**state.checkpoint.words, "code": "0.0.0 0123"})
     path = tmp_path / "a.lot.h5"
     for session in (replace(begun, state=replace(state, checkpoint=checkpoint)), replace(begun, result=result)):
         way = going_on(session, path)

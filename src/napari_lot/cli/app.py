@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import io
 import os
 import shlex
@@ -29,6 +30,8 @@ from napari_lot.settings import in_words
 
 PROGRAM = "napari-lot"
 OK, INTERNAL_ERROR, INPUT_ERROR = 0, 1, 2
+NOT_PRINTED = (errno.ENOSPC, errno.EFBIG, errno.EIO, errno.EBADF)
+"""Of an error without a file's name: stdout cannot be written; files are written by names, or their errors handled."""
 
 app = typer.Typer(
     help="Local-orbital tomography: from a tilt series of HAADF-STEM images to the 3D coordinates of every atom.",
@@ -59,7 +62,25 @@ def main(args: Sequence[str] | None = None) -> None:
     """Run the command line and exit: 0 done, 1 internal error, 2 the user's input, 130 interrupted."""
     if isinstance(sys.stdout, io.TextIOWrapper):
         sys.stdout.reconfigure(errors="backslashreplace")  # as stderr: the name of a file need not be UTF-8
-    sys.exit(run(sys.argv[1:] if args is None else args))
+    sys.exit(_printed(run(sys.argv[1:] if args is None else args)))
+
+
+def _printed(code: int) -> int:
+    """The exit code, once all that was said is out: a full disk is found here, where the output goes to a file."""
+    try:
+        if sys.stdout is not None:  # closed by who started this
+            sys.stdout.flush()
+    except OSError as error:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # or Python fails once more when it ends
+        return code or _not_printed(error)
+    return code
+
+
+def _not_printed(error: OSError) -> int:
+    """What is said where stdout cannot be written."""
+    return _fail(
+        f"what is printed cannot be written: {error.strerror or error}; check where the output is sent to.", INPUT_ERROR
+    )
 
 
 def run(args: Sequence[str]) -> int:
@@ -84,6 +105,8 @@ def run(args: Sequence[str]) -> int:
     except (KeyboardInterrupt, typer.Abort):
         return INTERRUPTED
     except Exception as error:
+        if isinstance(error, OSError) and error.filename is None and error.errno in NOT_PRINTED:
+            return _not_printed(error)
         if out_of_memory(error):
             return _fail("out of memory: bin or crop the series, or close other programs.", INTERNAL_ERROR)
         usage = getattr(error, "format_message", None)  # typer's own errors: an unknown flag, a wrong kind of value

@@ -46,6 +46,11 @@ def resume(
     way = going_on(session, run)
     if way.checkpoint is None and session.atoms is None:
         print("The orbitals of this run had not become atoms yet: it begins anew.", file=sys.stderr)
+    elif way.checkpoint is None and session.result is None:
+        print(
+            "Where this run was is not in its file, or was written by other code: its atoms are refined.",
+            file=sys.stderr,
+        )
     given = way.settings.model_dump(exclude_unset=True)
     for name, value in zip(OF_THE_COMPUTER, (device, threads, max_minutes), strict=True):
         if value is not None:

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any, TypeVar, cast
 
 import numpy as np
 
-from napari_lot import __version__
+from napari_lot.code_mark import code_mark
 from napari_lot.edit import Edit
 from napari_lot.errors import InputError
 from napari_lot.lot.adam import Adam
@@ -96,7 +96,7 @@ def taken(solver: Reconstruction) -> Checkpoint:
     model = solver.problem.model
     judge = solver.evidence if solver.aside is None else solver.aside.evidence
     words = {
-        "version": __version__,
+        "code": code_mark(),
         "road": list(solver.road.done),
         "plain": {name: _copied(getattr(solver, name)) for name in PLAIN},
         "next_id": {name: int(state.next_id) for name, state in states.items()},

@@ -8,8 +8,8 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from napari_lot import __version__
 from napari_lot.atoms import Orbitals
+from napari_lot.code_mark import code_mark
 from napari_lot.result import Checkpoint
 from napari_lot.series.tilt_series import TiltSeries
 from napari_lot.session.file import Session
@@ -35,12 +35,12 @@ class GoingOn:
 
 
 def exact(session: Session) -> Checkpoint | None:
-    """Where a run was that had not ended; None where its file does not say it, or another version wrote it.
+    """Where a run was that had not ended; None where its file does not say it, or other code wrote it.
 
-    Another version may take another road, and atoms that a person has edited are not those of the checkpoint.
+    Other code may take another road, and atoms that a person has edited are not those of the checkpoint.
     """
     checkpoint = None if session.state is None or session.result is not None else session.state.checkpoint
-    if checkpoint is None or checkpoint.words.get("version") != __version__:
+    if checkpoint is None or checkpoint.words.get("code") != code_mark():
         return None
     return checkpoint
 
