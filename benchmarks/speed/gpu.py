@@ -92,6 +92,7 @@ def disagreement(problem: Problem, own: Problem, state: Any, groups: tuple[str, 
 
 def profile(work: Any, device: Device) -> dict[str, float]:
     """Milliseconds that the device was busy with each part of a call."""
+    from torch.autograd import DeviceType
     from torch.profiler import ProfilerActivity, profile
 
     kinds = [ProfilerActivity.CPU, *([ProfilerActivity.CUDA] if device.name == "cuda" else [])]
@@ -99,6 +100,8 @@ def profile(work: Any, device: Device) -> dict[str, float]:
         work()
     spent = dict.fromkeys([*GROUPS_OF_KERNELS, "others"], 0.0)
     for event in seen.key_averages():
+        if device.name == "cuda" and event.device_type != DeviceType.CUDA:
+            continue  # the operation that started a kernel is told that kernel's time once more
         busy = event.self_device_time_total if device.name == "cuda" else event.self_cpu_time_total
         names = (part for part, words in GROUPS_OF_KERNELS.items() if any(word in event.key for word in words))
         spent[next(names, "others")] += 1e-3 * busy

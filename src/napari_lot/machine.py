@@ -14,6 +14,15 @@ def usable_cores() -> int:
     return os.cpu_count() or 1
 
 
+def cores_of_a_process() -> int:
+    """Cores for each of the processes that torchrun has started on this machine; all without it."""
+    try:
+        here = max(1, int(os.environ.get("LOCAL_WORLD_SIZE", "1")))
+    except ValueError:
+        here = 1
+    return max(1, usable_cores() // here)
+
+
 def processes() -> int:
     """Processes that share this run: those that torchrun has started, 1 without it."""
     return int(os.environ.get("WORLD_SIZE", "1"))

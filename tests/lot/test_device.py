@@ -180,15 +180,20 @@ def test_the_window_and_the_measured_images_may_change():
     assert_alike(case.fitted(model, weighted=True), case.fitted(compiled, weighted=True))
 
 
-def test_no_orbitals_are_an_empty_field():
-    case = Case(*CASES["learnt"], atoms=2)
-    model = case.model(here())
+@pytest.mark.parametrize("road", ["compiled", "device"])
+@pytest.mark.parametrize("name", CASES)
+def test_no_orbitals_are_an_empty_field(name, road):
+    case = Case(*CASES[name], atoms=2)
+    model = case.model(here() if road == "device" else None)
     leaf = case.leaves()
     level = leaf["background"]
-    nothing, one = torch.zeros(0, dtype=torch.float64), torch.tensor(0.5, dtype=torch.float64)
+    nothing, one = torch.zeros(0, dtype=torch.float64), torch.tensor([0.5], dtype=torch.float64)
+    shapes = Shapes(nothing.to(torch.int64), one, torch.zeros(1, model.orbital.terms), common="own" not in name)
     measured = Measured(case.observed, None, TILTS, "lsq")
-    loss, calculated = model.loss(measured, leaf["scale"], level, torch.zeros(0, 3, dtype=torch.float64), nothing, one)
-    (slope,) = torch.autograd.grad(loss, level)
+    atoms = (torch.zeros(0, 3, dtype=torch.float64, requires_grad=True), nothing, nothing if "own" in name else one[0])
+    loss, calculated = model.loss(measured, leaf["scale"], level, *atoms, shapes=shapes)
+    (slope, by_atoms) = torch.autograd.grad(loss, [level, atoms[0]])
+    assert by_atoms.shape == (0, 3)
     off = level.detach().numpy()[:, None, None] - case.observed[TILTS]
     np.testing.assert_allclose(slope, off.sum((1, 2)), rtol=1e-5)
     np.testing.assert_allclose(calculated, np.broadcast_to(level.detach().numpy()[:, None, None], calculated.shape))

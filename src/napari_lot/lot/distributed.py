@@ -2,23 +2,30 @@
 
 Every process goes the whole road of a run and decides alike: what it decides by, losses, gradients and images, is
 calculated by each for its own tilts, and summed for all of them. One process writes.
+
+Where they part all the same (nodes of different processors round differently), they stop rather than wait or mix what
+does not belong together: sizes are compared before anything is summed.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
+from datetime import timedelta
 from typing import Any
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import distributed
+from torch.distributed.rendezvous import rendezvous
 
-from napari_lot.errors import LostRank
+from napari_lot.errors import LostRank, RunFailed
 from napari_lot.machine import processes
 
 Floats = NDArray[np.float64]
+PATIENCE_S = 300.0
+"""A process that says nothing for so long counts as lost: longer than reading a series or writing results takes."""
 
 
 class Ranks:
@@ -48,6 +55,10 @@ class Ranks:
         """The number that the writing process has: for what clocks and people decide."""
         return number
 
+    def all_have(self, has: bool) -> bool:
+        """Whether every process has it."""
+        return has
+
 
 class TorchRanks(Ranks):
     """One of the processes of the default group of ``torch.distributed``."""
@@ -59,6 +70,7 @@ class TorchRanks(Ranks):
         """Sums of arrays over all processes; the same numbers, bit for bit, in each."""
         arrays = [np.asarray(part, np.float64) for part in parts]
         together = torch.from_numpy(np.concatenate([a.ravel() for a in arrays]))
+        self._same_size(len(together))
         with _said():
             distributed.all_reduce(together)
         ends = np.cumsum([a.size for a in arrays])
@@ -68,6 +80,7 @@ class TorchRanks(Ranks):
     def gathered(self, images: NDArray[np.float32], count: int) -> NDArray[np.float32]:
         """All of ``count`` images, of which each process has its own."""
         whole = np.zeros((count, *images.shape[1:]), np.float32)
+        self._same_size(whole.size)
         for rank in range(self.size):
             there = np.arange(rank, count, self.size)
             part = torch.from_numpy(images if rank == self.rank else np.empty((len(there), *images.shape[1:]), "f4"))
@@ -84,6 +97,24 @@ class TorchRanks(Ranks):
             distributed.broadcast(told, 0)
         return float(told)
 
+    def all_have(self, has: bool) -> bool:
+        """Whether every process has it."""
+        told = torch.tensor([float(has)], dtype=torch.float64)
+        with _said():
+            distributed.all_reduce(told, distributed.ReduceOp.MIN)
+        return bool(told)
+
+    def _same_size(self, size: int) -> None:
+        """Sums of different sizes would end all processes without a word."""
+        ends = torch.tensor([size, -size])
+        with _said():
+            distributed.all_reduce(ends, distributed.ReduceOp.MAX)
+        if int(ends[0]) != -int(ends[1]):
+            raise RunFailed(
+                f"The processes of this run have come apart: arrays of {-int(ends[1])} and of {int(ends[0])} numbers "
+                "are to be one; take nodes of one kind, with the same versions and the same command."
+            )
+
 
 ALONE = Ranks()
 
@@ -94,26 +125,58 @@ def here() -> Ranks:
 
 
 @contextmanager
-def joined() -> Iterator[None]:
+def joined(patience_s: float = PATIENCE_S) -> Iterator[None]:
     """Join the processes that torchrun has started beside this one, for as long as the block lasts.
+
+    A process that ends with an error of its own leaves word of it for the others.
 
     Raises
     ------
     LostRank
-        Another process is gone.
+        Another process is gone, or has said nothing for ``patience_s``.
     """
     if processes() == 1:
         yield
         return
+    patience = timedelta(seconds=patience_s)
     with _said():
-        distributed.init_process_group("gloo")
+        # torchrun's own store outlives the processes that it has started
+        _STORE[:] = [next(rendezvous("env://", timeout=patience))]
+        store, rank, size = _STORE[0]
+        distributed.init_process_group("gloo", store=store, rank=rank, world_size=size, timeout=patience)
     try:
         yield
+    except LostRank:
+        raise
+    except Exception as error:
+        _leave_word(error)
+        raise
     finally:
         distributed.destroy_process_group()
+        _STORE.clear()
 
 
-_SENTENCE = "Another process of this run is gone, and the others cannot go on without it."
+_STORE: list[tuple[Any, int, int]] = []
+"""Of the processes that are joined: what they can leave word in, the number of this one, and how many there are."""
+_GONE = "Another process of this run is gone{why}, and the others cannot go on without it."
+_WORD, _WORD_S = "napari-lot: gone", 2.0
+
+
+def _leave_word(error: Exception) -> None:
+    """What this process ends with, for the one that speaks."""
+    store, rank, _ = _STORE[0]
+    with suppress(RuntimeError, distributed.DistError):  # nobody may be there to be told
+        store.set(_WORD, f"process {rank}: {' '.join(str(error).split()) or type(error).__name__}")
+
+
+def _word() -> str:
+    """Why another process is gone, where it has left word."""
+    try:
+        store = _STORE[0][0]
+        store.wait([_WORD], timedelta(seconds=_WORD_S))
+        return f" ({store.get(_WORD).decode(errors='replace').rstrip('.')})"
+    except (RuntimeError, IndexError, distributed.DistError):
+        return ""
 
 
 @contextmanager
@@ -122,4 +185,4 @@ def _said() -> Iterator[None]:
     try:
         yield
     except (RuntimeError, distributed.DistError) as error:
-        raise LostRank(_SENTENCE) from error
+        raise LostRank(_GONE.format(why=_word())) from error

@@ -39,7 +39,7 @@ from napari_lot.lot.render.scene import ALL, Measured, Members, Scene, Seen
 from napari_lot.lot.render.spectra import PairTransfer
 from napari_lot.lot.spread import compact
 from napari_lot.lot.spread.window import COARSE, FINE, Window
-from napari_lot.machine import usable_cores
+from napari_lot.machine import cores_of_a_process
 from napari_lot.physics.orbital import Gaussian, Orbital
 from napari_lot.physics.probe import DepthBasis, depth_basis
 from napari_lot.settings import Microscope
@@ -82,7 +82,8 @@ class ImageModel:
     orbital : Orbital
         Shape of the orbitals.
     threads : int or None
-        Worker threads over tilts; all cores when None. Results repeat bitwise for one number of threads.
+        Worker threads over tilts; all cores when None, shared by the processes of torchrun. Results repeat bitwise for
+        one number of threads.
     ranks : Ranks
         Processes that share the tilts.
     device : Device or None
@@ -118,7 +119,7 @@ class ImageModel:
         self.basis: DepthBasis = depth_basis(
             microscope, depth_range_A, self.canvas.shape, self.canvas.pixel_size_A, tolerance
         )
-        self.threads = threads or usable_cores()
+        self.threads = threads or cores_of_a_process()
         self.ranks = ranks
         self.device = device
         self.road: Road = CompiledRoad() if device is None else DeviceRoad(device)
@@ -298,11 +299,35 @@ class ImageModel:
         backend : "cpu" (float32 windows, compiled, or of the model's device) or "reference" (plain torch, the dtype of
             ``positions``)
         """
-        seen = self._seen(tilts, positions, height, width, shifts_px, rotations, focus_A, shapes)
+        orbitals = (positions, height, width)
+        if self.ranks.size > 1 and backend != "reference" and not any(part.requires_grad for part in orbitals):
+            # a card's sums differ in their last bits from process to process, and all are to decide alike
+            return self._shared_images(tilts, orbitals, shifts_px, rotations, focus_A, shapes)
+        seen = self._seen(tilts, *orbitals, shifts_px, rotations, focus_A, shapes)
         if backend == "reference":
             return reference_images(self, seen)
         result: Tensor = Render.apply(self, *seen)  # type: ignore[no-untyped-call]
         return result
+
+    def _shared_images(
+        self,
+        tilts: Any,
+        orbitals: tuple[Tensor, Tensor, Tensor],
+        shifts_px: Tensor | None,
+        rotations: Tensor | None,
+        focus_A: Tensor | None,
+        shapes: Shapes | None,
+    ) -> Tensor:
+        """Images without gradients, each calculated by one of the processes that share the tilts, for all of them."""
+        every = np.asarray(tilts, np.int64)
+        own = self.ranks.own(len(every))
+        images = torch.zeros(0, *self.canvas.image_shape)
+        if len(own):
+            shifts, turns, focus = (None if each is None else each[own] for each in (shifts_px, rotations, focus_A))
+            with torch.no_grad():
+                seen = self._seen(every[own], *orbitals, shifts, turns, focus, shapes)
+                images = Render.apply(self, *seen)  # type: ignore[no-untyped-call]
+        return torch.from_numpy(self.ranks.gathered(images.detach().numpy(), len(every)))
 
     def loss(
         self,

@@ -13,7 +13,14 @@ from torch import Tensor
 from napari_lot.lot.spread.common import OPTIONS
 
 SMALLEST_RATE = 0.02
-"""Counts per pixel below which the Poisson rate is continued linearly, so that a rate near zero cannot rule the fit."""
+"""Counts per pixel below which the Poisson likelihood is continued, so that a rate near zero cannot rule the fit.
+
+From there to none it is a Gaussian of this variance, whose best rate is the measured count; below none, where no rate
+is, its tangent and a Gaussian of ``BELOW_NONE`` besides. A tangent alone would let empty pixels, which are most of a
+wide field, pull the background down without end.
+"""
+BELOW_NONE = 1.0
+"""Variance, in counts squared: images ring by a tenth of a count below none, and that is to cost next to nothing."""
 
 
 def loss(kind: Literal["lsq", "poisson"], calculated: Tensor, observed: Tensor, weights: Tensor | None) -> Tensor:
@@ -31,8 +38,10 @@ def loss(kind: Literal["lsq", "poisson"], calculated: Tensor, observed: Tensor, 
         # read noise takes single values below zero: they count as they are, for cutting them off would bias the rate
         least = observed.clamp_min(0.0)
         terms = rate - observed + torch.xlogy(least, least) - observed * rate.log()
-        # below the floor: the tangent of the likelihood there
-        terms = terms + (1.0 - observed / SMALLEST_RATE) * (calculated - rate)
+        below = calculated.clamp(0.0, SMALLEST_RATE) - SMALLEST_RATE
+        terms = terms + (1.0 - observed / SMALLEST_RATE) * below + below**2 / (2.0 * SMALLEST_RATE)
+        negative = torch.where(calculated < 0.0, calculated, 0.0)  # one slope at 0, not that of both sides
+        terms = terms - observed / SMALLEST_RATE * negative + negative**2 / (2.0 * BELOW_NONE)
     return (terms if weights is None else terms * weights).sum(dtype=torch.float64)
 
 
@@ -83,7 +92,8 @@ def tilt(poisson, image, observed, weights, weighted, scale, background, calcula
         Written: the loss and its derivatives with respect to scale and background.
     """
     factor, level = np.float32(scale), np.float32(background)
-    floor, one = np.float32(SMALLEST_RATE), np.float32(1.0)
+    floor, one, half = np.float32(SMALLEST_RATE), np.float32(1.0), np.float32(0.5)
+    steep, wide = np.float32(1.0 / SMALLEST_RATE), np.float32(1.0 / BELOW_NONE)
     loss, by_scale, by_background = 0.0, 0.0, 0.0
     for v in range(calculated.shape[0]):
         # rows are summed in single precision, and the rows in double
@@ -96,12 +106,14 @@ def tilt(poisson, image, observed, weights, weighted, scale, background, calcula
                 rate = value if value > floor else floor
                 # read noise takes single values below zero, whose own rate is none
                 term = rate - counts - counts * _log(rate / counts if counts > np.float32(0.0) else rate)
-                # below the floor: the tangent of the likelihood there
-                term += (one - counts / floor) * (value - rate)
-                slope = one - counts / rate
+                negative = value if value < _NOTHING else _NOTHING
+                below = (value if value < floor else floor) - negative - floor
+                term += (one - counts * steep + half * steep * below) * below
+                term += (half * wide * negative - counts * steep) * negative
+                slope = one - counts / rate + steep * below + wide * negative
             else:
                 slope = value - counts
-                term = np.float32(0.5) * slope * slope
+                term = half * slope * slope
             if weighted:
                 term *= weights[v, u]
                 slope *= weights[v, u]

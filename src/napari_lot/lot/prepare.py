@@ -10,6 +10,7 @@ import numpy as np
 
 from napari_lot.errors import InputError
 from napari_lot.job import ProbeSlices
+from napari_lot.lot.device.memory import Device
 from napari_lot.lot.device.trust import trusted
 from napari_lot.lot.distributed import here
 from napari_lot.lot.fitting import refined_groups
@@ -24,6 +25,7 @@ from napari_lot.series import first_look
 from napari_lot.series.detector import Choice, choose_likelihood
 from napari_lot.series.prepare import units_of_fit
 from napari_lot.series.thickness import film_thickness
+from napari_lot.settings import Settings
 
 if TYPE_CHECKING:
     from napari_lot.job import Job
@@ -63,6 +65,18 @@ class Prepared:
             return "a particle that lies within the field at every tilt"
         known = "" if self.thickness_A is None else f" of {self.thickness_A:.0f} Å thickness"
         return f"a film{known} that leaves the field"
+
+
+def _device(settings: Settings) -> tuple[Device | None, tuple[str, ...]]:
+    """As ``trusted``; the processor where another process that shares the run has nothing else.
+
+    A card and a processor round differently, and what one process decides all have to.
+    """
+    device, notes = trusted(settings.solver.device, settings.solver.device_memory_gb)
+    if here().all_have(device is not None) or device is None:
+        return device, notes
+    device.close()
+    return None, (*notes, f"{device.words} is not used, the processor is: another process of this run has no card.")
 
 
 def prepare(job: Job, poll: Callable[[], None] = lambda: None) -> Prepared:
@@ -132,7 +146,7 @@ def prepare(job: Job, poll: Callable[[], None] = lambda: None) -> Prepared:
     ends = np.array([(depth.min(), depth.max()) for depth in (points @ toward for toward in rotations[:, 2])])
     reach = (float(ends[:, 0].min()) - margin, float(ends[:, 1].max()) + margin)
     width = settings.start.width_A if job.start is None else float(np.median(job.start.width))
-    device, notes = trusted(settings.solver.device, settings.solver.device_memory_gb)
+    device, notes = _device(settings)
     model = ImageModel(
         rotations,
         (observed.shape[1], observed.shape[2]),

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import threading
 import time
 from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import replace
 from functools import partial
 from typing import TYPE_CHECKING
@@ -46,10 +48,9 @@ def run_job(job: Job, control: Control, before: Mapping[str, float] | None = Non
     Torch works on one thread meanwhile: the tilts are shared out over the model's own threads, and OpenMP threads that
     wait for work by spinning take the cores from them (5 times slower on a busy machine).
     """
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
     try:
-        yield from _run(job, control, before or {})
+        with _one_torch_thread():
+            yield from _run(job, control, before or {})
     except RuntimeError as error:
         if not lost(error):
             raise
@@ -57,8 +58,26 @@ def run_job(job: Job, control: Control, before: Mapping[str, float] | None = Non
             f"The device of the run failed ({str(error).strip().splitlines()[0]}): take --device cpu, or start the "
             "program anew; what was saved of the run can be gone on with."
         ) from error
+
+
+_RUNNING: list[int] = []
+"""Torch's threads before the first of the runs that are going on, and a 0 for every other."""
+_LOCK = threading.Lock()
+
+
+@contextmanager
+def _one_torch_thread() -> Iterator[None]:
+    """One thread of torch as long as any run goes on: of those that overlap the last one gives the others back."""
+    with _LOCK:
+        _RUNNING.append(0 if _RUNNING else torch.get_num_threads())
+        torch.set_num_threads(1)
+    try:
+        yield
     finally:
-        torch.set_num_threads(threads)
+        with _LOCK:
+            if len(_RUNNING) == 1:
+                torch.set_num_threads(_RUNNING[0])
+            _RUNNING.pop()
 
 
 def _run(job: Job, control: Control, before: Mapping[str, float]) -> Iterator[Snapshot]:

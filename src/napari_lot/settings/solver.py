@@ -42,7 +42,9 @@ class Solver(Frozen):
         le=1e4,
         description="Memory of cuda or mps in GB that tilts calculated at once may take; of what is free when absent.",
     )
-    threads: int | None = Field(None, ge=1, le=1024, description="Threads; all cores when absent.")
+    threads: int | None = Field(
+        None, ge=1, le=1024, description="Threads; all cores when absent, under torchrun those of a process."
+    )
     max_minutes: float | None = Field(None, gt=0, description="Stop with what there is after this many minutes.")
     batch_tilts: int = Field(4, ge=1, le=1000, description="Tilts per step.")
     position_step_A: float = Field(0.06, gt=0, le=1, description="Largest move of an orbital per step in Å.")

@@ -70,8 +70,28 @@ class Device:
         """An array on the device: brought there when it is first asked for, for as long as it is the same memory."""
         before = self._kept.get(name)
         if before is None or not _same(before[0], array):
-            before = self._kept[name] = (array, torch.from_numpy(array).to(self.torch))
+            self._kept.pop(name, None)  # before the next one is brought there
+            there = self.held(lambda: torch.from_numpy(array).to(self.torch))
+            before = self._kept[name] = (array, there)
         return before[1]
+
+    def held(self, bring: Callable[[], Result]) -> Result:
+        """What all batches need on the device.
+
+        Raises
+        ------
+        InputError
+            It does not fit.
+        """
+        found = self._tried(lambda _: bring(), range(0))
+        if found is None:  # once more, with what PyTorch held and did not use
+            found = self._tried(lambda _: bring(), range(0))
+        if found is None:
+            raise InputError(
+                f"The memory of the device ({self.words}) does not hold the images and orbitals of this run: close "
+                "other programs that use it, bin or crop the images, or take --device cpu."
+            )
+        return found[0]
 
     def close(self) -> None:
         """Let go of what is kept."""

@@ -17,7 +17,8 @@ from torch import Tensor
 class Places(NamedTuple):
     """Where each of n tilts shows each of N orbitals, (n N,) all.
 
-    u, v: first pixel of its window (int64); from_u, from_v: where it is from there, as its window counts it (float32);
+    u, v: first pixel of its window (int64; of a Gaussian it may lie beyond the canvas); from_u, from_v: where it is
+    from there, as its window counts it (float32);
     piece, along: piece of the depth (int64), and how far along it (float32); inside: 1 within the knots of the depth, 0
     beyond (float32); seen: 1 where the window lies on the canvas, 0 elsewhere (float32; u and v are 0 there).
     """
@@ -56,27 +57,29 @@ def places(
     depths: Depths,
     shape: tuple[int, int],
     width: int,
-    centred: bool,
+    halves: Tensor | None,
     device: torch.device,
 ) -> Places:
     """Places on a device, from positions (N, 3) Å, matrices (n, 3, 3) and offsets (n, 3), float64 where ``exact`` is.
 
-    ``width`` pixels has a window. A ``centred`` one is a Gaussian's, about the pixel that is nearest to the orbital,
-    and counts from there; another counts how far before its first pixel it begins, from 0 to 1.
+    ``width`` pixels has a window, and counts how far before its first pixel it begins, from 0 to 1. With ``halves``
+    (N,) they are Gaussians', about the pixel that is nearest to the orbital, and count from there; what an orbital has
+    of such a window is its own half to each side, and the rest may lie beyond the canvas.
     """
     at = matrices @ positions.T + offsets[:, :, None]  # (n, 3, N)
     rows, columns = shape
     seen = torch.ones(at.shape[0], at.shape[2], dtype=torch.bool, device=at.device)
     first, rest = [], []
     for place, size in ((at[:, 0], columns), (at[:, 1], rows)):
-        if centred:
+        if halves is not None:
             nearest = torch.floor(place + 0.5)
             begin, left = nearest - width // 2, place - nearest
+            seen &= (nearest >= halves) & (nearest < size - halves)
         else:
             edge = place - 0.5 * width
             begin = torch.ceil(edge)
             left = begin - edge
-        seen &= (begin >= 0) & (begin + width <= size)
+            seen &= (begin >= 0) & (begin + width <= size)
         first.append(begin)
         rest.append(left)
     depth = torch.nan_to_num((at[:, 2] - depths.first_A) * depths.inv_step)

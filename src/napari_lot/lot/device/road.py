@@ -21,7 +21,7 @@ from napari_lot.lot.device import windows
 from napari_lot.lot.device.memory import Device
 from napari_lot.lot.device.places import Depths, Places, by_place, exact, places
 from napari_lot.lot.device.spectra import Transfer
-from napari_lot.lot.likelihood import SMALLEST_RATE
+from napari_lot.lot.likelihood import BELOW_NONE, SMALLEST_RATE
 from napari_lot.lot.render.gradients import Parts, Sums, Wanted, level_of
 from napari_lot.lot.render.scene import Floats, Images, Measured, Scene
 
@@ -34,10 +34,12 @@ PLACE_BYTES = 160
 
 @dataclass
 class _Group:
-    """Orbitals that share a filter, on the device: positions (N, 3) float64 where ``exact`` is."""
+    """Orbitals that share a filter, on the device: positions (N, 3) and half windows (N,) of Gaussians, float64 where
+    ``exact`` is; ``half`` is the largest."""
 
     positions: Tensor
     orbitals: windows.Orbitals
+    halves: Tensor | None
     half: int
     filter: Tensor | None
 
@@ -65,7 +67,7 @@ class DeviceRoad:
     def images(self, model: ImageModel, scene: Scene) -> Tensor:
         """Images (n, V, U) of all tilts of a scene."""
         images = torch.empty(len(scene.matrices), *model.canvas.image_shape)
-        at = _Scene(self, model, scene)
+        at = self.device.held(lambda: _Scene(self, model, scene))
 
         def some(tilts: range) -> Tensor:
             return model.canvas.crop(at.there(tilts)[0]).cpu()
@@ -76,7 +78,7 @@ class DeviceRoad:
 
     def back(self, model: ImageModel, scene: Scene, gradient: Tensor, wanted: Wanted) -> Parts:
         """Gradients from those by the images (n, V, U)."""
-        at, found = _Scene(self, model, scene), _Found(scene, wanted)
+        at, found = self.device.held(lambda: _Scene(self, model, scene)), _Found(scene, wanted)
 
         def some(tilts: range) -> _Slopes:
             gone = at.there(tilts)[1] if wanted[5] else at.placed(tilts)
@@ -95,7 +97,7 @@ class DeviceRoad:
         count = len(scene.matrices)
         calculated = np.empty((count, *model.canvas.image_shape), np.float32)
         by_tilt = np.zeros((count, 3))
-        at, found = _Scene(self, model, scene), _Found(scene, wanted)
+        at, found = self.device.held(lambda: _Scene(self, model, scene)), _Found(scene, wanted)
         observed = self.device.kept("observed", measured.observed)
         weights = None if measured.weights is None else self.device.kept("weights", measured.weights)
         of_tilt = torch.from_numpy(np.stack([scale, background], 1)).to(torch.float32).to(self.device.torch)
@@ -148,8 +150,12 @@ def likelihood_of(
         rate = calculated.clamp_min(SMALLEST_RATE)
         counts = torch.where(observed > 0, observed, 1.0)
         term = rate - observed - observed * torch.log(torch.where(observed > 0, rate / counts, rate))
-        term += (1.0 - observed / SMALLEST_RATE) * (calculated - rate)
-        slope = 1.0 - observed / rate
+        negative = calculated.clamp_max(0.0)
+        below = calculated.clamp(0.0, SMALLEST_RATE) - SMALLEST_RATE
+        steep = observed / SMALLEST_RATE
+        term += (1.0 - steep + below / (2.0 * SMALLEST_RATE)) * below
+        term += (negative / (2.0 * BELOW_NONE) - steep) * negative
+        slope = 1.0 - observed / rate + below / SMALLEST_RATE + negative / BELOW_NONE
     else:
         slope = calculated - observed
         term = 0.5 * slope**2
@@ -210,7 +216,9 @@ class _Scene:
             wide = None if atoms.inv_s2 is None else road.put(atoms.inv_s2.astype(np.float32))
             seen_as = None if scene.filters is None else road.put(scene.filters[s])
             positions = road.put(atoms.positions, self.exact)
-            self.groups.append(_Group(positions, windows.Orbitals(amplitude, wide), atoms.half, seen_as))
+            halves = None if atoms.halves is None else road.put(atoms.halves.astype(np.float64), self.exact)
+            half = 0 if atoms.halves is None else int(atoms.halves.max(initial=0))
+            self.groups.append(_Group(positions, windows.Orbitals(amplitude, wide), halves, half, seen_as))
         self.by_window = bool(self.groups) and self.groups[0].orbitals.inv_s2 is None
         kept = road.kept
         self.poly: Tensor = kept(
@@ -246,7 +254,7 @@ class _Scene:
         """Where the tilts show the orbitals."""
         rows = slice(tilts.start, tilts.stop)
         where = (self.matrices[rows], self.offsets[rows], self.depths, self.model.canvas.shape)
-        found = [places(g.positions, *where, self._width(g), not self.by_window, self.device) for g in self.groups]
+        found = [places(g.positions, *where, self._width(g), g.halves, self.device) for g in self.groups]
         return _Gone(found, [])
 
     def there(self, tilts: range) -> tuple[Tensor, _Gone]:
@@ -283,7 +291,8 @@ class _Scene:
                 if wanted[5] and group.filter is not None:
                     product = seen.real * gone.spectra[s].real + seen.imag * gone.spectra[s].imag
                     found.filters.append(product.sum(0))
-            sums = self._gather(group, where, adjoint.contiguous(), level).view(-1, n, len(group))
+            sums = self._gather(group, where, adjoint.contiguous(), level)
+            sums = sums.view(len(sums), n, len(group))
             by_atom = torch.zeros(len(group), 5, dtype=torch.float64, device=self.exact)
             by_atom[:, 0] = sums[0].to(self.exact).to(torch.float64).sum(0)
             if level:
@@ -338,6 +347,5 @@ class _Scene:
         wide = group.orbitals.inv_s2
         if wide is None:
             return lambda some, _, level: windows.compact_factors(self.window, some.from_v, some.from_u, level)
-        return lambda some, atoms, level: windows.gaussian_factors(
-            group.half, wide[atoms], some.from_v, some.from_u, level
-        )
+        shape = self.model.canvas.shape
+        return lambda some, atoms, level: windows.gaussian_factors(group.half, wide[atoms], some, shape, level)

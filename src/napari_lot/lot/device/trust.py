@@ -24,6 +24,9 @@ LARGEST_DISAGREEMENT = 1e-3
 _TILTS_DEG = np.array([[0.0, -40.0, 0.0], [0.0, 10.0, 0.0], [0.0, 55.0, 0.0]])
 _LENS = Microscope(energy_eV=3e5, semiangle_mrad=25.0)
 _FIELD, _PIXEL_A, _WIDTH_A, _ORBITALS = 48, 0.35, 0.5, 20
+_TRIALS = ((9.0, True, False), (60.0, True, False), (60.0, True, True), (9.0, False, False))
+"""Half depth in Å, whether of a common shape, whether coarse: windows of both sizes with one and with several pairs of
+depth channels, so that every kernel that a run takes is compiled and tried before it; and Gaussians."""
 
 
 def trusted(name: Name, memory_gb: float | None = None) -> tuple[Device | None, tuple[str, ...]]:
@@ -81,13 +84,14 @@ def disagreement(device: Device) -> float:
         np.ones(len(_TILTS_DEG)),
     )
     turns, center = rotations(_TILTS_DEG), (middle, middle)
-    about: tuple[Any, ...] = (turns, (_FIELD, _FIELD), _PIXEL_A, center, _LENS, (-9.0, 9.0), _WIDTH_A)
-    models = [ImageModel(*about, threads=1, device=where) for where in (device, None)]
     which = torch.zeros(_ORBITALS, dtype=torch.int64)
     none = torch.zeros(1, 0, dtype=torch.float64)
-    for common in (True, False):  # by a window, by Gaussians
+    for depth_A, common, coarse in _TRIALS:
+        about: tuple[Any, ...] = (turns, (_FIELD, _FIELD), _PIXEL_A, center, _LENS, (-depth_A, depth_A), _WIDTH_A)
         found = []
-        for model in models:
+        for where in (device, None):
+            model = ImageModel(*about, threads=1, device=where)
+            model.set_coarse(coarse)
             leaves = [torch.tensor(value).requires_grad_() for value in values]
             positions, height, width, scale, background = leaves
             shapes = Shapes(which, width, none, common=common)

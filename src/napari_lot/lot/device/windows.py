@@ -75,24 +75,32 @@ def compact_factors(window: Compact, from_v: Tensor, from_u: Tensor, level: int)
     return along(from_v), along(from_u)
 
 
-def gaussian_factors(half: int, inv_s2: Tensor, from_v: Tensor, from_u: Tensor, level: int) -> Factors:
-    """Of Gaussians: themselves, times the distance, and times its square, as far as ``level`` asks for them."""
-    steps = torch.arange(-half, half + 1, dtype=torch.float32, device=inv_s2.device)
+def gaussian_factors(half: int, inv_s2: Tensor, places: Places, shape: tuple[int, int], level: int) -> Factors:
+    """Of Gaussians: themselves, times the distance, and times its square, as far as ``level`` asks for them.
 
-    def along(rest: Tensor) -> Tensor:
-        d = steps - rest[:, None]
-        value = torch.exp(-(d**2) * inv_s2[:, None])
+    0 beyond the canvas, which has that ``shape`` (V, U).
+    """
+    steps = torch.arange(2 * half + 1, device=inv_s2.device)
+
+    def along(rest: Tensor, first: Tensor, size: int) -> Tensor:
+        d = (steps - half).to(torch.float32) - rest[:, None]
+        at = first[:, None] + steps
+        value = torch.exp(-(d**2) * inv_s2[:, None]) * ((at >= 0) & (at < size))
         return torch.stack([value, value * d, value * d**2][: level + 1], 1)
 
-    return along(from_v), along(from_u)
+    return along(places.from_v, places.v, shape[0]), along(places.from_u, places.u, shape[1])
 
 
 def _pixels(canvas: Tensor, places: Places, tilt: Tensor, width: int) -> Tensor:
-    """Where the windows lie in the first pair, (m, W, W): rows of the canvas as (n P V U, 2)."""
+    """Where the windows lie in the first pair, (m, W, W): rows of the canvas as (n P V U, 2).
+
+    Pixels beyond the canvas, where ``factors_of`` is 0, are those at its edge.
+    """
     _, pairs, rows, columns, _ = canvas.shape
     steps = torch.arange(width, device=canvas.device)
-    first = (tilt * (pairs * rows) + places.v) * columns + places.u
-    return first[:, None, None] + (steps[:, None] * columns + steps)
+    row = (places.v[:, None] + steps).clamp(0, rows - 1) + (tilt * (pairs * rows))[:, None]
+    column = (places.u[:, None] + steps).clamp(0, columns - 1)
+    return row[:, :, None] * columns + column[:, None, :]
 
 
 # -- spread and gather --------------------------------------------------------------------------------------------

@@ -62,7 +62,7 @@ def _spread(model: ImageModel, atoms: Atoms, scene: Scene, j: int, flat: Images)
         return
     for k, plane in enumerate(_planes(model, flat)):
         orbitals = (atoms.positions, atoms.amplitude, atoms.inv_s2)
-        gaussian.spread(*orbitals, *place, model.poly_of_pair(k), atoms.half, rows, columns, plane)
+        gaussian.spread(*orbitals, *place, model.poly_of_pair(k), atoms.halves, rows, columns, plane)
 
 
 def _gather(
@@ -78,7 +78,7 @@ def _gather(
         return
     for k, plane in enumerate(_planes(model, flat)):
         wide = (atoms.positions, atoms.amplitude, atoms.inv_s2)
-        gaussian.gather(*wide, *place, model.poly_of_pair(k), atoms.half, rows, columns, plane, level, *sums)
+        gaussian.gather(*wide, *place, model.poly_of_pair(k), atoms.halves, rows, columns, plane, level, *sums)
 
 
 def _planes(model: ImageModel, flat: Images) -> list[Images]:

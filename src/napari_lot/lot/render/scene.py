@@ -39,12 +39,12 @@ class Seen(NamedTuple):
 
 @dataclass(frozen=True)
 class Atoms:
-    """Positions (N, 3), amplitudes (N,) and, of orbitals that are spread as Gaussians, 1 / width^2 and half window."""
+    """Positions (N, 3), amplitudes (N,) and, of orbitals that are spread as Gaussians, 1 / width^2 and half windows."""
 
     positions: Floats
     amplitude: Floats
     inv_s2: Floats | None
-    half: int = 0
+    halves: NDArray[np.int64] | None = None
 
 
 @dataclass(frozen=True)
@@ -69,23 +69,27 @@ class Scene:
             return np.ascontiguousarray(tensor.detach().numpy(), dtype=np.float64)
 
         places, strong = array(seen.positions), array(seen.amplitude)
-        wide, half = None, 0
+        wide, halves = None, None
         if seen.inv_s2 is not None:
             wide = array(seen.inv_s2)
-            half = half_window(model, wide)
+            halves = half_windows(model, wide)
         filters, members = seen.filters, seen.members
         if filters is None:
             members = (ALL,)
-        atoms = tuple(Atoms(places[m], strong[m], None if wide is None else wide[m], half) for m in members)
+        atoms = tuple(
+            Atoms(places[m], strong[m], *((None, None) if wide is None or halves is None else (wide[m], halves[m])))
+            for m in members
+        )
         seen_as = None if filters is None else np.ascontiguousarray(filters.detach().numpy(), dtype=np.float32)
         return cls(atoms, seen_as, members, array(seen.matrices), array(seen.offsets))
 
 
-def half_window(model: ImageModel, inv_s2: Floats) -> int:
-    widest = 1.0 / np.sqrt(inv_s2.min()) if len(inv_s2) else 1.0
+def half_windows(model: ImageModel, inv_s2: Floats) -> NDArray[np.int64]:
+    """Half windows (N,) in pixels, each by its own width: a wide orbital neither costs the others nor drops them."""
+    width = 1.0 / np.sqrt(inv_s2)
     # ln of the filter at Nyquist, for shaped orbitals that of the whole spread Gaussian
-    amplification = 0.25 * np.pi**2 * (widest**2 if model.shaped else model.extra2 / model.canvas.pixel_size_A**2)
-    return int(np.ceil(np.sqrt(amplification - np.log(WINDOW_EDGE)) * widest))
+    amplification = 0.25 * np.pi**2 * (width**2 if model.shaped else model.extra2 / model.canvas.pixel_size_A**2)
+    return np.ceil(np.sqrt(amplification - np.log(WINDOW_EDGE)) * width).astype(np.int64)
 
 
 @dataclass(frozen=True)

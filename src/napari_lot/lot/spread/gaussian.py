@@ -39,8 +39,16 @@ def _gaussian_window(f, inv_s2, half, out):  # type: ignore[no-untyped-def]
         out[half - k] = fall * table
 
 
+@nb.njit(inline="always", **OPTIONS)
+def _largest(halves):  # type: ignore[no-untyped-def]
+    most = 0
+    for half in halves:
+        most = max(most, half)
+    return most
+
+
 @nb.njit(**OPTIONS)
-def spread(pos, amplitude, inv_s2, matrix, offset, w0, inv_dw, poly, half, rows, columns, canvas):  # type: ignore[no-untyped-def]
+def spread(pos, amplitude, inv_s2, matrix, offset, w0, inv_dw, poly, halves, rows, columns, canvas):  # type: ignore[no-untyped-def]
     """Add every orbital to the depth channels of one tilt.
 
     Parameters
@@ -52,16 +60,15 @@ def spread(pos, amplitude, inv_s2, matrix, offset, w0, inv_dw, poly, half, rows,
     offset : (3,) float64, canvas pixel (u, v) of the rotation centre, and what is added to the depth w in Å
     w0, inv_dw : first depth knot in Å and 1 / knot spacing
     poly : (K - 1, R, 4) float32, cubic pieces of the channel coefficients
-    half : int, half window in pixels
+    halves : (N,) int64, half window of each in pixels
     rows, columns : canvas size (V, U)
     canvas : flat float32 of ``canvas_length``, added to
     """
     rank = poly.shape[1]
-    width = 2 * half + 1
-    blocks = (width * rank + LANES - 1) // LANES
-    gx = np.empty(width, np.float32)
-    gy = np.empty(width, np.float32)
-    run = np.zeros(blocks * LANES, np.float32)
+    widest = 2 * _largest(halves) + 1
+    gx = np.empty(widest, np.float32)
+    gy = np.empty(widest, np.float32)
+    run = np.zeros(widest * rank + LANES, np.float32)
     c = np.empty(rank, np.float32)
     stride = columns * rank
     for i in range(pos.shape[0]):
@@ -69,8 +76,11 @@ def spread(pos, amplitude, inv_s2, matrix, offset, w0, inv_dw, poly, half, rows,
         u, v, w = seen_at(x, y, z, matrix, offset)
         ku = math.floor(u + 0.5)
         kv = math.floor(v + 0.5)
+        half = halves[i]
         if ku < half or kv < half or ku >= columns - half or kv >= rows - half:
             continue
+        width = 2 * half + 1
+        blocks = (width * rank + LANES - 1) // LANES
         piece, t, _ = piece_at(w, w0, inv_dw, poly.shape[0])
         a = np.float32(amplitude[i])
         for r in range(rank):
@@ -81,6 +91,7 @@ def spread(pos, amplitude, inv_s2, matrix, offset, w0, inv_dw, poly, half, rows,
         for k in range(width):
             for r in range(rank):
                 run[k * rank + r] = gx[k] * c[r]
+        run[width * rank : blocks * LANES] = 0.0  # what a wider one has left
         add_rows(canvas, (kv - half) * stride + (ku - half) * rank, stride, width, gy, run, blocks)
 
 
@@ -94,7 +105,7 @@ def gather(  # type: ignore[no-untyped-def]
     w0,
     inv_dw,
     poly,
-    half,
+    halves,
     rows,
     columns,
     adjoint,
@@ -111,13 +122,11 @@ def gather(  # type: ignore[no-untyped-def]
     ``level`` 0 gives the amplitude only, 1 positions too, 2 widths too.
     """
     rank = poly.shape[1]
-    width = 2 * half + 1
-    blocks = (width * rank + LANES - 1) // LANES
-    length = blocks * LANES
-    gx = np.empty(width, np.float32)
-    gy = np.empty(width, np.float32)
-    factors = np.empty(3 * width, np.float32)
-    sums = np.empty(3 * length, np.float32)
+    widest = 2 * _largest(halves) + 1
+    gx = np.empty(widest, np.float32)
+    gy = np.empty(widest, np.float32)
+    factors = np.empty(3 * widest, np.float32)
+    sums = np.empty(3 * (widest * rank + LANES), np.float32)
     c = np.empty(rank, np.float32)
     slope = np.empty(rank, np.float32)
     stride = columns * rank
@@ -126,8 +135,12 @@ def gather(  # type: ignore[no-untyped-def]
         u, v, w = seen_at(x, y, z, matrix, offset)
         ku = math.floor(u + 0.5)
         kv = math.floor(v + 0.5)
+        half = halves[i]
         if ku < half or kv < half or ku >= columns - half or kv >= rows - half:
             continue
+        width = 2 * half + 1
+        blocks = (width * rank + LANES - 1) // LANES
+        length = blocks * LANES
         piece, t, inside = piece_at(w, w0, inv_dw, poly.shape[0])
         for r in range(rank):
             p1, p2, p3 = poly[piece, r, 1], poly[piece, r, 2], poly[piece, r, 3]
