@@ -259,9 +259,27 @@ def test_an_internal_error_is_one_line_and_a_log(call, fake, tmp_path, monkeypat
     assert not (tmp_path / "out").exists()
 
 
-def test_out_of_memory_says_a_way_out(call, fake):
+def _told_by_a_loader():
+    """As llvmlite tells that its library did not fit."""
+    try:
+        raise OSError("libllvmlite.so: failed to map segment from shared object")
+    except OSError:
+        raise OSError("Could not find/load shared object file 'libllvmlite.so'") from None
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        MemoryError(),
+        ImportError("libtorch_cpu.so: failed to map segment from shared object"),
+        OSError("Could not find/load shared object file"),
+    ],
+)
+def test_out_of_memory_says_a_way_out(call, fake, error):
     def during(job, control, step):
-        raise MemoryError
+        if type(error) is OSError:
+            _told_by_a_loader()
+        raise error
 
     fake.during = during
     code, _, err = call(*SOURCE)

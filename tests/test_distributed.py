@@ -8,6 +8,7 @@ import subprocess
 import sys
 import time
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -88,12 +89,31 @@ with distributed.joined():
         np.savez(f"{sys.argv[2]}-{name}-{ranks.rank}.npz", **values)
     told = ranks.agree(float(ranks.rank))
     assert told == 0.0
+    assert ranks.differing({"a": b"1", "b": bytes(ranks.rank), "c": b""}) == ([] if ranks.size == 1 else ["b"])
+    assert ranks.all_have(ranks.rank == 0) == (ranks.size == 1) and ranks.all_have(True)
+    # images that no gradient is asked of are those of one process, bit for bit, however each rounds
+    problem.model.road = Noisy(problem.model.road, ranks.rank)
+    shown = problem.images(state, [4, 0, 2]).numpy()
+    np.savez(f"{sys.argv[2]}-shown-{ranks.rank}.npz", images=shown)
 """
+NOISY = """
+class Noisy:
+    def __init__(self, road, rank):
+        self.road, self.rank = road, rank
+    def images(self, model, scene):
+        return self.road.images(model, scene) * (1.0 + 1e-6 * self.rank)
+"""
+
+
+def two(*words: str, **more: Any) -> subprocess.CompletedProcess[str]:
+    """Two processes of a command, to their end."""
+    together = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2", *words]
+    return subprocess.run(together, env=ENVIRONMENT, capture_output=True, text=True, timeout=120, check=False, **more)
 
 
 def test_sums_over_processes_are_those_of_one(tmp_path):
     script = tmp_path / "sums.py"
-    script.write_text(SUMS)
+    script.write_text(SUMS.replace("with distributed", NOISY + "with distributed", 1))
     tests = str(Path(__file__).parent / "lot")
     together = ["-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2"]
     for start, name in (([], "alone"), (together, "shared")):
@@ -106,6 +126,10 @@ def test_sums_over_processes_are_those_of_one(tmp_path):
         for name in alone.files:
             np.testing.assert_array_equal(first[name], second[name])
             np.testing.assert_allclose(first[name], alone[name], rtol=1e-9, atol=1e-9 * np.abs(alone[name]).max())
+    alone, first, second = (np.load(tmp_path / f"{n}.npz")["images"] for n in
+                            ("alone-shown-0", "shared-shown-0", "shared-shown-1"))  # fmt: skip
+    np.testing.assert_array_equal(first, second)
+    np.testing.assert_allclose(first, alone, rtol=1e-5)
 
 
 def test_input_that_cannot_be_used_is_told_once(series, tmp_path):
@@ -116,8 +140,67 @@ def test_input_that_cannot_be_used_is_told_once(series, tmp_path):
     assert not (tmp_path / "out").exists()
 
 
+ENDS = """
+import os, sys, time
+import numpy as np
+from napari_lot.cli import app
+from napari_lot.errors import InputError
+from napari_lot.lot import distributed
+
+how, joined = sys.argv[1], distributed.joined
+distributed.joined = lambda: joined(3.0 if how == "frozen" else 60.0)
+
+def work(*args, **options):
+    ranks = distributed.here()
+    if how == "sizes":
+        ranks.total([np.zeros(1000 + ranks.rank)])
+    if ranks.rank == 1 and how == "word":
+        raise InputError("--device cuda: H100 cannot be used: it is 3 % off; take --device cpu.")
+    if ranks.rank == 1 and how == "frozen":
+        time.sleep(20.0)
+        os._exit(0)
+    ranks.total([np.zeros(3)])
+
+app.typer.main.get_command = lambda _: type("Command", (), {"main": staticmethod(work)})
+app.main(["devices"])
+"""
+
+
+@pytest.mark.parametrize(
+    ("how", "said"),
+    [
+        ("sizes", "The processes of this run have come apart: arrays of 1000 and of 1001 numbers are to be one"),
+        ("word", "gone (process 1: --device cuda: H100 cannot be used: it is 3 % off; take --device cpu), and"),
+        ("frozen", "Another process of this run is gone, and the others cannot go on without it."),
+    ],
+)
+def test_processes_that_part_end_in_one_sentence(tmp_path, how, said):
+    script = tmp_path / "ends.py"
+    script.write_text(ENDS)
+    done = two(str(script), how)
+    assert done.returncode != 0
+    lines = [line for line in done.stderr.splitlines() if line.startswith("napari-lot: ")]
+    assert len(lines) == 1, done.stderr
+    assert said in lines[0]
+    assert "terminate called" not in done.stderr
+
+
+def test_processes_of_different_commands_are_told_so_before_anything_is_done(series, tmp_path):
+    script = tmp_path / "each.py"
+    words = command(series, tmp_path / "out")[3:]  # without python -m napari_lot
+    script.write_text(
+        "import os, sys\nfrom napari_lot.cli.app import main\n"
+        f"main([*{words!r}, '--defocus', '30' if os.environ['RANK'] == '1' else '0'])\n"
+    )
+    done = two(str(script))
+    assert done.returncode != 0
+    assert done.stderr.count("napari-lot: The processes of this run do not have the same settings: give all") == 1
+    assert not list((tmp_path / "out").glob("*")), "nothing is left of it"
+
+
 @pytest.mark.skipif(sys.platform == "win32", reason="needs kill")
-def test_a_lost_process_ends_the_run_in_a_sentence_with_its_last_state_intact(series, tmp_path):
+@pytest.mark.parametrize("rank", [1, pytest.param(0, marks=pytest.mark.slow)])
+def test_a_lost_process_ends_the_run_in_a_sentence_with_its_last_state_intact(series, tmp_path, rank):
     out = tmp_path / "out"
     # longer than it is let live
     asked = command(series, out, 2, solver__refine_passes=4000, output__autosave_s=1)
@@ -127,13 +210,14 @@ def test_a_lost_process_ends_the_run_in_a_sentence_with_its_last_state_intact(se
             while not list(out.glob("*.lot.h5")) and time.monotonic() < until and agent.poll() is None:
                 time.sleep(0.2)
             (saved,) = out.glob("*.lot.h5")
-            os.kill(_worker(agent.pid, rank=1), signal.SIGKILL)
+            os.kill(_worker(agent.pid, rank), signal.SIGKILL)
             _, told = agent.communicate(timeout=90)
         finally:
             agent.kill()
     assert agent.returncode != 0
     assert told.count("napari-lot: Another process of this run is gone") == 1, told
-    assert f"The last state of the run is in {saved}: napari-lot resume goes on." in told
+    assert told.count(f"The last state of the run is in {saved}: napari-lot resume goes on.") == 1
+    assert "Interrupted" not in told, "nobody asked for it"
     resumed = [sys.executable, "-m", "napari_lot", "resume", str(saved), "--out", str(tmp_path / "again")]
     done = subprocess.run([*resumed, "--max-minutes", "0.05"], capture_output=True, text=True, timeout=120)
     assert done.returncode == 0, done.stderr

@@ -28,14 +28,31 @@ class RunFailed(Exception):
 
 
 class LostRank(RunFailed):
-    """Another of the processes that share a run is gone, and there is nothing to go on with."""
+    """Another of the processes that share a run is gone, and there is nothing to go on with.
+
+    ``speaks``: whether this process is the one that says so; None where that has not been settled.
+    """
+
+    speaks: bool | None = None
 
 
-_OUT_OF_MEMORY = ("out of memory", "CUFFT_ALLOC_FAILED", "can't allocate memory", "Cannot allocate memory", "bad_alloc")
+_OUT_OF_MEMORY = (
+    "out of memory",
+    "CUFFT_ALLOC_FAILED",
+    "can't allocate memory",
+    "Cannot allocate memory",
+    "bad_alloc",
+    "failed to map segment",  # of a library that is loaded
+)
 
 
 def out_of_memory(error: BaseException) -> bool:
     """Whether an error says that memory ran out: Python's and PyTorch's own, and those that have no kind for it."""
     if isinstance(error, MemoryError) or type(error).__name__ == "OutOfMemoryError":
         return True
-    return isinstance(error, RuntimeError | OSError) and any(text in str(error) for text in _OUT_OF_MEMORY)
+    if not isinstance(error, RuntimeError | OSError | ImportError):
+        return False
+    if any(text in str(error) for text in _OUT_OF_MEMORY):
+        return True
+    before = error.__cause__ or error.__context__  # a loader tells its own story of it
+    return isinstance(error, OSError) and before is not None and out_of_memory(before)

@@ -233,12 +233,13 @@ def make_report(series: TiltSeries, result: Result, run: dict[str, Any]) -> dict
         "versions": versions(),
         "device": result.details.get("device", "cpu"),
         "threads": result.details.get("threads"),
+        "processes": result.details.get("processes", 1),
         "seed": settings.solver.seed,
         "command": run.get("command"),
     }
     if result.withheld:
         report |= {"r_withheld": withheld[0], "correlation_withheld": withheld[1], "withheld": result.withheld}
-    elsewhere = ("device", "likelihood", "damage", "handedness", "edits")
+    elsewhere = ("device", "processes", "likelihood", "damage", "handedness", "edits")
     details = {name: value for name, value in result.details.items() if name not in elsewhere}
     if details:
         report["details"] = details

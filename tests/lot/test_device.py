@@ -394,3 +394,21 @@ def test_a_run_says_what_it_was_calculated_on(both_runs):
     assert "Note." in result.warnings
     assert any("a small card) ran out: it went on with" in warning for warning in result.warnings)
     assert make_report(series, result, {})["details"]["device_name"] == "a small card"
+
+
+def test_what_all_batches_need_and_does_not_fit_ends_in_a_sentence():
+    device = here(words="a card")
+
+    def bring():
+        raise torch.OutOfMemoryError("CUDA out of memory")
+
+    with pytest.raises(InputError, match=r"\(a card\) does not hold the images and orbitals.*--device cpu"):
+        device.held(bring)
+    tries = iter([True, False])
+
+    def bring_later():
+        if next(tries):
+            raise torch.OutOfMemoryError("CUDA out of memory")
+        return "there"
+
+    assert device.held(bring_later) == "there", "once PyTorch has let go of what it held"

@@ -11,6 +11,7 @@ from itertools import pairwise
 
 import numpy as np
 import pytest
+import torch
 from scipy import ndimage
 from short_run import ANGLES, SHORT, assert_complete, noisy_series, small_particle
 
@@ -490,3 +491,18 @@ def test_the_last_snapshot_tells_of_withheld_tilts_too(direct):
     job = Job(direct, settings_from_dict({**settings(**SHORT).model_dump(exclude_unset=True), "data": {"withhold": 5}}))
     *_, last = job.run()
     assert np.isfinite(last.r_factor).all()
+
+
+def test_runs_that_overlap_leave_torch_as_many_threads_as_there_were():
+    before = torch.get_num_threads()
+    torch.set_num_threads(2)
+    try:
+        first, second = lot_run._one_torch_thread(), lot_run._one_torch_thread()
+        first.__enter__()
+        second.__enter__()
+        first.__exit__(None, None, None)
+        assert torch.get_num_threads() == 1, "the other run goes on"
+        second.__exit__(None, None, None)
+        assert torch.get_num_threads() == 2
+    finally:
+        torch.set_num_threads(before)

@@ -61,7 +61,9 @@ for kernel, more in ((triton_kernels._spread, {}), (triton_kernels._gather, {"SL
 """
 
 
-@pytest.mark.parametrize("capability", [80, 90])
+@pytest.mark.parametrize(
+    "capability", [80, 90, *(pytest.param(old_or_new, marks=pytest.mark.slow) for old_or_new in (70, 75, 100, 120))]
+)
 def test_they_compile_for_cards_that_are_not_here(capability, tmp_path):
     """To the machine code of CUDA devices: as far as one can go without one."""
     environment = {**os.environ, "TRITON_CACHE_DIR": str(tmp_path), "PYTHONPATH": os.pathsep.join(sys.path)}

@@ -24,7 +24,7 @@ from napari_lot.cli.simulate import simulate
 from napari_lot.cli.tools import compare, devices, info
 from napari_lot.cli.trace import trace
 from napari_lot.cli.voxel import voxel
-from napari_lot.errors import InputError, RunFailed, out_of_memory
+from napari_lot.errors import InputError, LostRank, RunFailed, out_of_memory
 from napari_lot.machine import processes, writes
 from napari_lot.settings import in_words
 
@@ -96,10 +96,12 @@ def run(args: Sequence[str]) -> int:
                 list(args) or ["--help"],
                 prog_name=PROGRAM,
                 standalone_mode=False,
-                obj=shlex.join([PROGRAM, *args]),  # the command as given, for reports
+                obj=_command(args),
             )
     except InputError as error:
         return _fail(str(error), INPUT_ERROR)
+    except LostRank as error:
+        return _fail(str(error), INTERNAL_ERROR, error.speaks)
     except RunFailed as error:
         return _fail(str(error), INTERNAL_ERROR)
     except (KeyboardInterrupt, typer.Abort):
@@ -120,6 +122,14 @@ def run(args: Sequence[str]) -> int:
     return code if isinstance(code, int) else OK
 
 
+def _command(args: Sequence[str]) -> str:
+    """The command as given, for reports."""
+    if processes() == 1:
+        return shlex.join([PROGRAM, *args])
+    each = os.environ.get("LOCAL_WORLD_SIZE", str(processes()))
+    return shlex.join(["torchrun", "--nproc-per-node", each, "-m", "napari_lot", *args])
+
+
 def _name_the_value(error: Exception) -> None:
     """Where typer says by pydantic that a value is no number, which it was, and what may have been meant."""
     cause = error.__cause__
@@ -138,9 +148,9 @@ def _together() -> AbstractContextManager[None]:
     return joined()
 
 
-def _fail(message: str, code: int) -> int:
+def _fail(message: str, code: int, speaks: bool | None = None) -> int:
     """One line on stderr, whatever the message holds; of processes that share a run one speaks."""
-    if writes():
+    if writes() if speaks is None else speaks:
         print(f"{PROGRAM}: {' '.join(message.split())}", file=sys.stderr)
     return code
 

@@ -15,6 +15,8 @@ from rich.console import Console
 from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 
 from napari_lot.control import Control
+from napari_lot.machine import processes, writes
+from napari_lot.session.file import NOT_ATOMS
 
 if TYPE_CHECKING:
     from napari_lot.job import Job, Snapshot
@@ -39,7 +41,10 @@ def finish_on_interrupt(control: Control) -> Iterator[Interrupt]:
             raise KeyboardInterrupt
         interrupt.asked = True
         control.finish()
-        sys.stderr.write("\nInterrupted: finishing with what there is (once more breaks off without a result).\n")
+        if processes() == 1:
+            sys.stderr.write("\nInterrupted: finishing with what there is (once more breaks off without a result).\n")
+        elif number == signal.SIGINT and writes():  # SIGTERM is how torchrun ends those whose fellow is gone
+            sys.stderr.write("\nInterrupted: finishing with what there is.\n")
 
     numbers = (signal.SIGINT, signal.SIGTERM)
     before: list[Any] = [signal.signal(number, handle) for number in numbers]
@@ -63,7 +68,8 @@ def _r_text(snapshot: Snapshot | VoxelSnapshot) -> str:
 
 def count_of_atoms(snapshot: Any) -> str:
     """What a reconstruction of atoms has found."""
-    return f"{len(snapshot.orbitals)} atoms"
+    what = "orbitals" if snapshot.stage in NOT_ATOMS else "atoms"
+    return f"{len(snapshot.orbitals)} {what}"
 
 
 def follow(
@@ -102,9 +108,12 @@ def _follow_live(
         TimeRemainingColumn(),
     )
     with Progress(*columns, console=Console(stderr=True), transient=True) as progress:
-        task = progress.add_task("prepare", total=None, found="", r="")
+        task, said = progress.add_task("prepare", total=None, found="", r=""), ""
         for snapshot in job.run(control):
             watch(snapshot)
+            if snapshot.stage == "prepare" and snapshot.message != said:
+                said = snapshot.message
+                progress.console.print(said, highlight=False, markup=False)
             progress.update(
                 task,
                 description=snapshot.stage,
@@ -118,9 +127,12 @@ def _follow_live(
 def _follow_plain(
     job: Job | VoxelJob, control: Control, watch: Callable[[Any], object], found: Callable[[Any], str]
 ) -> None:
-    stage, last = "", -_PLAIN_INTERVAL_S
+    stage, last, said = "", -_PLAIN_INTERVAL_S, ""
     for snapshot in job.run(control):
         watch(snapshot)
+        if snapshot.stage == "prepare" and snapshot.message != said:
+            said = snapshot.message
+            print(said, file=sys.stderr, flush=True)
         now = time.monotonic()
         if snapshot.stage != stage or now - last >= _PLAIN_INTERVAL_S:
             stage, last = snapshot.stage, now

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 import typer
 
 from napari_lot.cli import options as o
-from napari_lot.errors import InputError
+from napari_lot.errors import InputError, LostRank
 from napari_lot.machine import writes
 from napari_lot.owner import claimed
 from napari_lot.report import (
@@ -132,8 +132,15 @@ def run_job(
     job = Job(measured, settings, begin_at, checkpoint)
     if not writes():  # one of several processes, of which another shows and writes
         with finish_on_interrupt(control):
-            for _ in job.run(control):
-                pass
+            try:
+                for _ in job.run(control):
+                    pass
+            except LostRank as error:
+                from napari_lot.lot.distributed import speaks
+
+                if speaks(error):
+                    _say_what_is_left(out)
+                raise
         return 0
     output = settings.output
     every = float("inf") if output.autosave_s is None else output.autosave_s
@@ -154,13 +161,14 @@ def run_job(
 
     with claimed(out), finish_on_interrupt(control) as interrupt:
         _keep_broken_off(out)
+        fit_began = time.monotonic()
         try:
             follow(job, control, save)
         except BaseException:
             autosave.wait()
-            if autosave.path.is_file():
-                print(f"The last state of the run is in {autosave.path}: napari-lot resume goes on.", file=sys.stderr)
+            _say_what_is_left(out)
             raise
+        fit_s = time.monotonic() - fit_began
         autosave.wait()
         result = job.result
         if result is None or not len(result.orbitals):
@@ -177,13 +185,20 @@ def run_job(
                 f"{measured.source}: no atoms were found; check the pixel size, the angles and the spacing, and that "
                 "atoms are bright on a dark background."
             )
-        seconds = {"read": read_seconds, "total": time.monotonic() - began}
+        seconds = {"read": read_seconds, "start": fit_began - began - read_seconds}
+        # what the fit took is told by itself: of a run that goes on it holds what was before
+        seconds["total"] = time.monotonic() - began - fit_s + result.wall_seconds.get("total", fit_s)
         for warning in result.warnings:
             print(f"warning: {warning}", file=sys.stderr)
         run = {"command": command, "wall_seconds": seconds, "history": autosave.history}
         write(out, measured, result, run)
     print(summary(result, out, time.monotonic() - began))
     return INTERRUPTED if interrupt.asked else 0
+
+
+def _say_what_is_left(out: Path) -> None:
+    if left := _goes_on(out).strip():
+        print(left, file=sys.stderr)
 
 
 def _keep_broken_off(out: Path) -> None:
@@ -297,6 +312,6 @@ def _goes_on(out: Path) -> str:
 
 def summary(result: Result, out: Path, seconds: float) -> str:
     """What a person wants to know at the end."""
-    text = f"{len(result.orbitals)} atoms, {seconds:.1f} s: {out / 'atoms.xyz'}\n{result.message}"
+    text = f"{len(result.orbitals)} atoms, {seconds:.1f} s in all: {out / 'atoms.xyz'}\n{result.message}"
     likelihood = result.details.get("likelihood")
     return text if likelihood is None else f"{text}\nF{fitted_by(likelihood)[1:]}."

@@ -141,7 +141,7 @@ UseMultislice = Annotated[
     bool,
     typer.Option(
         "--multislice",
-        help="Images by multislice (abTEM, the extra [multislice]); a repeated command goes on where it stopped.",
+        help="Images by multislice (abTEM, the extra 'multislice'); a repeated command goes on where it stopped.",
         rich_help_panel=MULTISLICE,
     ),
 ]

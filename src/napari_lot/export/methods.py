@@ -363,13 +363,17 @@ def _by_hand(result: Result) -> list[str]:
 def _run(result: Result, series: TiltSeries) -> str:
     total = result.wall_seconds.get("total", sum(result.wall_seconds.values()))
     threads = result.details.get("threads")
+    processes = result.details.get("processes", 1)
     where = result.details.get("device", "cpu").upper() + (f", {_count(threads, 'thread')}" if threads else "")
+    machine = "one computer" if processes == 1 else f"{processes} processes that shared the tilts"
+    if processes > 1:
+        where += " each"
     time = f"{total:.0f} s" if total < 120 else f"{total / 60:.0f} min" if total < 7200 else f"{total / 3600:.1f} h"
     how = {"converged": "until it converged", "finished early": "until it was ended by hand"}.get(
         result.stop_reason, f"until it ended ({result.stop_reason})"
     )
     return (
-        f"The fit ran {how}, {time} on one computer ({where}; napari-lot {__version__}, seed "
+        f"The fit ran {how}, {time} on {machine} ({where}; napari-lot {__version__}, seed "
         f"{result.settings.solver.seed})."
     )
 

@@ -9,7 +9,8 @@ does not belong together: sizes are compared before anything is summed.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+import hashlib
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from datetime import timedelta
 from typing import Any
@@ -59,6 +60,10 @@ class Ranks:
         """Whether every process has it."""
         return has
 
+    def differing(self, parts: Mapping[str, bytes]) -> list[str]:
+        """Names of the parts that are not the same bytes in every process."""
+        return []
+
 
 class TorchRanks(Ranks):
     """One of the processes of the default group of ``torch.distributed``."""
@@ -104,6 +109,14 @@ class TorchRanks(Ranks):
             distributed.all_reduce(told, distributed.ReduceOp.MIN)
         return bool(told)
 
+    def differing(self, parts: Mapping[str, bytes]) -> list[str]:
+        """Names of the parts that are not the same bytes in every process."""
+        marks = [int.from_bytes(hashlib.sha256(part).digest()[:7], "big") for part in parts.values()]
+        ends = torch.tensor([marks, [-mark for mark in marks]])
+        with _said():
+            distributed.all_reduce(ends, distributed.ReduceOp.MAX)
+        return [name for name, most, least in zip(parts, *ends.tolist(), strict=True) if most != -least]
+
     def _same_size(self, size: int) -> None:
         """Sums of different sizes would end all processes without a word."""
         ends = torch.tensor([size, -size])
@@ -146,7 +159,8 @@ def joined(patience_s: float = PATIENCE_S) -> Iterator[None]:
         distributed.init_process_group("gloo", store=store, rank=rank, world_size=size, timeout=patience)
     try:
         yield
-    except LostRank:
+    except LostRank as error:
+        speaks(error)
         raise
     except Exception as error:
         _leave_word(error)
@@ -160,6 +174,8 @@ _STORE: list[tuple[Any, int, int]] = []
 """Of the processes that are joined: what they can leave word in, the number of this one, and how many there are."""
 _GONE = "Another process of this run is gone{why}, and the others cannot go on without it."
 _WORD, _WORD_S = "napari-lot: gone", 2.0
+_TOLD, _TOLD_S = "napari-lot: told", 5.0
+_SPEAKER = "napari-lot: speaker"
 
 
 def _leave_word(error: Exception) -> None:
@@ -167,6 +183,26 @@ def _leave_word(error: Exception) -> None:
     store, rank, _ = _STORE[0]
     with suppress(RuntimeError, distributed.DistError):  # nobody may be there to be told
         store.set(_WORD, f"process {rank}: {' '.join(str(error).split()) or type(error).__name__}")
+
+
+def speaks(error: LostRank) -> bool:
+    """Whether this process says that another is gone: the writing one does; where that is gone, the first to notice."""
+    if error.speaks is not None or not _STORE:
+        return bool(error.speaks)
+    store, rank, _ = _STORE[0]
+    try:
+        if rank == 0:
+            error.speaks = True
+            store.set(_TOLD, "yes")
+        else:
+            store.wait([_TOLD], timedelta(seconds=_TOLD_S))
+            error.speaks = False
+    except (RuntimeError, distributed.DistError):  # the writing one says nothing
+        try:
+            error.speaks = bool(store.compare_set(_SPEAKER, "", str(rank)).decode() == str(rank))
+        except (RuntimeError, distributed.DistError):
+            error.speaks = True
+    return bool(error.speaks)
 
 
 def _word() -> str:

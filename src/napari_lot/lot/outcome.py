@@ -33,6 +33,8 @@ NOT_CALIBRATED = (
 )
 ATTENUATION_DEPTHS = 9
 MOST_ASKED = 20
+APART = ("total", "paused")
+"""Of the seconds by stage those that are none of the stages that the total is made of."""
 """Places that the residual asks for which a result names."""
 
 
@@ -143,6 +145,8 @@ def outcome(
     seconds = dict(seconds)
     seconds["result"] = solver.clock() - mark
     seconds["total"] = solver.clock() - began
+    # births, deaths and what is decided between passes; snapshots for who looks at the run
+    seconds["between"] = max(0.0, seconds["total"] - sum(s for name, s in seconds.items() if name not in APART))
     how = {"converged": "Converged", "finished early": "Finished early", "time limit": "Time limit reached"}.get(
         reason, reason
     )
@@ -186,6 +190,7 @@ def outcome(
             "object": "particle" if ready.hull.isolated else "film",
             "thickness_A": ready.thickness_A,
             "threads": problem.model.threads,
+            "processes": problem.model.ranks.size,
             "device": "cpu" if device is None else device.name,
             "device_name": None if device is None else device.words,
             "agreement": agree,

@@ -54,9 +54,12 @@ class Prepared:
 
     @property
     def where(self) -> str:
-        """What calculates the images, in words; '' for the processor."""
-        device = self.problem.model.device
-        return "" if device is None else f"; calculated on {device.words}"
+        """What calculates the images, in words."""
+        model = self.problem.model
+        threads = "one thread" if model.threads == 1 else f"{model.threads} threads"
+        words = f"the processor ({threads})" if model.device is None else model.device.words
+        many = f" in {model.ranks.size} processes" if model.ranks.size > 1 else ""
+        return f"; calculated on {words}{many}"
 
     @property
     def object(self) -> str:

@@ -15,12 +15,13 @@ import torch
 from numpy.typing import NDArray
 
 from napari_lot.atoms import Orbitals
+from napari_lot.code_mark import code_mark
 from napari_lot.edit import Candidates, Edit, Held
-from napari_lot.errors import RunFailed
+from napari_lot.errors import InputError, RunFailed
 from napari_lot.job import Control, ProbeSlices, Result, Snapshot
 from napari_lot.lot.candidates import find_candidates
 from napari_lot.lot.device.memory import lost
-from napari_lot.lot.distributed import here
+from napari_lot.lot.distributed import Ranks, here
 from napari_lot.lot.fitting import GRID_STAGES, Progress, Stopped
 from napari_lot.lot.handedness import Handedness
 from napari_lot.lot.outcome import orbitals_of, outcome
@@ -80,12 +81,44 @@ def _one_torch_thread() -> Iterator[None]:
             _RUNNING.pop()
 
 
+def check_alike(job: Job, ranks: Ranks) -> None:
+    """See that all processes that share a run were given the same one.
+
+    Raises
+    ------
+    InputError
+        They were not: what is not the same.
+    """
+    if ranks.size == 1:
+        return
+    series, start, own = job.series, job.start, {"device", "threads", "device_memory_gb"}
+    images = [series.images, series.angles_deg, series.mask, series.rotations]
+    facts = (series.pixel_size_A, series.center_px, series.tilt_axis_deg, series.counts, series.excluded)
+    atoms = [] if start is None else [start.positions, start.height, start.width, start.species]
+    differing = ranks.differing(
+        {
+            "tilt series": b"".join(
+                [*(np.ascontiguousarray(a).tobytes() for a in images if a is not None), repr(facts).encode()]
+            ),
+            "settings": job.settings.model_dump_json(exclude={"solver": own, "output": True}).encode(),
+            "starting atoms": b"".join(np.ascontiguousarray(a).tobytes() for a in atoms),
+            "program": code_mark().encode(),
+        }
+    )
+    if differing:
+        raise InputError(
+            f"The processes of this run do not have the same {' and '.join(differing)}: give all of them one command, "
+            "and all nodes the same files and version."
+        )
+
+
 def _run(job: Job, control: Control, before: Mapping[str, float]) -> Iterator[Snapshot]:
     seconds = {stage: spent for stage, spent in before.items() if stage != "paused"}
     earlier = sum(seconds.values())
     limit = job.settings.solver.max_minutes
     paused = before.get("paused", 0.0)
     ranks = here()
+    check_alike(job, ranks)
 
     def clock() -> float:
         """Stands still in pauses, as the time of a run does."""
