@@ -1,6 +1,7 @@
 """``simulate``: files that ``info`` understands, images that show the atoms where geometry puts them."""
 
 import json
+import shlex
 
 import numpy as np
 import pytest
@@ -8,6 +9,7 @@ import tifffile
 
 from napari_lot.cli.app import run
 from napari_lot.export import read_atoms
+from quick_job import quick_job_in_place
 
 
 def test_a_simulated_series_shows_the_atom_where_it_is(tmp_path, capsys):
@@ -185,3 +187,23 @@ def test_a_broken_multislice_run_keeps_its_tilts_and_goes_on(tmp_path, capsys, m
     assert run(args) == 2
     assert run([*args, "--overwrite", "--dose", "1e4", "--seed", "3"]) == 0
     assert len(calls) == 5
+
+
+@pytest.mark.parametrize("lens", [["--energy", "3e5", "--semiangle", "25", "--defocus", "20"], ["--probe", "direct"]])
+@pytest.mark.parametrize("detector", [{}, {"gain": 2.0, "offset": 30.0, "read_noise": 1.5}])
+def test_it_says_how_to_reconstruct_what_it_made(tmp_path, capsys, monkeypatch, lens, detector):
+    out = tmp_path / "a series"
+    made = ["--particle", "amorphous", "--elements", "Co,Pt", "--fractions", "1,3", "--diameter", "14"]
+    made += ["--pixel-size", "0.4", "--tilts=-60,60,20", "--dose", "1e5", "--seed", "4", *lens]
+    made += [word for name, value in detector.items() for word in (f"--{name.replace('_', '-')}", str(value))]
+    assert run(["simulate", *made, "--out", str(out)]) == 0
+    words = shlex.split(capsys.readouterr().out.splitlines()[-1].removeprefix("Reconstruct them by: "))
+    quick = quick_job_in_place(monkeypatch)
+    assert words[0] == "napari-lot"
+    assert run(words[1:]) == 0
+    job = quick.seen[-1]
+    assert job.settings.model.elements == ("Co", "Pt")
+    assert job.settings.model.probe == ("direct" if "direct" in lens else "rigid")
+    assert job.settings.microscope.defocus_A == (0.0 if "direct" in lens else 20.0)
+    assert job.series.counts == (not detector)
+    assert {name: getattr(job.settings.data, name) for name in detector} == detector

@@ -31,7 +31,7 @@ from benchmarks.speed.common import (
 from benchmarks.speed.fits import power
 
 SIZES, QUICK_SIZES = (1_000, 5_000), (5_000,)
-"""Of the sizes that are run unasked; 25,000, 100,000 and 200,000 take from minutes to hours and are asked for."""
+"""Of the sizes that are run unasked; 25,000, 100,000 and 200,000 take minutes and are asked for."""
 CUTOFF_A = 1.0
 LONGEST_S = 6 * 3600.0
 PROGRAM = [sys.executable, "-m", "napari_lot"]

@@ -1,6 +1,6 @@
 """The window while a fit goes on: what an update costs it, and how long it answers to nobody.
 
-A fit of so many atoms, from atoms that lie 0.15 Å off, runs in the workbench, in its 3-D view. Of each update:
+A fit of so many atoms, from atoms that lie 0.3 Å off, runs in the workbench, in its 3-D view. Of each update:
 
 - *own ms*: CPU time of the window's thread in this package's Python within its slot (``RunPanel._poll``), less all
   that napari and vispy do when called from there: see ``benchmarks/speed/profile.py``. Drawing comes later, in the

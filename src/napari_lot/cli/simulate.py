@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 import signal
 import sys
 import time
@@ -153,7 +154,29 @@ def simulate(
     _write(out, series, truth, record)
     size_text = " x ".join(map(str, series.images.shape[1:]))
     print(f"{len(series)} tilts of {size_text} pixels, {len(truth)} atoms, {time.monotonic() - began:.1f} s: {out}")
+    print(f"Reconstruct them by: {_reconstruct(out, series.counts, truth.elements, settings, recording)}")
     return 0
+
+
+def _reconstruct(out: Path, counts: bool, elements: tuple[str, ...], settings: Settings, recording: Recording) -> str:
+    """The command that reconstructs what was simulated, with what the file of the series does not tell."""
+    words = ["napari-lot", "reconstruct", str(out / "series.tif")]
+    if settings.model.probe == "direct":
+        words += ["--probe", "direct"]
+    else:
+        lens = settings.microscope
+        words += ["--energy", f"{lens.energy_eV:g}", "--semiangle", f"{lens.semiangle_mrad:g}"]
+        for name in type(lens).model_fields:
+            value = getattr(lens, name)
+            if name not in ("energy_eV", "semiangle_mrad") and value != type(lens).model_fields[name].default:
+                words += ["--set", f"microscope.{name}={value:g}"]
+    words += ["--element", elements[0]] if len(elements) == 1 else ["--elements", ",".join(elements)]
+    if counts:
+        words += ["--counts"]
+    elif recording.dose_e_per_A2 is not None:
+        detector = {name: getattr(recording, name) for name in ("gain", "offset", "read_noise")}
+        words += [word for name, value in detector.items() if value for word in ("--set", f"data.{name}={value:g}")]
+    return shlex.join([*words, "--out", f"{out}-atoms"])
 
 
 def _recipe(given: dict[str, Any]) -> Recipe | None:
