@@ -271,6 +271,7 @@ def _told_by_a_loader():
     "error",
     [
         MemoryError(),
+        RuntimeError("CUDA out of memory. Tried to allocate 20.00 GiB."),
         ImportError("libtorch_cpu.so: failed to map segment from shared object"),
         OSError("Could not find/load shared object file"),
     ],
@@ -283,7 +284,8 @@ def test_out_of_memory_says_a_way_out(call, fake, error):
 
     fake.during = during
     code, _, err = call(*SOURCE)
-    assert (code, err) == (1, ["napari-lot: out of memory: bin or crop the series, or close other programs."])
+    way = " take --device cpu," if "CUDA" in str(error) else ""
+    assert (code, err) == (1, [f"napari-lot: out of memory: bin or crop the series,{way} or close other programs."])
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
@@ -373,7 +375,7 @@ def test_truth_is_no_number(call, fake):
 def test_progress_off_a_terminal_is_plain_and_on_stderr(call):
     code, out, err = call(*SOURCE)
     assert code == 0
-    assert err == ["    0.0 s, start 0/3, 4 atoms, R 5.00 %", "    0.1 s, refine 1/3, 4 atoms, R 5.00 %"]
+    assert err == ["    0.0 s, start 0/3, 4 orbitals, R 5.00 %", "    0.1 s, refine 1/3, 4 atoms, R 5.00 %"]
     assert "refine" not in out
 
 

@@ -56,3 +56,8 @@ def out_of_memory(error: BaseException) -> bool:
         return True
     before = error.__cause__ or error.__context__  # a loader tells its own story of it
     return isinstance(error, OSError) and before is not None and out_of_memory(before)
+
+
+def of_a_card(error: BaseException) -> bool:
+    """Whether the memory that ran out is that of a graphics card."""
+    return type(error).__name__ == "OutOfMemoryError" or any(name in str(error) for name in ("CUDA", "CUFFT", "MPS"))

@@ -24,7 +24,7 @@ from napari_lot.cli.simulate import simulate
 from napari_lot.cli.tools import compare, devices, info
 from napari_lot.cli.trace import trace
 from napari_lot.cli.voxel import voxel
-from napari_lot.errors import InputError, LostRank, RunFailed, out_of_memory
+from napari_lot.errors import InputError, LostRank, RunFailed, of_a_card, out_of_memory
 from napari_lot.machine import processes, writes
 from napari_lot.settings import in_words
 
@@ -110,7 +110,8 @@ def run(args: Sequence[str]) -> int:
         if isinstance(error, OSError) and error.filename is None and error.errno in NOT_PRINTED:
             return _not_printed(error)
         if out_of_memory(error):
-            return _fail("out of memory: bin or crop the series, or close other programs.", INTERNAL_ERROR)
+            way = " take --device cpu," if of_a_card(error) else ""
+            return _fail(f"out of memory: bin or crop the series,{way} or close other programs.", INTERNAL_ERROR)
         usage = getattr(error, "format_message", None)  # typer's own errors: an unknown flag, a wrong kind of value
         if usage is not None:
             _name_the_value(error)
