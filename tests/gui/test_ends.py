@@ -2,14 +2,20 @@
 
 from __future__ import annotations
 
+import time
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 from stand_in import StandInJob
 from steps import child, open_step
 
+from napari_lot.atoms import Orbitals
 from napari_lot.export import read_atoms
+from napari_lot.gui.canvas.labels import atoms_text
+from napari_lot.gui.panels.run.progress import in_words
+from napari_lot.job import Snapshot
 
 pytestmark = pytest.mark.slow  # part of `make test-all`
 
@@ -174,3 +180,45 @@ def test_an_empty_name_is_a_sentence(ready: Any, hand: Any, notified: Any) -> No
     hand.type(child(ready, "export_path"), " ", enter=False)
     hand.click(child(ready, "export_save"))
     assert notified()[1].startswith("No folder is named: type a name, for example results")
+
+
+def test_a_run_that_is_cancelled_before_there_was_anything_to_see_leaves_the_images(ready: Any, hand: Any) -> None:
+    """Not a black view with the words of what was never drawn."""
+
+    class Silent(StandInJob):
+        def run(self, control: Any = None) -> Any:
+            while not control.stop_request:
+                time.sleep(0.01)
+            self.stop_reason = "cancelled"
+            yield from ()
+
+    ready.run.make_job = lambda series, settings: Silent(series, settings)
+    hand.click(child(ready, "start"))
+    hand.until(lambda: ready.state.running)
+    hand.until(lambda: "1 s so far" in child(ready, "detail").text())  # nothing comes, and yet it goes on
+    hand.click(child(ready, "cancel"))
+    hand.until(lambda: not ready.state.running)
+    assert child(ready, "stage").text().startswith("<b>Cancelled</b>: nothing had been drawn yet.")
+    assert ready.layers.view == "images"
+    assert "orbitals" not in ready.viewer.text_overlay.text
+
+
+def test_the_words_beside_the_bar_do_not_promise_what_nobody_knows() -> None:
+    none = np.zeros((0, 4, 4), np.float32)
+    orbitals = Orbitals.create(np.zeros((1, 3)), 1.0, 0.5)
+
+    def at(step: int, total: int, stage: str = "refine") -> Snapshot:
+        return Snapshot(stage, step, total, orbitals, 1.0, np.zeros(3), np.zeros(0, int), none, None, 1.0, "")
+
+    assert in_words(at(10, 100), 65.0) == "%p %  ·  at most 1 min 05 s left"
+    assert in_words(at(10, 100), None) == "%p %"
+    assert in_words(at(99, 100), 0.2) == in_words(at(120, 121), 0.2) == "more passes than were planned"
+    assert in_words(at(120, 120, "finished"), None) == "%p %"
+
+
+def test_of_more_than_are_drawn_it_is_said_that_these_are_not_all() -> None:
+    assert atoms_text(247, "atoms", None, 247) == "247 atoms"
+    assert (
+        atoms_text(100_000, "orbitals", "height", 300_000)
+        == "the 100000 strongest of 300000 orbitals\ncoloured by height"
+    )

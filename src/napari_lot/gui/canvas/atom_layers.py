@@ -46,6 +46,8 @@ class AtomLayers:
         Unit of the images, in words.
     noun : str
         What they are called: the orbitals of a running fit are no atoms yet.
+    of : int
+        How many there are, of which the strongest ``MAX_SHOWN`` are on screen.
     on_refused : callable
         Told when napari's tools or a script wanted to change the points of a layer.
     """
@@ -64,6 +66,7 @@ class AtomLayers:
         self.intensity = "image units"
         self.settled = False
         self.noun = "orbitals"
+        self.of = 0
         self.on_refused: Callable[[], None] = lambda: None
         self._on_tilt: NDArray[np.float64] = np.zeros((0, 3))
         # what is on screen, where nothing else has been since
@@ -137,7 +140,7 @@ class AtomLayers:
         self.settle()
 
     def _take(self, orbitals: Orbitals) -> None:
-        self.kept = None
+        self.kept, self.of = None, len(orbitals)
         if len(orbitals) > MAX_SHOWN:
             self.kept = np.sort(np.argpartition(orbitals.height, -MAX_SHOWN)[-MAX_SHOWN:])
             orbitals = orbitals.take(self.kept)

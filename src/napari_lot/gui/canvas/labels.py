@@ -41,6 +41,7 @@ def depth_texts(w_A: float, compared: bool) -> tuple[str, str]:
     return (f"depth {exact}, % of peak before" if compared else f"probe at depth {exact}"), short
 
 
-def atoms_text(count: int, noun: str, colored_by: str | None) -> str:
-    """'247 atoms' and in another line what their colours mean."""
-    return f"{count} {noun}" if colored_by is None else f"{count} {noun}\ncoloured by {colored_by}"
+def atoms_text(count: int, noun: str, colored_by: str | None, of: int = 0) -> str:
+    """'247 atoms' and in another line what their colours mean; of more than are drawn, ``of``, that it is not all."""
+    text = f"{count} {noun}" if of <= count else f"the {count} strongest of {of} {noun}"
+    return text if colored_by is None else f"{text}\ncoloured by {colored_by}"

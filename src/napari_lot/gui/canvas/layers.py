@@ -140,6 +140,7 @@ class WorkbenchLayers:
         if self.probe.before is not None and self.probe.slices is not None:
             self.show_probe(self.probe.before)
         self.projection = Projection(self.series) if self.series is not None else None
+        self.label_tilt()  # the words were those of what is gone
 
     def show_calculated(self, tilts: NDArray[np.int64], calculated: NDArray[np.float32]) -> Iterator[None]:
         """Fill in calculated images (n, V, U) of some tilts and their residuals, in turns where layers have to come."""
@@ -510,5 +511,5 @@ class WorkbenchLayers:
             colors = self.editor.colors
             text = atoms_text(len(self.editor.layer.data), "atoms, editing", None if colors is None else colors.words)
         elif view == "atoms" and self.atoms.orbitals is not None:
-            text = atoms_text(len(self.atoms.orbitals), self.atoms.noun, self.atoms.coloring().words)
+            text = atoms_text(len(self.atoms.orbitals), self.atoms.noun, self.atoms.coloring().words, self.atoms.of)
         self.views.say(text, (f"tilt {short_angle_text(self.series, t)}", depth))

@@ -382,6 +382,7 @@ class RunPanel(QWidget):
         # in this order: what the run left before it ended or paused is in the mailbox by then
         alive, paused = runner.is_alive, runner.control.is_paused
         self.progress.count_pause(runner.control)
+        self.progress.tick(runner.control)
         interval, now = UPDATES[self.updates.currentText()], time.monotonic()
         free = not self.share.rests
         due = free and interval is not None and now - self._drawn_at >= interval
@@ -449,6 +450,9 @@ class RunPanel(QWidget):
 
     def _end_without_result(self, reason: str) -> None:
         how, why, state = NO_RESULT.get(reason, NO_RESULT["cancelled"])
+        if not self.layers.atoms.own():  # it ended before there was anything to see
+            self.layers.look_at("images")
+            why = why.replace("the layers show the last state.", "nothing had been drawn yet.")
         earlier = "" if self.state.result is None else f" Export still has run {self.state.result_run}."
         self.progress.end(f"<b>{how}</b>: {why}{earlier}", reason)
         self.ended = state, f"Run {self.state.runs}: {how[0].lower()}{how[1:]}."

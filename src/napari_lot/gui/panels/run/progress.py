@@ -32,6 +32,8 @@ class ProgressView(QWidget):
         self._pace = Pace()
         self._paused_s = 0.0
         self._paused_since: float | None = None
+        self._told: list[str] = []
+        self._elapsed_s, self._since = 0.0, time.monotonic()
         self.stage = Sentence("stage")
         self.bar = Bar()
         self.bar.setObjectName("progress")
@@ -50,8 +52,11 @@ class ProgressView(QWidget):
         self.plot.clear()
         self._pace, self._paused_s, self._paused_since = Pace(), 0.0, None
         self.show()
-        self.stage.setText("<b>Starting</b>: compiling the kernels at the first run")
-        self.detail.setText("")
+        self.stage.setText(
+            "<b>Starting</b>: finding the object and its background (a first run compiles its kernels, too)"
+        )
+        self._told, self._elapsed_s, self._since = [], 0.0, time.monotonic()
+        self.tick(None)
         self.detail.show()
         self.bar.show()
         self.bar.setRange(0, 0)
@@ -89,14 +94,21 @@ class ProgressView(QWidget):
         if control is not None and control.is_paused:
             self.bar.setFormat(PAUSED)
         else:
-            self.bar.setFormat(f"%p %  ·  {time_text(left)} left" if left else "%p %")
+            self.bar.setFormat(in_words(snapshot, left))
         parts = [f"{len(snapshot.orbitals):,} orbitals".replace(",", "\u202f")]
         finite = np.isfinite(snapshot.r_factor)
         if finite.any():
             parts.append(f"R {100 * float(snapshot.r_factor[finite].mean()):.2f} %")
-        parts.append(f"{time_text(elapsed)} so far")
-        self.detail.setText("  ·  ".join(parts))
+        self._told, self._elapsed_s, self._since = parts, elapsed, time.monotonic()
+        self.tick(control)
         self.plot.add(history)
+
+    def tick(self, control: Control | None) -> None:
+        """Tell how long the run has gone on, also while it has nothing new to show."""
+        waited = 0.0 if control is not None and control.is_paused else time.monotonic() - self._since
+        text = "  ·  ".join([*self._told, f"{time_text(self._elapsed_s + waited)} so far"])
+        if text != self.detail.text():
+            self.detail.setText(text)
 
     def end(self, headline: str, bar: str, detail: str = "", done: bool = False) -> None:
         """The run is over."""
@@ -122,6 +134,13 @@ class ProgressView(QWidget):
         self.end(headline + _changes(result), result.stop_reason, lines, done=not did_not_end(result))
         self.detail.setVisible(bool(caveats))
         return caveats
+
+
+def in_words(snapshot: Snapshot, left_s: float | None) -> str:
+    """The bar's text. What is planned is the most that a run may take: it ends as soon as it has converged."""
+    if snapshot.step + 1 >= snapshot.steps_total > 1 and snapshot.stage != "finished":
+        return "more passes than were planned"
+    return f"%p %  ·  at most {time_text(left_s)} left" if left_s else "%p %"
 
 
 def changes_since(decisions: Sequence[Mapping[str, Any]]) -> str:
