@@ -59,7 +59,8 @@ def status(bench: Any) -> str:
 def trace(bench: Any, hand: Any) -> np.ndarray:
     """Trace, and where the atoms are in the world of the canvas, z, y, x."""
     hand.click(child(bench, "trace_atoms"))
-    hand.until(lambda: bench.volume.trace.found is not None and not bench.volume.trace.task.running)
+    # where nobody has traced before its kernels are compiled
+    hand.until(lambda: bench.volume.trace.found is not None and not bench.volume.trace.task.running, seconds=120.0)
     layer = bench.layers.viewer.layers["Traced atoms"]
     return np.array([layer.data_to_world(point) for point in layer.data])
 

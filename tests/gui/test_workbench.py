@@ -268,6 +268,7 @@ def test_mask_excluded_tilts_and_thickness_arrive(workbench: Any, hand: Any, not
     hand.type(child(workbench, "exclude"), "3, 17", enter=False)
     hand.type(child(workbench, "thickness_A"), "30")
     hand.type(child(workbench, "series_path"), str(sample_path()))
+    hand.until(lambda: workbench.state.series is not None)
     series = workbench.state.series
     assert series.excluded == (3, 17)
     assert not series.mask[:, :, :10].any()
