@@ -133,8 +133,8 @@ def page(found: dict[str, Any]) -> str:
         )
     lines += [
         "",
-        "Processes of one machine share its memory and caches: there threads are better (`--threads`), which also "
-        "share what is calculated once.",
+        "Processes of one machine share its memory and caches. There take threads instead (`--threads`): what is not "
+        "part of a pass is then done once, not by every process.",
         "",
         f"Modelled for **a machine each**, from passes of one process over all tilts and over an eighth of them "
         f"({1e3 * each:.1f} ms a tilt, {1e3 * by_itself:.0f} ms of what every process does by itself), "
