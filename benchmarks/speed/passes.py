@@ -39,9 +39,10 @@ from benchmarks.speed.peer import Peer
 
 from napari_lot.lot import likelihood
 from napari_lot.lot.fitting import row_order
-from napari_lot.lot.image_model import ImageModel, Shapes, one_torch_thread
+from napari_lot.lot.image_model import ImageModel, Shapes
 from napari_lot.lot.problem import Problem, State
 from napari_lot.lot.render import compiled, spectra
+from napari_lot.lot.torch_threads import one_torch_thread
 from napari_lot.physics.geometry import rotations
 from napari_lot.physics.orbital import LEARNT_TERMS, orbital
 from napari_lot.settings import Microscope

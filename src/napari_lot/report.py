@@ -67,7 +67,7 @@ def check_output_folder(out: str | Path, overwrite: bool = False) -> Path:
         if not overwrite and (out / AUTOSAVE_FILE).is_file():
             raise InputError(
                 f"{out}: holds a run that broke off: go on with it by napari-lot resume {out / AUTOSAVE_FILE}, give "
-                f"another --out, or --overwrite, which keeps it."
+                "another --out, or --overwrite, which keeps it."
             )
         if out.is_dir() and not overwrite and any(path.name != CLAIM_FILE for path in out.iterdir()):
             raise InputError(f"{out}: the output folder is not empty; give another --out, or --overwrite.")

@@ -23,6 +23,7 @@ from napari_lot.lot import fitting
 from napari_lot.lot import prepare as lot_prepare
 from napari_lot.lot import run as lot_run
 from napari_lot.lot.caveats import NO_ATOMS_YET, unfinished
+from napari_lot.lot.torch_threads import one_torch_thread
 from napari_lot.report import make_report
 from napari_lot.settings import settings_from_dict
 from napari_lot.simulate.images import simulate_series
@@ -497,7 +498,7 @@ def test_runs_that_overlap_leave_torch_as_many_threads_as_there_were():
     before = torch.get_num_threads()
     torch.set_num_threads(2)
     try:
-        first, second = lot_run._one_torch_thread(), lot_run._one_torch_thread()
+        first, second = one_torch_thread(), one_torch_thread()
         first.__enter__()
         second.__enter__()
         first.__exit__(None, None, None)

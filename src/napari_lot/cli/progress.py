@@ -7,6 +7,7 @@ import sys
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from functools import partial
 from types import FrameType
 from typing import TYPE_CHECKING, Any
 
@@ -95,6 +96,16 @@ def follow(
         _follow_plain(job, control, watch, found)
 
 
+def _told(snapshots: Iterator[Any], say: Callable[[str], None]) -> Iterator[Any]:
+    """The same snapshots; what a run says of itself before it begins is said."""
+    said = ""
+    for snapshot in snapshots:
+        if snapshot.stage == "prepare" and snapshot.message != said:
+            said = snapshot.message
+            say(said)
+        yield snapshot
+
+
 def _follow_live(
     job: Job | VoxelJob, control: Control, watch: Callable[[Any], object], found: Callable[[Any], str]
 ) -> None:
@@ -108,12 +119,10 @@ def _follow_live(
         TimeRemainingColumn(),
     )
     with Progress(*columns, console=Console(stderr=True), transient=True) as progress:
-        task, said = progress.add_task("prepare", total=None, found="", r=""), ""
-        for snapshot in job.run(control):
+        task = progress.add_task("prepare", total=None, found="", r="")
+        say = partial(progress.console.print, highlight=False, markup=False)
+        for snapshot in _told(job.run(control), say):
             watch(snapshot)
-            if snapshot.stage == "prepare" and snapshot.message != said:
-                said = snapshot.message
-                progress.console.print(said, highlight=False, markup=False)
             progress.update(
                 task,
                 description=snapshot.stage,
@@ -127,12 +136,9 @@ def _follow_live(
 def _follow_plain(
     job: Job | VoxelJob, control: Control, watch: Callable[[Any], object], found: Callable[[Any], str]
 ) -> None:
-    stage, last, said = "", -_PLAIN_INTERVAL_S, ""
-    for snapshot in job.run(control):
+    stage, last = "", -_PLAIN_INTERVAL_S
+    for snapshot in _told(job.run(control), partial(print, file=sys.stderr, flush=True)):
         watch(snapshot)
-        if snapshot.stage == "prepare" and snapshot.message != said:
-            said = snapshot.message
-            print(said, file=sys.stderr, flush=True)
         now = time.monotonic()
         if snapshot.stage != stage or now - last >= _PLAIN_INTERVAL_S:
             stage, last = snapshot.stage, now

@@ -165,17 +165,17 @@ def _reconstruct(out: Path, counts: bool, elements: tuple[str, ...], settings: S
         words += ["--probe", "direct"]
     else:
         lens = settings.microscope
-        words += ["--energy", f"{lens.energy_eV:g}", "--semiangle", f"{lens.semiangle_mrad:g}"]
+        words += ["--energy", f"{lens.energy_eV:.12g}", "--semiangle", f"{lens.semiangle_mrad:.12g}"]
         for name in type(lens).model_fields:
             value = getattr(lens, name)
             if name not in ("energy_eV", "semiangle_mrad") and value != type(lens).model_fields[name].default:
-                words += ["--set", f"microscope.{name}={value:g}"]
+                words += ["--set", f"microscope.{name}={value:.12g}"]
     words += ["--element", elements[0]] if len(elements) == 1 else ["--elements", ",".join(elements)]
     if counts:
         words += ["--counts"]
     elif recording.dose_e_per_A2 is not None:
         detector = {name: getattr(recording, name) for name in ("gain", "offset", "read_noise")}
-        words += [word for name, value in detector.items() if value for word in ("--set", f"data.{name}={value:g}")]
+        words += [word for name, value in detector.items() if value for word in ("--set", f"data.{name}={value:.12g}")]
     return shlex.join([*words, "--out", f"{out}-atoms"])
 
 

@@ -58,7 +58,7 @@ class Ranks:
 
     def all_have(self, has: bool) -> bool:
         """Whether every process has it."""
-        return has
+        return float(self.total([np.array(has)])[0]) == self.size
 
     def differing(self, parts: Mapping[str, bytes]) -> list[str]:
         """Names of the parts that are not the same bytes in every process."""
@@ -102,31 +102,26 @@ class TorchRanks(Ranks):
             distributed.broadcast(told, 0)
         return float(told)
 
-    def all_have(self, has: bool) -> bool:
-        """Whether every process has it."""
-        told = torch.tensor([float(has)], dtype=torch.float64)
-        with _said():
-            distributed.all_reduce(told, distributed.ReduceOp.MIN)
-        return bool(told)
-
     def differing(self, parts: Mapping[str, bytes]) -> list[str]:
         """Names of the parts that are not the same bytes in every process."""
         marks = [int.from_bytes(hashlib.sha256(part).digest()[:7], "big") for part in parts.values()]
-        ends = torch.tensor([marks, [-mark for mark in marks]])
-        with _said():
-            distributed.all_reduce(ends, distributed.ReduceOp.MAX)
-        return [name for name, most, least in zip(parts, *ends.tolist(), strict=True) if most != -least]
+        return [name for name, (least, most) in zip(parts, self._ends(marks), strict=True) if least != most]
 
     def _same_size(self, size: int) -> None:
         """Sums of different sizes would end all processes without a word."""
-        ends = torch.tensor([size, -size])
+        ((least, most),) = self._ends([size])
+        if least != most:
+            raise RunFailed(
+                f"The processes of this run have come apart: arrays of {least} and of {most} numbers are to be one; "
+                "take nodes of one kind, with the same versions and the same command."
+            )
+
+    def _ends(self, numbers: Sequence[int]) -> list[tuple[int, int]]:
+        """The least and the most of each number among the processes."""
+        ends = torch.tensor([[-number, number] for number in numbers])
         with _said():
             distributed.all_reduce(ends, distributed.ReduceOp.MAX)
-        if int(ends[0]) != -int(ends[1]):
-            raise RunFailed(
-                f"The processes of this run have come apart: arrays of {-int(ends[1])} and of {int(ends[0])} numbers "
-                "are to be one; take nodes of one kind, with the same versions and the same command."
-            )
+        return [(-minus, most) for minus, most in ends.tolist()]
 
 
 ALONE = Ranks()

@@ -14,9 +14,8 @@ species is a filter, too.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
 from typing import Any, Literal, NamedTuple
 
 import numpy as np
@@ -39,6 +38,7 @@ from napari_lot.lot.render.scene import ALL, Measured, Members, Scene, Seen
 from napari_lot.lot.render.spectra import PairTransfer
 from napari_lot.lot.spread import compact
 from napari_lot.lot.spread.window import COARSE, FINE, Window
+from napari_lot.lot.torch_threads import one_torch_thread
 from napari_lot.machine import cores_of_a_process
 from napari_lot.physics.orbital import Gaussian, Orbital
 from napari_lot.physics.probe import DepthBasis, depth_basis
@@ -464,14 +464,3 @@ def _even(channels: NDArray[Any]) -> NDArray[Any]:
     if len(channels) % 2 == 0:
         return channels
     return np.concatenate([channels, np.zeros_like(channels[:1])])
-
-
-@contextmanager
-def one_torch_thread() -> Iterator[None]:
-    """Torch itself on one thread: OpenMP threads that wait by spinning take the cores from those that work."""
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    try:
-        yield
-    finally:
-        torch.set_num_threads(before)

@@ -2,16 +2,13 @@
 
 from __future__ import annotations
 
-import threading
 import time
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
 from dataclasses import replace
 from functools import partial
 from typing import TYPE_CHECKING
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
 
 from napari_lot.atoms import Orbitals
@@ -29,6 +26,7 @@ from napari_lot.lot.prepare import Prepared, prepare
 from napari_lot.lot.problem import State
 from napari_lot.lot.reconstruct import Reconstruction
 from napari_lot.lot.shown import EVERYWHERE, shown
+from napari_lot.lot.torch_threads import one_torch_thread
 
 if TYPE_CHECKING:
     from napari_lot.job import Job
@@ -50,7 +48,7 @@ def run_job(job: Job, control: Control, before: Mapping[str, float] | None = Non
     wait for work by spinning take the cores from them (5 times slower on a busy machine).
     """
     try:
-        with _one_torch_thread():
+        with one_torch_thread():
             yield from _run(job, control, before or {})
     except RuntimeError as error:
         if not lost(error):
@@ -59,26 +57,6 @@ def run_job(job: Job, control: Control, before: Mapping[str, float] | None = Non
             f"The device of the run failed ({str(error).strip().splitlines()[0]}): take --device cpu, or start the "
             "program anew; what was saved of the run can be gone on with."
         ) from error
-
-
-_RUNNING: list[int] = []
-"""Torch's threads before the first of the runs that are going on, and a 0 for every other."""
-_LOCK = threading.Lock()
-
-
-@contextmanager
-def _one_torch_thread() -> Iterator[None]:
-    """One thread of torch as long as any run goes on: of those that overlap the last one gives the others back."""
-    with _LOCK:
-        _RUNNING.append(0 if _RUNNING else torch.get_num_threads())
-        torch.set_num_threads(1)
-    try:
-        yield
-    finally:
-        with _LOCK:
-            if len(_RUNNING) == 1:
-                torch.set_num_threads(_RUNNING[0])
-            _RUNNING.pop()
 
 
 def check_alike(job: Job, ranks: Ranks) -> None:

@@ -83,9 +83,9 @@ class Device:
         InputError
             It does not fit.
         """
-        found = self._tried(lambda _: bring(), range(0))
-        if found is None:  # once more, with what PyTorch held and did not use
-            found = self._tried(lambda _: bring(), range(0))
+        none = range(0)
+        # once more, with what PyTorch held and did not use
+        found = self._tried(lambda _: bring(), none) or self._tried(lambda _: bring(), none)
         if found is None:
             raise InputError(
                 f"The memory of the device ({self.words}) does not hold the images and orbitals of this run: close "

@@ -21,7 +21,6 @@ from napari_lot.errors import InputError
 from napari_lot.job import Result
 from napari_lot.lot import population
 from napari_lot.lot.canvas import margin_A
-from napari_lot.lot.image_model import one_torch_thread
 from napari_lot.lot.local.atoms_table import OF_STATE, AtomsTable, Rows, Swap
 from napari_lot.lot.local.change import Change, Done
 from napari_lot.lot.local.drawing import Drawing
@@ -36,6 +35,7 @@ from napari_lot.lot.local.tally import Tally
 from napari_lot.lot.local.windows import Patches, View, Windows, add, cut
 from napari_lot.lot.precision import ERROR_BAR_REACH
 from napari_lot.lot.problem import Problem, State
+from napari_lot.lot.torch_threads import one_torch_thread
 from napari_lot.physics.orbital import orbital
 from napari_lot.series.tilt_series import TiltSeries
 

@@ -10,7 +10,6 @@ import torch
 from numpy.typing import NDArray
 
 from napari_lot.lot import likelihood
-from napari_lot.lot.image_model import one_torch_thread
 from napari_lot.lot.local.drawing import Drawing
 from napari_lot.lot.local.metric import Metric
 from napari_lot.lot.local.newton import minimize
@@ -18,6 +17,7 @@ from napari_lot.lot.local.noise import Noise
 from napari_lot.lot.local.windows import cut
 from napari_lot.lot.prior import Prior
 from napari_lot.lot.problem import Problem, State
+from napari_lot.lot.torch_threads import one_torch_thread
 
 Floats = NDArray[np.float64]
 

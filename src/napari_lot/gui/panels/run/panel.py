@@ -26,7 +26,7 @@ from napari_lot.gui.panels.run.editing import EditBox
 from napari_lot.gui.panels.run.form import RunForm
 from napari_lot.gui.panels.run.progress import ProgressView
 from napari_lot.gui.panels.run.runs import RunTable
-from napari_lot.gui.panels.run.words import NO_RESULT
+from napari_lot.gui.panels.run.words import NO_RESULT, NOTHING_DRAWN
 from napari_lot.gui.plots.basic import ConvergencePlot
 from napari_lot.gui.state import History, WorkbenchState, history_of
 from napari_lot.gui.work.one_paint import lay_out, painted_once
@@ -452,7 +452,7 @@ class RunPanel(QWidget):
         how, why, state = NO_RESULT.get(reason, NO_RESULT["cancelled"])
         if not self.layers.atoms.own():  # it ended before there was anything to see
             self.layers.look_at("images")
-            why = why.replace("the layers show the last state.", "nothing had been drawn yet.")
+            why = NOTHING_DRAWN if reason == "cancelled" else why
         earlier = "" if self.state.result is None else f" Export still has run {self.state.result_run}."
         self.progress.end(f"<b>{how}</b>: {why}{earlier}", reason)
         self.ended = state, f"Run {self.state.runs}: {how[0].lower()}{how[1:]}."

@@ -31,6 +31,8 @@ NO_RESULT = {
         CAVEAT,
     ),
 }
+NOTHING_DRAWN = "nothing had been drawn yet."
+"""In place of what the layers show, where a cancelled run has left none."""
 REFINE_TIPS = {
     "positions": "Coordinates of every atom.",
     "heights": "Peak height of every atom.",
