@@ -141,7 +141,7 @@ def write_results(
     result : Result
     run : dict, optional
         What only the caller knows: ``command`` (str), ``wall_seconds`` ({stage: s}, added to the result's),
-        ``history`` ((K, 3), pass, loss and mean R of the snapshots).
+        ``history`` ((K, 3), pass, loss and mean R of the snapshots), ``start`` (the atoms that the run was given).
     progress : callable
         Told how much is written, 0 to 1; what it raises leaves ``out`` as it was.
     """
@@ -153,6 +153,7 @@ def write_results(
         result.settings,
         result,
         history=run.get("history", np.zeros((0, 3))),
+        start=run.get("start"),
         notes={name: result.details[name] for name in ("edits", "decisions") if name in result.details},
     )
     probe, before = result.probe, result.probe_before

@@ -84,6 +84,8 @@ class Result:
     ``withheld`` are of a prediction by atoms that were fitted without them. ``warnings`` are caveats, a sentence each.
     ``wall_seconds`` are those of every stage and the ``total``, without pauses, which are ``paused``.
     ``stop_reason`` is 'converged', 'finished early', 'cancelled' or 'time limit', as a sentence in ``message``.
+    ``checkpoint`` is where a run was that was ended before: what it found then was settled, and from there it would go
+    on; None of one that had come to its end, and where its atoms were edited since.
     """
 
     orbitals: Orbitals
@@ -109,6 +111,7 @@ class Result:
     withheld: tuple[int, ...] = ()
     warnings: tuple[str, ...] = ()
     details: dict[str, Any] = field(default_factory=dict)
+    checkpoint: Checkpoint | None = None
 
     @property
     def columns(self) -> dict[str, NDArray[Any]]:

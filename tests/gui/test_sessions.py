@@ -12,6 +12,8 @@ from stand_in import StandInJob
 from steps import child, open_step
 
 from napari_lot.code_mark import code_mark
+from napari_lot.gui import sessions
+from napari_lot.gui.preferences import Preferences
 from napari_lot.result import Checkpoint
 from napari_lot.series.sample import load_sample
 from napari_lot.session import RunState, Session, is_session, read_session, write_session
@@ -408,6 +410,54 @@ def test_a_run_that_was_broken_off_goes_on_exactly_where_it_was(
     assert steps[:3] == [6, 7, 1], "what is done again is not shown twice"
     assert notified() == []
     assert not button.isVisibleTo(workbench.run)
+
+
+@pytest.mark.parametrize("autosave_s", [20.0, 0.0])
+def test_a_run_that_was_finished_early_goes_on_exactly_where_it_was(
+    ready: Any, hand: Any, notified: Any, tmp_path: Path, monkeypatch: Any, autosave_s: float
+) -> None:
+    """From the window in which it ran, and from its session in another moment."""
+    given: list[Any] = []
+    reached = Checkpoint({"a": np.arange(3.0)}, {"code": code_mark(), "road": [], "plain": {"step": 2}})
+
+    class EndedEarly(StandInJob):
+        def run(self, control: Any = None) -> Any:
+            yield from super().run(control)
+            if self.result is not None and self.result.stop_reason == "finished early":
+                self.result = replace(self.result, checkpoint=reached)
+
+    def make(series: Any, settings: Any, atoms: Any = None, checkpoint: Any = None) -> StandInJob:
+        given.append((settings, atoms, checkpoint))
+        if checkpoint is None:
+            return EndedEarly(series, settings, step_s=0.05, steps=2000)
+        return EndedEarly(series, settings, step_s=0.0, steps=12)
+
+    ready.run.make_job = make
+    button = child(ready, "go_on")
+    monkeypatch.setattr(sessions, "preferences", lambda: Preferences(autosave_s=autosave_s or None))
+    open_step(ready, hand, "run")
+    hand.click(child(ready, "start"))
+    hand.until(lambda: len(ready.run.plot.history) > 3)
+    hand.click(child(ready, "finish"))
+    hand.until(lambda: not ready.state.running)
+    assert ready.state.result.stop_reason == "finished early"
+    assert button.isVisibleTo(ready.run)
+    path = tmp_path / "mine.lot.h5"
+    save(ready, hand, "Session, HDF5", path)
+    assert read_session(path).result.checkpoint.words == reached.words
+    hand.click(button)
+    hand.until(lambda: ready.state.result_run == 2 and not ready.state.running)
+    assert given[1] == (given[0][0], None, given[1][2])
+    assert given[1][2].words == reached.words
+    assert [step for step, *_ in ready.state.history][:3] == [1, 2, 1], "what is done again is not shown twice"
+    assert not button.isVisibleTo(ready.run), "it has come to its end"
+    ready.state.is_saved(2)
+    ready.sessions.open(path)
+    hand.until(lambda: button.isVisibleTo(ready.run) and not ready.state.reading and not ready.data.task.running)
+    hand.click(button)
+    hand.until(lambda: len(given) == 3 and not ready.state.running)
+    assert given[2][2].words == reached.words
+    assert notified() == []
 
 
 @pytest.mark.parametrize("stage", ["refine", "positions"])

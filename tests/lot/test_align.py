@@ -66,16 +66,18 @@ def test_agreement_looks_through_noise():
 
 def test_what_is_doubted():
     fine = np.arange(30.0).reshape(-1, 3)
-    assert caveats(0.95, 0.1, fine, 5.2) == ()
-    assert caveats(0.95, 0.1, fine, 4.3) == ()
-    assert caveats(0.95, 0.1, fine, 6.5) == ()
-    (said,) = caveats(0.3, 0.4, fine, 5.2)
+    assert caveats(0.95, 0.1, fine, 5.2, 40.0) == ()
+    assert caveats(0.95, 0.1, fine, 4.3, 40.0) == ()
+    assert caveats(0.95, 0.1, fine, 6.5, 40.0) == ()
+    (said,) = caveats(0.3, 0.4, fine, 5.2, 40.0)
     assert "hardly explain" in said
-    (said,) = caveats(0.95, 0.31, fine, 5.2)
+    (said,) = caveats(0.95, 0.31, fine, 5.2, 40.0)
     assert "31 % of the signal unexplained" in said
     assert "tilt axis" in said
-    (said,) = caveats(0.95, 0.1, 0.05 * fine, 5.0)
+    (said,) = caveats(0.95, 0.1, 0.05 * fine, 5.0, 40.0)
     assert "closer than 2.50 Å" in said
+    (said,) = caveats(0.95, 0.1, fine, 5.2, 20.0)
+    assert said.startswith("the images are 20.0 Å across, 3.8 distances of neighbours: most atoms lie")
     assert unfinished("time limit", False).startswith("the time limit ended the fit before it converged: how far")
 
 
@@ -83,9 +85,9 @@ def test_what_is_doubted():
 def test_a_typical_distance_far_from_the_expected_one_is_doubted(expected):
     """Pt read with pixels of 0.4 in place of 0.25 Å has its neighbours 4.4 in place of 2.8 Å apart."""
     fine = np.arange(30.0).reshape(-1, 3)
-    (said,) = caveats(0.99, 0.05, fine, expected)
+    (said,) = caveats(0.99, 0.05, fine, expected, 40.0)
     assert f"5.20 Å apart, and {expected:.2f} Å are expected" in said
-    assert caveats(0.99, 0.05, fine[:5], expected) == ()
+    assert caveats(0.99, 0.05, fine[:5], expected, 40.0) == ()
 
 
 @pytest.mark.parametrize("mask", [False, True])

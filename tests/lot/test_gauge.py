@@ -45,6 +45,49 @@ def test_the_gauge_leaves_the_images_unchanged(angles, group):
     np.testing.assert_array_equal(solver.state.ids, ids)
 
 
+ALL_BUT_CENTER = ("positions", "height", "shifts", "scale", "angles")
+
+
+@pytest.mark.parametrize(
+    ("angles", "groups", "expected"),
+    [
+        (ANGLES, ALL_BUT_CENTER, 7),
+        (TWO_AXES, ALL_BUT_CENTER, 7),
+        (ANGLES, ("positions", "height", "center"), 1),  # along the only tilt axis
+        (TWO_AXES, ("positions", "center", "scale"), 0),
+        (TWO_AXES, ("height", "shifts", "scale"), 1),
+        (TWO_AXES, ("positions", "height", "background"), 0),
+    ],
+)
+def test_no_image_shows_the_free_directions(angles, groups, expected):
+    solver = make(angles)
+    problem, state = solver.problem, solver.state
+    rng = np.random.default_rng(1)
+    state.scale, state.shifts = rng.uniform(0.8, 1.5, 5), rng.normal(0, 0.2, (5, 2))
+    if "angles" in groups:  # they would give a single tilt axis away
+        state.angles = rng.normal(0, 0.02, (5, 3))
+
+    def slope(change):
+        """Of the images, by central differences."""
+        ends = []
+        for step in (0.01, -0.01):
+            moved = state.copy()
+            for group, values in change.items():
+                name = "shifts" if group == "center" else group
+                setattr(moved, name, getattr(moved, name) + step * values)
+            ends.append(problem.evaluate(moved, np.arange(5), ()).calculated)
+        return np.linalg.norm(ends[0] - ends[1]) / 0.02
+
+    found = gauge.directions(problem, state, groups)
+    assert len(found) == expected
+    for change in found:
+        assert set(change) <= set(groups)
+        alone = [slope({group: values}) for group, values in change.items()]
+        assert min(alone) > 1.0
+        # Euler angles of 0.02 rad add up to a turn only as nearly as that
+        assert slope(change) < (0.04 if "angles" in change else 2e-5) * min(alone)
+
+
 def test_shifts_that_are_not_refined_stay():
     solver = make()
     solver.state.shifts = np.random.default_rng(1).normal(0, 0.2, (5, 2))

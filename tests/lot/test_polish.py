@@ -6,10 +6,10 @@ import numpy as np
 import pytest
 from tiny import make_problem, make_state, unit_images
 
-from napari_lot.lot import polish
+from napari_lot.lot import gauge, polish
 from napari_lot.lot.evidence import MODEL_ERROR, Evidence
 from napari_lot.lot.polish import lbfgs, pack, unpack
-from napari_lot.lot.prior import Prior
+from napari_lot.lot.prior import AlikePrior, Prior
 from napari_lot.lot.problem import Problem
 from napari_lot.settings import Solver
 
@@ -119,6 +119,60 @@ def test_gradient_of_the_prior_by_finite_differences():
         slope = (prior.cost(heights + step) - prior.cost(heights - step)) / 2e-6
         assert prior.gradient(heights)[k] == pytest.approx(slope, rel=1e-6, abs=1e-7)
     assert prior.cost(np.full(6, 2.0)) == 0.0
+
+
+def test_gradient_of_alike_values_by_finite_differences():
+    heights = np.random.default_rng(0).uniform(1, 4, 6)
+    prior = AlikePrior(7.0, float(heights.mean()), 1.05)
+    for k in range(6):
+        step = np.zeros(6)
+        step[k] = 1e-6
+        slope = (prior.cost(heights + step) - prior.cost(heights - step)) / 2e-6
+        assert prior.gradient(heights)[k] == pytest.approx(slope, rel=1e-6, abs=1e-7)
+        apart = np.full(6, 2.0) + step  # of values that are alike, the curvature is all of it
+        alike = AlikePrior(7.0, 2.0, 1.0)
+        curve = (alike.gradient(apart)[k] - alike.gradient(apart - 2 * step)[k]) / 2e-6
+        assert alike.along(step[None] * 1e6)[0, 0] == pytest.approx(curve, rel=1e-5)
+    assert AlikePrior(7.0, 2.0, 1.0).cost(np.full(6, 2.0)) == 0.0
+
+
+def test_alike_values_may_all_be_larger():
+    heights = np.random.default_rng(0).uniform(1, 4, 6)
+    prior = AlikePrior(7.0, float(heights.mean()), 1.05)
+    assert prior.cost(3.7 * heights) == pytest.approx(prior.cost(heights))
+    assert prior.gradient(heights) @ heights == pytest.approx(0, abs=1e-12)
+    assert prior.along(np.stack([np.ones(6), heights]))[0] == pytest.approx(0, abs=1e-12)
+    assert prior.strength == pytest.approx(Prior(1.05 * heights.mean(), 7.0 / (1.05 * heights.mean()) ** 2).strength)
+
+
+@pytest.mark.parametrize("factor", [0.8, 1.25])
+def test_what_no_image_shows_neither_moves_nor_matters(factor):
+    """Heights against scales, a translation against drift: a fit ends at the same atoms, and has not wandered."""
+    truth = make_state()
+    problem = make_problem(truth, noise=0.05)
+    groups = ("positions", "height", "shifts", "scale", "background")
+
+    def end(begin):
+        priors = {"height": AlikePrior(0.5, float(begin.height.mean()), 1.0)}
+        return fit(problem, begin, groups, steps=300, tolerance=1e-12, priors=priors)[0]
+
+    begin = truth.copy()
+    begin.positions = truth.positions + np.random.default_rng(3).normal(0, 0.1, (5, 3))
+    other = begin.copy()
+    other.height, other.scale = factor * begin.height, begin.scale / factor
+    move = np.array([0.3, -0.2, 0.4])
+    other.positions = begin.positions + move
+    other.shifts = begin.shifts - problem.rotations(begin)[:, :2] @ move / problem.model.image_pixel_A
+    found, also = end(begin), end(other)
+    np.testing.assert_allclose(also.height * also.scale.mean(), found.height * found.scale.mean(), rtol=2e-4)
+    rest = [s.positions - s.positions.mean(0) for s in (found, also)]
+    np.testing.assert_allclose(*rest, atol=2e-4)
+    # in the units of the fit (here one of its scales each), what was begun with stays along every such direction
+    scales = curvatures(begin, len(problem))
+    for change in gauge.directions(problem, begin, groups):
+        size = sum(float((scales[g] * change[g] ** 2).sum()) for g in change)
+        moved = sum(float((scales[g] * change[g] * (getattr(found, g) - getattr(begin, g))).sum()) for g in change)
+        assert abs(moved) < 1e-9 * size
 
 
 def test_everything_at_once_returns_to_the_truth():

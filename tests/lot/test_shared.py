@@ -6,7 +6,7 @@ from tiny import ANGLES, MIDDLE, PIXEL, SHAPE, make_state
 
 from napari_lot.lot.image_model import ImageModel
 from napari_lot.lot.polish import lbfgs
-from napari_lot.lot.prior import Prior
+from napari_lot.lot.prior import AlikePrior, Prior
 from napari_lot.lot.problem import Problem
 from napari_lot.lot.shared import WHOLLY_SHARED, shared_modes
 from napari_lot.physics.geometry import rotations
@@ -65,6 +65,16 @@ def test_a_prior_adds_its_strength_along_the_modes():
     more = shared_modes(problem, state, GROUPS, priors).curvature - without
     wanted = np.diag([50.0 * float(state.height @ state.height), 0, 7, 7, 7, 7, 0])
     np.testing.assert_allclose(more, wanted, rtol=1e-6, atol=1e-6 * float(without.max()))
+
+
+def test_alike_heights_may_change_together():
+    problem, state = shaped()
+    without = shared_modes(problem, state, GROUPS).curvature
+    state.height[:] = 2.0
+    even = shared_modes(problem, state, GROUPS).curvature
+    assert not np.allclose(even, without)
+    priors = {"height": AlikePrior(50.0, 2.0, 1.0)}
+    np.testing.assert_allclose(shared_modes(problem, state, GROUPS, priors).curvature, even)
 
 
 def test_the_inverse_is_that_of_the_curvature_without_what_is_flat():

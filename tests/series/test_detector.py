@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
@@ -43,6 +45,15 @@ def test_which_likelihood_and_why(counts, likelihood, data, kind, why):
     assert choice.kind == kind
     assert why in choice.why
     assert why in choice.words
+
+
+def test_whole_numbers_may_be_counts_and_that_is_said():
+    hint = "they are whole numbers: if these are electrons, say that the images are counts"
+    whole = series()
+    assert hint in choose_likelihood(whole, settings()).words
+    assert hint not in choose_likelihood(series(counts=True), settings()).words
+    for images in (whole.images + np.float32(0.5), whole.images - np.float32(60.0)):
+        assert hint not in choose_likelihood(replace(whole, images=images), settings()).words
 
 
 @pytest.mark.parametrize(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+import tracemalloc
 from pathlib import Path
 from typing import Any
 
@@ -194,6 +195,22 @@ def test_a_damaged_velox_file(tmp_path: Path, stack: Any, thetas: Any) -> None:
         del file["Data/Image"][f"{0:032x}/Metadata"]
     with pytest.raises(InputError, match="Velox EMD file is truncated or damaged"):
         read_series(path)
+
+
+def test_a_velox_file_that_declares_more_than_it_has_costs_no_memory(tmp_path: Path, stack: Any, thetas: Any) -> None:
+    """HDF5 gives zeros for images that were never written, as many as are asked for."""
+    path = velox(tmp_path / "a.emd", {"HAADF": stack}, thetas)
+    with h5py.File(path, "r+") as file:
+        group = file[f"Data/Image/{0:032x}"]
+        del group["Data"]
+        group.create_dataset("Data", shape=(8192, 8192, len(stack)), dtype=np.float32, chunks=(8192, 8192, 1))
+    tracemalloc.start()
+    sizes = f"{len(stack)} x 8192 x 8192"
+    with pytest.raises(InputError, match=rf"damaged \(it declares {sizes} pixels and has \d+ bytes\)"):
+        read_series(path)
+    _, peak = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert peak < 20e6
 
 
 def test_a_ser_series_says_its_pixel_size(tmp_path: Path, stack: Any, thetas: Any) -> None:

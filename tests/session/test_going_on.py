@@ -8,9 +8,10 @@ from short_run import SHORT, noisy_series, small_particle
 
 from napari_lot.errors import InputError
 from napari_lot.export import write_atoms
-from napari_lot.job import Job
+from napari_lot.job import Control, Job
 from napari_lot.lot import reconstruct
 from napari_lot.lot import run as lot_run
+from napari_lot.lot.local import LocalFit
 from napari_lot.result import Checkpoint
 from napari_lot.session import Autosave, RunState, Session, going_on, read_session, write_session
 from napari_lot.settings import settings_from_dict
@@ -39,6 +40,14 @@ def run_from_atoms(tmp_path_factory):
     patch.undo()
     session = Session(series, settings, start=start)
     return session, job.result, states
+
+
+@pytest.fixture(scope="module")
+def unbroken():
+    job = Job(noisy_series(small_particle()), settings_from_dict(SETTINGS))
+    list(job.run())
+    assert job.result.checkpoint is None
+    return job
 
 
 def test_given_atoms_are_in_the_session_so_that_their_file_may_go(run_from_atoms, tmp_path):
@@ -87,6 +96,49 @@ def test_other_code_goes_on_from_the_atoms_and_so_does_a_run_that_ended(run_from
     grid = settings_from_dict(SETTINGS)
     way = going_on(Session(begun.series, grid, state=replace(state, stage="positions", checkpoint=checkpoint)), path)
     assert (way.start, way.checkpoint, way.settings) == (None, None, grid), "its orbitals were no atoms yet"
+
+
+@pytest.mark.parametrize("stage", ["heights", "positions", "merge", "refine", "polish"])
+def test_a_run_that_was_ended_early_goes_on_to_the_result_of_one_that_was_not(stage, unbroken, tmp_path, monkeypatch):
+    for interval in ("SNAPSHOT_INTERVAL_S", "SLOWEST_INTERVAL_S"):
+        monkeypatch.setattr(lot_run, interval, 0.0)
+    monkeypatch.setattr(reconstruct, "CHECKPOINT_S", 0.0)
+    series, settings = unbroken.series, unbroken.settings
+    control, history, job = Control(), [], Job(series, settings)
+    for snapshot in job.run(control):
+        history.append((snapshot.step, snapshot.loss, float(np.nansum(snapshot.r_factor))))
+        if snapshot.stage == stage:
+            control.finish()
+    assert job.result.stop_reason == "finished early"
+    assert len(job.result.orbitals)
+    assert not np.array_equal(job.result.orbitals.positions, unbroken.result.orbitals.positions)
+    path = tmp_path / "a.lot.h5"
+    write_session(path, Session(series, settings, job.result, history=np.array(history)))
+    way = going_on(read_session(path), path)
+    assert way.checkpoint is not None
+    assert len(way.history) <= len(history)
+    again = Job(way.series, way.settings, way.start, way.checkpoint)
+    list(again.run())
+    assert again.result.stop_reason == "converged"
+    np.testing.assert_array_equal(again.result.orbitals.positions, unbroken.result.orbitals.positions)
+    np.testing.assert_array_equal(again.result.calculated, unbroken.result.calculated)
+    took = dict(again.result.wall_seconds)
+    assert took.pop("total") == pytest.approx(sum(took.values()))
+    assert took["between"] > 0
+
+
+def test_atoms_of_a_run_that_was_ended_early_may_be_changed_and_are_gone_on_with_then(unbroken, tmp_path):
+    control, job = Control(), Job(unbroken.series, unbroken.settings)
+    for snapshot in job.run(control):
+        if snapshot.stage == "refine" and snapshot.checkpoint is not None:
+            control.finish()
+    assert job.result.checkpoint is not None
+    fit = LocalFit(unbroken.series, job.result)
+    fit.apply(fit.delete(int(job.result.orbitals.id[0])))
+    changed = fit.changed_result(decisions=[{"what": "delete"}])
+    way = going_on(Session(unbroken.series, unbroken.settings, changed), tmp_path / "a.lot.h5")
+    assert way.checkpoint is None
+    assert len(way.start) == len(job.result.orbitals) - 1
 
 
 def test_an_edit_that_the_solver_never_got_is_what_is_gone_on_with(run_from_atoms, tmp_path):

@@ -190,7 +190,7 @@ def run_job(
         seconds["total"] = time.monotonic() - began - fit_s + result.wall_seconds.get("total", fit_s)
         for warning in result.warnings:
             print(f"warning: {warning}", file=sys.stderr)
-        run = {"command": command, "wall_seconds": seconds, "history": autosave.history}
+        run = {"command": command, "wall_seconds": seconds, "history": autosave.history, "start": begin_at}
         write(out, measured, result, run)
     print(summary(result, out, time.monotonic() - began))
     return INTERRUPTED if interrupt.asked else 0

@@ -30,8 +30,9 @@ def resume(
 ) -> int:
     """Go on with a run that was stopped or broke off: its series, its settings, its atoms.
 
-    A run that broke off comes to the same result as if it had not. Where its file does not say exactly where it was,
-    its atoms are refined; where its orbitals had not become atoms yet, it begins anew.
+    A run that broke off or was ended early comes to the same result as if it had not. Where its file does not say
+    exactly where it was, or it had come to its end, its atoms are refined; where its orbitals had not become atoms yet,
+    it begins anew.
     """
     from napari_lot.cli.reconstruct import check_inputs_survive, run_job
     from napari_lot.session import going_on, read_session
@@ -46,7 +47,7 @@ def resume(
     way = going_on(session, run)
     if way.checkpoint is None and session.atoms is None:
         print("The orbitals of this run had not become atoms yet: it begins anew.", file=sys.stderr)
-    elif way.checkpoint is None and session.result is None:
+    elif way.checkpoint is None and (session.result is None or session.result.checkpoint is not None):
         print(
             "Where this run was is not in its file, or was written by other code: its atoms are refined.",
             file=sys.stderr,

@@ -147,7 +147,7 @@ def save(
     figures = figures or Figures()
     try:
         if what == EVERYTHING:
-            write_results(path, series, result, {"history": session.history}, progress)
+            write_results(path, series, result, {"history": session.history, "start": session.start}, progress)
             return
         writers: dict[str, Callable[[Path], None]] = {
             "Calculated tilts, TIFF": lambda p: write_stack(

@@ -51,6 +51,8 @@ class Sessions:
         self._made: list[Path] = []
         # of runs that did not end, by their number: they are saved as what they are
         self._broken_off: dict[int, Session] = {}
+        # what runs were given to begin with, by their number
+        self._starts: dict[int, Orbitals | None] = {}
         self._decided: tuple[int, Result, History] | None = None
         self._timer = QTimer(bench)
         self._timer.setSingleShot(True)
@@ -110,7 +112,7 @@ class Sessions:
             settings=result.settings,
             result=result if unfinished is None else None,
             state=None if unfinished is None else unfinished.state,
-            start=None if unfinished is None else unfinished.start,
+            start=self._starts.get(bench.state.result_run),
             history=rows_of(bench.state.history),
             notes=notes_of(result),
             view={"view": layers.view, "tilt": layers.tilt, "color_by": layers.atoms.color_by},
@@ -122,9 +124,7 @@ class Sessions:
 
         if kind not in (EVERYTHING, SESSION):
             return
-        broken = self.bench.run.broken_off
-        if broken is not None and self.bench.state.result_run in self._broken_off:
-            self.bench.run.broken_off = replace(broken, path=path)  # what it was read from may go
+        self.bench.run.is_kept_in(path)
         autosave = self._of_run.pop(self.bench.state.result_run, None)
         if autosave is not None:
             self._decided = None
@@ -140,15 +140,15 @@ class Sessions:
     def _on_running(self) -> None:
         run, state = self.bench.run, self.bench.state
         interval_s = preferences().autosave_s
-        if not state.fitting or state.series is None or interval_s is None:
+        if not state.fitting or state.series is None or run.runner is None:
             return
-        settings = getattr(run.runner.job, "settings", None) if run.runner is not None else None
-        if not isinstance(settings, Settings):
+        settings = getattr(run.runner.job, "settings", None)
+        start = self._starts[state.runs] = getattr(run.runner.job, "start", None)
+        if interval_s is None or not isinstance(settings, Settings):
             return
         if self.autosave is not None and state.result is None:
             self.autosave.remove()
         self._told = False
-        start = getattr(run.runner.job, "start", None) if run.runner is not None else None
         begun = Session(state.series, settings, start=start, history=rows_of(run.plot.history))
         self.autosave = Autosave(self._new_autosave(), begun, interval_s)
         self._of_run[state.runs] = self.autosave
@@ -156,7 +156,7 @@ class Sessions:
     def _on_series(self) -> None:
         """The runs of another series are others; what nobody has saved of them stays on disk."""
         self._keep_decisions()
-        self._of_run, self._broken_off = {}, {}
+        self._of_run, self._broken_off, self._starts = {}, {}, {}
 
     def add(self, snapshot: Snapshot) -> None:
         """The run is here now."""
@@ -168,6 +168,10 @@ class Sessions:
 
     def _on_end(self, outcome: Outcome | None) -> None:
         autosave = self.autosave
+        if outcome is not None and outcome.result is not None:
+            run = self.bench.state.runs
+            path = Path(f"run {run}") if autosave is None else autosave.path
+            self._offer_to_go_on(self.session(), path, run)
         if autosave is None:
             return
         if outcome is not None and outcome.result is not None:
@@ -254,11 +258,13 @@ class Sessions:
         yield
         if session.result is not None:
             yield from self._show_result(session.result, spacing_A, history)
+            self._starts[state.result_run] = session.start
             if path != self._adopted:
                 state.is_saved(state.result_run)
+            self._offer_to_go_on(session, path, state.result_run)
         elif session.state is not None:
             yield from self._show_state(session, path, spacing_A, history)
-            self._offer_to_go_on(session, path)
+            self._offer_to_go_on(session, path, 0 if session.atoms is None else state.result_run)
         yield
         self._show_view(session.view)
         for name in ("data", "probe"):
@@ -291,21 +297,23 @@ class Sessions:
             return
         bench.state.runs += 1
         self._broken_off[bench.state.runs] = session
+        self._starts[bench.state.runs] = session.start
         yield from bench.layers.show_result_in_turns(result, spacing_A, turn=False)
         yield
         bench.run.keep_broken_off(result, history, spacing_A)
         if path != self._adopted:
             bench.state.is_saved(bench.state.result_run)
 
-    def _offer_to_go_on(self, session: Session, path: Path) -> None:
+    def _offer_to_go_on(self, session: Session, path: Path, number: int) -> None:
         run, series = self.bench.run, self.bench.state.series
-        if series is None or (session.atoms is None and exact(session) is None):
+        needs_it = session.result is not None or session.atoms is None
+        if series is None or (needs_it and exact(session) is None):
             return
         try:
             said = run.form.settings()
         except InputError:  # what it says cannot be used, and so be what the run was begun with
             said = None
-        run.offer_to_go_on(BrokenOff(session, path, series, said))
+        run.offer_to_go_on(BrokenOff(session, path, series, said), number)
 
     def _show_view(self, view: dict[str, Any]) -> None:
         layers = self.bench.layers

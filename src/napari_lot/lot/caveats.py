@@ -28,6 +28,9 @@ CROWDED_PART = 0.1
 FAR_OFF = 0.25
 """Relative difference of the typical nearest-neighbour distance from the expected one that needs a reason: bonds of an
 element differ by less between its crystal, its surface and a glass, and a pixel size errs by a few percent."""
+LEAST_ACROSS = 4.0
+"""Expected distances of neighbours across the images, at least: of fewer most atoms lie beside the edge, where atoms
+outside shine in."""
 LEAST_ATOMS = 10
 """Fewer have no typical distance."""
 NO_ATOMS_YET = "the run ended before the orbitals had become atoms: the atoms are a first guess."
@@ -110,7 +113,9 @@ def unfinished(reason: str, error_bars: bool) -> str:
     return f"{ended}: its error bars say how sharply the images fix the atoms, not how far it still had to go."
 
 
-def caveats(mean_agreement: float, left_over: float, positions: Floats, spacing_A: float) -> tuple[str, ...]:
+def caveats(
+    mean_agreement: float, left_over: float, positions: Floats, spacing_A: float, across_A: float
+) -> tuple[str, ...]:
     """Sentences for a person.
 
     Parameters
@@ -122,8 +127,16 @@ def caveats(mean_agreement: float, left_over: float, positions: Floats, spacing_
     positions : (N, 3) Å
     spacing_A : float
         Expected nearest-neighbour distance.
+    across_A : float
+        The shorter side of the images.
     """
     found = []
+    if across_A < LEAST_ACROSS * spacing_A:
+        found.append(
+            f"the images are {across_A:.1f} Å across, {across_A / spacing_A:.1f} distances of neighbours: most atoms "
+            "lie beside the edge, where atoms outside shine in, and the thickness of a film is a guess. Take larger "
+            "images, or check the pixel size."
+        )
     if mean_agreement < LEAST_AGREEMENT:
         found.append(
             f"the atoms hardly explain the images (correlation {mean_agreement:.2f} after blurring to atomic "

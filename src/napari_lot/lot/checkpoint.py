@@ -118,6 +118,11 @@ def taken(solver: Reconstruction) -> Checkpoint:
     return Checkpoint(numbers, words)
 
 
+def at_the_start() -> Checkpoint:
+    """Of a run in which nothing has been done yet: all of its road is left."""
+    return Checkpoint({}, {"code": code_mark(), "road": [], "plain": {"step": 0}, "edits": []})
+
+
 def in_the_midst(base: Checkpoint, steps: int, descent: Descent) -> Checkpoint:
     """Where a fit of ``steps`` is that began at a checkpoint: its arrays are those of the fit, which change no more."""
     numbers = {**base.numbers, "fit: x": descent.x, "fit: gradient": descent.gradient}

@@ -13,7 +13,7 @@ from scipy import ndimage, special
 from napari_lot.lot import population
 from napari_lot.lot.hull import Hull
 from napari_lot.lot.places import surroundings, surroundings_near
-from napari_lot.lot.prior import Prior
+from napari_lot.lot.prior import AlikePrior, Prior
 from napari_lot.lot.problem import Problem, State
 from napari_lot.lot.spread.common import OPTIONS
 from napari_lot.settings import Solver
@@ -323,13 +323,14 @@ class Evidence:
         """
         return existence(state.height, sigma_height, self.price(state))
 
-    def priors(self, state: State, groups: tuple[str, ...]) -> dict[str, Prior]:
-        """What is known beforehand of some groups, in units of the loss."""
+    def priors(self, state: State, groups: tuple[str, ...]) -> dict[str, Prior | AlikePrior]:
+        """What is known beforehand of some groups, in units of the loss; of heights, that they are alike."""
         s = self.settings
-        found: dict[str, Prior] = {}
+        found: dict[str, Prior | AlikePrior] = {}
         height = self.height_prior(state) if "height" in groups else None
         if height is not None:
-            found["height"] = height
+            mean = float(state.height.mean())
+            found["height"] = AlikePrior(height.strength * height.expected**2, mean, height.expected / mean)
         noise = self.inflation**2 * (1.0 if self.problem.kind == "poisson" else self.variance)
         spread = {
             "own_width": s.width_scatter_A,

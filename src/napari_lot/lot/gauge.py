@@ -48,6 +48,36 @@ def fix(problem: Problem, state: State, groups: Collection[str], refine: Collect
         state.shifts = state.shifts - (turn @ move) / problem.model.image_pixel_A
 
 
+def directions(problem: Problem, state: State, groups: Collection[str]) -> list[dict[str, Floats]]:
+    """Changes of the state that no image shows, to first order: by group, the change of that field.
+
+    Heights against scales, a translation against drift or centre, a turn of the object against the angles of all tilts.
+    A fit that steps along them goes nowhere, but rounding would let it wander. A probe that changes with depth sees a
+    translation along the beam, though hardly: that one is pinned all the same, where drift has nothing of it (``fix``).
+    """
+    found: list[dict[str, Floats]] = []
+    if {"height", "scale"} <= set(groups):
+        found.append({"height": state.height.copy(), "scale": -state.scale})
+    if "positions" not in groups:
+        return found
+    positions, turn = state.positions, problem.rotations(state)
+    pixel = problem.model.image_pixel_A
+    if "shifts" in groups:
+        for axis in range(3):
+            shifts = -turn[:, :2, axis] / pixel
+            found.append({"positions": np.tile(np.eye(3)[axis], (len(positions), 1)), "shifts": shifts})
+    elif "center" in groups:  # what all tilts show as one shift: along a single tilt axis
+        design = np.concatenate([turn[:, :2], np.tile(np.eye(2), (len(turn), 1, 1))], 2).reshape(-1, 5)
+        _, sizes, rows = np.linalg.svd(design)
+        for row in rows[sizes < 1e-9 * sizes[0]]:
+            found.append({"positions": np.tile(row[:3], (len(positions), 1)), "center": row[3:] / pixel})
+    if "angles" in groups:
+        for axis in range(3):
+            common = np.eye(3)[axis]
+            found.append({"positions": np.cross(common, positions), "angles": -turn @ common})
+    return found
+
+
 def _fix_turn(problem: Problem, state: State) -> None:
     """Turn the object by what the corrections of all tilts have in common, and take it from them."""
     own, fitted = problem.model.rotations.numpy(), problem.fitted

@@ -23,6 +23,7 @@ from napari_lot.lot.problem import State
 from napari_lot.lot.reconstruct import Reconstruction
 from napari_lot.lot.withheld import correlation, parted, predicted
 from napari_lot.physics.probe import probe_slices
+from napari_lot.result import Checkpoint
 
 if TYPE_CHECKING:
     from napari_lot.job import Job
@@ -106,10 +107,12 @@ def outcome(
     seconds: dict[str, float],
     began: float,
     converged: bool,
+    checkpoint: Checkpoint | None,
 ) -> Result:
     """The result of a run that has ended for a ``reason``; ``began`` is when, by the clock of the solver.
 
-    ``converged`` tells whether the fit came to its end, also where what followed it did not.
+    ``converged`` tells whether the fit came to its end, also where what followed it did not; ``checkpoint`` is where it
+    would go on that has not.
     """
     mark = solver.clock()
     asked = _asked_for(solver, reason)
@@ -172,6 +175,7 @@ def outcome(
         settings=job.settings,
         correlation=correlation(observed, calculated, mask),
         withheld=job.withheld,
+        checkpoint=checkpoint,
         details={
             "width_A": state.width.tolist(),
             "log": list(solver.log),
@@ -211,7 +215,8 @@ def outcome(
         warnings = [NO_ATOMS_YET]
     else:
         warnings = [] if converged else [unfinished(reason, precision is not None)]
-        warnings += caveats(agree, left_over, state.positions, job.spacing_A)
+        across_A = min(series.images.shape[1:]) * series.pixel_size_A
+        warnings += caveats(agree, left_over, state.positions, job.spacing_A, across_A)
     if precision is not None and settings.data.denoised:
         warnings.append(NOT_CALIBRATED)
     if damage.changed:

@@ -8,13 +8,15 @@ orbitals share, and what trades places there, has its whole curvature (``shared`
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable, Generator, Iterator, Mapping
+from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy import linalg
 
-from napari_lot.lot.prior import Prior
+from napari_lot.lot import gauge
+from napari_lot.lot.prior import AlikePrior, Prior
 from napari_lot.lot.problem import Evaluation, Problem, State
 from napari_lot.lot.shared import WHOLLY_SHARED, SharedModes
 
@@ -118,7 +120,7 @@ def lbfgs(
     curvature: dict[str, Floats],
     iterations: int,
     tolerance: float,
-    priors: Mapping[str, Prior] | None = None,
+    priors: Mapping[str, Prior | AlikePrior] | None = None,
     memory: int = MEMORY,
     shared: SharedModes | None = None,
     parts: int = 1,
@@ -152,9 +154,14 @@ def lbfgs(
             total += prior.cost(getattr(there, name))
             whole.gradients[name] += prior.gradient(getattr(there, name))
         gradient = np.concatenate([whole.gradients[g].ravel() for g in groups])
-        return total, gradient * scale, whole
+        return total, seen(gradient * scale), whole
 
-    inverse = _first_inverse(state, groups, scale, shared)
+    seen = _without(gauge.directions(problem, state, groups), state, groups, scale)
+    first_inverse = _first_inverse(state, groups, scale, shared)
+
+    def inverse(gradient: Floats) -> Floats:
+        return seen(first_inverse(gradient))
+
     where = _place_of(state, groups, "positions")
     pairs: deque[tuple[Floats, Floats, float]] = deque(goes_on.pairs if goes_on else (), maxlen=memory)
     if goes_on is None:
@@ -221,15 +228,29 @@ def _place_of(state: State, groups: tuple[str, ...], group: str) -> slice:
     return slice(0, 0)
 
 
+def _vectors(changes: Sequence[Mapping[str, Floats]], state: State, groups: tuple[str, ...]) -> Floats:
+    """Changes of fields of the state as rows (K, P), packed."""
+    nothing = {group: np.zeros(2) if group == "center" else np.zeros(getattr(state, group).size) for group in groups}
+    return np.array([np.concatenate([change.get(g, nothing[g]).ravel() for g in groups]) for change in changes])
+
+
+def _without(
+    changes: Sequence[Mapping[str, Floats]], state: State, groups: tuple[str, ...], scale: Floats
+) -> Callable[[Floats], Floats]:
+    """Takes out of a scaled vector what no image shows: nothing is steep there, and rounding lets a fit wander."""
+    if not changes:
+        return lambda vector: vector
+    unseen = linalg.orth((_vectors(changes, state, groups) / scale).T)  # (parameters, K)
+    return lambda vector: vector - unseen @ (unseen.T @ vector)
+
+
 def _first_inverse(
     state: State, groups: tuple[str, ...], scale: Floats, shared: SharedModes | None
 ) -> Callable[[Floats], Floats]:
     """Inverse Hessian of the scaled parameters before any step: each by itself, and the shared ones in full."""
     if shared is None or not shared.changes:
         return lambda g: g.copy()
-    nothing = {group: np.zeros(2) if group == "center" else np.zeros(getattr(state, group).size) for group in groups}
-    modes = np.array([np.concatenate([change.get(g, nothing[g]).ravel() for g in groups]) for change in shared.changes])
-    root = (modes / scale).T @ shared.inverse_root()  # (parameters, K)
+    root = (_vectors(shared.changes, state, groups) / scale).T @ shared.inverse_root()  # (parameters, K)
     alone = np.ones(len(scale))
     for group in WHOLLY_SHARED:
         alone[_place_of(state, groups, group)] = 0.0  # the modes hold all of them

@@ -15,7 +15,7 @@ from napari_lot.lot import gauge
 from napari_lot.lot.aberrations import fit_aberrations
 from napari_lot.lot.adaptive import fit_correction
 from napari_lot.lot.align import match_shifts
-from napari_lot.lot.checkpoint import Road, act, in_the_midst, put_in_place, taken, unfinished
+from napari_lot.lot.checkpoint import Road, act, at_the_start, in_the_midst, put_in_place, taken, unfinished
 from napari_lot.lot.fitting import Progress
 from napari_lot.lot.hull import Hull
 from napari_lot.lot.polish import Descent
@@ -93,6 +93,11 @@ class Reconstruction(PopulationFit):
         self.road.left = [(str(name), value) for name, value in checkpoint.words["road"]]
         self.checkpoint = checkpoint
         self._unfinished = unfinished(checkpoint)
+
+    def reached(self) -> Checkpoint | None:
+        """Where the run would go on now; None where atoms were edited since then."""
+        checkpoint = self.checkpoint or at_the_start()
+        return checkpoint if len(checkpoint.words["edits"]) == len(self.by_hand) else None
 
     def passes(self, stage: str, count: int, groups: tuple[str, ...], cosine: bool = False) -> Iterator[Progress]:
         """As of any fit; passed over where it had been done."""
@@ -216,6 +221,7 @@ class Reconstruction(PopulationFit):
             self._gather(FIRST_GUESS_BLUR * self.spacing_A)
             self._cull(min(self.settings.cull[-1], max(0.5 * self.weakest, self.settings.cull[0])))
         self.problem.model.set_coarse(False)
+        self.state = self.state.select(self.state.height > 0)
         if self.p_element is not None:  # of orbitals in another order, or of others
             self.tells_species()
 

@@ -27,6 +27,7 @@ from napari_lot.lot.problem import State
 from napari_lot.lot.reconstruct import Reconstruction
 from napari_lot.lot.shown import EVERYWHERE, shown
 from napari_lot.lot.torch_threads import one_torch_thread
+from napari_lot.result import Checkpoint
 
 if TYPE_CHECKING:
     from napari_lot.job import Job
@@ -162,6 +163,7 @@ def _run(job: Job, control: Control, before: Mapping[str, float]) -> Iterator[Sn
     live.solver = solver
     hands = Handedness(solver, solver.adaptive)
     reason, converged = "converged", False
+    reached: Checkpoint | None = None
     try:
         if job.start is None:
             for progress in solver.condense():
@@ -177,8 +179,10 @@ def _run(job: Job, control: Control, before: Mapping[str, float]) -> Iterator[Sn
         reason = STOP_REASONS.get(str(stop), str(stop))
     job.stop_reason = reason
     if reason not in ("converged", "cancelled"):
+        reached = solver.reached()
         solver.settle()
         if (edit := control.take_edit()) is not None:
+            reached = None  # which knows nothing of the edit
             # what was edited during the last pause is a part of what there is: fitted as long as a person waits
             solver.take(edit)
             solver.fit_briefly()
@@ -191,7 +195,9 @@ def _run(job: Job, control: Control, before: Mapping[str, float]) -> Iterator[Sn
     seconds |= solver.seconds
     if paused:
         seconds["paused"] = paused
-    job.result = outcome(job, ready, solver, hands, reason, seconds, began, converged)
+    # what the stages took before a run went on is in their seconds, and so in the total
+    before_that = 0.0 if job.checkpoint is None else sum(job.checkpoint.words["plain"].get("seconds", {}).values())
+    job.result = outcome(job, ready, solver, hands, reason, seconds, began - before_that, converged, reached)
     ready.problem.model.close()
     live.everything(job.result)
     yield live.snapshot("finished", solver.step, solver.step, solver.state, job.result.message)

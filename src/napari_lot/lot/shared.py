@@ -17,7 +17,7 @@ import torch
 from numpy.typing import NDArray
 from scipy import linalg
 
-from napari_lot.lot.prior import Prior
+from napari_lot.lot.prior import AlikePrior, Prior
 from napari_lot.lot.problem import Problem, State
 
 Floats = NDArray[np.float64]
@@ -73,7 +73,7 @@ class SharedModes:
 
 
 def shared_modes(
-    problem: Problem, state: State, groups: tuple[str, ...], priors: Mapping[str, Prior] | None = None
+    problem: Problem, state: State, groups: tuple[str, ...], priors: Mapping[str, Prior | AlikePrior] | None = None
 ) -> SharedModes:
     """The modes of the groups of a state: heights, width and learnt shape of each kind, and an even background.
 
@@ -118,7 +118,7 @@ def shared_modes(
         if group in groups:
             nothing = np.zeros(getattr(state, group).size)
             own = np.array([change[group].ravel() if group in change else nothing for change in changes])
-            curvature += prior.strength * own @ own.T
+            curvature += prior.along(own)
     return SharedModes(tuple(changes), curvature)
 
 

@@ -12,6 +12,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Literal
 
+import numpy as np
+
 from napari_lot.errors import InputError
 from napari_lot.series.tilt_series import TiltSeries
 from napari_lot.settings import Settings
@@ -88,6 +90,13 @@ def detector_of(series: TiltSeries, settings: Settings) -> Detector | None:
     return Detector(gain, data.offset, (data.read_noise / gain) ** 2)
 
 
+def _look_like_counts(series: TiltSeries) -> bool:
+    """Whether all values of the first tilt that is used are whole numbers, none of them negative."""
+    used = next((t for t in range(len(series)) if t not in series.excluded), 0)
+    image = series.images[used]
+    return bool((image >= 0).all() and (image == np.rint(image)).all())
+
+
 def choose_likelihood(series: TiltSeries, settings: Settings) -> Choice:
     """Least squares or Poisson, and why.
 
@@ -113,7 +122,10 @@ def choose_likelihood(series: TiltSeries, settings: Settings) -> Choice:
     if settings.data.denoised:
         return Choice("lsq", "the images were denoised, so that their noise is no longer that of electrons", None)
     if detector is None:
-        return Choice("lsq", "nothing says how the values relate to electrons (counts, or a detector's gain)", None)
+        why = "nothing says how the values relate to electrons (counts, or a detector's gain)"
+        if _look_like_counts(series):
+            why += "; they are whole numbers: if these are electrons, say that the images are counts"
+        return Choice("lsq", why, None)
     if series.counts:
         why = "the images are electron counts"
     else:

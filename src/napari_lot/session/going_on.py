@@ -35,11 +35,12 @@ class GoingOn:
 
 
 def exact(session: Session) -> Checkpoint | None:
-    """Where a run was that had not ended; None where its file does not say it, or other code wrote it.
+    """Where a run was that broke off or was ended before its end; None where that is not said, or other code wrote it.
 
     Other code may take another road, and atoms that a person has edited are not those of the checkpoint.
     """
-    checkpoint = None if session.state is None or session.result is not None else session.state.checkpoint
+    found = session.state if session.result is None else session.result
+    checkpoint = None if found is None else found.checkpoint
     if checkpoint is None or checkpoint.words.get("code") != code_mark():
         return None
     return checkpoint

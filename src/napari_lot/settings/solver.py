@@ -194,7 +194,7 @@ class Solver(Frozen):
         True, description="An adaptive probe may change with depth beyond its aberrations, and be attenuated."
     )
     polish_steps: int = Field(100, ge=0, le=10000, description="Quasi-Newton steps over all tilts at the end, at most.")
-    tolerance: float = Field(1e-7, gt=0, lt=1, description="Done when a step promises less than this part of the loss.")
+    tolerance: float = Field(1e-8, gt=0, lt=1, description="Done when a step promises less than this part of the loss.")
 
     @field_validator("merge_distances", "cull")
     @classmethod

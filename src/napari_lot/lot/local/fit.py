@@ -299,6 +299,7 @@ class LocalFit:
             p_element=c.get("p_element"),
             tilts_seen=c["tilts_seen"],
             details={**self.result.details, "next_id": self.next_id, **details},
+            checkpoint=None,  # of other atoms
         )
 
     def missing(self, center_A: ArrayLike) -> tuple[Change, float]:

@@ -14,6 +14,8 @@ Floats = NDArray[np.float64]
 
 RIDGE = 1e-6
 """Added to the Hessian, in units of each parameter's own curvature, for atoms that cannot be told apart."""
+LEAST_CURVATURE = 1e-12
+"""Of a parameter, as a part of the largest: what has less is shown by no image."""
 MEMORY = 8
 
 
@@ -49,7 +51,9 @@ def minimize(
     evaluations : int
         At most.
     """
-    own = np.maximum(np.diagonal(hessian), 1e-300)
+    own = np.diagonal(hessian)
+    # the place of an atom without height has no curvature, and would be sent to infinity by what rounding leaves
+    own = np.maximum(own, LEAST_CURVATURE * max(float(own.max(initial=0.0)), 1e-300))
     unit = 1.0 / np.sqrt(own)
     scaled = hessian * unit[:, None] * unit
     scaled[np.diag_indices_from(scaled)] = 1.0

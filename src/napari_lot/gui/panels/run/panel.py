@@ -5,6 +5,8 @@ from __future__ import annotations
 import logging
 import time
 from collections.abc import Callable, Iterator
+from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
@@ -94,12 +96,13 @@ class RunPanel(QWidget):
         self.go_on = QPushButton("Go on with it")
         self.go_on.setObjectName("go_on")
         self.go_on.setToolTip(
-            "Go on where this run broke off, to the result that it would have come to; with other settings, another "
-            "series, or where its file does not say exactly where it was, from its atoms."
+            "Go on where this run broke off or was ended, to the result that it would have come to; with other "
+            "settings, another series, or where its file does not say exactly where it was, from its atoms."
         )
         self.go_on.clicked.connect(self._go_on)
         self.go_on.hide()
-        self.broken_off: BrokenOff | None = None
+        # by the number of the run; 0: of one that had nothing to show yet
+        self._can_go_on: dict[int, BrokenOff] = {}
         self.updates = QComboBox()
         self.updates.setObjectName("updates")
         self.updates.addItems(list(UPDATES))
@@ -191,7 +194,7 @@ class RunPanel(QWidget):
         if not self.state.again and self._has_series:
             self.form.begin_anew()
         if self.state.result is None:
-            self.broken_off = None
+            self._can_go_on = {}
             self.go_on.hide()
         self._has_series = self.state.series is not None
         self.update_buttons()
@@ -234,10 +237,28 @@ class RunPanel(QWidget):
         self.state.keep(result, history)
         self.table.add(result, spacing_A)
 
-    def offer_to_go_on(self, broken: BrokenOff) -> None:
-        """A session was opened whose run did not end, and can go on."""
-        self.broken_off = broken
-        self.go_on.show()
+    def offer_to_go_on(self, broken: BrokenOff, run: int) -> None:
+        """A run did not come to its end, and can go on; ``run`` is its number, 0 where it had nothing to show yet."""
+        self._can_go_on[run] = broken
+        self._update_go_on()
+
+    @property
+    def broken_off(self) -> BrokenOff | None:
+        """How what is shown goes on, None where it has come to its end or its atoms are others now."""
+        result = self.state.result
+        if result is None:
+            return self._can_go_on.get(0)
+        ended = result.checkpoint is None and not did_not_end(result)
+        return None if ended else self._can_go_on.get(self.state.result_run)
+
+    def is_kept_in(self, path: Path) -> None:
+        """The run that is shown was saved: what it was read from may go."""
+        run, broken = self.state.result_run, self.broken_off
+        if broken is not None:
+            self._can_go_on[run] = replace(broken, path=path)
+
+    def _update_go_on(self) -> None:
+        self.go_on.setVisible(self.broken_off is not None and not self.state.running)
 
     def _go_on(self) -> None:
         broken = self.broken_off
@@ -466,7 +487,7 @@ class RunPanel(QWidget):
         result, run = self.state.result, self.state.result_run
         if self.state.running:
             return
-        self.go_on.setVisible(did_not_end(result))
+        self._update_go_on()
         if result is None:
             self.ended = None
             self.progress.hide()
