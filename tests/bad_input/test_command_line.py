@@ -140,7 +140,7 @@ RECONSTRUCT: dict[str, tuple[dict[str, str | None], dict[str, g.Make], str]] = {
     "the same angle": (
         {},
         {"angles.csv": angles([5] * TILTS)},
-        "series.tif: only 1 distinct tilt to use: tomography needs at least 3, and in practice dozens.",
+        "angles.csv: only 1 distinct tilt to use: tomography needs at least 3, and in practice dozens.",
     ),
     "excluded beyond": (
         {"--exclude": "77"},

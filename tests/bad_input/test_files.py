@@ -581,12 +581,12 @@ SERIES: dict[str, tuple[dict[str, g.Make], dict[str, Any], str]] = {
     "one angle for all": (
         {"a.tif": g.tif()},
         {"angles": [5] * 7},
-        "a.tif: only 1 distinct tilt to use: tomography needs at least 3, and in practice dozens.",
+        "a.tif (angles given): only 1 distinct tilt to use: tomography needs at least 3, and in practice dozens.",
     ),
     "two angles": (
         {"a.tif": g.tif()},
         {"angles": [5, 6] * 3 + [5]},
-        "a.tif: only 2 distinct tilts to use: tomography needs at least 3, and in practice dozens.",
+        "a.tif (angles given): only 2 distinct tilts to use: tomography needs at least 3, and in practice dozens.",
     ),
     **{
         f"angle file, {name}": ({"a.tif": g.tif(), file: make}, {"angles": file}, sentence)

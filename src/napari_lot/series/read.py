@@ -16,7 +16,14 @@ from napari_lot.files import check_readable
 from napari_lot.progress import Progress, nothing, part
 from napari_lot.series.angles import AngleTable, Geometry, read_angles, to_lot_angles
 from napari_lot.series.arrays import read_npy, read_npz
-from napari_lot.series.checks import check_angles, check_mask, check_pixel_type, check_stack_shape, mask_of_finite
+from napari_lot.series.checks import (
+    check_angles,
+    check_enough,
+    check_mask,
+    check_pixel_type,
+    check_stack_shape,
+    mask_of_finite,
+)
 from napari_lot.series.raw import RawSeries, check_ending
 from napari_lot.series.rosetta import MODULES, read_rosetta
 from napari_lot.series.several import by_name, images_in, read_several
@@ -129,6 +136,7 @@ def read_series(
     check_stack_shape(images.shape, str(path))
     check_angles(values, len(images), table.source)
     lot_angles = to_lot_angles(values, shape_geometry)
+    check_enough(lot_angles, np.arange(len(images)), table.source)  # too few before any tilt is left out
     mask_array = read_mask(mask) if isinstance(mask, (str, Path)) else mask
     if mask_array is None:
         mask_array = raw.mask
