@@ -19,6 +19,7 @@ from napari_lot.gui.doubts.judging import Made
 from napari_lot.gui.forms.section import READY
 from napari_lot.gui.live import Outcome
 from napari_lot.gui.panels.data.reading import name_of_file
+from napari_lot.gui.panels.run.go_on import NOTHING_TO_SHOW
 from napari_lot.gui.panels.run.panel import FALLBACK_SPACING_A
 from napari_lot.gui.preferences import preferences
 from napari_lot.gui.state import History, history_of, rows_of
@@ -124,7 +125,7 @@ class Sessions:
 
         if kind not in (EVERYTHING, SESSION):
             return
-        self.bench.run.is_kept_in(path)
+        self.bench.run.go_on.is_kept_in(path)
         autosave = self._of_run.pop(self.bench.state.result_run, None)
         if autosave is not None:
             self._decided = None
@@ -264,7 +265,7 @@ class Sessions:
             self._offer_to_go_on(session, path, state.result_run)
         elif session.state is not None:
             yield from self._show_state(session, path, spacing_A, history)
-            self._offer_to_go_on(session, path, 0 if session.atoms is None else state.result_run)
+            self._offer_to_go_on(session, path, NOTHING_TO_SHOW if session.atoms is None else state.result_run)
         yield
         self._show_view(session.view)
         for name in ("data", "probe"):
@@ -313,7 +314,7 @@ class Sessions:
             said = run.form.settings()
         except InputError:  # what it says cannot be used, and so be what the run was begun with
             said = None
-        run.offer_to_go_on(BrokenOff(session, path, series, said), number)
+        run.go_on.offer(BrokenOff(session, path, series, said), number)
 
     def _show_view(self, view: dict[str, Any]) -> None:
         layers = self.bench.layers

@@ -5,8 +5,6 @@ from __future__ import annotations
 import logging
 import time
 from collections.abc import Callable, Iterator
-from dataclasses import replace
-from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
@@ -16,7 +14,6 @@ from qtpy.QtWidgets import QComboBox, QHBoxLayout, QLabel, QPushButton, QVBoxLay
 from napari_lot.atoms import Orbitals
 from napari_lot.errors import InputError
 from napari_lot.export import with_elements
-from napari_lot.gui.broken_off import BrokenOff, did_not_end
 from napari_lot.gui.canvas.layers import WorkbenchLayers
 from napari_lot.gui.forms.preset_row import PresetRow
 from napari_lot.gui.forms.progress_line import ProgressLine
@@ -26,6 +23,7 @@ from napari_lot.gui.live import Outcome, RunnableJob, Runner
 from napari_lot.gui.look import failure
 from napari_lot.gui.panels.run.editing import EditBox
 from napari_lot.gui.panels.run.form import RunForm
+from napari_lot.gui.panels.run.go_on import GoOn
 from napari_lot.gui.panels.run.progress import ProgressView
 from napari_lot.gui.panels.run.runs import RunTable
 from napari_lot.gui.panels.run.words import NO_RESULT, NOTHING_DRAWN
@@ -93,16 +91,8 @@ class RunPanel(QWidget):
         self.table = RunTable(state, layers)
         self.edited = Sentence("edited")
         self.edited.hide()
-        self.go_on = QPushButton("Go on with it")
-        self.go_on.setObjectName("go_on")
-        self.go_on.setToolTip(
-            "Go on where this run broke off or was ended, to the result that it would have come to; with other "
-            "settings, another series, or where its file does not say exactly where it was, from its atoms."
-        )
+        self.go_on = GoOn(state)
         self.go_on.clicked.connect(self._go_on)
-        self.go_on.hide()
-        # by the number of the run; 0: of one that had nothing to show yet
-        self._can_go_on: dict[int, BrokenOff] = {}
         self.updates = QComboBox()
         self.updates.setObjectName("updates")
         self.updates.addItems(list(UPDATES))
@@ -194,8 +184,7 @@ class RunPanel(QWidget):
         if not self.state.again and self._has_series:
             self.form.begin_anew()
         if self.state.result is None:
-            self._can_go_on = {}
-            self.go_on.hide()
+            self.go_on.forget()
         self._has_series = self.state.series is not None
         self.update_buttons()
 
@@ -237,31 +226,8 @@ class RunPanel(QWidget):
         self.state.keep(result, history)
         self.table.add(result, spacing_A)
 
-    def offer_to_go_on(self, broken: BrokenOff, run: int) -> None:
-        """A run did not come to its end, and can go on; ``run`` is its number, 0 where it had nothing to show yet."""
-        self._can_go_on[run] = broken
-        self._update_go_on()
-
-    @property
-    def broken_off(self) -> BrokenOff | None:
-        """How what is shown goes on, None where it has come to its end or its atoms are others now."""
-        result = self.state.result
-        if result is None:
-            return self._can_go_on.get(0)
-        ended = result.checkpoint is None and not did_not_end(result)
-        return None if ended else self._can_go_on.get(self.state.result_run)
-
-    def is_kept_in(self, path: Path) -> None:
-        """The run that is shown was saved: what it was read from may go."""
-        run, broken = self.state.result_run, self.broken_off
-        if broken is not None:
-            self._can_go_on[run] = replace(broken, path=path)
-
-    def _update_go_on(self) -> None:
-        self.go_on.setVisible(self.broken_off is not None and not self.state.running)
-
     def _go_on(self) -> None:
-        broken = self.broken_off
+        broken = self.go_on.way
         if broken is None or not self._may_begin():
             return
         needs = self.needs(atoms=True)
@@ -487,7 +453,7 @@ class RunPanel(QWidget):
         result, run = self.state.result, self.state.result_run
         if self.state.running:
             return
-        self._update_go_on()
+        self.go_on.update_shown()
         if result is None:
             self.ended = None
             self.progress.hide()
