@@ -134,3 +134,13 @@ def test_export_of_a_session_and_of_a_file(quick, series, tmp_path, capsys):
     ):
         assert run(["export", *args]) == 2
         assert why in capsys.readouterr().err
+
+
+def test_a_time_limit_is_that_of_one_go(quick, series, tmp_path, capsys):
+    path = done(series, tmp_path / "out", "--max-minutes", "3")
+    assert quick.seen[-1].settings.solver.max_minutes == 3
+    assert run(["resume", str(path), "--out", str(tmp_path / "b")]) == 0
+    assert quick.seen[-1].settings.solver.max_minutes is None
+    assert "This run had come to its end: its atoms are refined." in capsys.readouterr().err
+    assert run(["resume", str(path), "--out", str(tmp_path / "c"), "--max-minutes", "5"]) == 0
+    assert quick.seen[-1].settings.solver.max_minutes == 5

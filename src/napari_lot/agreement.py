@@ -19,6 +19,10 @@ from napari_lot.settings.tilts import withheld_tilts
 LEAST_TILTS_FOR_PROBE = 8
 """Each tilt sees every atom at another depth: a few depths are needed before a probe can be told from its atoms."""
 
+MOST_ACROSS = 10.0
+"""Widths of the images within which atoms to begin with must lie along each axis: of a thick specimen in a small field,
+and far less than what a wrong unit makes of them."""
+
 
 def checked_weights(series: TiltSeries, settings: Settings) -> NDArray[np.float64]:
     """Factor (T,) on the log-likelihood of every tilt.
@@ -94,6 +98,17 @@ def shared_out(series: TiltSeries, data: Data) -> tuple[TiltSeries, tuple[int, .
         raise InputError(f"--withhold {data.withhold}: too few tilts are left to fit. {error}") from None
 
 
+def _check_near(start: Orbitals, series: TiltSeries, name: str) -> None:
+    """Atoms to begin with lie where the images could be of them."""
+    across_A = max(series.images.shape[1:]) * series.pixel_size_A
+    farthest_A = float(np.abs(start.positions).max(initial=0.0))
+    if not farthest_A <= MOST_ACROSS * across_A:
+        raise InputError(
+            f"{name}: an atom lies {farthest_A:.3g} Å from the rotation centre, and the images are {across_A:.3g} Å "
+            "across: give positions in Å, 0 at the rotation centre."
+        )
+
+
 def check_agreement(settings: Settings, series: TiltSeries, start: Orbitals | None) -> None:
     """Settings that say something of the series or the start say the same as these do.
 
@@ -113,6 +128,8 @@ def check_agreement(settings: Settings, series: TiltSeries, start: Orbitals | No
         raise InputError(
             f"start.kind: the atoms of {settings.start.kind} are to be read and given to the job as its start."
         )
+    if start is not None:
+        _check_near(start, series, settings.start.kind)
     if settings.model.probe == "direct" and solver.tilt_defocus_A is not None:
         raise InputError(
             "solver.tilt_defocus_A: direct projection has no focus: take a rigid or an adaptive probe (--probe)."

@@ -154,7 +154,7 @@ def write_results(
         result,
         history=run.get("history", np.zeros((0, 3))),
         start=run.get("start"),
-        notes={name: result.details[name] for name in ("edits", "decisions") if name in result.details},
+        notes=result.by_hand,
     )
     probe, before = result.probe, result.probe_before
     writers: dict[str, Callable[[Path], None]] = {

@@ -128,6 +128,11 @@ class Result:
         return found
 
     @property
+    def by_hand(self) -> dict[str, Any]:
+        """What a person has changed: ``edits`` in pauses and ``decisions`` since, where there are any."""
+        return {name: self.details[name] for name in ("edits", "decisions") if name in self.details}
+
+    @property
     def probe_changed(self) -> bool:
         """Whether the fit changed the probe of the settings."""
         before = self.probe_before

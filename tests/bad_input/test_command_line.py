@@ -291,6 +291,16 @@ RECONSTRUCT: dict[str, tuple[dict[str, str | None], dict[str, g.Make], str]] = {
         {"s.xyz": g.text("0\n\n")},
         "s.xyz: the file holds no atoms; give one that does.",
     ),
+    "start far away": (
+        {"--start": "s.xyz"},
+        {"s.xyz": g.text("2\n\nPt 1e30 0 0\nPt 1e30 3 3\n")},
+        "s.xyz: an atom lies 1e+30 Å from the rotation centre, and the images are 7.8 Å across: give positions in Å, 0 at the rotation centre.",
+    ),
+    "autosave not a number": (
+        {"--set": "output.autosave_s=nan"},
+        {},
+        "--set output.autosave_s: must be a number (given: 'nan').",
+    ),
     "start of another element": (
         {"--start": "s.xyz"},
         {"s.xyz": g.text("1\n\nAu 0 0 0\n")},

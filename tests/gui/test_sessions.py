@@ -412,19 +412,33 @@ def test_a_run_that_was_broken_off_goes_on_exactly_where_it_was(
     assert not button.isVisibleTo(workbench.run)
 
 
+class EndedEarly(StandInJob):
+    """Says where it was, where it was finished early."""
+
+    REACHED = Checkpoint({"a": np.arange(3.0)}, {"code": code_mark(), "road": [], "plain": {"step": 2}})
+
+    def run(self, control: Any = None) -> Any:
+        yield from super().run(control)
+        if self.result is not None and self.result.stop_reason == "finished early":
+            self.result = replace(self.result, checkpoint=self.REACHED)
+
+
+def finish_early(bench: Any, hand: Any) -> None:
+    """Begin a run and finish it after some steps."""
+    bench.run.plot.clear()
+    hand.click(child(bench, "start"))
+    hand.until(lambda: len(bench.run.plot.history) > 3)
+    hand.click(child(bench, "finish"))
+    hand.until(lambda: not bench.state.running)
+
+
 @pytest.mark.parametrize("autosave_s", [20.0, 0.0])
 def test_a_run_that_was_finished_early_goes_on_exactly_where_it_was(
     ready: Any, hand: Any, notified: Any, tmp_path: Path, monkeypatch: Any, autosave_s: float
 ) -> None:
     """From the window in which it ran, and from its session in another moment."""
     given: list[Any] = []
-    reached = Checkpoint({"a": np.arange(3.0)}, {"code": code_mark(), "road": [], "plain": {"step": 2}})
-
-    class EndedEarly(StandInJob):
-        def run(self, control: Any = None) -> Any:
-            yield from super().run(control)
-            if self.result is not None and self.result.stop_reason == "finished early":
-                self.result = replace(self.result, checkpoint=reached)
+    reached = EndedEarly.REACHED
 
     def make(series: Any, settings: Any, atoms: Any = None, checkpoint: Any = None) -> StandInJob:
         given.append((settings, atoms, checkpoint))
@@ -436,10 +450,7 @@ def test_a_run_that_was_finished_early_goes_on_exactly_where_it_was(
     button = child(ready, "go_on")
     monkeypatch.setattr(sessions, "preferences", lambda: Preferences(autosave_s=autosave_s or None))
     open_step(ready, hand, "run")
-    hand.click(child(ready, "start"))
-    hand.until(lambda: len(ready.run.plot.history) > 3)
-    hand.click(child(ready, "finish"))
-    hand.until(lambda: not ready.state.running)
+    finish_early(ready, hand)
     assert ready.state.result.stop_reason == "finished early"
     assert button.isVisibleTo(ready.run)
     path = tmp_path / "mine.lot.h5"
@@ -458,6 +469,69 @@ def test_a_run_that_was_finished_early_goes_on_exactly_where_it_was(
     hand.until(lambda: len(given) == 3 and not ready.state.running)
     assert given[2][2].words == reached.words
     assert notified() == []
+
+
+def test_a_run_whose_going_on_was_cancelled_can_still_go_on_until_it_leaves_the_list(ready: Any, hand: Any) -> None:
+    given: list[Any] = []
+
+    def make(series: Any, settings: Any, *start: Any) -> StandInJob:
+        given.append(start)
+        return EndedEarly(series, settings, step_s=0.05, steps=2000)
+
+    ready.run.make_job = make
+    button = child(ready, "go_on")
+    open_step(ready, hand, "run")
+    finish_early(ready, hand)
+    hand.click(button)
+    hand.until(lambda: len(given) == 2)
+    assert not button.isVisibleTo(ready.run)
+    hand.click(child(ready, "cancel"))
+    hand.until(lambda: not ready.state.running)
+    assert given[1] == (None, EndedEarly.REACHED)
+    assert child(ready, "edited").text() == "Going on exactly after pass 2."
+    assert button.isVisibleTo(ready.run), "run 1 is what is there"
+    # with an atom deleted since it goes on from what is left
+    result = ready.state.result
+    fewer = replace(
+        result,
+        orbitals=result.orbitals.take(slice(1, None)),
+        checkpoint=None,
+        details={**result.details, "decisions": [{"what": "delete"}]},
+    )
+    ready.state.change(fewer)
+    assert button.isVisibleTo(ready.run)
+    hand.click(button)
+    hand.until(lambda: len(given) == 3)
+    assert len(given[2][0]) == len(result.orbitals) - 1
+    assert child(ready, "edited").text().startswith("Atoms of this run were changed by hand")
+    hand.click(child(ready, "cancel"))
+    hand.until(lambda: not ready.state.running)
+    ready.run.table.confirm = lambda question: True
+    hand.click(child(ready, "run_remove"))
+    hand.until(lambda: ready.state.result is None)
+    assert not button.isVisibleTo(ready.run)
+    assert ready.run.go_on._known == {}
+
+
+def test_with_the_autosave_switched_off_that_of_an_earlier_run_stays_as_it_was(
+    ready: Any, hand: Any, monkeypatch: Any
+) -> None:
+    ready.run.make_job = lambda series, settings: EndedEarly(series, settings, step_s=0.05, steps=2000)
+    open_step(ready, hand, "run")
+    finish_early(ready, hand)
+    autosave = ready.sessions.autosave
+    autosave.wait()
+    before = autosave.path.read_bytes()
+    monkeypatch.setattr(sessions, "preferences", lambda: Preferences(autosave_s=None))
+    finish_early(ready, hand)
+    assert ready.state.result_run == 2
+    autosave.wait()
+    assert autosave.path.read_bytes() == before
+    hand.click(child(ready, "start"))
+    hand.until(lambda: len(ready.run.plot.history) > 1)
+    hand.click(child(ready, "cancel"))
+    hand.until(lambda: not ready.state.running)
+    assert autosave.path.read_bytes() == before
 
 
 @pytest.mark.parametrize("stage", ["refine", "positions"])
@@ -483,6 +557,7 @@ def test_with_other_settings_a_run_goes_on_from_its_atoms_or_says_that_it_has_no
     hand.until(lambda: workbench.state.result is not None and workbench.state.result.stop_reason == "converged")
     settings, start = given[0]
     assert settings.solver.seed == 5
+    assert child(workbench, "edited").text().startswith("Settings or series are not those of that run")
     assert settings.start.kind == str(path)
     assert len(start) == 1
 

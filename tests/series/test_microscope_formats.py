@@ -205,7 +205,7 @@ def test_a_velox_file_that_declares_more_than_it_has_costs_no_memory(tmp_path: P
         del group["Data"]
         group.create_dataset("Data", shape=(8192, 8192, len(stack)), dtype=np.float32, chunks=(8192, 8192, 1))
     tracemalloc.start()
-    sizes = f"{len(stack)} x 8192 x 8192"
+    sizes = f"8192 x 8192 x {len(stack)}"
     with pytest.raises(InputError, match=rf"damaged \(it declares {sizes} pixels and has \d+ bytes\)"):
         read_series(path)
     _, peak = tracemalloc.get_traced_memory()

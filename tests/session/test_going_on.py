@@ -14,6 +14,7 @@ from napari_lot.lot import run as lot_run
 from napari_lot.lot.local import LocalFit
 from napari_lot.result import Checkpoint
 from napari_lot.session import Autosave, RunState, Session, going_on, read_session, write_session
+from napari_lot.session.going_on import how_it_goes_on
 from napari_lot.settings import settings_from_dict
 
 SETTINGS = {"model": {"probe": "direct", "elements": ["Pt"]}, "solver": {"threads": 1, **SHORT}}
@@ -134,11 +135,15 @@ def test_atoms_of_a_run_that_was_ended_early_may_be_changed_and_are_gone_on_with
             control.finish()
     assert job.result.checkpoint is not None
     fit = LocalFit(unbroken.series, job.result)
+    fit.apply(fit.keep(int(job.result.orbitals.id[1])))
+    assert fit.changed_result().checkpoint is job.result.checkpoint, "all atoms are as they were"
     fit.apply(fit.delete(int(job.result.orbitals.id[0])))
     changed = fit.changed_result(decisions=[{"what": "delete"}])
     way = going_on(Session(unbroken.series, unbroken.settings, changed), tmp_path / "a.lot.h5")
     assert way.checkpoint is None
     assert len(way.start) == len(job.result.orbitals) - 1
+    fit.undo()
+    assert fit.changed_result().checkpoint is job.result.checkpoint
 
 
 def test_an_edit_that_the_solver_never_got_is_what_is_gone_on_with(run_from_atoms, tmp_path):
@@ -151,3 +156,24 @@ def test_an_edit_that_the_solver_never_got_is_what_is_gone_on_with(run_from_atom
     way = going_on(read_session(autosave.path), autosave.path)
     assert way.checkpoint is None
     np.testing.assert_array_equal(way.start.positions, edited.positions)
+
+
+def test_how_a_run_goes_on_is_said(run_from_atoms, tmp_path):
+    begun, result, states = run_from_atoms
+    path, state = tmp_path / "a.lot.h5", states[-1][0]
+
+    def said(**changes):
+        session = replace(begun, **changes)
+        return how_it_goes_on(session, going_on(session, path))
+
+    assert said(state=state) == f"Going on exactly after pass {state.checkpoint.words['plain']['step']}."
+    assert said(result=result) == "This run had come to its end: its atoms are refined."
+    early = replace(result, stop_reason="finished early", checkpoint=state.checkpoint)
+    assert said(result=early).startswith("Going on exactly after pass")
+    other = Checkpoint(state.checkpoint.numbers, {**state.checkpoint.words, "code": "0"})
+    unknown = "Where this run was is not in its file, or was written by other code: its atoms are refined."
+    assert said(state=replace(state, checkpoint=other)) == unknown
+    assert said(result=replace(early, checkpoint=other)) == unknown
+    by_hand = "Atoms of this run were changed by hand: it goes on from these"
+    assert said(result=replace(early, checkpoint=None), notes={"edits": [{"removed": 1}]}).startswith(by_hand)
+    assert said(result=result, notes={"decisions": [{"what": "delete"}]}).startswith(by_hand)

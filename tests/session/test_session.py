@@ -278,3 +278,34 @@ def test_autosave_that_cannot_be_written_says_so_and_tries_again(tmp_path):
     autosave.wait()
     assert autosave.failure is None
     assert read_session(blocked / "a.lot.h5").state.step == 2
+
+
+@pytest.mark.parametrize("what", ["images", "checkpoint", "words", "settings"])
+def test_what_was_damaged_later_is_not_gone_on_with(what, tmp_path):
+    """One bit of it: no run goes on from it to another result without a word."""
+    path = tmp_path / "a.lot.h5"
+    place = np.arange(7.0) * np.pi
+    found = replace(
+        result(series()), stop_reason="finished early", checkpoint=Checkpoint({"x": place}, {"road": ["a"]})
+    )
+    write_session(path, Session(series(), SETTINGS, found))
+    assert read_session(path).result.checkpoint.words == {"road": ["a"]}
+    content = bytearray(path.read_bytes())
+    marks = {"images": IMAGES[3].tobytes(), "checkpoint": place.tobytes(), "words": b'"road"', "settings": b'"seed": 3'}
+    at = content.index(marks[what]) + len(marks[what]) - 1
+    content[at] ^= 1
+    path.write_bytes(bytes(content))
+    with pytest.raises(InputError, match=r"a\.lot\.h5: this session is truncated or damaged \(.*\): open another copy"):
+        read_session(path)
+
+
+def test_a_session_without_checksums_is_read_as_those_of_before(tmp_path):
+    path = tmp_path / "a.lot.h5"
+    write_session(path, Session(series(), SETTINGS, result(series())))
+    with h5py.File(path, "r+") as file:
+        for name in ("settings", "notes", "series/facts", "result/facts"):
+            del file[name].attrs["sha256"]
+        images = file["series/images"][()]
+        del file["series/images"]
+        file["series"].create_dataset("images", data=images)
+    np.testing.assert_array_equal(read_session(path).series.images, IMAGES)

@@ -67,12 +67,13 @@ def field_of(setting: str) -> FieldInfo:
 
 
 def bounds_text(field: FieldInfo) -> str:
-    """``0 to 200``, ``over 0``, or nothing."""
+    """``0 to 200``, ``over 0 to 200``, ``over 0``, or nothing."""
     limits = {k: getattr(m, k) for m in field.metadata for k in ("gt", "ge", "lt", "le") if hasattr(m, k)}
     low = next((limits[k] for k in ("gt", "ge") if k in limits), None)
     high = next((limits[k] for k in ("lt", "le") if k in limits), None)
     if low is not None and high is not None:
-        return f"{low:g} to {high:g}"
+        over, below = "over " if "gt" in limits else "", "below " if "lt" in limits else ""
+        return f"{over}{low:g} to {below}{high:g}"
     above = "over" if "gt" in limits else "at least"
     return f"{above} {low:g}" if low is not None else f"up to {high:g}" if high is not None else ""
 

@@ -192,7 +192,7 @@ def run_job(
             print(f"warning: {warning}", file=sys.stderr)
         run = {"command": command, "wall_seconds": seconds, "history": autosave.history, "start": begin_at}
         write(out, measured, result, run)
-    print(summary(result, out, time.monotonic() - began))
+    print(summary(result, out, seconds["total"]))
     return INTERRUPTED if interrupt.asked else 0
 
 

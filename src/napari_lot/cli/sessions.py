@@ -32,11 +32,11 @@ def resume(
 
     A run that broke off or was ended early comes to the same result as if it had not. Where its file does not say
     exactly where it was, or it had come to its end, its atoms are refined; where its orbitals had not become atoms yet,
-    it begins anew.
+    it begins anew. A time limit is that of each go, and is given again.
     """
     from napari_lot.cli.reconstruct import check_inputs_survive, run_job
     from napari_lot.session import going_on, read_session
-    from napari_lot.session.going_on import OF_THE_COMPUTER
+    from napari_lot.session.going_on import OF_THE_COMPUTER, how_it_goes_on
     from napari_lot.settings import settings_from_dict
 
     if writes():
@@ -47,12 +47,10 @@ def resume(
     way = going_on(session, run)
     if way.checkpoint is None and session.atoms is None:
         print("The orbitals of this run had not become atoms yet: it begins anew.", file=sys.stderr)
-    elif way.checkpoint is None and (session.result is None or session.result.checkpoint is not None):
-        print(
-            "Where this run was is not in its file, or was written by other code: its atoms are refined.",
-            file=sys.stderr,
-        )
+    else:
+        print(how_it_goes_on(session, way), file=sys.stderr)
     given = way.settings.model_dump(exclude_unset=True)
+    given.get("solver", {}).pop("max_minutes", None)  # that of another go
     for name, value in zip(OF_THE_COMPUTER, (device, threads, max_minutes), strict=True):
         if value is not None:
             given.setdefault("solver", {})[name] = value

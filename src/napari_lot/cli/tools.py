@@ -81,7 +81,7 @@ def describe(series: TiltSeries, settings: Settings) -> dict[str, Any]:
     found |= {
         "tilt axis": f"{series.tilt_axis_deg:g}° from vertical, clockwise",
         "values": f"{'electron counts' if series.counts else 'intensity'}, {used.min():.5g} to {used.max():.5g}, "
-        f"mean {used.mean():.5g}",
+        f"mean {used.mean(dtype=np.float64):.5g}",
         "mask": "none" if series.mask is None else f"{100 * series.mask.mean():.1f} % of the pixels are used",
     }
     found |= {"to be fitted": choice.words.removeprefix("fitted "), "beam damage": damage.verdict}

@@ -19,7 +19,7 @@ from napari_lot.gui.doubts.judging import Made
 from napari_lot.gui.forms.section import READY
 from napari_lot.gui.live import Outcome
 from napari_lot.gui.panels.data.reading import name_of_file
-from napari_lot.gui.panels.run.go_on import NOTHING_TO_SHOW
+from napari_lot.gui.panels.run.go_on import EARLY, NOTHING_TO_SHOW
 from napari_lot.gui.panels.run.panel import FALLBACK_SPACING_A
 from napari_lot.gui.preferences import preferences
 from napari_lot.gui.state import History, history_of, rows_of
@@ -33,7 +33,6 @@ if TYPE_CHECKING:
     from napari_lot.gui.workbench import Workbench
 
 _LOG = logging.getLogger(__name__)
-NOTES = ("edits", "decisions")
 DECIDED_MS = 1000
 """Decisions are written when none has followed for this long."""
 
@@ -115,7 +114,7 @@ class Sessions:
             state=None if unfinished is None else unfinished.state,
             start=self._starts.get(bench.state.result_run),
             history=rows_of(bench.state.history),
-            notes=notes_of(result),
+            notes=result.by_hand,
             view={"view": layers.view, "tilt": layers.tilt, "color_by": layers.atoms.color_by},
         )
 
@@ -145,10 +144,11 @@ class Sessions:
             return
         settings = getattr(run.runner.job, "settings", None)
         start = self._starts[state.runs] = getattr(run.runner.job, "start", None)
-        if interval_s is None or not isinstance(settings, Settings):
-            return
         if self.autosave is not None and state.result is None:
             self.autosave.remove()
+        self.autosave = None  # that of an earlier run is of that run
+        if interval_s is None or not isinstance(settings, Settings):
+            return
         self._told = False
         begun = Session(state.series, settings, start=start, history=rows_of(run.plot.history))
         self.autosave = Autosave(self._new_autosave(), begun, interval_s)
@@ -176,7 +176,7 @@ class Sessions:
         if autosave is None:
             return
         if outcome is not None and outcome.result is not None:
-            autosave.finish(outcome.result, notes_of(outcome.result))
+            autosave.finish(outcome.result, outcome.result.by_hand)
         elif outcome is not None and outcome.failure is None:  # cancelled: no result is wanted
             autosave.remove()
             self.autosave = None
@@ -204,7 +204,7 @@ class Sessions:
             autosave = self._of_run[run] = Autosave(self._new_autosave(), begun, interval_s)
         elif autosave.failure is not None and not self._told:
             self._tell_failure(autosave)
-        autosave.finish(result, notes_of(result))
+        autosave.finish(result, result.by_hand)
 
     def _tell_failure(self, autosave: Autosave) -> None:
         self._told = True
@@ -307,9 +307,13 @@ class Sessions:
 
     def _offer_to_go_on(self, session: Session, path: Path, number: int) -> None:
         run, series = self.bench.run, self.bench.state.series
-        needs_it = session.result is not None or session.atoms is None
-        if series is None or (needs_it and exact(session) is None):
+        result = session.result
+        ended = result is not None and result.stop_reason not in EARLY
+        if series is None or ended or (session.atoms is None and exact(session) is None):
             return
+        if result is not None:  # its images are those of the run, and may make room
+            none = np.zeros((0, 0, 0), np.float32)
+            session = replace(session, result=replace(result, calculated=none, residual=none))
         try:
             said = run.form.settings()
         except InputError:  # what it says cannot be used, and so be what the run was begun with
@@ -327,11 +331,6 @@ class Sessions:
             layers.look_at(chosen)
         if "tilt" in view:
             layers.set_tilt(int(view["tilt"]))
-
-
-def notes_of(result: Result) -> dict[str, Any]:
-    """What a person has changed of a result, for the session file."""
-    return {name: result.details[name] for name in NOTES if name in result.details}
 
 
 def spacing_of(atoms: Orbitals | None) -> float:

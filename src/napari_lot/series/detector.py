@@ -22,6 +22,10 @@ Kind = Literal["lsq", "poisson"]
 FITTED_BY: dict[str, str] = {"lsq": "fitted by least squares", "poisson": "fitted by Poisson likelihood"}
 
 
+LARGEST_COUNT = 2**24
+"""From here on single precision has whole numbers only."""
+
+
 @dataclass(frozen=True)
 class Detector:
     """From a value of the file to electrons: ``(value - offset) / gain``, with a read noise in electrons.
@@ -94,7 +98,7 @@ def _look_like_counts(series: TiltSeries) -> bool:
     """Whether all values of the first tilt that is used are whole numbers, none of them negative."""
     used = next((t for t in range(len(series)) if t not in series.excluded), 0)
     image = series.images[used]
-    return bool((image >= 0).all() and (image == np.rint(image)).all())
+    return bool((image >= 0).all() and (image == np.rint(image)).all() and image.max() < LARGEST_COUNT)
 
 
 def choose_likelihood(series: TiltSeries, settings: Settings) -> Choice:

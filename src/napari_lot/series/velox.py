@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import json
 import math
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -17,9 +18,28 @@ import numpy as np
 from numpy.typing import NDArray
 
 from napari_lot.errors import InputError
+from napari_lot.series.raw import check_size
 
 STILL_DEG = 0.01
 """A stage that moves by less than this does not tilt."""
+
+
+def check_declared(path: Path) -> None:
+    """Refuse images that say they are larger than the file can hold, before memory is asked for.
+
+    Raises
+    ------
+    InputError
+        One does. What cannot be read is left to the reader of the images.
+    """
+    declared = []
+    with suppress(OSError, RuntimeError, KeyError, ValueError, AttributeError), h5py.File(path) as file:
+        for stack in file["Data/Image"].values():
+            data = stack.get("Data")
+            if isinstance(data, h5py.Dataset):
+                declared.append((data.shape, data.dtype.itemsize))
+    for shape, itemsize in declared:
+        check_size(path, shape, itemsize)
 
 
 def stage_tilts(path: Path, frames: int) -> tuple[NDArray[np.float64], NDArray[np.float64]] | None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 from collections.abc import Mapping
 from pathlib import Path
@@ -13,35 +14,47 @@ from numpy.typing import NDArray
 
 from napari_lot.progress import Progress, counted, in_pieces, nothing
 from napari_lot.series.raw import check_size
-from napari_lot.series.stored import check_text
+from napari_lot.series.stored import Attributes, check_text
 
 FACTS = "facts"
 _TUPLE = "__tuple__"
+CHECKSUM = "sha256"
+LARGEST_CHUNK = 2**31
+"""Bytes of an array that are written as one piece; HDF5 takes less than 2^32."""
 
 
 def put(group: h5py.Group, values: Mapping[str, Any], progress: Progress = nothing) -> None:
-    """Write values under their names: arrays one by one, the rest together as the JSON text ``facts``.
-
-    Stacks of images are written image by image, so that other threads are never held up for long.
-    """
+    """Write values under their names: arrays one by one, the rest together as the JSON text ``facts``."""
     facts = {}
     for name, value in values.items():
         if isinstance(value, np.ndarray):
-            array = np.ascontiguousarray(value)
-            if array.ndim == 3 and array.nbytes > 2**20:
-                data = group.create_dataset(name, array.shape, array.dtype, chunks=(1, *array.shape[1:]))
-                for i in counted(range(len(array)), progress):
-                    data[i] = array[i]
-            else:
-                group.create_dataset(name, data=array)
+            put_array(group, name, value, progress)
         else:
             facts[name] = _tagged(value)
     put_text(group, FACTS, json.dumps(facts, ensure_ascii=False, indent=1))
 
 
+def put_array(group: h5py.Group, name: str, values: NDArray[Any], progress: Progress = nothing) -> None:
+    """An array with HDF5's checksum of it: what is damaged later is never read in place of what was written.
+
+    Stacks of images are written image by image, so that other threads are never held up for long.
+    """
+    array = np.ascontiguousarray(values)
+    if array.ndim == 3 and array.nbytes > 2**20:
+        data = group.create_dataset(name, array.shape, array.dtype, chunks=(1, *array.shape[1:]), fletcher32=True)
+        for i in counted(range(len(array)), progress):
+            data[i] = array[i]
+    elif array.ndim and 0 < array.nbytes < LARGEST_CHUNK:
+        group.create_dataset(name, data=array, chunks=array.shape, fletcher32=True)
+    else:
+        group.create_dataset(name, data=array)
+
+
 def put_text(group: h5py.Group, name: str, text: str) -> None:
     """A text of any length (attributes end at 64 kB); what of a file's name is no UTF-8 becomes JSON's escapes."""
-    group.create_dataset(name, data=text.encode("utf-8", "backslashreplace"), dtype=h5py.string_dtype())
+    content = text.encode("utf-8", "backslashreplace")
+    item = group.create_dataset(name, data=content, dtype=h5py.string_dtype())
+    item.attrs[CHECKSUM] = np.bytes_(hashlib.sha256(content).hexdigest())
 
 
 def get(group: h5py.Group, progress: Progress = nothing) -> dict[str, Any]:
@@ -67,7 +80,11 @@ def get_json(group: h5py.Group, name: str, default: Any) -> Any:
         return default
     item = group[name]
     check_text(item)
-    return json.loads(item.asstr()[()])
+    content = item[()]
+    told = Attributes(item, all_in_header=True).get(CHECKSUM)  # files of before have none
+    if told is not None and told != np.bytes_(hashlib.sha256(content).hexdigest()):
+        raise ValueError(f"{name} is not what was written")
+    return json.loads(content)
 
 
 def _tagged(value: Any) -> Any:

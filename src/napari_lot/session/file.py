@@ -39,7 +39,7 @@ from napari_lot.series.raw import reason_of
 from napari_lot.series.stored import Attributes
 from napari_lot.series.tilt_series import TiltSeries
 from napari_lot.session.careful import writing
-from napari_lot.session.encode import get, get_json, plain, put, put_text, same_images, whole
+from napari_lot.session.encode import get, get_json, plain, put, put_array, put_text, same_images, whole
 from napari_lot.settings import Settings, settings_from_dict
 
 SUFFIX = ".lot.h5"
@@ -175,7 +175,7 @@ def _write(path: Path, session: Session, embed_images: bool, progress: Progress)
             _write_fields(file.create_group("state"), session.state)
         if session.start is not None:
             _write_fields(file.create_group("start"), session.start)
-        file.create_dataset("history", data=np.asarray(session.history, np.float64).reshape(-1, 3))
+        put_array(file, "history", np.asarray(session.history, np.float64).reshape(-1, 3))
         put_text(file, "notes", json.dumps(plain(session.notes), ensure_ascii=False))
         put_text(file, "view", json.dumps(plain(session.view), ensure_ascii=False))
 

@@ -68,13 +68,33 @@ def going_on(session: Session, path: Path) -> GoingOn:
     return GoingOn(series, settings_from_dict(given, str(path)), session.atoms)
 
 
+def how_it_goes_on(session: Session, way: GoingOn) -> str:
+    """In a sentence, of a run that has atoms or says where it was."""
+    if way.checkpoint is not None:
+        return f"Going on exactly after pass {_step(way.checkpoint):g}."
+    result = session.result
+    changed = bool(session.notes.get("decisions"))
+    if result is not None and (changed or (result.stop_reason != "converged" and session.notes.get("edits"))):
+        return (
+            "Atoms of this run were changed by hand: it goes on from these, and where the images speak against a "
+            "change births and deaths may take it back."
+        )
+    if result is not None and result.checkpoint is None:
+        return "This run had come to its end: its atoms are refined."
+    return "Where this run was is not in its file, or was written by other code: its atoms are refined."
+
+
+def _step(checkpoint: Checkpoint) -> float:
+    """Passes that had been done, with the steps of a fit in whose midst it was taken."""
+    words = checkpoint.words
+    return float(words.get("plain", {}).get("step", np.inf) + words.get("fit", {}).get("taken", 0))
+
+
 def _until(checkpoint: Checkpoint, session: Session) -> NDArray[np.float64]:
     """The history as far as it is not made again."""
     if session.settings.start.kind == "peaks" and session.start is None:  # their volume is made again first
         return session.history[:0]
-    words = checkpoint.words
-    step = words.get("plain", {}).get("step", np.inf) + words.get("fit", {}).get("taken", 0)
-    done: NDArray[np.bool_] = session.history[:, 0] <= step
+    done: NDArray[np.bool_] = session.history[:, 0] <= _step(checkpoint)
     return session.history[done]
 
 

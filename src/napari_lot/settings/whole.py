@@ -70,7 +70,8 @@ def in_words(error: ValidationError) -> str:
         message = f"must be a {whole}number{_with_a_point(first['input'])}"
     if first["type"] in _IN_WORDS:
         message = _IN_WORDS[first["type"]].format(**first.get("ctx", {}))
-    if isinstance(first["input"], float) and first["input"] != first["input"]:
+    given = first["input"]
+    if (isinstance(given, float) and given != given) or str(given).strip().lower() in ("nan", "+nan", "-nan"):
         message = "must be a number"
     return f"{message[:1].lower()}{message[1:]}"
 

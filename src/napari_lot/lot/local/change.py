@@ -55,3 +55,8 @@ class Done:
     change: Change
     swap: Swap
     touched: Swap | None
+
+    @property
+    def is_kept(self) -> bool:
+        """Whether all atoms are as they were."""
+        return self.change.what == "keep" or self.change.nothing

@@ -299,7 +299,8 @@ class LocalFit:
             p_element=c.get("p_element"),
             tilts_seen=c["tilts_seen"],
             details={**self.result.details, "next_id": self.next_id, **details},
-            checkpoint=None,  # of other atoms
+            # of these atoms, where none is another one
+            checkpoint=self.result.checkpoint if all(done.is_kept for done in self.done) else None,
         )
 
     def missing(self, center_A: ArrayLike) -> tuple[Change, float]:

@@ -10,6 +10,8 @@ from qtpy.QtWidgets import QPushButton
 from napari_lot.gui.broken_off import BrokenOff, did_not_end
 from napari_lot.gui.state import WorkbenchState
 
+EARLY = ("finished early", "time limit")
+"""Why runs stop before their end."""
 NOTHING_TO_SHOW = 0
 """In place of the number of a run whose orbitals had not become atoms yet."""
 
@@ -33,19 +35,26 @@ class GoOn(QPushButton):
         self._known[run] = broken
         self.update_shown()
 
-    def forget(self) -> None:
-        """The runs of another series are others."""
-        self._known = {}
-        self.hide()
+    def forget(self, run: int | None = None) -> None:
+        """A run is taken from the list, or all of them: those of another series are others."""
+        if run is None:
+            self._known = {}
+        self._known.pop(run or NOTHING_TO_SHOW, None)
+        self.update_shown()
 
     @property
     def way(self) -> BrokenOff | None:
-        """How the run that is shown goes on; None where it has come to its end or its atoms are others now."""
+        """How the run that is shown goes on; None where it has come to its end.
+
+        One whose atoms somebody has changed since goes on from these.
+        """
         result = self.state.result
         if result is None:
             return self._known.get(NOTHING_TO_SHOW)
-        ended = result.checkpoint is None and not did_not_end(result)
-        return None if ended else self._known.get(self.state.result_run)
+        known = self._known.get(self.state.result_run)
+        if known is None or did_not_end(result) or result.checkpoint is not None:
+            return known
+        return replace(known, session=replace(known.session, result=result, notes=result.by_hand))
 
     def is_kept_in(self, path: Path) -> None:
         """The run that is shown was saved: what it was read from may go."""

@@ -26,7 +26,7 @@ from napari_lot.gui.panels.run.form import RunForm
 from napari_lot.gui.panels.run.go_on import GoOn
 from napari_lot.gui.panels.run.progress import ProgressView
 from napari_lot.gui.panels.run.runs import RunTable
-from napari_lot.gui.panels.run.words import NO_RESULT, NOTHING_DRAWN
+from napari_lot.gui.panels.run.words import CHANGED_SINCE, NO_RESULT, NOTHING_DRAWN
 from napari_lot.gui.plots.basic import ConvergencePlot
 from napari_lot.gui.state import History, WorkbenchState, history_of
 from napari_lot.gui.work.one_paint import lay_out, painted_once
@@ -35,6 +35,7 @@ from napari_lot.gui.work.task import Task
 from napari_lot.gui.work.turns import Turns
 from napari_lot.job import Job, Result, Snapshot, expected_spacing_A
 from napari_lot.session import going_on
+from napari_lot.session.going_on import how_it_goes_on
 from napari_lot.settings import Settings
 
 _LOG = logging.getLogger(__name__)
@@ -93,6 +94,9 @@ class RunPanel(QWidget):
         self.edited.hide()
         self.go_on = GoOn(state)
         self.go_on.clicked.connect(self._go_on)
+        self.table.on_remove = self.go_on.forget
+        # what a run begins from that goes on with another one
+        self._how = ""
         self.updates = QComboBox()
         self.updates.setObjectName("updates")
         self.updates.addItems(list(UPDATES))
@@ -240,7 +244,9 @@ class RunPanel(QWidget):
         except InputError as error:
             self.state.fail(str(error))
             return
-        if way.checkpoint is not None and broken.is_as_it_was(self.state.series, says):
+        as_it_was = broken.is_as_it_was(self.state.series, says)
+        self._how = how_it_goes_on(broken.session, way) if as_it_was else CHANGED_SINCE
+        if way.checkpoint is not None and as_it_was:
             as_then = broken.settings(says)
             self._start_job(as_then, lambda: self.make_job(way.series, as_then, way.start, way.checkpoint), way.history)
         elif broken.session.atoms is not None:
@@ -254,6 +260,7 @@ class RunPanel(QWidget):
     def _start(self) -> None:
         if not self._may_begin():
             return
+        self._how = ""
         try:
             settings = self.form.settings()
             self._start_with(settings, self.form.begin.reader(settings))
@@ -302,8 +309,8 @@ class RunPanel(QWidget):
         self.ended = None
         self.go_on.hide()
         self.state.runs += 1
-        self.edited.hide()
-        self.edited.setText("")
+        self.edited.setText(self._how)
+        self.edited.setVisible(bool(self._how))
         self.progress.begin()
         self.plot.add(history)
         self._drawn_at = self._told_at = 0.0
@@ -425,6 +432,7 @@ class RunPanel(QWidget):
         else:
             self._end_with(outcome.result)
         self.on_end(outcome)
+        self.go_on.update_shown()
         self.update_buttons()
 
     def _end_in_failure(self, outcome: Outcome | None) -> None:

@@ -53,6 +53,7 @@ class RunTable(QWidget):
         self.state, self.layers = state, layers
         self.runs = Runs()
         self.confirm: Callable[[str], bool] = lambda question: ask(self, question)
+        self.on_remove: Callable[[int], None] = lambda number: None
         self.task = Task("shown again", self)
         self.progress = ProgressLine("runs", self.task, "Stay with the run that is shown.")
         self.table = QTableWidget(0, len(COLUMNS))
@@ -226,6 +227,7 @@ class RunTable(QWidget):
             return
         was_shown = number == self.state.result_run
         self.runs.remove(number)
+        self.on_remove(number)
         self.state.is_saved(number)
         if was_shown:
             if len(self.runs):

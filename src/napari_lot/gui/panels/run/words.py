@@ -56,3 +56,5 @@ REFINE_NOT = {
         "Only the adaptive model has a probe that the images correct: choose it under Model.",
     ),
 }
+
+CHANGED_SINCE = "Settings or series are not those of that run: its atoms are the start of this one."
