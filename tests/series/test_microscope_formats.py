@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import sys
 import tracemalloc
 from pathlib import Path
@@ -103,6 +104,25 @@ def test_a_damaged_dm3(tmp_path: Path, stack: Any, thetas: Any) -> None:
     path.write_bytes(path.read_bytes()[:1500])
     with pytest.raises(InputError, match="truncated or damaged"):
         read_series(path, angles=thetas)
+
+
+@pytest.mark.parametrize("kept", [0.3, 0.6, 1.0])
+def test_what_is_said_of_a_damaged_dm3_is_said_to_people(tmp_path: Path, stack: Any, thetas: Any, kept: float) -> None:
+    whole = write_dm3(tmp_path / "a.dm3", stack, [(0.025, "nm"), (0.025, "nm"), (20.0, "deg")]).read_bytes()
+    why = r"it ends too early, or says a wrong length of its parts|a part is missing, or is not what it says"
+    rng, refused = np.random.default_rng(0), 0
+    for _ in range(40):
+        content = bytearray(whole[: int(kept * len(whole))])
+        for at in rng.integers(0, 600, 2):
+            content[at] = rng.integers(0, 256)
+        (tmp_path / "b.dm3").write_bytes(content)
+        try:
+            read_series(tmp_path / "b.dm3", angles=thetas)
+        except InputError as error:
+            refused += 1
+            if found := re.search(r"damaged \((.*)\): copy", str(error)):
+                assert re.fullmatch(rf"{why}|(Currently|Expected|\[Errno) .*", found[1]), found[1]
+    assert refused > 10
 
 
 def test_a_blockfile_is_no_tilt_series(tmp_path: Path) -> None:

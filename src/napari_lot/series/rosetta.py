@@ -10,6 +10,8 @@ from __future__ import annotations
 import importlib
 import logging
 import math
+import re
+import struct
 import warnings
 from collections.abc import Mapping
 from dataclasses import replace
@@ -57,7 +59,7 @@ def read_rosetta(path: Path, progress: Progress = nothing, module: str | None = 
             warnings.simplefilter("ignore")
             signals = reader.file_reader(str(path))
     except Exception as error:  # a damaged file makes the decoder fail in every way there is
-        raise damaged(path, NAMES[module], reason_of(error)) from None
+        raise damaged(path, NAMES[module], _in_words(error)) from None
     images = [s for s in signals if s["data"].ndim in (2, 3, 4) and s["data"].dtype.kind in "buif"]
     if not images:
         raise InputError(f"{path}: no images of real numbers in the file: export the tilt series as TIFF or MRC.")
@@ -66,6 +68,17 @@ def read_rosetta(path: Path, progress: Progress = nothing, module: str | None = 
     stacks = [_from_signal(path, signal, module) for signal in images]
     found = stacks[0] if len(stacks) == 1 else _joined(path, stacks)
     return _with_stage_tilts(path, found) if module == "emd" and found.angles is None else found
+
+
+def _in_words(error: Exception) -> str:
+    """What a decoder says of a damaged file, as far as it is said to people and not to who wrote it."""
+    said = reason_of(error)
+    if isinstance(error, struct.error | EOFError):
+        return "it ends too early, or says a wrong length of its parts"
+    code = isinstance(error, LookupError | AttributeError | TypeError | NameError)
+    if code or not re.search(r"[a-z]{3}.* ", said):  # a name in its program, or a number alone
+        return "a part is missing, or is not what it says"
+    return said
 
 
 def _with_stage_tilts(path: Path, raw: RawSeries) -> RawSeries:
