@@ -372,8 +372,8 @@ def test_peaks_are_seen_where_they_are_looked_for(paused: Any, hand: Any) -> Non
 
 def test_the_list_of_peaks_is_no_wider_than_its_box(paused: Any, hand: Any) -> None:
     peaks = child(paused, "edit_peaks")
-    places = np.array([[4.4, 0.5, -5.3], [-102.3, -100.5, -152.3]])
-    paused.job.candidates = Candidates(places, np.array([0.0867, 1234.5]), np.array([152.8, 110.0]))
+    places = np.array([[4.4, 0.5, -5.3], [-10002.3, -10000.5, -10052.3]])  # too long for any font
+    paused.job.candidates = Candidates(places, np.array([0.0867, 12345.6]), np.array([152.8, 1100.0]))
     hand.click(child(paused, "edit_find"))
     hand.until(lambda: peaks.count() == 2)
     hand.reach(peaks)
