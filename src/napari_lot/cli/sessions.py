@@ -45,10 +45,10 @@ def resume(
     began = time.monotonic()
     session = read_session(run)
     way = going_on(session, run)
-    if way.checkpoint is None and session.atoms is None:
-        print("The orbitals of this run had not become atoms yet: it begins anew.", file=sys.stderr)
-    else:
-        print(how_it_goes_on(session, way), file=sys.stderr)
+    if writes():  # of processes that share the run one speaks
+        anew = "The orbitals of this run had not become atoms yet: it begins anew."
+        begins_anew = way.checkpoint is None and session.atoms is None
+        print(anew if begins_anew else how_it_goes_on(session, way), file=sys.stderr)
     given = way.settings.model_dump(exclude_unset=True)
     given.get("solver", {}).pop("max_minutes", None)  # that of another go
     for name, value in zip(OF_THE_COMPUTER, (device, threads, max_minutes), strict=True):

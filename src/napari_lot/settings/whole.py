@@ -71,7 +71,8 @@ def in_words(error: ValidationError) -> str:
     if first["type"] in _IN_WORDS:
         message = _IN_WORDS[first["type"]].format(**first.get("ctx", {}))
     given = first["input"]
-    if (isinstance(given, float) and given != given) or str(given).strip().lower() in ("nan", "+nan", "-nan"):
+    said_nan = isinstance(given, str) and given.strip().lower() in ("nan", "+nan", "-nan")
+    if said_nan or (isinstance(given, float) and given != given):
         message = "must be a number"
     return f"{message[:1].lower()}{message[1:]}"
 
