@@ -63,13 +63,20 @@ def fitted(job: Job) -> Reconstruction:
     return solver
 
 
-def near(state: State, seed: int = 0) -> State:
-    """The state with all that is refined moved a little: what a fit still has to do, and more than rounding shows."""
-    rng = np.random.default_rng(seed)
+def elsewhere(state: State, rng: np.random.Generator) -> State:
+    """The state with every atom put a little elsewhere, and its height changed by 1 % (standard deviation)."""
     return replace(
         state,
         positions=state.positions + rng.normal(0, MOVED_A, state.positions.shape),
         height=state.height * rng.normal(1, 1e-2, state.height.shape),
+    )
+
+
+def near(state: State, seed: int = 0) -> State:
+    """The state with all that is refined moved a little: what a fit still has to do, and more than rounding shows."""
+    rng = np.random.default_rng(seed)
+    return replace(
+        elsewhere(state, rng),
         width=state.width + 0.005,
         angles=rng.normal(0, 1e-4, (len(state.shifts), 3)),
         focus=rng.normal(0, 0.5, len(state.shifts)),
@@ -109,11 +116,15 @@ def compared(fit: Fit, state: State, groups: tuple[str, ...]) -> dict[str, Any]:
     }
 
 
-def stepped(solver: Reconstruction, problem: Problem, state: State, steps: int) -> State:
+def stepped(
+    solver: Reconstruction, problem: Problem, state: State, steps: int, groups: tuple[str, ...] = FITTED
+) -> State:
     """The state after so many quasi-Newton steps, by one problem or the other; fewer where the fit ends before."""
     problem.model.set_width(state.typical_width)
-    fit = Fit(problem, state, solver.hull, solver.spacing_A, solver.settings, True, lambda: None)
-    for _ in fit.fit("polish", steps, FITTED):
+    judge = solver.evidence
+    fit = Fit(problem, state, solver.hull, solver.spacing_A, solver.settings, judge.one_height, lambda: None)
+    fit.evidence.variance, fit.evidence.inflation = judge.variance, judge.inflation
+    for _ in fit.fit("polish", steps, groups):
         pass
     return fit.state
 

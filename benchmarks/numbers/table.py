@@ -6,23 +6,19 @@ import json
 import tempfile
 import time
 from collections.abc import Callable
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from benchmarks.accuracy.measure import FWHM_OF_SIGMA, score
 from benchmarks.numbers.exact import Exact
-from benchmarks.numbers.precision import MOVED_A, fitted, moved_pm
+from benchmarks.numbers.precision import FITTED, elsewhere, fitted, moved_pm, stepped
 
 from napari_lot.job import Job
-from napari_lot.lot.fitting import Fit
-from napari_lot.lot.problem import Problem, State
-from napari_lot.lot.reconstruct import Reconstruction
+from napari_lot.lot.problem import State
 from napari_lot.series.read import read_series
 from napari_lot.settings import settings_from_dict
 
-LAST_FIT = ("positions", "height", "width", "shifts", "scale", "background", "learnt")
 STEPS, FEW_STEPS = 30, 3
 """Of the last fit: enough for the atoms to come back from where they were put; and of a case of more orbitals, seen by
 more tilts, than ``AFFORDED``, of which double precision takes minutes for every step."""
@@ -48,27 +44,6 @@ def job_of(folder: Path) -> Job:
     return Job(series, settings_from_dict({"microscope": lens, "model": model, "data": {"counts": series.counts}}))
 
 
-def begun(solver: Reconstruction, seed: int = 0) -> State:
-    """Where both begin: the atoms of a run put elsewhere, at random, by the same."""
-    rng, state = np.random.default_rng(seed), solver.state
-    return replace(
-        state,
-        positions=state.positions + rng.normal(0, MOVED_A, state.positions.shape),
-        height=state.height * rng.normal(1, 1e-2, state.height.shape),
-    )
-
-
-def last_fit(solver: Reconstruction, problem: Problem, state: State, steps: int) -> State:
-    """The state after so many steps of the last fit, by one problem or the other; fewer where the fit ends before."""
-    problem.model.set_width(state.typical_width)
-    one_height = solver.evidence.one_height
-    fit = Fit(problem, state, solver.hull, solver.spacing_A, solver.settings, one_height, lambda: None)
-    fit.evidence.variance, fit.evidence.inflation = solver.evidence.variance, solver.evidence.inflation
-    for _ in fit.fit("polish", steps, tuple(g for g in LAST_FIT if g != "learnt" or state.learnt.size)):
-        pass
-    return fit.state
-
-
 def scored(state: State, element: str, score_program: Path, folder: Path) -> dict[str, Any]:
     """What the score program says of the atoms of a state."""
     lines = [str(len(state.height)), "", *(f"{element} {x:.9f} {y:.9f} {z:.9f}" for x, y, z in state.positions)]
@@ -83,13 +58,14 @@ def measured(folder: Path, score_program: Path, say: Callable[[str], None] = pri
     """One case by both: what each scores, and how far they end apart."""
     job = job_of(folder)
     solver = fitted(job)
-    state, element = begun(solver), job.settings.model.elements[0]
+    state, element = elsewhere(solver.state, np.random.default_rng(0)), job.settings.model.elements[0]
+    groups = (*FITTED, "learnt") if state.learnt.size else FITTED
     steps = STEPS if len(state.height) * len(solver.problem) <= AFFORDED else FEW_STEPS
     found: dict[str, Any] = {"atoms": len(state.height), "tilts": len(solver.problem), "steps": steps}
     ends = {}
     for name, problem in (("single", solver.problem), ("double", Exact.of(solver.problem))):
         began = time.perf_counter()
-        ends[name] = last_fit(solver, problem, state, steps)
+        ends[name] = stepped(solver, problem, state, steps, groups)
         found[name] = scored(ends[name], element, score_program, folder)
         say(f"{folder.name} {name}: {found[name]}, {time.perf_counter() - began:.0f} s")
     found["moved_pm"], found["apart_pm"] = moved_pm(ends["double"], state), moved_pm(*ends.values())

@@ -128,6 +128,11 @@ class Result:
         return found
 
     @property
+    def ended_early(self) -> bool:
+        """Whether a person or a time limit ended the run before it had come to its end."""
+        return self.stop_reason in ("finished early", "time limit")
+
+    @property
     def by_hand(self) -> dict[str, Any]:
         """What a person has changed: ``edits`` in pauses and ``decisions`` since, where there are any."""
         return {name: self.details[name] for name in ("edits", "decisions") if name in self.details}

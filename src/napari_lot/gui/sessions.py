@@ -19,7 +19,7 @@ from napari_lot.gui.doubts.judging import Made
 from napari_lot.gui.forms.section import READY
 from napari_lot.gui.live import Outcome
 from napari_lot.gui.panels.data.reading import name_of_file
-from napari_lot.gui.panels.run.go_on import EARLY, NOTHING_TO_SHOW
+from napari_lot.gui.panels.run.go_on import NOTHING_TO_SHOW
 from napari_lot.gui.panels.run.panel import FALLBACK_SPACING_A
 from napari_lot.gui.preferences import preferences
 from napari_lot.gui.state import History, history_of, rows_of
@@ -308,7 +308,7 @@ class Sessions:
     def _offer_to_go_on(self, session: Session, path: Path, number: int) -> None:
         run, series = self.bench.run, self.bench.state.series
         result = session.result
-        ended = result is not None and result.stop_reason not in EARLY
+        ended = result is not None and not result.ended_early
         if series is None or ended or (session.atoms is None and exact(session) is None):
             return
         if result is not None:  # its images are those of the run, and may make room

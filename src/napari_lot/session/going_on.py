@@ -74,7 +74,7 @@ def how_it_goes_on(session: Session, way: GoingOn) -> str:
         return f"Going on exactly after pass {_step(way.checkpoint):g}."
     result = session.result
     changed = bool(session.notes.get("decisions"))
-    if result is not None and (changed or (result.stop_reason != "converged" and session.notes.get("edits"))):
+    if result is not None and (changed or (result.ended_early and session.notes.get("edits"))):
         return (
             "Atoms of this run were changed by hand: it goes on from these, and where the images speak against a "
             "change births and deaths may take it back."

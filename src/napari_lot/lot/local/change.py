@@ -47,6 +47,11 @@ class Change:
         """Whether a move ended where it began: no atom has changed."""
         return self.what == "move" and not len(self.before["ids"])
 
+    @property
+    def leaves_all(self) -> bool:
+        """Whether all atoms are as they were: a move of none, or an atom that is kept."""
+        return self.what == "keep" or self.nothing
+
 
 @dataclass(frozen=True)
 class Done:
@@ -55,8 +60,3 @@ class Done:
     change: Change
     swap: Swap
     touched: Swap | None
-
-    @property
-    def is_kept(self) -> bool:
-        """Whether all atoms are as they were."""
-        return self.change.what == "keep" or self.change.nothing

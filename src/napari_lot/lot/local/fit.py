@@ -257,7 +257,7 @@ class LocalFit:
         self._tree = None
         if len(change.before["ids"]) or len(change.after["ids"]):
             self._draw(change.before, change.after, change.center_A)
-        touched = None if change.what == "keep" or change.nothing else self._renew(change.center_A)
+        touched = None if change.leaves_all else self._renew(change.center_A)
         self.done.append(Done(change, swap, touched))
         if change.what == "add":
             self.next_id = max(self.next_id, change.atom + 1)
@@ -300,7 +300,7 @@ class LocalFit:
             tilts_seen=c["tilts_seen"],
             details={**self.result.details, "next_id": self.next_id, **details},
             # of these atoms, where none is another one
-            checkpoint=self.result.checkpoint if all(done.is_kept for done in self.done) else None,
+            checkpoint=self.result.checkpoint if all(done.change.leaves_all for done in self.done) else None,
         )
 
     def missing(self, center_A: ArrayLike) -> tuple[Change, float]:

@@ -10,8 +10,6 @@ from qtpy.QtWidgets import QPushButton
 from napari_lot.gui.broken_off import BrokenOff, did_not_end
 from napari_lot.gui.state import WorkbenchState
 
-EARLY = ("finished early", "time limit")
-"""Why runs stop before their end."""
 NOTHING_TO_SHOW = 0
 """In place of the number of a run whose orbitals had not become atoms yet."""
 
@@ -38,8 +36,9 @@ class GoOn(QPushButton):
     def forget(self, run: int | None = None) -> None:
         """A run is taken from the list, or all of them: those of another series are others."""
         if run is None:
-            self._known = {}
-        self._known.pop(run or NOTHING_TO_SHOW, None)
+            self._known.clear()
+        else:
+            self._known.pop(run, None)
         self.update_shown()
 
     @property

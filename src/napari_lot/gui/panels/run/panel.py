@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import time
 from collections.abc import Callable, Iterator
+from functools import partial
 
 import numpy as np
 from numpy.typing import NDArray
@@ -95,8 +96,6 @@ class RunPanel(QWidget):
         self.go_on = GoOn(state)
         self.go_on.clicked.connect(self._go_on)
         self.table.on_remove = self.go_on.forget
-        # what a run begins from that goes on with another one
-        self._how = ""
         self.updates = QComboBox()
         self.updates.setObjectName("updates")
         self.updates.addItems(list(UPDATES))
@@ -245,12 +244,13 @@ class RunPanel(QWidget):
             self.state.fail(str(error))
             return
         as_it_was = broken.is_as_it_was(self.state.series, says)
-        self._how = how_it_goes_on(broken.session, way) if as_it_was else CHANGED_SINCE
+        how = how_it_goes_on(broken.session, way) if as_it_was else CHANGED_SINCE
         if way.checkpoint is not None and as_it_was:
             as_then = broken.settings(says)
-            self._start_job(as_then, lambda: self.make_job(way.series, as_then, way.start, way.checkpoint), way.history)
+            make = partial(self.make_job, way.series, as_then, way.start, way.checkpoint)
+            self._start_job(as_then, make, how, way.history)
         elif broken.session.atoms is not None:
-            self._start_with(says, lambda: broken.session.atoms)
+            self._start_with(says, lambda: broken.session.atoms, how)
         else:
             self.state.fail(
                 "The settings or the series are not those of the run that broke off, and its orbitals had not become "
@@ -260,7 +260,6 @@ class RunPanel(QWidget):
     def _start(self) -> None:
         if not self._may_begin():
             return
-        self._how = ""
         try:
             settings = self.form.settings()
             self._start_with(settings, self.form.begin.reader(settings))
@@ -273,8 +272,8 @@ class RunPanel(QWidget):
             return False
         return self.state.series is not None and self.runner is None
 
-    def _start_with(self, settings: Settings, read: Callable[[], Orbitals | None]) -> None:
-        """Begin a run with atoms that are read in a thread, or without any."""
+    def _start_with(self, settings: Settings, read: Callable[[], Orbitals | None], how: str = "") -> None:
+        """Begin a run with atoms that are read in a thread, or without any; ``how`` it goes on with another one."""
         series = self.state.series
 
         def make() -> RunnableJob:
@@ -283,10 +282,14 @@ class RunPanel(QWidget):
                 return self.make_job(series, settings)
             return self.make_job(series, settings, with_elements(atoms, settings.model.elements, settings.start.kind))
 
-        self._start_job(settings, make)
+        self._start_job(settings, make, how)
 
     def _start_job(
-        self, settings: Settings, make: Callable[[], RunnableJob], history: NDArray[np.float64] | None = None
+        self,
+        settings: Settings,
+        make: Callable[[], RunnableJob],
+        how: str,
+        history: NDArray[np.float64] | None = None,
     ) -> None:
         try:
             self._spacing_A = expected_spacing_A(settings.model)
@@ -296,7 +299,7 @@ class RunPanel(QWidget):
         self.layers.view_chosen = False
         told = [] if history is None else history_of(history)
         self.starting.start(
-            "Preparing the run", lambda progress: make(), lambda job: self._begin(job, told), self._not_begun
+            "Preparing the run", lambda progress: make(), lambda job: self._begin(job, how, told), self._not_begun
         )
 
     def _not_begun(self, sentence: str) -> None:
@@ -304,13 +307,13 @@ class RunPanel(QWidget):
         self.edited.setText(failure(self.state.fail(sentence)))
         self.edited.show()
 
-    def _begin(self, job: RunnableJob, history: list[tuple[int, float, float]]) -> None:
+    def _begin(self, job: RunnableJob, how: str, history: list[tuple[int, float, float]]) -> None:
         self.layers.remove_results()
         self.ended = None
         self.go_on.hide()
         self.state.runs += 1
-        self.edited.setText(self._how)
-        self.edited.setVisible(bool(self._how))
+        self.edited.setText(how)
+        self.edited.setVisible(bool(how))
         self.progress.begin()
         self.plot.add(history)
         self._drawn_at = self._told_at = 0.0
